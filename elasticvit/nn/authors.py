@@ -1,0 +1,99 @@
+"""The authors' published supernet: their parameter names onto ours.
+
+Their blocks are made at the width of their stage even where they are fed by a narrower one,
+so a parameter of theirs may be larger than ours; its first rows and columns are the ones in
+use. Build the network with `elasticvit.nn.blocks.AUTHORS`, whose norm and qkv view are theirs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from elasticvit.errors import CheckpointError
+from elasticvit.nn.supernet import Supernet
+
+_MBCONV = {
+    "expand": "pw_conv",
+    "expand_bn": "pw_bn",
+    "depthwise": "dw_conv",
+    "depthwise_bn": "dw_bn",
+    "squeeze": "se_conv1",
+    "excite": "se_conv2",
+    "project": "pwl_conv",
+    "project_bn": "pwl_bn",
+    "shortcut": "shortcut_conv",
+}
+_ATTENTION = {
+    "norm": "norm1",
+    "core.qkv": "qkv",
+    "core.value_conv": "dw_v_conv",
+    "core.project": "proj",
+    "core.position_bias": "attention_bias",
+}
+_FFN = {"norm": "norm1", "fc1": "fc1", "fc2": "fc2"}
+_HEAD = {
+    "expand": "pre_head_0",
+    "bn": "pre_head_norm_0",
+    "hidden": "pre_head_1",
+    "classifier": "classifer",
+}
+
+
+def authors_name(name: str, n_conv: int = 2) -> str:
+    """The authors' name of one of our parameters or statistics.
+
+    Args:
+        name: ours, such as `blocks.attn1_0_attention.core.qkv.weight`.
+        n_conv: number of MBConv stages.
+    """
+    match = re.fullmatch(r"blocks\.([a-z]+)(\d*)_(\d+)_([a-z]+)\.(.+)", name)
+    if match is None:
+        raise CheckpointError(f"{name!r} is not a parameter of a supernet")
+    stage, number, block, part, rest = match.groups()
+    owner, _, leaf = rest.rpartition(".")
+    if rest == "core.position_bias":
+        owner, leaf = rest, ""
+    index, depth = int(number or 0), int(block)
+    if stage == "first":
+        theirs = {"conv": "first_conv", "bn": "first_conv_bn"}[owner]
+    elif stage == "stem":
+        theirs = f"conv_stem.layers.{depth}.0.{_MBCONV[owner]}"
+    elif stage == "conv":
+        theirs = f"feature_exactor.{index - 1}.layers.{depth}.0.{_MBCONV[owner]}"
+    elif stage == "head":
+        theirs = _HEAD[owner]
+    else:
+        prefix = f"feature_exactor.{index - 1 + n_conv}.layers"
+        if part == "downsample":
+            theirs = f"{prefix}.0.reduction.{_MBCONV[owner.removeprefix('block.')]}"
+        elif part == "attention":
+            theirs = f"{prefix}.{2 * depth}.{_ATTENTION[owner]}"
+        else:
+            theirs = f"{prefix}.{2 * depth + 1}.{_FFN[owner]}"
+    return f"{theirs}.{leaf}" if leaf else theirs
+
+
+def load_authors(supernet: Supernet, state: Mapping[str, Tensor]) -> None:
+    """Fill a supernet of the `mobile` form with the authors' weights.
+
+    Raises:
+        CheckpointError: a weight is missing or smaller than needed; it is named.
+    """
+    own = supernet.state_dict()
+    filled = {}
+    for name, tensor in own.items():
+        theirs = authors_name(name, supernet.space.layout.n_conv)
+        if theirs not in state:
+            raise CheckpointError(f"the authors' checkpoint lacks {theirs}, needed for {name}")
+        value = state[theirs]
+        if value.dim() != tensor.dim() or any(
+            a < b for a, b in zip(value.shape, tensor.shape, strict=True)
+        ):
+            raise CheckpointError(
+                f"{theirs} has shape {tuple(value.shape)}; {name} needs {tuple(tensor.shape)}"
+            )
+        filled[name] = value[tuple(slice(n) for n in tensor.shape)]
+    supernet.load_state_dict(filled)

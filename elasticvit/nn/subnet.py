@@ -1,0 +1,50 @@
+"""Subnets: one architecture as a static module, cut out of the supernet.
+
+A subnet is a plain chain of static blocks, which is what is exported and timed.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from elasticvit.arch import Arch
+from elasticvit.kernels import Layout, lower, walk
+from elasticvit.nn.blocks import BlockOptions, build_block
+from elasticvit.nn.layers import resize
+from elasticvit.nn.supernet import Supernet
+
+
+class Subnet(nn.Module):
+    """One architecture as a static network.
+
+    Args:
+        arch: the architecture.
+        layout: what its space fixes.
+        options: block variants.
+    """
+
+    def __init__(self, arch: Arch, layout: Layout, options: BlockOptions | None = None) -> None:
+        super().__init__()
+        self.arch, self.layout, self.options = arch, layout, options or BlockOptions()
+        self.blocks = nn.Sequential(*(build_block(k, self.options) for k in lower(arch, layout)))
+
+    @classmethod
+    def cut(cls, supernet: Supernet, arch: Arch) -> Subnet:
+        """The architecture's static network with copies of the weights that the supernet uses
+        for it, in the supernet's training or evaluation mode.
+
+        Raises:
+            ArchError: the architecture lies outside the supernet's space.
+        """
+        supernet.space.check(arch)
+        layout = supernet.space.layout
+        subnet = cls(arch, layout, supernet.options)
+        places = walk(arch, layout)
+        subnet.blocks = nn.Sequential(*(supernet.block(place).cut(k) for place, k in places))
+        device = next(supernet.parameters()).device
+        return subnet.to(device).train(supernet.training)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, classes) of images (B, channels, H, W), resized where they do not fit."""
+        logits: Tensor = self.blocks(resize(images, self.arch.resolution))
+        return logits

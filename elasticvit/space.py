@@ -1,0 +1,282 @@
+"""Search spaces: the choices of every gene, and drawing, changing and checking batches.
+
+A space is a `Layout` (what is fixed) plus a tuple of choices per gene. The one rule between
+genes is the paper's: a stage is never narrower than the stage before it. Everything works on
+`ArchBatch`es; a random generator is always passed in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+
+from elasticvit.arch import Arch, ArchBatch, gene_names
+from elasticvit.errors import ArchError, SpaceError
+from elasticvit.kernels import QK_DIM, Layout
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """A search space.
+
+    Attributes:
+        name: how reports and the workspace call it.
+        layout: what all its architectures have in common.
+        choices: for each gene, in the order of `names`, the sorted values it may take.
+
+    Raises:
+        SpaceError: choices that are missing, unsorted, not positive or impossible to combine.
+    """
+
+    name: str
+    layout: Layout
+    choices: tuple[tuple[int, ...], ...]
+
+    def __post_init__(self) -> None:
+        if len(self.choices) != len(self.names):
+            raise SpaceError(f"{len(self.choices)} genes have choices; expected {self.names}")
+        for name, options in zip(self.names, self.choices, strict=True):
+            if not options or list(options) != sorted(set(options)) or min(options) < 1:
+                raise SpaceError(
+                    f"space {self.name}: choices of {name} are {list(options)}; they must be "
+                    "whole numbers from 1, rising, and at least one"
+                )
+            if name.startswith("attn") and name.endswith("width") and any(o % QK_DIM for o in options):
+                raise SpaceError(
+                    f"space {self.name}: choices of {name} are {list(options)}; transformer "
+                    f"widths are multiples of the head dimension {QK_DIM}"
+                )
+            if name.endswith("kernel") and any(o not in (3, 5) for o in options):
+                raise SpaceError(f"space {self.name}: {name} offers {list(options)}; 3 and 5 exist")
+        if self._options("stem.expansion") != (1,):
+            raise SpaceError(f"space {self.name}: stem.expansion must be exactly [1]")
+        largest = [self.choices[i][-1] for i in self._width_columns]
+        if largest != sorted(largest):
+            raise SpaceError(
+                f"space {self.name}: largest widths are {largest}; a stage is never narrower than "
+                "the one before it, so they must not fall"
+            )
+
+    def _options(self, name: str) -> tuple[int, ...]:
+        return self.choices[self.names.index(name)]
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of the genes, which are the columns of a batch."""
+        return gene_names(self.layout.n_conv, self.layout.n_attn)
+
+    @cached_property
+    def stages(self) -> tuple[str, ...]:
+        """`stem`, `conv1`.., `attn1`.. in order."""
+        return tuple(n.rpartition(".")[0] for n in self.names if n.endswith(".width"))
+
+    @cached_property
+    def _width_columns(self) -> tuple[int, ...]:
+        return tuple(i for i, n in enumerate(self.names) if n.endswith(".width"))
+
+    def with_classes(self, classes: int) -> SearchSpace:
+        """The same space with a classifier for `classes` classes."""
+        return replace(self, layout=replace(self.layout, classes=classes))
+
+    @property
+    def smallest(self) -> Arch:
+        """Every gene at its least value (widths raised where the rule asks for it)."""
+        return self._repaired(np.array([[c[0] for c in self.choices]]))[0]
+
+    @property
+    def largest(self) -> Arch:
+        """Every gene at its greatest value."""
+        return self._repaired(np.array([[c[-1] for c in self.choices]]))[0]
+
+    def size(self) -> int:
+        """Exact number of architectures."""
+        free = math.prod(
+            len(c) for i, c in enumerate(self.choices) if i not in self._width_columns
+        )
+        ways = {0: 1}  # width of the last stage -> number of valid chains that end in it
+        for column in self._width_columns:
+            ways = {
+                w: sum(count for last, count in ways.items() if last <= w)
+                for w in self.choices[column]
+            }
+        return free * sum(ways.values())
+
+    def valid(self, batch: ArchBatch) -> npt.NDArray[np.bool_]:
+        """Whether each architecture lies in the space, shape (n,)."""
+        if batch.genes.shape[1] != len(self.names) or batch.n_conv != self.layout.n_conv:
+            return np.zeros(len(batch), dtype=bool)
+        ok = np.ones(len(batch), dtype=bool)
+        for column, options in enumerate(self.choices):
+            ok &= np.isin(batch.genes[:, column], options)
+        widths = batch.genes[:, self._width_columns]
+        return ok & (np.diff(widths, axis=1) >= 0).all(axis=1)
+
+    def check(self, arch: Arch) -> Arch:
+        """The architecture itself.
+
+        Raises:
+            ArchError: it lies outside the space; the gene and its choices are named.
+        """
+        if (len(arch.conv), len(arch.attn)) != (self.layout.n_conv, self.layout.n_attn):
+            raise ArchError(
+                f"architecture with {len(arch.conv)} convolutional and {len(arch.attn)} "
+                f"transformer stages; space {self.name} has {self.layout.n_conv} and "
+                f"{self.layout.n_attn}"
+            )
+        for name, value, options in zip(self.names, arch.genes, self.choices, strict=True):
+            if value not in options:
+                raise ArchError(
+                    f"gene {name} is {value}; space {self.name} offers {', '.join(map(str, options))}"
+                )
+        for before, after in zip(self._width_columns, self._width_columns[1:], strict=False):
+            if arch.genes[after] < arch.genes[before]:
+                raise ArchError(
+                    f"{self.names[after]} is {arch.genes[after]}, narrower than "
+                    f"{self.names[before]} = {arch.genes[before]}; widths never fall"
+                )
+        return arch
+
+    def sample(
+        self, n: int, rng: np.random.Generator, at_least: Arch | None = None
+    ) -> ArchBatch:
+        """`n` random architectures: every gene uniform over its choices, widths stage by stage
+        over the choices that are not narrower than the stage before.
+
+        Args:
+            at_least: lower bound of every gene, if given.
+        """
+        floor = at_least.genes if at_least else tuple(c[0] for c in self.choices)
+        genes = np.empty((n, len(self.names)), dtype=np.int16)
+        before = np.zeros(n, dtype=np.int16)
+        for column, options in enumerate(self.choices):
+            values = np.array([o for o in options if o >= floor[column]], dtype=np.int16)
+            if not len(values):
+                raise ArchError(
+                    f"lower bound {self.names[column]} = {floor[column]} is above its choices"
+                )
+            if column in self._width_columns:
+                start = np.searchsorted(values, before)
+                genes[:, column] = before = values[rng.integers(start, len(values), size=n)]
+            else:
+                genes[:, column] = values[rng.integers(0, len(values), size=n)]
+        return ArchBatch(genes, self.layout.n_conv)
+
+    def mutate(self, batch: ArchBatch, rng: np.random.Generator, rate: float = 0.1) -> ArchBatch:
+        """Every gene redrawn with probability `rate`; widths that then fall are raised."""
+        fresh = np.stack([rng.choice(c, size=len(batch)) for c in self.choices], axis=1)
+        keep = rng.random(batch.genes.shape) >= rate
+        return self._repaired(np.where(keep, batch.genes, fresh))
+
+    def crossover(self, a: ArchBatch, b: ArchBatch, rng: np.random.Generator) -> ArchBatch:
+        """Each gene from either parent with equal chance; widths that then fall are raised."""
+        pick = rng.random(a.genes.shape) < 0.5
+        return self._repaired(np.where(pick, a.genes, b.genes))
+
+    def _repaired(self, genes: npt.NDArray[Any]) -> ArchBatch:
+        genes = genes.astype(np.int16)
+        before = np.zeros(len(genes), dtype=np.int16)
+        for column in self._width_columns:
+            options = np.array(self.choices[column], dtype=np.int16)
+            wanted = np.maximum(genes[:, column], before)
+            genes[:, column] = before = options[np.searchsorted(options, wanted)]
+        return ArchBatch(genes, self.layout.n_conv)
+
+    def to_toml(self) -> str:
+        """Readable text that `from_toml` turns into an equal space."""
+        document = tomlkit.document()
+        document["name"] = self.name
+        document["layout"] = self.layout.to_dict()
+        genes = tomlkit.table()
+        for name, options in zip(self.names, self.choices, strict=True):
+            genes[name] = list(options)
+        document["choices"] = genes
+        return tomlkit.dumps(document)
+
+    @classmethod
+    def from_toml(cls, text: str, source: str = "space") -> SearchSpace:
+        """The space that a TOML text describes.
+
+        Raises:
+            SpaceError: unreadable text, or a space that contradicts itself.
+        """
+        try:
+            data: Mapping[str, Any] = tomlkit.parse(text).unwrap()
+            layout = Layout.from_dict(data.get("layout", {}))
+            names = gene_names(layout.n_conv, layout.n_attn)
+            unknown = sorted(set(data["choices"]) - set(names))
+            missing = [n for n in names if n not in data["choices"] and n != "stem.expansion"]
+            if unknown or missing:
+                raise SpaceError(f"{source}: genes missing {missing}, unknown {unknown}")
+            choices = {"stem.expansion": [1], **data["choices"]}
+            return cls(data["name"], layout, tuple(tuple(choices[n]) for n in names))
+        except (TOMLKitError, KeyError, TypeError) as error:
+            raise SpaceError(f"{source} is not a search space: {error}") from error
+
+
+def _space(name: str, layout: Layout, **stages: Sequence[Sequence[int]]) -> SearchSpace:
+    """A space from its resolution choices and four lists of choices a stage."""
+    (resolutions,) = stages.pop("resolution")
+    rows = [tuple(options) for stage in stages.values() for options in stage]
+    return SearchSpace(name, layout, (tuple(resolutions), *rows))
+
+
+MOBILE = _space(
+    "mobile",
+    Layout(),
+    resolution=[(128, 160, 176, 192, 224, 256)],
+    stem=[(16, 24), (1, 2), (1,), (3, 5)],
+    conv1=[range(16, 33, 8), range(2, 6), range(3, 7), (3, 5)],
+    conv2=[range(16, 49, 8), range(2, 7), range(3, 7), (3, 5)],
+    attn1=[range(48, 97, 16), range(1, 6), range(2, 6), range(2, 5)],
+    attn2=[range(80, 161, 16), range(1, 7), range(2, 6), range(2, 5)],
+    attn3=[range(144, 289, 16), range(1, 7), range(2, 6), range(2, 5)],
+    attn4=[range(160, 321, 16), range(1, 7), range(2, 6), range(2, 5)],
+)
+
+TINY = _space(
+    "tiny",
+    Layout(
+        conv_strides=(2, 1),
+        conv_se=(False, True),
+        attn_strides=(2, 1),
+        head_expansion=2,
+        head_hidden=256,
+        classes=10,
+    ),
+    resolution=[(32, 40, 48, 64)],
+    stem=[(8, 16), (1, 2), (1,), (3, 5)],
+    conv1=[(16, 24), (1, 2, 3), (2, 3, 4), (3, 5)],
+    conv2=[(24, 32, 40), (1, 2, 3), (2, 3, 4), (3, 5)],
+    attn1=[(48, 64, 80), (1, 2, 3), (2, 3, 4), (2, 3, 4)],
+    attn2=[(64, 80, 96, 112, 128), (1, 2, 3, 4), (2, 3, 4), (2, 3, 4)],
+)
+
+PRESETS: Mapping[str, SearchSpace] = {space.name: space for space in (MOBILE, TINY)}
+
+
+def find_space(name: str) -> SearchSpace:
+    """A preset by name, or the space in a TOML file by its path.
+
+    Raises:
+        SpaceError: neither; the presets are listed.
+    """
+    if name in PRESETS:
+        return PRESETS[name]
+    path = Path(name)
+    if path.suffix == ".toml":
+        try:
+            return SearchSpace.from_toml(path.read_text(), str(path))
+        except OSError as error:
+            raise SpaceError(f"space file {name}: {error.strerror}") from error
+    raise SpaceError(
+        f"no space {name!r}; presets are {', '.join(PRESETS)}, or name a TOML file such as my.toml"
+    )
