@@ -11,9 +11,12 @@ import click
 from rich.console import Console
 
 from elasticvit.errors import EvitError
+from elasticvit.space import SearchSpace
 from elasticvit.version import __version__
+from elasticvit.workspace import Workspace
 
 INTERRUPTED = 130
+DEFAULT_DATA = "digits"
 
 
 class EvitCommand(click.Command):
@@ -76,3 +79,19 @@ class Report:
             self.console.print(f"next: [bold]{next_step}[/bold]")
         if self.as_json:
             click.echo(json.dumps(result, allow_nan=False))
+
+
+def bind(workspace: Workspace, space: str | None, data: str | None) -> SearchSpace:
+    """The workspace's space with the classes of its data set, both chosen now if they were not.
+
+    Args:
+        space: preset or TOML file that the user named, if any; the default is `mobile`.
+        data: data set that the user named, if any; the default is `digits`.
+    """
+    chosen = workspace.settings().get("data")
+    if chosen is None or (data is not None and data != chosen):
+        from elasticvit.training.data import describe
+
+        info = describe(data or DEFAULT_DATA)
+        workspace.choose_data(info.spec, info.classes)
+    return workspace.choose_space(space)

@@ -5,13 +5,23 @@ A subnet is a plain chain of static blocks, which is what is exported and timed.
 
 from __future__ import annotations
 
+import io
+import pickle
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
 from torch import Tensor, nn
 
 from elasticvit.arch import Arch
+from elasticvit.errors import CheckpointError
 from elasticvit.kernels import Layout, lower, walk
 from elasticvit.nn.blocks import BlockOptions, build_block
 from elasticvit.nn.layers import resize
 from elasticvit.nn.supernet import Supernet
+from elasticvit.workspace import write_atomic
+
+SCHEMA = 1
 
 
 class Subnet(nn.Module):
@@ -48,3 +58,44 @@ class Subnet(nn.Module):
         """Logits (B, classes) of images (B, channels, H, W), resized where they do not fit."""
         logits: Tensor = self.blocks(resize(images, self.arch.resolution))
         return logits
+
+    def save(self, path: Path) -> None:
+        """Write architecture, layout, options and weights to one file, atomically."""
+        buffer = io.BytesIO()
+        torch.save(
+            {
+                "schema": SCHEMA,
+                "arch": self.arch.to_dict(),
+                "layout": self.layout.to_dict(),
+                "options": asdict(self.options),
+                "weights": {k: v.cpu() for k, v in self.state_dict().items()},
+            },
+            buffer,
+        )
+        write_atomic(path, buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: Path) -> Subnet:
+        """The subnet of `save`, on the CPU and in evaluation mode.
+
+        Raises:
+            CheckpointError: the file is missing, truncated or not a subnet.
+        """
+        try:
+            data = torch.load(path, map_location="cpu", weights_only=True)
+            if data["schema"] != SCHEMA:
+                raise CheckpointError(
+                    f"{path} has schema {data['schema']!r}, this version reads {SCHEMA}; "
+                    "update elasticvit, or search again"
+                )
+            subnet = cls(
+                Arch.from_dict(data["arch"]),
+                Layout.from_dict(data["layout"]),
+                BlockOptions(**data["options"]),
+            )
+            subnet.load_state_dict(data["weights"])
+        except FileNotFoundError as error:
+            raise CheckpointError(f"no subnet at {path}; run evit-search first") from error
+        except (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+            raise CheckpointError(f"{path} is truncated or not a subnet: {error}") from error
+        return subnet.eval()
