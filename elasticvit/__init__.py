@@ -6,8 +6,6 @@ from elasticvit.kernels import Kernel, Layout, lower
 from elasticvit.space import SearchSpace
 from elasticvit.version import __version__
 
-
-
 __all__ = [
     "Arch",
     "ArchBatch",

@@ -183,7 +183,8 @@ class ArchBatch:
 
     @property
     def n_attn(self) -> int:
-        return (self.genes.shape[1] - 1) // 4 - 1 - self.n_conv
+        n: int = self.genes.shape[0]
+        return n
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -194,7 +195,7 @@ class ArchBatch:
         return self.genes[:, self.names.index(name)]
 
     def __len__(self) -> int:
-        return int(self.genes.shape[0])
+        return len(self.genes)
 
     def __getitem__(self, index: int) -> Arch:
         return Arch.from_genes(self.genes[index], self.n_conv)

@@ -9,8 +9,10 @@ predictors' `LatencyCost` share this and are interchangeable everywhere.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -57,32 +59,37 @@ class StageTables:
     """
 
     def __init__(self, space: SearchSpace, cost: KernelCost) -> None:
-        names, choices = space.names, dict(zip(space.names, space.choices, strict=True))
-        plans = _plan(space)
-        kernels = sorted({k for _, first, later in plans for k in (*first, *later)}, key=_order)
+        plans, kernels = _plan(space), space_kernels(space)
+        choices = dict(zip(space.names, space.choices, strict=True))
         values = dict(zip(kernels, np.asarray(cost(kernels), dtype=np.float64), strict=True))
         self.space = space
         self._tables: list[tuple[FloatArray, list[tuple[int, npt.NDArray[np.int32]]]]] = []
-        for genes, cells in _by_stage(plans):
-            axes = [choices[g] for g in genes]
-            first = np.array([sum(values[k] for k in f) for f, _ in cells])
-            table = first.reshape([len(a) for a in axes])
-            depth_gene = next((g for g in _depths(genes, names)), None)
-            if depth_gene is not None:
-                later = np.array([sum(values[k] for k in b) for _, b in cells])
-                depths = np.array(choices[depth_gene], dtype=np.float64)
-                table = table[..., None] + later.reshape(table.shape)[..., None] * (depths - 1)
-                genes, axes = [*genes, depth_gene], [*axes, choices[depth_gene]]
+        for plan in plans:
+            genes = plan.genes
+            first, later = (
+                np.array([sum(values[k] for k in block) for block in blocks]).reshape(
+                    [len(choices[g]) for g in genes]
+                )
+                for blocks in (plan.first, plan.later)
+            )
+            table = first
+            if plan.depth is not None:
+                depths = np.array(choices[plan.depth], dtype=np.float64)
+                table = first[..., None] + later[..., None] * (depths - 1)
+                genes = (*genes, plan.depth)
             steps = np.cumprod([1, *reversed(table.shape[1:])])[::-1]
             columns = [
-                (names.index(g), _positions(a, int(s)))
-                for g, a, s in zip(genes, axes, steps, strict=True)
+                (space.names.index(g), _positions(choices[g], int(s)))
+                for g, s in zip(genes, steps, strict=True)
             ]
             self._tables.append((np.ascontiguousarray(table.ravel()), columns))
 
     def sum(self, batch: ArchBatch) -> FloatArray:
         """Summed cost of every architecture, shape (n,); raises `ArchError` outside the space."""
-        if batch.genes.shape[1] != len(self.space.names) or batch.n_conv != self.space.layout.n_conv:
+        if (
+            batch.genes.shape[1] != len(self.space.names)
+            or batch.n_conv != self.space.layout.n_conv
+        ):
             raise ArchError(
                 f"architectures with {batch.genes.shape[1]} genes and {batch.n_conv} convolutional "
                 f"stages; space {self.space.name} has {len(self.space.names)} and "
@@ -107,17 +114,15 @@ class StageTables:
         return total
 
     def _refuse(self, columns: npt.NDArray[np.int16]) -> None:
-        for name, choices, column in zip(self.space.names, self.space.choices, columns, strict=True):
+        for name, choices, column in zip(
+            self.space.names, self.space.choices, columns, strict=True
+        ):
             bad = np.setdiff1d(column, choices)
             if bad.size:
                 raise ArchError(
                     f"gene {name} is {int(bad[0])}; space {self.space.name} offers "
                     f"{', '.join(map(str, choices))}"
                 )
-
-
-def _order(kernel: Kernel) -> tuple[Any, ...]:
-    return (kernel.kind, *kernel.dims.values())
 
 
 def _positions(choices: Sequence[int], step: int) -> npt.NDArray[np.int32]:
@@ -127,53 +132,59 @@ def _positions(choices: Sequence[int], step: int) -> npt.NDArray[np.int32]:
     return table
 
 
-Plan = tuple[tuple[str, ...], tuple[Kernel, ...], tuple[Kernel, ...]]
+def space_kernels(space: SearchSpace) -> tuple[Kernel, ...]:
+    """Every kernel that an architecture of the space can contain, by kind and dimensions.
+
+    Combinations of widths that fall from one stage to the next are among them: they cost
+    nothing here and keep the tables rectangular.
+    """
+    found = {
+        k for plan in _plan(space) for cells in (plan.first, plan.later) for c in cells for k in c
+    }
+    return tuple(sorted(found, key=lambda k: (k.kind, *k.dims.values())))
 
 
-def _plan(space: SearchSpace) -> list[Plan]:
-    """For every stage and every combination of the genes it depends on (all but depth):
-    the genes' names, the first block's kernels and a later block's kernels."""
+@dataclass(frozen=True)
+class _StagePlan:
+    """One table: the kernels of a stage's first and later blocks for every combination of the
+    genes they depend on, in row-major order, and the gene that repeats the later blocks."""
+
+    genes: tuple[str, ...]
+    depth: str | None
+    first: list[tuple[Kernel, ...]]
+    later: list[tuple[Kernel, ...]]
+
+
+@lru_cache(maxsize=8)
+def _plan(space: SearchSpace) -> tuple[_StagePlan, ...]:
     layout, choices = space.layout, dict(zip(space.names, space.choices, strict=True))
-    sizes = {r: stage_sizes(r, layout) for r in choices["resolution"]}
-    plans: list[Plan] = []
-    for r, w in product(choices["resolution"], choices["stem.width"]):
-        plans.append((("resolution", "stem.width"), (FirstConv(r, layout.in_channels, w),), ()))
+    resolutions = choices["resolution"]
+    sizes = {r: stage_sizes(r, layout) for r in resolutions}
+
+    def ends(gene: str, kernel: Callable[[int, int], Kernel]) -> _StagePlan:
+        cells: list[tuple[Kernel, ...]] = [
+            (kernel(r, w),) for r, w in product(resolutions, choices[gene])
+        ]
+        return _StagePlan(("resolution", gene), None, cells, [()] * len(cells))
+
+    plans = [ends("stem.width", lambda r, w: FirstConv(r, layout.in_channels, w))]
     previous = "stem"
     for stage in space.stages:
         row_type = AttnStage if stage.startswith("attn") else ConvStage
-        own = [n for n in space.names if n.startswith(stage + ".") and not n.endswith(".depth")]
+        own = [n for n in space.names if n.startswith(f"{stage}.") and not n.endswith(".depth")]
         incoming = [] if stage == "stem" else [f"{previous}.width"]
-        genes = ("resolution", *incoming, *own)
-        for r, *rest in product(*(choices[g] for g in genes)):
+        plan = _StagePlan(("resolution", *incoming, *own), f"{stage}.depth", [], [])
+        for r, *rest in product(*(choices[g] for g in plan.genes)):
             cin = rest[0]  # the stem's own width is also what enters it
             width, *others = rest[len(incoming) :]
             row = row_type(width, 1, *others)
             first, later = stage_blocks(stage, sizes[r][stage], cin, row, layout)
-            plans.append((genes, tuple(k for _, k in first), tuple(k for _, k in later)))
+            plan.first.append(tuple(k for _, k in first))
+            plan.later.append(tuple(k for _, k in later))
+        plans.append(plan)
         previous = stage
-    last = f"{previous}.width"
-    for r, w in product(choices["resolution"], choices[last]):
-        plans.append((("resolution", last), (head_kernel(sizes[r]["head"], w, layout),), ()))
-    return plans
-
-
-def _by_stage(
-    plans: Sequence[Plan],
-) -> list[tuple[list[str], list[tuple[tuple[Kernel, ...], tuple[Kernel, ...]]]]]:
-    """Consecutive plans with the same genes, as one table's cells in row-major order."""
-    grouped: list[tuple[list[str], list[tuple[tuple[Kernel, ...], tuple[Kernel, ...]]]]] = []
-    for genes, first, later in plans:
-        if not grouped or grouped[-1][0] != list(genes):
-            grouped.append((list(genes), []))
-        grouped[-1][1].append((first, later))
-    return grouped
-
-
-def _depths(genes: Sequence[str], names: Sequence[str]) -> list[str]:
-    """The depth gene of the stage whose own genes these are, if it is one with blocks."""
-    stage = genes[-1].rpartition(".")[0]
-    has_blocks = len(genes) > 2
-    return [n for n in names if has_blocks and n == f"{stage}.depth"]
+    plans.append(ends(f"{previous}.width", lambda r, w: head_kernel(sizes[r]["head"], w, layout)))
+    return tuple(plans)
 
 
 class MacsCost:
@@ -189,7 +200,9 @@ class MacsCost:
     name = "macs"
 
     def __init__(self, space: SearchSpace) -> None:
-        self._tables = StageTables(space, lambda kernels: np.array([float(k.macs) for k in kernels]))
+        self._tables = StageTables(
+            space, lambda kernels: np.array([float(k.macs) for k in kernels])
+        )
 
     def price(self, batch: ArchBatch) -> FloatArray:
         """Millions of multiply-accumulates of every architecture, shape (n,)."""

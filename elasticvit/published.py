@@ -109,10 +109,11 @@ def published(name: str) -> Arch:
 def to_authors(arch: Arch) -> list[Any]:
     """The authors' ten-field form of an architecture."""
     conv, attn = (arch.stem, *arch.conv), arch.attn
+    stages: tuple[ConvStage | AttnStage, ...] = (*conv, *attn)
     return [
         arch.resolution,
-        [row.width for row in (*conv, *attn)],
-        [row.depth for row in (*conv, *attn)],
+        [row.width for row in stages],
+        [row.depth for row in stages],
         [row.expansion for row in conv for _ in range(row.depth)],
         [row.kernel for row in conv for _ in range(row.depth)],
         [row.mlp_ratio for row in attn for _ in range(row.depth)],

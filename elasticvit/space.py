@@ -50,7 +50,11 @@ class SearchSpace:
                     f"space {self.name}: choices of {name} are {list(options)}; they must be "
                     "whole numbers from 1, rising, and at least one"
                 )
-            if name.startswith("attn") and name.endswith("width") and any(o % QK_DIM for o in options):
+            if (
+                name.startswith("attn")
+                and name.endswith("width")
+                and any(o % QK_DIM for o in options)
+            ):
                 raise SpaceError(
                     f"space {self.name}: choices of {name} are {list(options)}; transformer "
                     f"widths are multiples of the head dimension {QK_DIM}"
@@ -99,9 +103,7 @@ class SearchSpace:
 
     def size(self) -> int:
         """Exact number of architectures."""
-        free = math.prod(
-            len(c) for i, c in enumerate(self.choices) if i not in self._width_columns
-        )
+        free = math.prod(len(c) for i, c in enumerate(self.choices) if i not in self._width_columns)
         ways = {0: 1}  # width of the last stage -> number of valid chains that end in it
         for column in self._width_columns:
             ways = {
@@ -135,7 +137,8 @@ class SearchSpace:
         for name, value, options in zip(self.names, arch.genes, self.choices, strict=True):
             if value not in options:
                 raise ArchError(
-                    f"gene {name} is {value}; space {self.name} offers {', '.join(map(str, options))}"
+                    f"gene {name} is {value}; space {self.name} offers "
+                    f"{', '.join(map(str, options))}"
                 )
         for before, after in zip(self._width_columns, self._width_columns[1:], strict=False):
             if arch.genes[after] < arch.genes[before]:
@@ -145,9 +148,7 @@ class SearchSpace:
                 )
         return arch
 
-    def sample(
-        self, n: int, rng: np.random.Generator, at_least: Arch | None = None
-    ) -> ArchBatch:
+    def sample(self, n: int, rng: np.random.Generator, at_least: Arch | None = None) -> ArchBatch:
         """`n` random architectures: every gene uniform over its choices, widths stage by stage
         over the choices that are not narrower than the stage before.
 

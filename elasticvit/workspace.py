@@ -106,7 +106,7 @@ class Workspace:
             document["schema"] = SCHEMA
         for key, value in changes.items():
             if isinstance(value, Mapping) and key in document:
-                document[key].update(value)  # type: ignore[union-attr]
+                document[key].update(value)
             else:
                 document[key] = value
         write_atomic(path, tomlkit.dumps(document))
@@ -192,7 +192,7 @@ class Workspace:
             raise WorkspaceError(
                 f"no {kind} in workspace {self.root} yet; run `{KINDS[kind]}` first"
             )
-        path = self.root / name
+        path: Path = self.root / name
         if not path.is_dir():
             raise WorkspaceError(f"{path} is gone; run `{KINDS[kind]}` again")
         return path

@@ -69,7 +69,9 @@ class Block(nn.Module, Generic[K]):
 
 def _copy_first(source: nn.Module, target: nn.Module) -> None:
     """Copy parameters and statistics held directly by `target` from the start of `source`'s."""
-    tensors = dict(source.named_parameters(recurse=False)) | dict(source.named_buffers(recurse=False))
+    tensors = dict(source.named_parameters(recurse=False)) | dict(
+        source.named_buffers(recurse=False)
+    )
     own = dict(target.named_parameters(recurse=False)) | dict(target.named_buffers(recurse=False))
     for name, tensor in own.items():
         value = tensors[name]

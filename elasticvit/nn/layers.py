@@ -9,8 +9,6 @@ Shapes: B batch, C channels, H and W map sides, N tokens.
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -145,4 +143,4 @@ def resize(x: Tensor, resolution: int) -> Tensor:
     """Images (B, C, H, W) bicubically brought to `resolution`; themselves when they fit."""
     if x.shape[-1] == resolution and x.shape[-2] == resolution:
         return x
-    return cast(Tensor, F.interpolate(x, size=(resolution, resolution), mode="bicubic"))
+    return F.interpolate(x, size=(resolution, resolution), mode="bicubic")
