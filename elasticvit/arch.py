@@ -183,8 +183,8 @@ class ArchBatch:
 
     @property
     def n_attn(self) -> int:
-        n: int = self.genes.shape[0]
-        return n
+        columns: int = self.genes.shape[1]
+        return (columns - 1) // 4 - 1 - self.n_conv
 
     @property
     def names(self) -> tuple[str, ...]:
