@@ -1,5 +1,6 @@
 """Kernels, the lowering and multiply-accumulates."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def test_lowering_is_a_chain(case) -> None:
     assert len({place for place, _ in places}) == len(places)
     chain = [kernel for _, kernel in places]
     assert tuple(chain) == lower(arch, space.layout)
-    for before, after in zip(chain, chain[1:], strict=False):
+    for before, after in itertools.pairwise(chain):
         assert after.size == before.out_size
         width_out = getattr(before, "cout", None) or before.dims["width"]
         assert (after.dims.get("cin") or after.dims["width"]) == width_out

@@ -1,0 +1,128 @@
+"""The house: who may import whom, no circles, and `--help` without the heavy libraries."""
+
+import ast
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("elasticvit", "predictors", "devices", "lut", "export")
+VOCABULARY = {
+    f"elasticvit.{name}"
+    for name in (
+        "arch",
+        "space",
+        "kernels",
+        "cost",
+        "errors",
+        "workspace",
+        "published",
+        "version",
+    )
+}
+# room -> rooms it may import, besides itself and the vocabulary
+MAY_IMPORT = {
+    "elasticvit.nn": set(),
+    "elasticvit.training": {"elasticvit.nn"},
+    "elasticvit.search": {"elasticvit.nn", "elasticvit.training.data"},
+    "devices": set(),
+    "export": {"elasticvit.nn"},
+    "lut": {"devices.protocol", "export.kernel_models"},
+    "predictors": {"lut"},
+    "elasticvit.cli": {*PACKAGES},
+}
+LIBRARIES_OF_THE_VOCABULARY = {"numpy", "tomlkit"}
+HEAVY = ("torch", "tensorflow", "xgboost", "sklearn", "litert_torch", "pandas", "onnx")
+COMMANDS = ("profile", "train", "search", "export")
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {
+    module_name(path): path
+    for package in PACKAGES
+    for path in sorted((ROOT / package).rglob("*.py"))
+}
+
+
+def room(module: str) -> str:
+    if module in VOCABULARY or module == "elasticvit":
+        return "vocabulary"
+    parts = module.split(".")
+    return ".".join(parts[:2]) if parts[0] == "elasticvit" else parts[0]
+
+
+@cache
+def imports(module: str, top_level_only: bool = False) -> frozenset[str]:
+    """Modules of this project and libraries that a module imports, by full name."""
+    tree = ast.parse(MODULES[module].read_text())
+    nodes = tree.body if top_level_only else ast.walk(tree)
+    names: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} uses a relative import"
+            base = node.module or ""
+            for alias in node.names:
+                full = f"{base}.{alias.name}"
+                names.add(full if full in MODULES else base)
+    return frozenset(names)
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_a_room_imports_only_what_it_may(module: str) -> None:
+    own = room(module)
+    for name in imports(module):
+        if name.split(".")[0] not in PACKAGES or room(name) in ("vocabulary", own):
+            continue
+        allowed = MAY_IMPORT.get(own, set())
+        assert any(name == a or name.startswith(a + ".") for a in allowed), (
+            f"{module} imports {name}; room {own} may import {sorted(allowed) or 'nothing else'}"
+        )
+
+
+@pytest.mark.parametrize("module", sorted(VOCABULARY))
+def test_the_vocabulary_stays_light(module: str) -> None:
+    for name in imports(module):
+        top = name.split(".")[0]
+        assert (
+            top in sys.stdlib_module_names
+            or top in LIBRARIES_OF_THE_VOCABULARY
+            or (room(name) == "vocabulary")
+        ), f"{module} imports {name}"
+
+
+def test_no_circles() -> None:
+    graph = {m: {n for n in imports(m) if n in MODULES and n != m} for m in MODULES}
+    done: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " -> ".join((*path[path.index(module) :], module))
+        if module not in done:
+            for name in sorted(graph[module]):
+                visit(name, (*path, module))
+            done.add(module)
+
+    for module in sorted(graph):
+        visit(module, ())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_answers_without_the_heavy_libraries(command: str) -> None:
+    code = (
+        f"import sys; from elasticvit.cli.{command} import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit as stop: assert stop.code == 0\n"
+        f"print('heavy:', [m for m in {HEAVY} if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert f"Usage: evit-{command}" in result.stdout
+    assert result.stdout.strip().endswith("heavy: []")
