@@ -1,0 +1,233 @@
+"""Data sets in three parts: trained on, held out to choose by, held out for the final figure.
+
+The parts depend on the data set alone and not on a run's seed, so that a search never scores
+an architecture on an image that its weights were trained on. Where a set comes without a test
+part, one is cut from it. This module does not load torch; batches come from `loader`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from elasticvit.errors import DataError
+from elasticvit.training.sources import LabelArray, Pool, Source, find_source
+
+if TYPE_CHECKING:
+    from elasticvit.training.loader import Loader
+
+SplitName = Literal["train", "search", "test"]
+IndexArray = npt.NDArray[np.int64]
+
+TEST_SHARE = 0.20  # of a set without a test part
+SEARCH_SHARE = 0.15  # of the images that remain
+SEARCH_LIMIT = 10_000  # images; more do not make the choice better, only slower
+MEMORY_LIMIT_BYTES = 512 * 2**20  # decoded images up to this stay in memory
+PHOTO_MEAN = (0.485, 0.456, 0.406)  # ImageNet's, for sets that are too large to measure
+PHOTO_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataInfo:
+    """What is known of a data set without decoding it.
+
+    Attributes:
+        spec: canonical form of what the user wrote; `open_data` takes it from any folder.
+        name: for reports.
+        classes: number of classes.
+        train_images, search_images, test_images: size of each part.
+    """
+
+    spec: str
+    name: str
+    classes: int
+    train_images: int
+    search_images: int
+    test_images: int
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """One part: rows of a pool of images.
+
+    Attributes:
+        pool: the images it is taken from.
+        rows: which of them, shape (n,).
+    """
+
+    pool: Pool
+    rows: IndexArray
+
+    @property
+    def labels(self) -> LabelArray:
+        return self.pool.labels[self.rows]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @cached_property
+    def pixels(self) -> npt.NDArray[np.uint8] | None:
+        """All images decoded, shape (n, H, W, 3); None when their sizes differ or they need
+        more than `MEMORY_LIMIT_BYTES`."""
+        first = np.asarray(self.pool.image(int(self.rows[0])))
+        if first.nbytes * len(self.rows) > MEMORY_LIMIT_BYTES:
+            return None
+        pixels = np.empty((len(self.rows), *first.shape), dtype=np.uint8)
+        for i, row in enumerate(self.rows):
+            image = self.pool.image(int(row))
+            if (image.height, image.width) != first.shape[:2]:
+                return None
+            pixels[i] = image
+        return pixels
+
+
+@dataclass(frozen=True, eq=False)
+class ImageData:
+    """An opened data set.
+
+    Attributes:
+        info: its facts.
+        class_names: by label.
+        flips: whether training may mirror images.
+        train, search, test: the parts.
+    """
+
+    info: DataInfo
+    class_names: tuple[str, ...]
+    flips: bool
+    train: Split
+    search: Split
+    test: Split
+
+    @cached_property
+    def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation a channel of pixels in 0..1: the training part's own
+        where it is in memory, ImageNet's otherwise."""
+        pixels = self.train.pixels
+        if pixels is None:
+            return PHOTO_MEAN, PHOTO_STD
+        levels = np.arange(256) / 255
+        means, stds = [], []
+        for channel in range(3):
+            counts = np.bincount(pixels[..., channel].reshape(-1), minlength=256)
+            mean = float((counts * levels).sum() / counts.sum())
+            variance = float((counts * (levels - mean) ** 2).sum() / counts.sum())
+            means.append(round(mean, 6))
+            stds.append(round(max(variance**0.5, 1e-3), 6))
+        return tuple(means), tuple(stds)
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        return self.normalisation[0]
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        return self.normalisation[1]
+
+    def split(self, name: SplitName) -> Split:
+        """A part by its name."""
+        return {"train": self.train, "search": self.search, "test": self.test}[name]
+
+    def loader(
+        self,
+        split: SplitName,
+        *,
+        resolution: int,
+        batch_size: int,
+        augment: bool = False,
+        shuffle: bool = False,
+        workers: int = 0,
+        seed: int = 0,
+        drop_last: bool = False,
+        shard: tuple[int, int] = (0, 1),
+    ) -> Loader:
+        """Batches of a part: images float32 (B, 3, resolution, resolution), normalised, and
+        labels int64 (B,).
+
+        Args:
+            resolution: side of the images, to which they are brought bicubically.
+            augment: vary the images (training).
+            shuffle: in another order each epoch (see `Loader.epoch`).
+            workers: decoding processes, for sets that are not in memory.
+            seed: of order and augmentation; the same seed gives the same batches.
+            drop_last: leave out a last batch that is not full.
+            shard: (rank, ranks): every `ranks`-th image of each batch from the `rank`-th on.
+        """
+        from elasticvit.training.loader import Loader
+
+        return Loader(
+            self,
+            split,
+            resolution=resolution,
+            batch_size=batch_size,
+            augment=augment,
+            shuffle=shuffle,
+            workers=workers,
+            seed=seed,
+            drop_last=drop_last,
+            shard=shard,
+        )
+
+
+def describe(spec: str) -> DataInfo:
+    """Classes and sizes of a data set, without decoding images.
+
+    Args:
+        spec: `digits`, a folder or file, or `timm:NAME:FOLDER`.
+
+    Raises:
+        DataError: unknown, unreadable or too small; what is accepted is listed.
+    """
+    return open_data(spec).info
+
+
+def open_data(spec: str, seed: int = 0) -> ImageData:
+    """Open a data set; images are decoded when first used.
+
+    Args:
+        seed: of the cut into parts. Leave it alone unless every later command gets the same.
+
+    Raises:
+        DataError: as `describe`.
+    """
+    source = find_source(spec)
+    rows = np.arange(len(source.train.labels))
+    if source.test is None:
+        rows, test_rows = _cut(source, rows, TEST_SHARE, seed)
+        test = Split(source.train, test_rows)
+    else:
+        test = Split(source.test, np.arange(len(source.test.labels)))
+    share = min(SEARCH_SHARE, SEARCH_LIMIT / len(rows))
+    train_rows, search_rows = _cut(source, rows, share, seed + 1)
+    info = DataInfo(
+        spec=source.spec,
+        name=source.name,
+        classes=len(source.classes),
+        train_images=len(train_rows),
+        search_images=len(search_rows),
+        test_images=len(test),
+    )
+    train, search = Split(source.train, train_rows), Split(source.train, search_rows)
+    return ImageData(info, source.classes, source.flips, train, search, test)
+
+
+def _cut(
+    source: Source, rows: IndexArray, share: float, seed: int
+) -> tuple[IndexArray, IndexArray]:
+    """Rows without and with the held-out share, every class in proportion, both sorted."""
+    from sklearn.model_selection import train_test_split
+
+    try:
+        kept, held = train_test_split(
+            rows, test_size=share, stratify=source.train.labels[rows], random_state=seed
+        )
+    except ValueError as error:
+        raise DataError(
+            f"{source.spec} has {len(rows)} images of {len(source.classes)} classes, too few to "
+            f"hold some of each class out ({error}); about 20 a class are the least"
+        ) from error
+    return np.sort(kept), np.sort(held)

@@ -1,0 +1,297 @@
+"""Where labelled images come from: what a `--data` spec names, read without downloading.
+
+A source knows its labels at once and decodes an image only when asked. Everything is read by
+the library that owns the format: scikit-learn, pyarrow, torchvision or timm.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from elasticvit.errors import DataError
+
+LabelArray = npt.NDArray[np.int64]
+ACCEPTED = (
+    "digits (shipped with scikit-learn); a folder with one sub-folder of images a class, or with "
+    "train/ and val/ or test/ of that form; a .parquet file or a folder of them (image bytes and "
+    "label, such as CIFAR-10); a folder with MNIST or Fashion-MNIST IDX files; "
+    "timm:NAME:FOLDER for what timm.data.create_dataset knows"
+)
+TRAIN_NAMES = ("train", "training")
+TEST_NAMES = ("test", "val", "valid", "validation", "eval", "t10k")
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Labelled images that belong together.
+
+    Attributes:
+        labels: class of each image, shape (n,).
+        read: the image at an index, decoded, in its own mode and size.
+    """
+
+    labels: LabelArray
+    read: Callable[[int], Image.Image]
+
+    def image(self, index: int) -> Image.Image:
+        """The image at an index in RGB.
+
+        Raises:
+            DataError: it cannot be decoded.
+        """
+        try:
+            return self.read(index).convert("RGB")
+        except (OSError, SyntaxError, ValueError) as error:
+            raise DataError(
+                f"image {index} cannot be decoded: {error}; mend or remove it"
+            ) from error
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A data set before it is split.
+
+    Attributes:
+        spec: canonical form of what the user wrote (paths absolute).
+        name: for reports.
+        classes: names of the classes, by label.
+        train, test: the official parts; `test` is None when the set comes in one piece.
+        flips: a mirrored image is still one of its class (not so for digits and letters, so
+            grayscale sets are never mirrored).
+    """
+
+    spec: str
+    name: str
+    classes: tuple[str, ...]
+    train: Pool
+    test: Pool | None
+    flips: bool
+
+
+def find_source(spec: str) -> Source:
+    """The source that a spec names.
+
+    Raises:
+        DataError: unknown or unreadable; the accepted forms are listed.
+    """
+    if spec == "digits":
+        return _digits()
+    if spec.startswith("timm:"):
+        return _checked(_timm(spec))
+    path = Path(spec).expanduser().resolve()
+    if path.suffix == ".parquet" and path.is_file():
+        return _checked(_parquet(path, [path]))
+    if path.is_dir():
+        tables = sorted(path.glob("*.parquet"))
+        if tables:
+            return _checked(_parquet(path, tables))
+        if any(path.glob("*-images-idx3-ubyte*")):
+            return _checked(_idx(path))
+        return _checked(_folder(path))
+    raise DataError(f"no data set {spec!r}; accepted are: {ACCEPTED}")
+
+
+def _checked(source: Source) -> Source:
+    """The source, if every class has images and every label a class."""
+    for pool in (source.train, source.test):
+        if pool is None:
+            continue
+        if len(pool.labels) == 0:
+            raise DataError(f"{source.spec} holds no images; accepted are: {ACCEPTED}")
+        low, high = int(pool.labels.min()), int(pool.labels.max())
+        if low < 0 or high >= len(source.classes):
+            raise DataError(
+                f"{source.spec} has labels from {low} to {high}; they must count from 0 to "
+                f"{len(source.classes) - 1}"
+            )
+    missing = sorted(set(range(len(source.classes))) - set(source.train.labels.tolist()))
+    if missing or len(source.classes) < 2:
+        raise DataError(
+            f"{source.spec} has {len(source.classes)} classes, of which "
+            f"{missing or 'none'} have no training image; at least two are needed, all with images"
+        )
+    return source
+
+
+def _digits() -> Source:
+    """8x8 grayscale digits, 1,797 images in one piece, with 17 levels of gray."""
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    pixels = np.round(data.images * (255 / 16)).astype(np.uint8)
+    pool = Pool(data.target.astype(np.int64), lambda i: Image.fromarray(pixels[i]))
+    return Source("digits", "digits", tuple("0123456789"), pool, None, flips=False)
+
+
+def _folder(path: Path) -> Source:
+    """Folders of images a class, in one piece or with folders for training and test."""
+    parts = {p.name.lower(): p for p in path.iterdir() if p.is_dir()}
+    train = next((parts[n] for n in TRAIN_NAMES if n in parts), None)
+    test = next((parts[n] for n in TEST_NAMES if n in parts), None)
+    pool, classes = _class_folders(train or path)
+    test_pool = None
+    if train is not None and test is not None:
+        test_pool, test_classes = _class_folders(test)
+        if test_classes != classes:
+            raise DataError(
+                f"{test} has classes {', '.join(test_classes)}; {train} has {', '.join(classes)}; "
+                "they must be the same"
+            )
+    return Source(str(path), path.name, classes, pool, test_pool, flips=_in_colour(pool))
+
+
+def _class_folders(path: Path) -> tuple[Pool, tuple[str, ...]]:
+    from torchvision.datasets import ImageFolder
+
+    try:
+        folder = ImageFolder(str(path))
+    except (FileNotFoundError, OSError) as error:
+        raise DataError(
+            f"{path} is not an image folder: {error}; accepted are: {ACCEPTED}"
+        ) from error
+    files = [file for file, _ in folder.samples]
+    labels = np.array(folder.targets, dtype=np.int64)
+    return Pool(labels, lambda i: _open(files[i])), tuple(folder.classes)
+
+
+def _open(file: str) -> Image.Image:
+    try:
+        image = Image.open(file)
+        image.load()
+    except (OSError, UnidentifiedImageError, SyntaxError) as error:
+        raise DataError(f"{file} cannot be decoded: {error}; mend or remove it") from error
+    return image
+
+
+def _in_colour(pool: Pool) -> bool:
+    return pool.read(0).mode not in ("L", "1", "I", "F", "I;16")
+
+
+def _parquet(path: Path, tables: Sequence[Path]) -> Source:
+    """Image bytes and label, a row an image; files named test or validation are the test part."""
+    test = [t for t in tables if any(n in t.stem.lower() for n in TEST_NAMES)]
+    train = [t for t in tables if t not in test]
+    if not train:
+        train, test = test, []
+    pool = _parquet_pool(train)
+    classes = tuple(str(c) for c in range(int(pool.labels.max(initial=-1)) + 1))
+    name = path.stem if path.suffix else path.name
+    held = _parquet_pool(test) if test else None
+    return Source(str(path), name, classes, pool, held, flips=_in_colour(pool))
+
+
+def _parquet_pool(tables: Sequence[Path]) -> Pool:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pa.concat_tables([pq.read_table(t) for t in tables])
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{tables[0]} is not a parquet table: {error}") from error
+    image = next((f.name for f in table.schema if _holds_images(f.type)), None)
+    label = next((f.name for f in table.schema if pa.types.is_integer(f.type)), None)
+    if image is None or label is None or len(table) == 0:
+        raise DataError(
+            f"{tables[0]} has columns {', '.join(map(str, table.schema.names))} and {len(table)} "
+            "rows; needed are one of image bytes and one of whole-number labels"
+        )
+    column = table.column(image).combine_chunks()
+    if pa.types.is_struct(column.type):
+        column = column.field("bytes")
+    labels = table.column(label).to_numpy().astype(np.int64)
+    return Pool(labels, lambda i: Image.open(io.BytesIO(column[i].as_py())))
+
+
+def _holds_images(kind: Any) -> bool:
+    import pyarrow as pa
+
+    if pa.types.is_struct(kind):
+        return any(f.name == "bytes" and _holds_images(f.type) for f in kind)
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _idx(path: Path) -> Source:
+    """MNIST's IDX files, as Fashion-MNIST and its kin come in, plain or gzipped."""
+    train = _idx_pool(path, "train")
+    test = _idx_pool(path, "t10k") if any(path.glob("t10k-images-idx3-ubyte*")) else None
+    classes = tuple(str(c) for c in range(int(train.labels.max(initial=-1)) + 1))
+    return Source(str(path), path.name, classes, train, test, flips=False)
+
+
+def _idx_pool(path: Path, part: str) -> Pool:
+    images = _read_idx(path, f"{part}-images-idx3-ubyte", ndim=3)
+    labels = _read_idx(path, f"{part}-labels-idx1-ubyte", ndim=1)
+    if len(images) != len(labels):
+        raise DataError(f"{path}: {part} has {len(images)} images but {len(labels)} labels")
+    return Pool(labels.astype(np.int64), lambda i: Image.fromarray(images[i]))
+
+
+def _read_idx(path: Path, name: str, ndim: int) -> npt.NDArray[np.uint8]:
+    """An IDX file of bytes: two zero bytes, type 8, the rank, big-endian sides, the values."""
+    plain, packed = path / name, path / f"{name}.gz"
+    try:
+        raw = plain.read_bytes() if plain.exists() else gzip.decompress(packed.read_bytes())
+    except (OSError, EOFError) as error:
+        raise DataError(f"{plain} (or .gz) cannot be read: {error}") from error
+    start = 4 + 4 * ndim
+    sides = tuple(int(s) for s in np.frombuffer(raw[4:start], dtype=">u4"))
+    if raw[:4] != bytes([0, 0, 8, ndim]) or len(raw) != start + int(np.prod(sides)):
+        raise DataError(f"{plain} is truncated or not an IDX file of rank {ndim}")
+    return np.frombuffer(raw, dtype=np.uint8, offset=start).reshape(sides)
+
+
+def _timm(spec: str) -> Source:
+    """A random-access data set of timm's factory, for example `timm:torch/cifar10:/data`."""
+    _, name, root = (*spec.split(":", 2), "")[:3] if spec.count(":") == 1 else spec.split(":", 2)
+    if not name or not root:
+        raise DataError(f"{spec!r} is not timm:NAME:FOLDER, for example timm:torch/cifar10:/data")
+    folder = Path(root).expanduser().resolve()
+    train, classes = _timm_pool(name, folder, "train")
+    try:
+        test, _ = _timm_pool(name, folder, "validation")
+    except DataError:
+        test = None
+    if test is not None and _same_files(train, test):
+        test = None
+    spec = f"timm:{name}:{folder}"
+    return Source(spec, name.replace("/", "-"), classes, train, test, flips=_in_colour(train))
+
+
+def _timm_pool(name: str, root: Path, split: str) -> tuple[Pool, tuple[str, ...]]:
+    from timm.data import create_dataset
+
+    try:
+        dataset = create_dataset(name, root=str(root), split=split, download=False)
+        count = len(dataset)
+    except (Exception, AssertionError) as error:  # its readers raise whatever their library does
+        raise DataError(
+            f"timm cannot open {name!r} in {root}: {error}; nothing is downloaded, so the files "
+            f"must be there. Accepted are: {ACCEPTED}"
+        ) from error
+    if not hasattr(dataset, "__getitem__"):
+        raise DataError(f"timm's {name!r} is a stream; a data set with random access is needed")
+    reader = getattr(dataset, "reader", None)
+    targets = getattr(dataset, "targets", None)
+    samples = getattr(reader, "samples", None)
+    if targets is None and samples is not None:
+        targets = [label for _, label in samples]
+    if targets is None:
+        targets = [dataset[i][1] for i in range(count)]
+    labels = np.array(targets, dtype=np.int64)
+    classes = getattr(dataset, "classes", None) or getattr(reader, "class_to_idx", None)
+    names = tuple(map(str, classes)) if classes else tuple(map(str, range(int(labels.max()) + 1)))
+    return Pool(labels, lambda i: dataset[i][0]), names
+
+
+def _same_files(a: Pool, b: Pool) -> bool:
+    """A folder without splits is returned whole for every split that one asks for."""
+    return len(a.labels) == len(b.labels) and a.read(0).tobytes() == b.read(0).tobytes()
