@@ -108,12 +108,10 @@ class AttentionCore(nn.Module):
     def weights(self, kernel: Attention) -> tuple[Tensor, Tensor, Tensor]:
         """Active qkv (2 * 16 h + V, C), value convolution (V, 1, 3, 3), projection (C, V)."""
         if kernel.width == self.largest.width and kernel.v_scale == self.largest.v_scale:
-            rows = qkv_rows(self.largest, kernel, self.sliced)
-            qkv = (
-                self.qkv.weight
-                if rows is None
-                else self.qkv.weight[rows.to(self.qkv.weight.device)]
-            )
+            qkv: Tensor = self.qkv.weight
+            if self.sliced:  # per head, all rows of the full form are in order already
+                rows = qkv_rows(self.largest, kernel, self.sliced)
+                qkv = qkv if rows is None else qkv[rows.to(qkv.device)]
             return qkv, self.value_conv.weight, self.project.weight
         device = self.qkv.weight.device
         values = value_rows(self.largest, kernel, self.sliced).to(device)

@@ -1,0 +1,265 @@
+"""Writes TFLite flatbuffers operator by operator.
+
+`Graph` collects tensors and operators of one float32 model and packs them with the schema's
+object API. It knows the operators of this project's networks, each with the options that
+litert-torch writes, and nothing of networks.
+
+Shapes are TFLite's: images (1, H, W, C), convolution filters (out, kh, kw, in), depthwise
+filters (1, kh, kw, channels), linear weights (out, in).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import flatbuffers
+import numpy as np
+import numpy.typing as npt
+from ai_edge_litert import schema_py_generated as schema
+
+FloatArray = npt.NDArray[np.float32]
+Shape = tuple[int, ...]
+
+_FILE_IDENTIFIER = b"TFL3"
+_SCHEMA_VERSION = 3
+_SIGNATURE = b"serving_default"
+_SAME, _VALID = schema.Padding.SAME, schema.Padding.VALID
+_VERSIONS = {"FULLY_CONNECTED": 5}  # keeps dimensions and allows no bias; the others are 1
+ACTIVATIONS = {
+    None: schema.ActivationFunctionType.NONE,
+    "relu": schema.ActivationFunctionType.RELU,
+    "relu6": schema.ActivationFunctionType.RELU6,
+}
+
+
+class _AlignedBuffer(schema.BufferT):  # type: ignore[misc]
+    """Constant data at a multiple of 16 bytes, as the schema demands of buffers."""
+
+    def Pack(self, builder: Any) -> Any:
+        data = None
+        if self.data is not None:
+            raw = self.data.reshape(-1).view(np.uint8)
+            builder.StartVector(1, raw.size, 16)
+            builder.head -= raw.size
+            builder.Bytes[builder.head : builder.head + raw.size] = raw.data
+            data = builder.EndVector()
+        schema.BufferStart(builder)
+        if data is not None:
+            schema.BufferAddData(builder, data)
+        return schema.BufferEnd(builder)
+
+
+class Graph:
+    """One model under construction. Tensors are named by their index.
+
+    Every operator method appends one operator and returns the index of its output.
+    """
+
+    def __init__(self) -> None:
+        self._tensors: list[Any] = []
+        self._operators: list[Any] = []
+        self._buffers: list[Any] = [schema.BufferT()]  # index 0 is "no data" by convention
+        self._codes: dict[str, int] = {}
+        self._shared: dict[bytes, int] = {}
+        self._inputs: list[int] = []
+
+    def shape(self, tensor: int) -> Shape:
+        """Shape of a tensor."""
+        return tuple(self._tensors[tensor].shape)
+
+    def input(self, shape: Shape) -> int:
+        """A float32 input of the model."""
+        self._inputs.append(self._tensor(shape))
+        return self._inputs[-1]
+
+    def constant(self, value: npt.NDArray[Any]) -> int:
+        """A float32 or int32 constant; equal integer constants are stored once."""
+        key = b"" if value.dtype == np.float32 else repr(value.tolist()).encode()
+        if key not in self._shared or not key:
+            buffer = _AlignedBuffer()
+            buffer.data = np.ascontiguousarray(value)
+            self._buffers.append(buffer)
+            kind = schema.TensorType.FLOAT32 if not key else schema.TensorType.INT32
+            self._shared[key] = self._tensor(value.shape, kind, len(self._buffers) - 1)
+        return self._shared[key]
+
+    def integers(self, values: Sequence[Any]) -> int:
+        """An int32 constant."""
+        return self.constant(np.array(values, dtype=np.int32))
+
+    def conv(
+        self,
+        x: int,
+        weight: FloatArray,
+        bias: FloatArray | None,
+        *,
+        stride: int = 1,
+        activation: str | None = None,
+    ) -> int:
+        """2-d convolution, padded by half the filter on every side as torch does."""
+        out, side = weight.shape[0], weight.shape[1]
+        x, padding = self._padded(x, side, stride)
+        options = schema.Conv2DOptionsT()
+        options.padding = padding if side > 1 else _VALID
+        options.strideW = options.strideH = stride
+        options.dilationWFactor = options.dilationHFactor = 1
+        options.fusedActivationFunction = ACTIVATIONS[activation]
+        shape = self._windows(x, side, stride, options.padding, out)
+        bias = np.zeros(out, np.float32) if bias is None else bias
+        inputs = [x, self.constant(weight), self.constant(bias)]
+        return self._operator("CONV_2D", inputs, shape, options)
+
+    def depthwise(
+        self, x: int, weight: FloatArray, bias: FloatArray | None, *, stride: int = 1
+    ) -> int:
+        """Depthwise convolution, padded as `conv`."""
+        channels, side = weight.shape[3], weight.shape[1]
+        x, padding = self._padded(x, side, stride)
+        options = schema.DepthwiseConv2DOptionsT()
+        options.padding, options.depthMultiplier = padding, 1
+        options.strideW = options.strideH = stride
+        options.dilationWFactor = options.dilationHFactor = 1
+        shape = self._windows(x, side, stride, padding, channels)
+        bias = np.zeros(channels, np.float32) if bias is None else bias
+        inputs = [x, self.constant(weight), self.constant(bias)]
+        return self._operator("DEPTHWISE_CONV_2D", inputs, shape, options)
+
+    def average_pool(self, x: int) -> int:
+        """2x2 average pool of stride 2; an odd side is first padded by 1 on both ends."""
+        if self.shape(x)[1] % 2:
+            x = self.pad(x, 1)
+        options = schema.Pool2DOptionsT()
+        options.padding = _VALID
+        options.strideW = options.strideH = options.filterWidth = options.filterHeight = 2
+        shape = self._windows(x, 2, 2, _VALID, self.shape(x)[3])
+        return self._operator("AVERAGE_POOL_2D", [x], shape, options)
+
+    def pad(self, x: int, margin: int) -> int:
+        """Zeros around a map."""
+        batch, height, width, channels = self.shape(x)
+        ends = self.integers([(0, 0), (margin, margin), (margin, margin), (0, 0)])
+        shape = (batch, height + 2 * margin, width + 2 * margin, channels)
+        return self._operator("PAD", [x, ends], shape)
+
+    def linear(self, x: int, weight: FloatArray, bias: FloatArray | None) -> int:
+        """Linear layer over the last dimension."""
+        options = schema.FullyConnectedOptionsT()
+        options.keepNumDims = True
+        shape = (*self.shape(x)[:-1], weight.shape[0])
+        inputs = [x, self.constant(weight), -1 if bias is None else self.constant(bias)]
+        return self._operator("FULLY_CONNECTED", inputs, shape, options)
+
+    def matmul(self, a: int, b: int, *, transpose_b: bool = False) -> int:
+        """Product of two batches of matrices."""
+        options = schema.BatchMatMulOptionsT()
+        options.adjY = transpose_b
+        shape = (*self.shape(a)[:-1], self.shape(b)[-2 if transpose_b else -1])
+        return self._operator("BATCH_MATMUL", [a, b], shape, options)
+
+    def add(self, a: int, b: int) -> int:
+        return self._operator("ADD", [a, b], self._broadcast(a, b), schema.AddOptionsT())
+
+    def subtract(self, a: int, b: int) -> int:
+        return self._operator("SUB", [a, b], self._broadcast(a, b), schema.SubOptionsT())
+
+    def multiply(self, a: int, b: int) -> int:
+        return self._operator("MUL", [a, b], self._broadcast(a, b), schema.MulOptionsT())
+
+    def mean(self, x: int, axes: Sequence[int], *, keep: bool) -> int:
+        """Mean over `axes`, which stay as 1 with `keep`."""
+        options = schema.ReducerOptionsT()
+        options.keepDims = keep
+        old = self.shape(x)
+        shape = tuple(1 if i in axes else n for i, n in enumerate(old) if keep or i not in axes)
+        return self._operator("MEAN", [x, self.integers(axes)], shape, options)
+
+    def rsqrt(self, x: int) -> int:
+        return self._operator("RSQRT", [x], self.shape(x))
+
+    def hard_swish(self, x: int) -> int:
+        return self._operator("HARD_SWISH", [x], self.shape(x))
+
+    def softmax(self, x: int) -> int:
+        """Softmax over the last dimension."""
+        options = schema.SoftmaxOptionsT()
+        options.beta = 1.0
+        return self._operator("SOFTMAX", [x], self.shape(x), options)
+
+    def reshape(self, x: int, shape: Shape) -> int:
+        return self._operator("RESHAPE", [x, self.integers(shape)], shape)
+
+    def transpose(self, x: int, order: Sequence[int]) -> int:
+        old = self.shape(x)
+        shape = tuple(old[i] for i in order)
+        return self._operator("TRANSPOSE", [x, self.integers(order)], shape)
+
+    def finish(self, outputs: Sequence[int]) -> bytes:
+        """The flatbuffer with these outputs, and one signature."""
+        subgraph = schema.SubGraphT()
+        subgraph.name = b"main"
+        subgraph.tensors, subgraph.operators = self._tensors, self._operators
+        subgraph.inputs, subgraph.outputs = self._inputs, list(outputs)
+        model = schema.ModelT()
+        model.version = _SCHEMA_VERSION
+        model.description = b"elasticvit"
+        model.operatorCodes = [_operator_code(name) for name in self._codes]
+        model.subgraphs, model.buffers = [subgraph], self._buffers
+        signature = schema.SignatureDefT()
+        signature.signatureKey, signature.subgraphIndex = _SIGNATURE, 0
+        signature.inputs = [_named(b"args_%d" % i, t) for i, t in enumerate(self._inputs)]
+        signature.outputs = [_named(b"output_%d" % i, t) for i, t in enumerate(outputs)]
+        model.signatureDefs = [signature]
+        size = sum(b.data.nbytes + 64 for b in self._buffers if b.data is not None)
+        builder = flatbuffers.Builder(size + 512 * (len(self._tensors) + 8))
+        builder.Finish(model.Pack(builder), _FILE_IDENTIFIER)
+        return bytes(builder.Output())
+
+    def _tensor(self, shape: Shape, kind: int = schema.TensorType.FLOAT32, buffer: int = 0) -> int:
+        tensor = schema.TensorT()
+        tensor.shape, tensor.type, tensor.buffer = list(shape), kind, buffer
+        tensor.name, tensor.hasRank = b"t%d" % len(self._tensors), True
+        self._tensors.append(tensor)
+        return len(self._tensors) - 1
+
+    def _operator(self, name: str, inputs: Sequence[int], shape: Shape, options: Any = None) -> int:
+        output = self._tensor(shape)
+        operator = schema.OperatorT()
+        operator.opcodeIndex = self._codes.setdefault(name, len(self._codes))
+        operator.inputs, operator.outputs = list(inputs), [output]
+        if options is not None:
+            kind = type(options).__name__.removesuffix("T")
+            operator.builtinOptionsType = getattr(schema.BuiltinOptions, kind)
+            operator.builtinOptions = options
+        self._operators.append(operator)
+        return output
+
+    def _padded(self, x: int, side: int, stride: int) -> tuple[int, int]:
+        """The tensor to convolve and TFLite's padding: `same` where it pads both ends alike,
+        as torch does; otherwise the zeros are written, which the delegate fuses."""
+        size = self.shape(x)[1]
+        total = max((-(-size // stride) - 1) * stride + side - size, 0)
+        if total == 2 * (side // 2):
+            return x, _SAME
+        return self.pad(x, side // 2), _VALID
+
+    def _windows(self, x: int, side: int, stride: int, padding: int, channels: int) -> Shape:
+        size = self.shape(x)[1] - (side - 1 if padding == _VALID else 0)
+        return (self.shape(x)[0], -(-size // stride), -(-size // stride), channels)
+
+    def _broadcast(self, a: int, b: int) -> Shape:
+        return tuple(np.broadcast_shapes(self.shape(a), self.shape(b)))
+
+
+def _operator_code(name: str) -> Any:
+    code = schema.OperatorCodeT()
+    code.builtinCode = getattr(schema.BuiltinOperator, name)
+    code.deprecatedBuiltinCode = min(code.builtinCode, 127)
+    code.version = _VERSIONS.get(name, 1)
+    return code
+
+
+def _named(name: bytes, tensor: int) -> Any:
+    entry = schema.TensorMapT()
+    entry.name, entry.tensorIndex = name, tensor
+    return entry

@@ -1,0 +1,260 @@
+"""Kernels, and chains of them, as TFLite models in milliseconds.
+
+A kernel's model holds the operators that litert-torch writes for the fused block of the
+kernel, in its order and with its options; the converter itself needs about two seconds a
+block. What is timed is therefore what is deployed. Weights are random, since they do not
+change the time, or those of a fused network.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from elasticvit.errors import ExportError
+from elasticvit.kernels import (
+    FFN,
+    QK_DIM,
+    SE_RATIO,
+    Attention,
+    Downsample,
+    FirstConv,
+    Head,
+    Kernel,
+    MBConv,
+)
+from export.graph import FloatArray, Graph, Shape
+
+NORM_EPS = 1e-5
+
+
+class Weights(Protocol):
+    """Where a block's weights come from: by the parameter's name in the fused block and its
+    shape as torch stores it."""
+
+    def __call__(self, name: str, shape: Shape) -> FloatArray: ...
+
+
+def kernel_model(kernels: Sequence[Kernel], *, seed: int = 0) -> bytes:
+    """TFLite model of a chain of kernels with random weights.
+
+    Each kernel reads the output of the one before it. Copies of a kernel whose output does not
+    fit its input stand side by side on the same input, each with its own weights and output.
+
+    Args:
+        kernels: one kernel; copies of one; or a network (`lower(arch, layout)`).
+        seed: of the weights.
+
+    Raises:
+        ExportError: no kernels, or one that does not fit the one before it.
+    """
+    rng = np.random.default_rng(seed)
+
+    def draw(name: str, shape: Shape) -> FloatArray:
+        values = rng.random(shape, dtype=np.float32)
+        values -= np.float32(0.5)
+        values *= np.float32(math.sqrt(12 / max(1, math.prod(shape[1:]))))
+        return values
+
+    return network_model([(kernel, draw) for kernel in kernels])
+
+
+def network_model(blocks: Sequence[tuple[Kernel, Weights]]) -> bytes:
+    """TFLite model of a chain of kernels with given weights; see `kernel_model`."""
+    if not blocks:
+        raise ExportError("a kernel model needs at least one kernel")
+    graph = Graph()
+    first = blocks[0][0]
+    x = source = graph.input(_input_shape(first))
+    outputs: list[int] = []
+    for kernel, weights in blocks:
+        if outputs and kernel == first and not _fits(graph, x, kernel):
+            x = source
+        elif outputs:
+            if not _fits(graph, x, kernel):
+                raise ExportError(
+                    f"kernel {kernel.key} cannot follow an output of shape {graph.shape(x)}; "
+                    "give kernels in the order of `lower`, or copies of one kernel"
+                )
+            outputs.pop()
+        x = WRITERS[type(kernel)](graph, x, kernel, weights)
+        outputs.append(x)
+    return graph.finish(outputs)
+
+
+def from_arrays(arrays: Mapping[str, npt.NDArray[Any]], prefix: str = "") -> Weights:
+    """Weights out of a fused network's state, as arrays by name.
+
+    Raises (when called):
+        ExportError: an array is missing or has another shape.
+    """
+
+    def pick(name: str, shape: Shape) -> FloatArray:
+        value = arrays.get(prefix + name)
+        if value is None or value.shape != shape:
+            found = "nothing" if value is None else f"shape {value.shape}"
+            raise ExportError(f"weights {prefix + name}: expected shape {shape}, found {found}")
+        return np.asarray(value, dtype=np.float32)
+
+    return pick
+
+
+def _input_shape(kernel: Kernel) -> Shape:
+    if isinstance(kernel, (Attention, FFN, Head)):
+        return (1, kernel.size**2, kernel.width)
+    assert isinstance(kernel, (FirstConv, MBConv, Downsample))
+    return (1, kernel.size, kernel.size, kernel.cin)
+
+
+def _fits(graph: Graph, x: int, kernel: Kernel) -> bool:
+    shape, wanted = graph.shape(x), _input_shape(kernel)
+    if isinstance(kernel, Downsample) and len(shape) == 3:
+        return shape == (1, kernel.size**2, kernel.cin)
+    return shape == wanted
+
+
+def _first_conv(graph: Graph, x: int, kernel: FirstConv, weights: Weights) -> int:
+    return graph.hard_swish(_conv(graph, x, weights, "conv", kernel.cin, kernel.cout, 3, stride=2))
+
+
+def _mbconv(graph: Graph, x: int, kernel: MBConv, weights: Weights) -> int:
+    inner, y = kernel.inner, x
+    if kernel.expansion > 1:
+        y = graph.hard_swish(_conv(graph, y, weights, "expand", kernel.cin, inner))
+    y = graph.hard_swish(
+        _depthwise(graph, y, weights, "depthwise", inner, kernel.kernel, kernel.stride)
+    )
+    if kernel.se:
+        squeezed = inner // SE_RATIO
+        gate = graph.mean(y, (2, 1), keep=True)
+        gate = _conv(graph, gate, weights, "squeeze", inner, squeezed, activation="relu")
+        # hard-sigmoid: 3 is added to the bias, the division by 6 stands alone
+        weight, bias = (
+            weights("excite.weight", (inner, squeezed, 1, 1)),
+            weights("excite.bias", (inner,)),
+        )
+        gate = graph.conv(gate, _filter(weight), bias + np.float32(3), activation="relu6")
+        gate = graph.multiply(gate, graph.constant(np.array(1 / 6, np.float32)))
+        y = graph.multiply(y, gate)
+    y = _conv(graph, y, weights, "project", inner, kernel.cout)
+    if kernel.stride == 2:
+        x = graph.average_pool(x)
+    if kernel.cin != kernel.cout:
+        x = _conv(graph, x, weights, "shortcut", kernel.cin, kernel.cout, bias=False)
+    return graph.add(y, x)
+
+
+def _downsample(graph: Graph, x: int, kernel: Downsample, weights: Weights) -> int:
+    if len(graph.shape(x)) == 3:
+        x = graph.reshape(x, (1, kernel.size, kernel.size, kernel.cin))
+
+    def inside(name: str, shape: Shape) -> FloatArray:
+        return weights(f"block.{name}", shape)
+
+    y = _mbconv(graph, x, kernel.as_mbconv, inside)
+    return graph.reshape(y, (1, kernel.out_size**2, kernel.cout))
+
+
+def _attention(graph: Graph, x: int, kernel: Attention, weights: Weights) -> int:
+    n, heads, v_dim, size = kernel.size**2, kernel.heads, kernel.v_dim, kernel.size
+    width, v_width = kernel.width, kernel.heads * kernel.v_dim
+    normed = _layer_norm(graph, x)
+    q = _linear(graph, normed, weights, "query", width, heads * QK_DIM)
+    q = _heads(graph, q, heads)
+    k = _linear(graph, normed, weights, "key", width, heads * QK_DIM)
+    k = graph.transpose(graph.reshape(k, (n, heads, QK_DIM)), (1, 2, 0))
+    v = _linear(graph, normed, weights, "value", width, v_width)
+    v = graph.reshape(v, (1, size, size, v_width))
+    v = _depthwise(graph, v, weights, "value_conv", v_width, 3, 1, bias=False)
+    v = _heads(graph, v, heads)
+    scores = graph.add(graph.matmul(q, k), graph.constant(weights("position_bias", (heads, n, n))))
+    y = graph.matmul(graph.softmax(scores), v)
+    y = graph.reshape(graph.transpose(y, (1, 0, 2)), (1, n, v_width))
+    y = _linear(graph, graph.hard_swish(y), weights, "project", v_width, width)
+    return graph.add(x, y)
+
+
+def _ffn(graph: Graph, x: int, kernel: FFN, weights: Weights) -> int:
+    y = _linear(graph, _layer_norm(graph, x), weights, "fc1", kernel.width, kernel.inner)
+    y = _linear(graph, graph.hard_swish(y), weights, "fc2", kernel.inner, kernel.width)
+    return graph.add(x, y)
+
+
+def _head(graph: Graph, x: int, kernel: Head, weights: Weights) -> int:
+    x = graph.hard_swish(_linear(graph, x, weights, "expand", kernel.width, kernel.inner))
+    x = graph.mean(x, (1,), keep=False)
+    x = graph.hard_swish(_linear(graph, x, weights, "hidden", kernel.inner, kernel.hidden))
+    return _linear(graph, x, weights, "classifier", kernel.hidden, kernel.classes)
+
+
+WRITERS: Mapping[type[Kernel], Callable[[Graph, int, Any, Weights], int]] = {
+    FirstConv: _first_conv,
+    MBConv: _mbconv,
+    Downsample: _downsample,
+    Attention: _attention,
+    FFN: _ffn,
+    Head: _head,
+}
+
+
+def _heads(graph: Graph, x: int, heads: int) -> int:
+    """Tokens or a map (1, ..., heads * d) as (heads, n, d)."""
+    shape = graph.shape(x)
+    d = shape[-1] // heads
+    return graph.transpose(graph.reshape(x, (math.prod(shape) // shape[-1], heads, d)), (1, 0, 2))
+
+
+def _layer_norm(graph: Graph, x: int) -> int:
+    """Layer norm without scale and shift, which are part of the next linear layer."""
+    centred = graph.subtract(x, graph.mean(x, (2,), keep=True))
+    variance = graph.mean(graph.multiply(centred, centred), (2,), keep=True)
+    eps = graph.constant(np.array(NORM_EPS, np.float32))
+    return graph.multiply(centred, graph.rsqrt(graph.add(variance, eps)))
+
+
+def _filter(weight: FloatArray) -> FloatArray:
+    """torch's (out, in, kh, kw) as TFLite's (out, kh, kw, in)."""
+    return np.ascontiguousarray(weight.transpose(0, 2, 3, 1))
+
+
+def _conv(
+    graph: Graph,
+    x: int,
+    weights: Weights,
+    name: str,
+    cin: int,
+    cout: int,
+    side: int = 1,
+    *,
+    stride: int = 1,
+    bias: bool = True,
+    activation: str | None = None,
+) -> int:
+    weight = _filter(weights(f"{name}.weight", (cout, cin, side, side)))
+    shift = weights(f"{name}.bias", (cout,)) if bias else None
+    return graph.conv(x, weight, shift, stride=stride, activation=activation)
+
+
+def _depthwise(
+    graph: Graph,
+    x: int,
+    weights: Weights,
+    name: str,
+    channels: int,
+    side: int,
+    stride: int,
+    *,
+    bias: bool = True,
+) -> int:
+    weight = weights(f"{name}.weight", (channels, 1, side, side)).transpose(1, 2, 3, 0)
+    shift = weights(f"{name}.bias", (channels,)) if bias else None
+    return graph.depthwise(x, np.ascontiguousarray(weight), shift, stride=stride)
+
+
+def _linear(graph: Graph, x: int, weights: Weights, name: str, cin: int, cout: int) -> int:
+    weight = weights(f"{name}.weight", (cout, cin))
+    return graph.linear(x, weight, weights(f"{name}.bias", (cout,)))
