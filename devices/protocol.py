@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol
 
+from elasticvit.errors import DeviceError
+
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceInfo:
@@ -46,6 +48,9 @@ class TimingConfig:
             `min_ms` milliseconds, but at most `max_runs` times.
         rounds: how often the whole set is gone through, each time in another order.
         seed: of the orders.
+
+    Raises:
+        DeviceError: a count that is too small, or fewer `max_runs` than `min_runs`.
     """
 
     threads: int = 1
@@ -56,6 +61,13 @@ class TimingConfig:
     min_ms: float = 10.0
     rounds: int = 3
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        least = {"threads": 1, "warmup_runs": 0, "min_runs": 1, "min_ms": 0, "rounds": 1}
+        least |= {"max_runs": self.min_runs, "seed": 0}
+        for name, limit in least.items():
+            if getattr(self, name) < limit:
+                raise DeviceError(f"{name} = {getattr(self, name)}; it must be at least {limit}")
 
 
 @dataclass(frozen=True)
@@ -92,6 +104,8 @@ class Measurement:
         before, after: conditions around the runs.
         time_s: when, in seconds since the epoch.
         peak_bytes: peak memory of the process that ran it, where known.
+        interrupted_runs: how many of the runs the system interrupted for another program, where
+            known; their samples are kept.
     """
 
     key: str
@@ -106,6 +120,7 @@ class Measurement:
     after: Conditions = Conditions()
     time_s: float
     peak_bytes: int | None = None
+    interrupted_runs: int | None = None
 
     @property
     def latency_ms(self) -> float:
@@ -134,8 +149,11 @@ class Device(Protocol):
     ) -> Iterator[Measurement | Rejected]:
         """Time models, interleaved over `config.rounds` rounds.
 
-        Every model gives `config.rounds` measurements, or a `Rejected` and no more. Results
-        come as they are made, so a caller that stores each loses at most the one in flight.
+        Every model gives `config.rounds` measurements, or a `Rejected` as its last result.
+        Results come as they are made, so a caller that stores each loses at most the one in
+        flight. A sequence is indexed anew in every round, so one that makes its models when
+        indexed keeps memory bounded; any other iterable is listed first. Closing the iterator
+        ends the work on the device.
 
         Raises:
             DeviceUnreachable, DeviceUnauthorised, RunnerMissing, DeviceTooHot: as named; what

@@ -1,0 +1,158 @@
+"""The process that runs models on this computer: `python -m devices.host_worker`.
+
+It reads jobs from standard input and answers on standard output, one message each (see
+`devices.framing`), and ends when its input ends. It holds one interpreter at a time. The
+clock is around `invoke` alone: reading the model, creating the interpreter, packing weights,
+planning memory, setting inputs and the warm-up are outside.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import hashlib
+import os
+import resource
+import signal
+import sys
+import time
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from devices.framing import LinkClosed, read_message, write_message
+from devices.host_facts import conditions, peak_bytes, reset_peak_bytes
+
+NICE = -10  # where permitted: other programs then rarely interrupt a run
+PATIENCE = 4  # a round is prolonged to at most this many times `min_runs` by interrupted runs
+
+
+def load_interpreter() -> tuple[Any, str]:
+    """The interpreter's class, and the runtime's name with its version.
+
+    Raises:
+        ImportError: no runtime is installed.
+    """
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+
+        return Interpreter, f"LiteRT {version('ai-edge-litert')} (XNNPACK)"
+    except (ImportError, PackageNotFoundError) as first:
+        try:
+            from tflite_runtime.interpreter import Interpreter  # type: ignore[import-not-found]
+        except ImportError:
+            raise first from None
+        return Interpreter, f"TensorFlow Lite {version('tflite-runtime')} (XNNPACK)"
+
+
+def library_hash(package: str) -> str:
+    """sha256 of the largest shared library that was loaded from a package's folder."""
+    folder = str(Path(sys.modules[package].__file__ or "").resolve().parent)
+    maps = Path("/proc/self/maps").read_text().splitlines()
+    loaded = {line.split(maxsplit=5)[5] for line in maps if len(line.split(maxsplit=5)) == 6}
+    libraries = [Path(path) for path in loaded if path.startswith(folder) and ".so" in path]
+    largest = max(libraries, key=lambda path: path.stat().st_size)
+    return hashlib.sha256(largest.read_bytes()).hexdigest()
+
+
+def fill_inputs(interpreter: Any) -> None:
+    """Set every input to fixed random values of its type."""
+    rng = np.random.default_rng(0)
+    for tensor in interpreter.get_input_details():
+        shape, dtype = tensor["shape"], np.dtype(tensor["dtype"])
+        if dtype.kind == "f":
+            value = rng.standard_normal(shape).astype(dtype)
+        elif dtype.kind == "b":
+            value = rng.integers(0, 2, shape).astype(dtype)
+        else:
+            low, high = (0, 127) if dtype.kind == "i" else (0, 255)
+            value = rng.integers(low, high, shape).astype(dtype)
+        interpreter.set_tensor(tensor["index"], value)
+
+
+def time_model(interpreter_class: Any, data: bytes, job: dict[str, Any]) -> dict[str, Any]:
+    """Run one round of a model and answer with its raw samples and conditions."""
+    cores = job["cores"]
+    if cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)  # before the runtime makes threads, which inherit it
+    knows_peak = reset_peak_bytes()
+    interpreter = interpreter_class(model_content=data, num_threads=job["threads"])
+    interpreter.allocate_tensors()
+    fill_inputs(interpreter)
+    before = conditions(cores)
+    started_s = time.time()
+    invoke, clock = interpreter.invoke, time.perf_counter_ns
+    for _ in range(job["warmup_runs"]):
+        invoke()
+    samples_ns: list[int] = []
+    used_ns = interrupted = 0
+    min_runs, max_runs, min_ns = job["min_runs"], job["max_runs"], job["min_ms"] * 1e6
+    switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+    while len(samples_ns) < max_runs:
+        start = clock()
+        invoke()
+        took_ns = clock() - start
+        samples_ns.append(took_ns)
+        used_ns += took_ns
+        now = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+        interrupted += now != switches
+        switches = now
+        count = len(samples_ns)
+        # Interrupted runs stay in the samples, but they do not count towards `min_runs`.
+        enough = count - interrupted >= min_runs or count >= PATIENCE * min_runs
+        if enough and count >= min_runs and used_ns >= min_ns:
+            break
+    return {
+        "samples_us": [ns / 1e3 for ns in samples_ns],
+        "interrupted": interrupted,
+        "before": asdict(before),
+        "after": asdict(conditions(cores)),
+        "time_s": started_s,
+        "peak_bytes": peak_bytes() if knows_peak else None,
+    }
+
+
+def main() -> None:
+    """Serve jobs until standard input ends."""
+    answers = os.dup(1)
+    os.dup2(2, 1)  # the runtime prints to standard output; the answers have their own pipe
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, NICE)
+    try:
+        interpreter_class, runtime = load_interpreter()
+    except ImportError as error:
+        write_message(answers, {"error": str(error)})
+        return
+    write_message(
+        answers,
+        {
+            "runtime": runtime,
+            "runtime_hash": library_hash(interpreter_class.__module__.partition(".")[0]),
+            "nice": os.getpriority(os.PRIO_PROCESS, 0),
+        },
+    )
+    gc.freeze()
+    gc.disable()
+    while True:
+        try:
+            job, data = read_message(0)
+        except LinkClosed:
+            return
+        # A worker whose parent was killed while a model hangs ends by itself.
+        signal.alarm(int(job["timeout_s"]) + 30)
+        try:
+            answer = time_model(interpreter_class, data, job)
+        except Exception as error:
+            answer = {"rejected": f"{type(error).__name__}: {error}"}
+        signal.alarm(0)
+        del data
+        gc.collect()
+        write_message(answers, answer)
+
+
+if __name__ == "__main__":
+    main()

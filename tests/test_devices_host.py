@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from contracts.device_contract import QUICK, DeviceContract, OnlyIndexed
+from contracts.tiny_models import dense_model, endless_model
+
+from devices import Measurement, Rejected, TimedModel, TimingConfig
+from devices.host import HostDevice
+from elasticvit.errors import DeviceError, RunnerMissing
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def models() -> list[TimedModel]:
+    return [TimedModel(f"dense {width}", dense_model(width)) for width in (8, 32, 64)]
+
+
+class TestHostKeepsTheContract(DeviceContract):
+    source_prefix = "host:"
+
+    @pytest.fixture
+    def device(self) -> HostDevice:
+        return HostDevice()
+
+    @pytest.fixture
+    def models(self, models: list[TimedModel]) -> list[TimedModel]:
+        return models
+
+    @pytest.fixture
+    def bad_model(self) -> TimedModel:
+        return TimedModel("contradiction", dense_model(8, weight_width=16))
+
+
+def test_more_work_takes_longer():
+    small, large = (
+        TimedModel("small", dense_model(256)),
+        TimedModel("large", dense_model(256, layers=40)),
+    )
+    with HostDevice() as device:
+        results = list(device.measure([small, large], TimingConfig(min_ms=1.0, rounds=3)))
+    best_us = {
+        key: min(min(r.samples_us) for r in results if r.key == key) for key in ("small", "large")
+    }
+    assert best_us["large"] > 5 * best_us["small"]
+
+
+def test_runs_follow_the_configuration(models):
+    config = TimingConfig(min_runs=7, max_runs=11, min_ms=0.0, rounds=1)
+    with HostDevice() as device:
+        for result in device.measure(models, config):
+            assert 7 <= len(result.samples_us) <= 11
+        long = TimingConfig(min_runs=1, max_runs=10**6, min_ms=5.0, rounds=1)
+        for result in device.measure(models, long):
+            assert sum(result.samples_us) >= 5_000
+
+
+def test_a_crashing_and_a_hanging_model_are_rejected_and_the_others_measured(models):
+    crash = TimedModel("crash", endless_model(recursive=True))
+    hang = TimedModel("hang", endless_model(recursive=False))
+    with HostDevice(timeout_s=0.7) as device:
+        results = list(device.measure([crash, *models, hang], QUICK))
+    reasons = {r.key: r.reason for r in results if isinstance(r, Rejected)}
+    assert set(reasons) == {"crash", "hang"}
+    assert "SIGSEGV" in reasons["crash"]
+    assert "0.7 s" in reasons["hang"]
+    assert sum(isinstance(r, Measurement) for r in results) == QUICK.rounds * len(models)
+
+
+def test_bytes_that_are_no_model_are_rejected(models):
+    with HostDevice() as device:
+        results = list(device.measure([TimedModel("noise", b"no model" * 9), models[0]], QUICK))
+    assert [r.key for r in results if isinstance(r, Rejected)] == ["noise"]
+
+
+def test_a_worker_that_is_killed_from_outside_costs_nothing(models):
+    class Killing(OnlyIndexed):
+        def __getitem__(self, index):
+            if self.made in (1, 4):
+                children = psutil.Process().children()
+                assert len(children) == 1
+                children[0].kill()
+            return super().__getitem__(index)
+
+    with HostDevice() as device:
+        results = list(device.measure(Killing(models), QUICK))
+    assert sum(isinstance(r, Measurement) for r in results) == QUICK.rounds * len(models)
+
+
+def test_nothing_is_left_behind(models):
+    with HostDevice() as device:
+        results = device.measure(models, QUICK)
+        next(results)
+        assert psutil.Process().children()
+    assert not psutil.Process().children()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no core affinity on this system")
+def test_the_worker_is_pinned_and_says_where(models):
+    core = max(os.sched_getaffinity(0))
+    with HostDevice() as device:
+        config = TimingConfig(min_runs=1, max_runs=1, rounds=1, cores=f"{1 << core:x}")
+        (result,) = device.measure(models[:1], config)
+        (worker,) = psutil.Process().children()
+        assert worker.cpu_affinity() == [core]
+    assert result.cores == str(core)
+
+
+def test_cores_that_do_not_exist_are_refused(models):
+    with HostDevice() as device, pytest.raises(DeviceError, match="core"):
+        list(device.measure(models, TimingConfig(cores=f"{1 << 4000:x}")))
+    with HostDevice() as device, pytest.raises(DeviceError, match="'fast'"):
+        list(device.measure(models, TimingConfig(cores="fast")))
+    with HostDevice() as device, pytest.raises(DeviceError, match="9999 threads"):
+        list(device.measure(models, TimingConfig(threads=9999)))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("threads", 0), ("min_runs", 0), ("rounds", 0), ("warmup_runs", -1), ("max_runs", 4)],
+)
+def test_an_absurd_configuration_is_refused_when_made(field, value):
+    with pytest.raises(DeviceError, match=f"{field} = {value}"):
+        TimingConfig(**{field: value})
+
+
+def test_a_missing_runtime_names_the_package(monkeypatch, tmp_path):
+    (tmp_path / "ai_edge_litert").mkdir()
+    (tmp_path / "ai_edge_litert/__init__.py").write_text("raise ImportError('broken wheel')")
+    # The checkout comes first on the worker's path, this folder next, site-packages last.
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(RunnerMissing, match=r"broken wheel.*pip install"), HostDevice():
+        pass
+    assert not psutil.Process().children()
+
+
+def test_memory_stays_bounded_over_many_models():
+    big = TimedModel("big", dense_model(1024))  # 4 MB of weights
+    config = TimingConfig(warmup_runs=0, min_runs=1, max_runs=1, min_ms=0.0, rounds=40)
+    with HostDevice() as device:
+        peaks = [result.peak_bytes for result in device.measure([big], config)]
+    if peaks[0] is None:
+        pytest.skip("this system does not tell peak memory")
+    assert max(peaks[20:]) < peaks[1] + 8 * 2**20
+
+
+def test_ctrl_c_reaches_the_caller_and_leaves_no_worker(tmp_path):
+    script = tmp_path / "profile.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import sys
+            from devices import TimedModel, TimingConfig
+            from devices.host import HostDevice
+            data = open(sys.argv[1], "rb").read()
+            try:
+                with HostDevice() as device:
+                    config = TimingConfig(max_runs=10**9, min_ms=1e9)
+                    print(device._worker.process.pid, flush=True)
+                    list(device.measure([TimedModel("m", data)], config))
+            except KeyboardInterrupt:
+                print("interrupted", flush=True)
+            """
+        )
+    )
+    model = tmp_path / "model.tflite"
+    model.write_bytes(dense_model(8))
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(model)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    worker = int(process.stdout.readline())
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.read() == "interrupted\n"
+    assert process.wait(10) == 0
+    process.stdout.close()
+    assert not psutil.pid_exists(worker)
+
+
+def test_a_killed_parent_takes_its_worker_along(tmp_path):
+    script = tmp_path / "open.py"
+    script.write_text(
+        "import time\nfrom devices.host import HostDevice\n"
+        "with HostDevice() as device:\n"
+        "    print(device._worker.process.pid, flush=True)\n    time.sleep(60)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    worker = psutil.Process(int(process.stdout.readline()))
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    worker.wait(10)
