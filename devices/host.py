@@ -7,6 +7,7 @@ worker; the profile goes on. x86 and arm64 Linux alike, so a Raspberry Pi profil
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import subprocess
@@ -26,6 +27,7 @@ from elasticvit.errors import DeviceUnreachable, RunnerMissing
 
 START_TIMEOUT_S = 60.0
 STDERR_TAIL_BYTES = 4096
+PIPE_BYTES = 1 << 20  # fewer switches between the processes for a large model
 
 
 class _Worker:
@@ -50,6 +52,8 @@ class _Worker:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.stdin, self.stdout = self.process.stdin.fileno(), self.process.stdout.fileno()
+        with contextlib.suppress(OSError, AttributeError):
+            fcntl.fcntl(self.stdin, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         try:
             self.hello, _ = read_message(self.stdout, START_TIMEOUT_S)
         except (LinkClosed, LinkTimeout) as error:

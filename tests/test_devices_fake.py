@@ -57,11 +57,11 @@ def test_noise_repeats_with_the_seed(models):
 
 def test_it_disappears_once_and_comes_back(models):
     device = FakeDevice(unreachable_after=3)
-    results = []
-    with device, pytest.raises(DeviceUnreachable, match="after 3"):
-        for result in device.measure(models, QUICK):
-            results.append(result)
-    assert len(results) == 3
+    with device:
+        results = device.measure(models, QUICK)
+        assert len([next(results) for _ in range(3)]) == 3
+        with pytest.raises(DeviceUnreachable, match="after 3"):
+            next(results)
     with device:
         assert len(list(device.measure(models, QUICK))) == QUICK.rounds * len(models)
 

@@ -150,7 +150,7 @@ def test_memory_stays_bounded_over_many_models():
         peaks = [result.peak_bytes for result in device.measure([big], config)]
     if peaks[0] is None:
         pytest.skip("this system does not tell peak memory")
-    assert max(peaks[20:]) < peaks[1] + 8 * 2**20
+    assert max(peaks[20:]) < max(peaks[:20]) + 16 * 2**20  # a leak would add 80 MB
 
 
 def test_ctrl_c_reaches_the_caller_and_leaves_no_worker(tmp_path):
