@@ -1,0 +1,119 @@
+"""The plan of a profile: which models to time, how often, and in which order of importance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from elasticvit.arch import Arch
+from elasticvit.kernels import Kernel, lower
+from elasticvit.space import SearchSpace
+from lut.keys import subnet_key
+from lut.sample import Split, kernel_sequences, subnet_sequences
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanConfig:
+    """What to measure.
+
+    Attributes:
+        seed: of the split and of the choice of subnets.
+        kernels, subnets: to fit with, added by every level of the plan.
+        held_out_kernels, held_out_subnets: the same in every level.
+        held_out_rounds: how often the held-out models are gone through; even, so that they can
+            be compared with themselves.
+        max_kernels, max_subnets: to fit with, at most.
+    """
+
+    seed: int = 0
+    kernels: int = 40
+    subnets: int = 6
+    held_out_kernels: int = 40
+    held_out_subnets: int = 24
+    held_out_rounds: int = 4
+    max_kernels: int = 100_000
+    max_subnets: int = 400
+
+
+@dataclass(frozen=True)
+class Job:
+    """A model to time.
+
+    Attributes:
+        key: its key in the table.
+        kernels: what it is made of, input to output.
+        held_out: whether it is kept from fitting and choosing.
+        rounds: in how many rounds it is timed.
+    """
+
+    key: str
+    kernels: tuple[Kernel, ...]
+    held_out: bool
+    rounds: int
+
+    @cached_property
+    def gmacs(self) -> float:
+        """Multiply-accumulates in billions."""
+        return sum(kernel.macs for kernel in self.kernels) / 1e9
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that could be timed, in order; a level says how far to go.
+
+    Attributes:
+        space: what the models are from.
+        config: sizes.
+        fit_kernels, held_kernels, fit_subnets, held_subnets: in order of importance.
+    """
+
+    space: SearchSpace
+    config: PlanConfig
+    fit_kernels: Sequence[Kernel]
+    held_kernels: Sequence[Kernel]
+    fit_subnets: Sequence[Arch]
+    held_subnets: Sequence[Arch]
+
+    @classmethod
+    def of(cls, space: SearchSpace, config: PlanConfig) -> Plan:
+        """The plan for a space."""
+        split = Split(seed=config.seed)
+        fit, held = kernel_sequences(space, split)
+        subnets = subnet_sequences(space, split, max(config.max_subnets, config.held_out_subnets))
+        return cls(
+            space,
+            config,
+            fit[: config.max_kernels],
+            held[: config.held_out_kernels],
+            subnets.fit[: config.max_subnets],
+            subnets.held_out[: config.held_out_subnets],
+        )
+
+    @property
+    def levels(self) -> int:
+        """The level beyond which nothing is added."""
+        kernels = -(-len(self.fit_kernels) // max(1, self.config.kernels))
+        subnets = -(-len(self.fit_subnets) // max(1, self.config.subnets))
+        return max(1, kernels, subnets)
+
+    @cached_property
+    def reference(self) -> Job:
+        """The model that is timed again and again to show drift: a subnet of middle size."""
+        return self._subnet(self.fit_subnets[0], False, 1)
+
+    def jobs(self, level: int, rounds: int) -> list[Job]:
+        """The jobs of a level from 1; those to fit with are timed in `rounds` rounds."""
+        config = self.config
+        kernels = self.fit_kernels[: level * config.kernels]
+        subnets = self.fit_subnets[: level * config.subnets]
+        return [
+            *(self._subnet(arch, False, rounds) for arch in subnets),
+            *(Job(k.key, (k,), False, rounds) for k in kernels),
+            *(self._subnet(arch, True, config.held_out_rounds) for arch in self.held_subnets),
+            *(Job(k.key, (k,), True, config.held_out_rounds) for k in self.held_kernels),
+        ]
+
+    def _subnet(self, arch: Arch, held_out: bool, rounds: int) -> Job:
+        layout = self.space.layout
+        return Job(subnet_key(arch, layout), lower(arch, layout), held_out, rounds)

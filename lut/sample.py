@@ -1,0 +1,187 @@
+"""What to measure: kernels that fill a space, subnets over all its complexities, and the
+ones that are held out.
+
+Every sequence is the same for the same seed and any length is a prefix of any longer one, so
+a second profile with more budget goes on where the first ended. Whether a kernel or subnet is
+held out follows from its key and the seed alone (`Split`), whatever else is measured.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from elasticvit.arch import Arch, ArchBatch
+from elasticvit.cost import MacsCost, space_kernels
+from elasticvit.kernels import KINDS, Kernel, lower
+from elasticvit.space import SearchSpace
+from lut.keys import subnet_key
+
+POOL = 20000  # random architectures that a sequence of subnets is chosen from
+OCCURRENCE_POOL = 2000
+MIN_HELD_OUT_OF = 64  # kinds with fewer kernels are measured whole, so none is held out
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Which keys are held out: never used for fitting or for choosing what to measure.
+
+    Attributes:
+        seed: of the split; stored with the profile.
+        kernel_share, subnet_share: of all kernels and subnets that there are. The share of
+            subnets is large because there are always more to fit with.
+    """
+
+    seed: int
+    kernel_share: float = 0.125
+    subnet_share: float = 0.5
+
+    def held_out(self, key: str) -> bool:
+        """Whether the kernel or subnet of this key is held out."""
+        digest = hashlib.sha256(f"{self.seed} {key}".encode()).digest()
+        share = self.subnet_share if key.startswith("subnet ") else self.kernel_share
+        return int.from_bytes(digest[:8], "big") < share * 2**64
+
+
+def reachable_kernels(space: SearchSpace) -> list[Kernel]:
+    """The kernels that an architecture of the space can contain, widths never falling."""
+    return [
+        k
+        for k in space_kernels(space)
+        if k.kind not in ("mbconv", "downsample") or k.dims["cin"] <= k.dims["cout"]
+    ]
+
+
+def occurrences(space: SearchSpace, rng: np.random.Generator) -> dict[Kernel, float]:
+    """How often each kernel occurs in a random architecture, estimated from a sample.
+
+    Kernels that the sample lacks get half of one occurrence in it.
+    """
+    counts = dict.fromkeys(reachable_kernels(space), 0.5)
+    for arch in space.sample(OCCURRENCE_POOL, rng):
+        for kernel in lower(arch, space.layout):
+            counts[kernel] += 1
+    return {kernel: count / OCCURRENCE_POOL for kernel, count in counts.items()}
+
+
+def kernel_sequences(space: SearchSpace, split: Split) -> tuple[list[Kernel], list[Kernel]]:
+    """All kernels to fit with and all held-out ones, each in the order to measure them.
+
+    Within a kind the order fills the space: it begins with the smallest and the largest kernel
+    and goes on with the one farthest from all before it. The kinds take turns in proportion to
+    the square root of their number, so that a kind of many dimensions gets more.
+    """
+    by_kind: dict[str, list[Kernel]] = {}
+    for kernel in reachable_kernels(space):
+        by_kind.setdefault(kernel.kind, []).append(kernel)
+    fit, held = [], []
+    for kernels in by_kind.values():
+        splits = len(kernels) >= MIN_HELD_OUT_OF
+        out = [k for k in kernels if splits and split.held_out(k.key)]
+        fit.append(fill(sorted(set(kernels) - set(out))))
+        held.append(fill(out))
+    return _take_turns(fit), _take_turns(held)
+
+
+def fill(kernels: Sequence[Kernel]) -> list[Kernel]:
+    """Kernels of one kind, reordered so that every prefix fills their space evenly.
+
+    Dimensions are compared by the logarithm, scaled to [0, 1].
+    """
+    if len(kernels) < 3:
+        return list(kernels)
+    points = np.log([list(k.dims.values()) for k in kernels] + np.float64(1.0))
+    low, high = points.min(axis=0), points.max(axis=0)
+    points = (points - low) / np.where(high > low, high - low, 1.0)
+    size = [k.macs for k in kernels]
+    order = [int(np.argmin(size)), int(np.argmax(size))]
+    distance = np.full(len(kernels), np.inf)
+    for chosen in order:
+        distance = np.minimum(distance, ((points - points[chosen]) ** 2).sum(axis=1))
+    while len(order) < len(kernels):
+        distance[order[-1]] = -1.0
+        chosen = int(np.argmax(distance))
+        order.append(chosen)
+        distance = np.minimum(distance, ((points - points[chosen]) ** 2).sum(axis=1))
+        distance[order] = -1.0
+    return [kernels[i] for i in order]
+
+
+def _take_turns(groups: Sequence[Sequence[Kernel]]) -> list[Kernel]:
+    """The groups merged: each is spread over the result with a pace of sqrt of its length."""
+    stamped = [
+        ((i + 0.5) / np.sqrt(len(group)), list(KINDS).index(kernel.kind), kernel)
+        for group in groups
+        for i, kernel in enumerate(group)
+    ]
+    return [kernel for *_, kernel in sorted(stamped, key=lambda row: row[:2])]
+
+
+@dataclass(frozen=True)
+class SubnetSequences:
+    """Whole subnets to measure, in order.
+
+    Attributes:
+        fit: for fitting the network model; the smallest, the largest and a middle one first.
+        held_out: never used for fitting.
+    """
+
+    fit: list[Arch]
+    held_out: list[Arch]
+
+
+def subnet_sequences(space: SearchSpace, split: Split, n: int) -> SubnetSequences:
+    """At most `n` subnets of each role, spread evenly over the logarithm of the MACs.
+
+    Targets between the smallest and the largest architecture follow a van der Corput sequence,
+    so that every prefix covers all complexities, not just the bulk that uniform sampling gives.
+    """
+    rng = np.random.default_rng(split.seed)
+    pool = graded_sample(space, POOL, rng)
+    macs = np.log(MacsCost(space).price(pool))
+    held = np.array([split.held_out(subnet_key(a, space.layout)) for a in pool])
+    ends = MacsCost(space).price(ArchBatch.of([space.smallest, space.largest]))
+    low, high = np.log(ends)
+    roles = []
+    for role in (False, True):
+        free = np.where(held == role, macs, np.inf)
+        chosen: list[Arch] = [] if role else [space.smallest, space.largest]
+        for i in range(1, n + 1 - len(chosen)):
+            nearest = int(np.argmin(np.abs(free - (low + (high - low) * van_der_corput(i)))))
+            if not np.isfinite(free[nearest]):
+                break
+            free[nearest] = np.inf
+            chosen.append(pool[nearest])
+        roles.append(chosen)
+    fit = [roles[0][2], *roles[0][:2], *roles[0][3:]] if len(roles[0]) > 2 else roles[0]
+    return SubnetSequences(fit, [a for a in roles[1] if a not in set(fit)])
+
+
+def graded_sample(space: SearchSpace, n: int, rng: np.random.Generator) -> ArchBatch:
+    """`n` distinct random architectures of all complexities.
+
+    Each has a level between 0 and 1 and draws its genes around that quantile of their choices.
+    """
+    level = rng.random((n, 1))
+    place = np.clip(level + rng.normal(0.0, 0.3, (n, len(space.choices))), 0.0, 1.0 - 1e-9)
+    columns = [
+        np.array(options)[(place[:, i] * len(options)).astype(int)]
+        for i, options in enumerate(space.choices)
+    ]
+    drawn = ArchBatch(np.stack(columns, axis=1).astype(np.int16), space.layout.n_conv)
+    return space.mutate(drawn, rng, rate=0.0).unique()  # changes nothing but widths that fall
+
+
+def van_der_corput(i: int) -> float:
+    """The i-th number of the base-2 sequence that fills (0, 1) evenly: 1/2, 1/4, 3/4, ..."""
+    value, step = 0.0, 0.5
+    while i:
+        value += step * (i & 1)
+        i >>= 1
+        step /= 2
+    return value

@@ -1,0 +1,409 @@
+"""The latency table: one SQLite file a workspace, append-only.
+
+Every measurement is a transaction of its own, with its raw samples and all conditions, so a
+profile that is killed loses at most the one in flight. The file is in WAL mode: several
+processes profile several devices into it at once. Nothing is ever changed or deleted.
+
+Measurements of one device name can come from several places (a phone, an imported file) and
+be made in several ways (threads, cores, runtime). Those that may be compared form a `Series`;
+readers get one series at a time and are told which.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from devices.protocol import DeviceInfo, Measurement, Rejected
+from elasticvit.errors import StoreError
+from lut.estimate import latency_ms
+from lut.keys import kind_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = 1
+APPLICATION_ID = 0x45565431  # "EVT1"; at byte 68 of the file
+MAGIC = b"SQLite format 3\x00"
+BUSY_S = 60.0
+TABLES = """
+CREATE TABLE series (
+    id INTEGER PRIMARY KEY,
+    device TEXT NOT NULL, source TEXT NOT NULL, runtime TEXT NOT NULL, runtime_hash TEXT NOT NULL,
+    threads INTEGER NOT NULL, cores TEXT NOT NULL,
+    UNIQUE (device, source, runtime, runtime_hash, threads, cores)
+);
+CREATE TABLE measurements (
+    id INTEGER PRIMARY KEY,
+    series INTEGER NOT NULL REFERENCES series (id),
+    key TEXT NOT NULL, kind TEXT NOT NULL, round INTEGER NOT NULL,
+    time_s REAL NOT NULL,
+    cores TEXT NOT NULL,
+    runs INTEGER NOT NULL, interrupted_runs INTEGER,
+    median_ms REAL NOT NULL CHECK (median_ms > 0), min_ms REAL NOT NULL, spread REAL NOT NULL,
+    temperature_before_c REAL, temperature_after_c REAL,
+    frequency_before_mhz REAL, frequency_after_mhz REAL,
+    peak_bytes INTEGER,
+    samples_us BLOB NOT NULL
+);
+CREATE INDEX measurements_by_key ON measurements (series, kind, key);
+CREATE TABLE rejected (
+    id INTEGER PRIMARY KEY, device TEXT NOT NULL, key TEXT NOT NULL, reason TEXT NOT NULL
+);
+CREATE TABLE notes (
+    id INTEGER PRIMARY KEY, device TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL
+);
+"""
+COLUMNS = (
+    *("id", "key", "kind", "round", "time_s", "cores", "runs", "interrupted_runs"),
+    *("median_ms", "min_ms", "spread", "temperature_before_c", "temperature_after_c"),
+    *("frequency_before_mhz", "frequency_after_mhz", "peak_bytes"),
+)
+
+
+@dataclass(frozen=True)
+class Series:
+    """Measurements that may be compared: one device, one source, one way of measuring.
+
+    Attributes:
+        id: number in the table.
+        device, source, runtime, runtime_hash: as in `DeviceInfo`.
+        threads: inference threads.
+        cores: as they were asked for, such as `auto` or `big`; a measurement says which were
+            in force, which may change among equal ones.
+        count: how many measurements.
+    """
+
+    id: int
+    device: str
+    source: str
+    runtime: str
+    runtime_hash: str
+    threads: int
+    cores: str
+    count: int
+
+    @property
+    def imported(self) -> bool:
+        """Whether it was read from a file, so that its conditions are not recorded."""
+        return self.source.startswith("import:")
+
+    def __str__(self) -> str:
+        if self.imported:
+            return f"{self.source}, conditions unrecorded"
+        return f"{self.source}, {self.runtime}, {self.threads} thread(s) on core(s) {self.cores}"
+
+
+class Store:
+    """The table at `path`, made when missing. One process may use it from several threads.
+
+    Raises:
+        StoreError: the file is not such a table, is damaged, or was written by a newer version;
+            it is left as it is.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._lock = threading.RLock()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        _check_header(self.path)
+        with _errors(self.path):
+            self._db = sqlite3.connect(
+                self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+            )
+        try:
+            with _errors(self.path):
+                self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _prepare(self) -> None:
+        if not self._pragma("user_version"):
+            with self._transaction():
+                self._make_tables()
+        verdict = self._pragma("quick_check(1)")
+        if verdict != "ok":
+            raise StoreError(
+                f"latency table {self.path} is damaged ({str(verdict).splitlines()[-1]}); move it "
+                "away and profile again, or put a copy of it back"
+            )
+        self._db.execute("PRAGMA journal_mode = WAL")
+        # a power cut may take the last seconds, a killed process nothing; neither breaks the file
+        self._db.execute("PRAGMA synchronous = NORMAL")
+
+    def _make_tables(self) -> None:
+        if self._pragma("user_version"):
+            return  # another process was faster
+        for statement in TABLES.split(";"):
+            self._db.execute(statement)
+        # in the header, where the next opening reads them before it touches the file
+        self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        self._db.execute(f"PRAGMA user_version = {SCHEMA}")
+
+    def _pragma(self, name: str) -> Any:
+        return self._db.execute(f"PRAGMA {name}").fetchone()[0]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._lock, _errors(self.path):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def add(self, device: str, *items: Measurement | Rejected, cores: str | None = None) -> None:
+        """Append results, all or none.
+
+        Args:
+            cores: as they were asked for (see `Series`); by default those in force.
+
+        Raises:
+            StoreError: a latency that is not a positive finite number, no samples, an empty key,
+                or a table that cannot be written.
+        """
+        for item in items:
+            if isinstance(item, Measurement):
+                _check(item)
+        with self._transaction():
+            for item in items:
+                if isinstance(item, Rejected):
+                    self._db.execute(
+                        "INSERT INTO rejected (device, key, reason) VALUES (?, ?, ?)",
+                        (device, item.key, item.reason),
+                    )
+                else:
+                    self._insert(self._series_id(device, item, cores or item.cores), item)
+
+    def _series_id(self, device: str, m: Measurement, cores: str) -> int:
+        row = (device, m.source, m.runtime, m.runtime_hash, m.threads, cores)
+        self._db.execute(
+            "INSERT OR IGNORE INTO series (device, source, runtime, runtime_hash, threads, cores) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            row,
+        )
+        found = self._db.execute(
+            "SELECT id FROM series WHERE (device, source, runtime, runtime_hash, threads, cores) "
+            "= (?, ?, ?, ?, ?, ?)",
+            row,
+        )
+        return int(found.fetchone()[0])
+
+    def _insert(self, series: int, m: Measurement) -> None:
+        samples = np.asarray(m.samples_us, dtype="<f8")
+        low, median, high = np.quantile(samples, [0.25, 0.5, 0.75])
+        values = (
+            *(series, m.key, kind_of(m.key), m.round, m.time_s),
+            *(m.cores, len(samples), m.interrupted_runs),
+            *(median / 1e3, samples.min() / 1e3, (high - low) / median),
+            *(m.before.temperature_c, m.after.temperature_c),
+            *(m.before.frequency_mhz, m.after.frequency_mhz),
+            *(m.peak_bytes, samples.tobytes()),
+        )
+        names = f"series, {', '.join(COLUMNS[1:])}, samples_us"
+        self._db.execute(
+            f"INSERT INTO measurements ({names}) VALUES ({', '.join('?' * len(values))})", values
+        )
+
+    def _rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        with self._lock, _errors(self.path):
+            return self._db.execute(query, values).fetchall()
+
+    def devices(self) -> list[str]:
+        """Names of the devices that have measurements."""
+        return [row[0] for row in self._rows("SELECT DISTINCT device FROM series ORDER BY device")]
+
+    def series(self, device: str) -> list[Series]:
+        """The series of a device, the one that was measured last first."""
+        query = (
+            "SELECT s.id, device, source, runtime, runtime_hash, threads, s.cores, COUNT(m.id) "
+            "FROM series s JOIN measurements m ON m.series = s.id WHERE device = ? "
+            "GROUP BY s.id ORDER BY MAX(m.id) DESC"
+        )
+        return [Series(*row) for row in self._rows(query, device)]
+
+    def latest(self, device: str) -> Series:
+        """The series of a device that was measured last.
+
+        Raises:
+            StoreError: there is none.
+        """
+        found = self.series(device)
+        if not found:
+            known = ", ".join(self.devices()) or "no device"
+            raise StoreError(
+                f"no measurements of {device!r} in {self.path}, which has {known}; run "
+                f"`evit-profile --device {device}`"
+            )
+        return found[0]
+
+    def measurements(
+        self, device: str, *, kind: str | None = None, series: Series | None = None
+    ) -> pd.DataFrame:
+        """One row a measurement of one series, in the order they were made.
+
+        Args:
+            kind: only these (`subnet`, `chain`, or a kernel kind).
+            series: which; by default the latest.
+
+        Returns:
+            Columns `id, key, kind, round, time_s, cores, runs, interrupted_runs, median_ms,
+            min_ms, spread` (quartile distance over median), temperatures, frequencies,
+            `peak_bytes`, `source`, `threads`.
+        """
+        import pandas as pd
+
+        chosen = series or self.latest(device)
+        where, values = "series = ?", (chosen.id, *(() if kind is None else (kind,)))
+        if kind is not None:
+            where += " AND kind = ?"
+        query = f"SELECT {', '.join(COLUMNS)} FROM measurements WHERE {where} ORDER BY id"
+        frame: pd.DataFrame = pd.DataFrame(self._rows(query, *values), columns=COLUMNS)
+        return frame.assign(source=chosen.source, threads=chosen.threads)
+
+    def latencies(
+        self, device: str, *, kind: str | None = None, series: Series | None = None
+    ) -> pd.DataFrame:
+        """One row a key of one series, sorted by key.
+
+        Returns:
+            Columns `key, kind, latency_ms` (see `lut.estimate`), `spread` (largest over smallest
+            round median, minus 1), `rounds`, `runs`, `source`.
+        """
+        import pandas as pd
+
+        frame = self.measurements(device, kind=kind, series=series)
+        rows = [
+            (
+                *(key, group["kind"].iloc[0], latency_ms(group["median_ms"].to_numpy())),
+                group["median_ms"].max() / group["median_ms"].min() - 1,
+                *(len(group), int(group["runs"].sum()), group["source"].iloc[0]),
+            )
+            for key, group in frame.groupby("key", sort=True)
+        ]
+        names = ["key", "kind", "latency_ms", "spread", "rounds", "runs", "source"]
+        return pd.DataFrame(rows, columns=names)
+
+    def rounds(self, device: str, series: Series | None = None) -> dict[str, set[int]]:
+        """Which rounds of each key are there already; empty for an unknown device."""
+        found: dict[str, set[int]] = {}
+        if series is None and not self.series(device):
+            return found
+        chosen = series or self.latest(device)
+        for key, number in self._rows(
+            "SELECT DISTINCT key, round FROM measurements WHERE series = ?", chosen.id
+        ):
+            found.setdefault(key, set()).add(number)
+        return found
+
+    def samples_us(self, measurement: int) -> npt.NDArray[np.float64]:
+        """The raw runs of a measurement by its `id`, in microseconds, in order."""
+        rows = self._rows("SELECT samples_us FROM measurements WHERE id = ?", measurement)
+        if not rows:
+            raise StoreError(f"no measurement {measurement} in {self.path}")
+        return np.frombuffer(rows[0][0], dtype="<f8")
+
+    def rejected(self, device: str) -> dict[str, str]:
+        """The models that a device refused, with its latest reason."""
+        query = "SELECT key, reason FROM rejected WHERE device = ? ORDER BY id"
+        return dict(self._rows(query, device))
+
+    def note(self, device: str, name: str, value: Any) -> None:
+        """Append a fact about a device as JSON, such as its `info` or the profile's settings."""
+        with self._transaction():
+            self._db.execute(
+                "INSERT INTO notes (device, name, value) VALUES (?, ?, ?)",
+                (device, name, json.dumps(value, allow_nan=False)),
+            )
+
+    def noted(self, device: str, name: str) -> list[Any]:
+        """The values noted under a name, oldest first."""
+        query = "SELECT value FROM notes WHERE (device, name) = (?, ?) ORDER BY id"
+        return [json.loads(row[0]) for row in self._rows(query, device, name)]
+
+    def remember(self, info: DeviceInfo) -> None:
+        """Note what a device says of itself, when it differs from what it last said."""
+        facts = json.loads(json.dumps(asdict(info), default=str))
+        if self.noted(info.name, "info")[-1:] != [facts]:
+            self.note(info.name, "info", facts)
+
+    def close(self) -> None:
+        """Close the file; the store cannot be used any more."""
+        with self._lock:
+            self._db.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _check(m: Measurement) -> None:
+    bad = next((s for s in m.samples_us if not math.isfinite(s) or s <= 0), None)
+    if bad is not None:
+        raise StoreError(
+            f"{m.key!r} was timed at {bad} us; a latency is a positive finite number, so nothing "
+            "of it was stored"
+        )
+    if not m.samples_us or not m.key or m.round < 0 or m.threads < 0:
+        raise StoreError(
+            f"measurement of {m.key!r}: {len(m.samples_us)} samples, round {m.round}, {m.threads} "
+            "threads; it needs a key, at least one sample and counts from 0"
+        )
+
+
+def _check_header(path: Path) -> None:
+    """Refuse a foreign or newer file before SQLite opens, and so possibly changes, it."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(100)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StoreError(f"latency table {path}: {error.strerror}") from error
+    if not head:
+        return  # new, or its maker was killed before the first page was written
+    if not head.startswith(MAGIC) or len(head) < 100:
+        raise StoreError(
+            f"{path} is not a latency table (no SQLite file); move it away and profile again"
+        )
+    version, application = (struct.unpack(">i", head[i : i + 4])[0] for i in (60, 68))
+    if application != APPLICATION_ID:
+        raise StoreError(f"{path} is an SQLite file of another program; name another workspace")
+    if version > SCHEMA:
+        raise StoreError(
+            f"latency table {path} has schema {version}, this version reads {SCHEMA}; update "
+            "elasticvit"
+        )
+
+
+@contextmanager
+def _errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreError(
+            f"latency table {path} cannot be used: {error}; if it is damaged, move it away and "
+            "profile again"
+        ) from error
