@@ -1,0 +1,161 @@
+"""A small Gaussian process: one length scale an input, fitted by maximum a posteriori.
+
+Written here so that a fitted model is a handful of arrays, and because a few dozen points
+need priors on the scales: the plain maximum of the likelihood overfits them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import cho_factor, cho_solve, solve_triangular  # type: ignore[import-untyped]
+from scipy.optimize import minimize  # type: ignore[import-untyped]
+
+FloatArray = npt.NDArray[np.float64]
+ROOT5 = np.sqrt(5.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prior:
+    """Where the fit starts and what it is pulled to, on a log scale.
+
+    Attributes:
+        amplitude: standard deviation of the function.
+        length: scale over which it changes, in standard deviations of an input.
+        noise: standard deviation of the noise.
+        spread: standard deviation of the natural logarithm of each.
+        min_noise: the noise is never taken to be less.
+    """
+
+    amplitude: float = 0.1
+    length: float = 2.0
+    noise: float = 0.02
+    spread: float = 1.0
+    min_noise: float = 1e-3
+
+
+def matern(a: FloatArray, b: FloatArray, lengths: FloatArray) -> FloatArray:
+    """Matern 5/2 correlation of the rows of a (n, d) and b (m, d), shape (n, m)."""
+    return _matern_of(_distance(a / lengths, b / lengths))
+
+
+def _distance(a: FloatArray, b: FloatArray) -> FloatArray:
+    square = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
+    root: FloatArray = np.sqrt(np.maximum(square, 0.0))
+    return root
+
+
+def _matern_of(r: FloatArray) -> FloatArray:
+    value: FloatArray = (1 + ROOT5 * r + 5 / 3 * r**2) * np.exp(-ROOT5 * r)
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class GaussianProcess:
+    """A fitted process with zero mean.
+
+    Attributes:
+        center, scale: of the inputs, shape (d,).
+        lengths: length scales in scaled inputs, shape (d,).
+        amplitude, noise: standard deviations.
+        points: scaled training inputs, shape (n, d).
+        weights: shape (n,); the mean is the correlation with the points times these.
+        factor: lower Cholesky factor of the training covariance, shape (n, n).
+    """
+
+    center: FloatArray
+    scale: FloatArray
+    lengths: FloatArray
+    amplitude: float
+    noise: float
+    points: FloatArray
+    weights: FloatArray
+    factor: FloatArray
+
+    def mean(self, x: FloatArray) -> FloatArray:
+        """Posterior mean at x (n, d), shape (n,)."""
+        value: FloatArray = self._covariance(x) @ self.weights
+        return value
+
+    def deviation(self, x: FloatArray) -> FloatArray:
+        """Posterior standard deviation of the function at x, without noise, shape (n,)."""
+        half = solve_triangular(self.factor, self._covariance(x).T, lower=True)
+        value: FloatArray = np.sqrt(np.maximum(self.amplitude**2 - (half**2).sum(0), 0.0))
+        return value
+
+    def _covariance(self, x: FloatArray) -> FloatArray:
+        scaled = (x - self.center) / self.scale
+        return self.amplitude**2 * matern(scaled, self.points, self.lengths)
+
+    def to_arrays(self) -> dict[str, FloatArray]:
+        """Everything as arrays, for `from_arrays`."""
+        return {
+            name: np.asarray(getattr(self, name), dtype=np.float64)
+            for name in self.__dataclass_fields__
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Any]) -> GaussianProcess:
+        """Inverse of `to_arrays`."""
+        values: dict[str, Any] = {n: np.asarray(arrays[n]) for n in cls.__dataclass_fields__}
+        for name in ("amplitude", "noise"):
+            values[name] = float(values[name])
+        return cls(**values)
+
+
+def fit_process(x: FloatArray, y: FloatArray, prior: Prior | None = None) -> GaussianProcess:
+    """Fit a process to values y (n,) at inputs x (n, d)."""
+    prior = prior or Prior()
+    center, scale = x.mean(0), x.std(0)
+    scale = np.where(scale > 1e-9, scale, 1.0)
+    points = (x - center) / scale
+    n, d = points.shape
+    squares = (points[:, None] - points[None]) ** 2  # (n, n, d)
+    start = np.log(np.array([prior.amplitude, prior.noise, *[prior.length] * d]))
+    floor = prior.min_noise**2
+
+    def objective(theta: FloatArray) -> tuple[float, FloatArray]:
+        amplitude, noise, lengths = np.exp(theta[0]), np.exp(theta[1]), np.exp(theta[2:])
+        r = np.sqrt(squares @ lengths**-2.0)
+        decay = np.exp(-ROOT5 * r)
+        signal = amplitude**2 * (1 + ROOT5 * r + 5 / 3 * r**2) * decay
+        factor = cho_factor(signal + (noise**2 + floor) * np.eye(n), lower=True)
+        alpha = cho_solve(factor, y)
+        inverse = cho_solve(factor, np.eye(n))
+        value = 0.5 * y @ alpha + np.log(np.diag(factor[0])).sum()
+        outer = inverse - np.outer(alpha, alpha)
+        slope = amplitude**2 * 5 / 3 * (1 + ROOT5 * r) * decay * outer
+        gradient = np.array(
+            [
+                (outer * signal).sum(),
+                noise**2 * np.trace(outer),
+                *(0.5 * np.einsum("ij,ijk->k", slope, squares) * lengths**-2.0),
+            ]
+        )
+        pull = (theta - start) / prior.spread
+        return float(value + 0.5 * (pull**2).sum()), gradient + pull / prior.spread
+
+    bounds = [(t - 5.0, t + 5.0) for t in start]
+    found = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds)
+    amplitude, noise, lengths = (
+        float(np.exp(found.x[0])),
+        float(np.exp(found.x[1])),
+        np.exp(found.x[2:]),
+    )
+    covariance = amplitude**2 * matern(points, points, lengths)
+    covariance[np.diag_indices(n)] += noise**2 + floor
+    lower = np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
+    return GaussianProcess(
+        center=center,
+        scale=scale,
+        lengths=lengths,
+        amplitude=amplitude,
+        noise=float(np.sqrt(noise**2 + floor)),
+        points=points,
+        weights=cho_solve((lower, True), y),
+        factor=lower,
+    )

@@ -1,0 +1,85 @@
+"""Intervals around predictions, from the errors on subnets that a model did not see.
+
+Split conformal prediction on ratios: if new subnets err like the held-out ones, a bound at
+the right order statistic of measured / predicted holds with the promised frequency, whatever
+the distribution of the errors.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+UPPER_COVERAGE = 0.95  # of the one-sided bound that hard caps use
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """Bounds as factors of the prediction.
+
+    Attributes:
+        lower, upper: factors; each is passed by a new subnet with chance 1 - `coverage`.
+        coverage: nominal one-sided coverage, or None where nothing is known about the error
+            (the bounds are then the prediction itself).
+        count: number of held-out ratios they come from.
+    """
+
+    lower: float = 1.0
+    upper: float = 1.0
+    coverage: float | None = None
+    count: int = 0
+
+    @classmethod
+    def unknown(cls) -> Interval:
+        """No subnets were measured."""
+        return cls()
+
+    @classmethod
+    def conformal(cls, ratios: npt.ArrayLike, coverage: float = UPPER_COVERAGE) -> Interval:
+        """Bounds from held-out ratios measured / predicted.
+
+        With fewer than `1 / (1 - coverage)` ratios the order statistic does not exist; then the
+        furthest ratio, moved out by the spread of all, stands in for it.
+        """
+        logs = np.sort(np.log(np.asarray(ratios, dtype=np.float64)))
+        n = len(logs)
+        if n < 2:
+            return cls.unknown()
+        rank = math.ceil((n + 1) * coverage)
+        if rank <= n:
+            low, high = logs[n - rank], logs[rank - 1]
+        else:
+            spread = logs.std(ddof=1) * (rank - n) / 2
+            low, high = logs[0] - spread, logs[-1] + spread
+        return cls(
+            lower=float(min(np.exp(low), 1.0)),
+            upper=float(max(np.exp(high), 1.0)),
+            coverage=coverage,
+            count=n,
+        )
+
+    def covers(self, predicted: npt.ArrayLike, measured: npt.ArrayLike) -> dict[str, float | None]:
+        """Share of measurements under the upper bound and inside both, in percent, beside the
+        nominal shares."""
+        ratio = np.asarray(measured, dtype=np.float64) / np.asarray(predicted, dtype=np.float64)
+        nominal = None if self.coverage is None else 100 * self.coverage
+        return {
+            "upper_nominal_pct": nominal,
+            "upper_pct": float(100 * (ratio <= self.upper).mean()),
+            "both_nominal_pct": None if nominal is None else 2 * nominal - 100,
+            "both_pct": float(100 * ((ratio >= self.lower) & (ratio <= self.upper)).mean()),
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain form, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Interval:
+        """Inverse of `to_dict`."""
+        return cls(**data)
