@@ -21,10 +21,10 @@ from devices.protocol import Device, DeviceInfo, Measurement, TimedModel, Timing
 from elasticvit.errors import StoreError
 from elasticvit.kernels import Kernel
 from elasticvit.space import SearchSpace
+from lut.dataset import split_of
 from lut.keys import kind_of
 from lut.plan import Job, Plan, PlanConfig
 from lut.quality import Agreement, Drift, drift, noise_floor
-from lut.sample import Split
 from lut.store import Series, Store
 
 CHUNK_JOBS = 40  # jobs handed to the device at once; the reference is timed once in each
@@ -311,14 +311,6 @@ def settled(store: Store, device: str, config: PlanConfig) -> PlanConfig:
 
     A model that an earlier profile held out must never be fitted with later.
     """
-    seeds = store.noted(device, "split_seed")
-    if not seeds:
+    if not store.noted(device, "split_seed"):
         store.note(device, "split_seed", config.seed)
-        return config
-    return replace(config, seed=int(seeds[0]))
-
-
-def split_of(store: Store, device: str) -> Split:
-    """Which models of a device are held out."""
-    seeds = store.noted(device, "split_seed")
-    return Split(seed=int(seeds[0]) if seeds else 0)
+    return replace(config, seed=split_of(store, device).seed)

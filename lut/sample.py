@@ -19,11 +19,11 @@ from elasticvit.arch import Arch, ArchBatch
 from elasticvit.cost import MacsCost, space_kernels
 from elasticvit.kernels import KINDS, Kernel, lower
 from elasticvit.space import SearchSpace
-from lut.keys import subnet_key
+from lut.keys import SUBNET, kind_of, subnet_key
 
 POOL = 20000  # random architectures that a sequence of subnets is chosen from
 OCCURRENCE_POOL = 2000
-MIN_HELD_OUT_OF = 64  # kinds with fewer kernels are measured whole, so none is held out
+NEVER_HELD_OUT = ("first_conv", "head")  # so few that they are soon measured whole
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -34,7 +34,8 @@ class Split:
     Attributes:
         seed: of the split; stored with the profile.
         kernel_share, subnet_share: of all kernels and subnets that there are. The share of
-            subnets is large because there are always more to fit with.
+            subnets is large because there are always more to fit with; of the kernel kinds
+            `NEVER_HELD_OUT` it is nothing.
     """
 
     seed: int
@@ -43,8 +44,10 @@ class Split:
 
     def held_out(self, key: str) -> bool:
         """Whether the kernel or subnet of this key is held out."""
+        if kind_of(key) in NEVER_HELD_OUT:
+            return False
         digest = hashlib.sha256(f"{self.seed} {key}".encode()).digest()
-        share = self.subnet_share if key.startswith("subnet ") else self.kernel_share
+        share = self.subnet_share if kind_of(key) == SUBNET else self.kernel_share
         return int.from_bytes(digest[:8], "big") < share * 2**64
 
 
@@ -81,8 +84,7 @@ def kernel_sequences(space: SearchSpace, split: Split) -> tuple[list[Kernel], li
         by_kind.setdefault(kernel.kind, []).append(kernel)
     fit, held = [], []
     for kernels in by_kind.values():
-        splits = len(kernels) >= MIN_HELD_OUT_OF
-        out = [k for k in kernels if splits and split.held_out(k.key)]
+        out = [k for k in kernels if split.held_out(k.key)]
         fit.append(fill(sorted(set(kernels) - set(out))))
         held.append(fill(out))
     return _take_turns(fit), _take_turns(held)
@@ -127,7 +129,7 @@ class SubnetSequences:
     """Whole subnets to measure, in order.
 
     Attributes:
-        fit: for fitting the network model; the smallest, the largest and a middle one first.
+        fit: for fitting the network model; a middle one, the smallest and the largest first.
         held_out: never used for fitting.
     """
 
@@ -142,24 +144,29 @@ def subnet_sequences(space: SearchSpace, split: Split, n: int) -> SubnetSequence
     so that every prefix covers all complexities, not just the bulk that uniform sampling gives.
     """
     rng = np.random.default_rng(split.seed)
-    pool = graded_sample(space, POOL, rng)
+    ends = ArchBatch.of([space.smallest, space.largest])
+    pool = graded_sample(space, POOL, rng).concat(ends).unique()
     macs = np.log(MacsCost(space).price(pool))
-    held = np.array([split.held_out(subnet_key(a, space.layout)) for a in pool])
-    ends = MacsCost(space).price(ArchBatch.of([space.smallest, space.largest]))
-    low, high = np.log(ends)
-    roles = []
-    for role in (False, True):
-        free = np.where(held == role, macs, np.inf)
-        chosen: list[Arch] = [] if role else [space.smallest, space.largest]
-        for i in range(1, n + 1 - len(chosen)):
-            nearest = int(np.argmin(np.abs(free - (low + (high - low) * van_der_corput(i)))))
-            if not np.isfinite(free[nearest]):
-                break
-            free[nearest] = np.inf
-            chosen.append(pool[nearest])
-        roles.append(chosen)
-    fit = [roles[0][2], *roles[0][:2], *roles[0][3:]] if len(roles[0]) > 2 else roles[0]
-    return SubnetSequences(fit, [a for a in roles[1] if a not in set(fit)])
+    held = np.array([split.held_out(subnet_key(arch, space.layout)) for arch in pool])
+    places = [van_der_corput(i) for i in range(1, n + 1)]
+    fit = _spread(pool, np.where(held, np.inf, macs), [places[0], 0.0, 1.0, *places[1:]][:n])
+    return SubnetSequences(fit, _spread(pool, np.where(held, macs, np.inf), places))
+
+
+def _spread(pool: ArchBatch, log_macs: FloatArray, places: Sequence[float]) -> list[Arch]:
+    """For every place from 0 to 1 the free architecture nearest to it; infinite is not free."""
+    free, chosen = log_macs.copy(), []
+    finite = log_macs[np.isfinite(log_macs)]
+    if not finite.size:
+        return []
+    low, high = finite.min(), finite.max()
+    for place in places:
+        nearest = int(np.argmin(np.abs(free - (low + (high - low) * place))))
+        if not np.isfinite(free[nearest]):
+            break
+        free[nearest] = np.inf
+        chosen.append(pool[nearest])
+    return chosen
 
 
 def graded_sample(space: SearchSpace, n: int, rng: np.random.Generator) -> ArchBatch:

@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from devices.protocol import DeviceInfo, Measurement, Rejected
 from elasticvit.errors import StoreError
-from lut.estimate import latency_ms
+from lut.estimate import latencies_ms
 from lut.keys import kind_of
 
 if TYPE_CHECKING:
@@ -273,8 +273,9 @@ class Store:
         if kind is not None:
             where += " AND kind = ?"
         query = f"SELECT {', '.join(COLUMNS)} FROM measurements WHERE {where} ORDER BY id"
-        frame: pd.DataFrame = pd.DataFrame(self._rows(query, *values), columns=COLUMNS)
-        return frame.assign(source=chosen.source, threads=chosen.threads)
+        frame = pd.DataFrame(self._rows(query, *values), columns=COLUMNS)
+        frame["source"], frame["threads"] = chosen.source, chosen.threads
+        return frame
 
     def latencies(
         self, device: str, *, kind: str | None = None, series: Series | None = None
@@ -287,17 +288,19 @@ class Store:
         """
         import pandas as pd
 
-        frame = self.measurements(device, kind=kind, series=series)
-        rows = [
-            (
-                *(key, group["kind"].iloc[0], latency_ms(group["median_ms"].to_numpy())),
-                group["median_ms"].max() / group["median_ms"].min() - 1,
-                *(len(group), int(group["runs"].sum()), group["source"].iloc[0]),
-            )
-            for key, group in frame.groupby("key", sort=True)
-        ]
-        names = ["key", "kind", "latency_ms", "spread", "rounds", "runs", "source"]
-        return pd.DataFrame(rows, columns=names)
+        by_key = self.measurements(device, kind=kind, series=series).groupby("key", sort=True)
+        medians = by_key["median_ms"]
+        frame = pd.DataFrame(
+            {
+                "kind": by_key["kind"].first(),
+                "latency_ms": latencies_ms(medians),
+                "spread": medians.max() / medians.min() - 1,
+                "rounds": medians.size(),
+                "runs": by_key["runs"].sum(),
+                "source": by_key["source"].first(),
+            }
+        )
+        return frame.reset_index()
 
     def rounds(self, device: str, series: Series | None = None) -> dict[str, set[int]]:
         """Which rounds of each key are there already; empty for an unknown device."""

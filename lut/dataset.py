@@ -1,0 +1,68 @@
+"""What a table says about a space, parted into what to fit with and what is held out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from elasticvit.arch import Arch
+from elasticvit.kernels import KINDS, Kernel
+from elasticvit.space import SearchSpace
+from lut.keys import SUBNET, SubnetKey, layout_hash
+from lut.sample import Split
+from lut.store import Series, Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Latencies in milliseconds of one series.
+
+    Attributes:
+        series: where they come from.
+        fit_kernels, fit_subnets: to fit with and to choose by.
+        held_kernels, held_subnets: to judge by, and nothing else.
+    """
+
+    series: Series
+    fit_kernels: dict[Kernel, float]
+    held_kernels: dict[Kernel, float]
+    fit_subnets: dict[Arch, float]
+    held_subnets: dict[Arch, float]
+
+    @classmethod
+    def of(
+        cls, store: Store, device: str, space: SearchSpace, series: Series | None = None
+    ) -> Dataset:
+        """Everything measured of a device that concerns a space; subnets of other layouts are
+        left out, kernels of other spaces are not.
+
+        Args:
+            series: which measurements; by default the latest.
+
+        Raises:
+            StoreError: the device has none.
+        """
+        chosen = series or store.latest(device)
+        split, layout = split_of(store, device), layout_hash(space.layout)
+        kernels: tuple[dict[Kernel, float], dict[Kernel, float]] = ({}, {})
+        subnets: tuple[dict[Arch, float], dict[Arch, float]] = ({}, {})
+        frame = store.latencies(device, series=chosen)
+        for key, kind, ms in zip(frame["key"], frame["kind"], frame["latency_ms"], strict=True):
+            if kind == SUBNET:
+                parsed = SubnetKey.parse(key)
+                if parsed.layout == layout:
+                    subnets[split.held_out(key)][parsed.arch(space.layout)] = float(ms)
+            elif kind in KINDS:
+                kernels[split.held_out(key)][Kernel.from_key(key)] = float(ms)
+        return cls(
+            series=chosen,
+            fit_kernels=kernels[0],
+            held_kernels=kernels[1],
+            fit_subnets=subnets[0],
+            held_subnets=subnets[1],
+        )
+
+
+def split_of(store: Store, device: str) -> Split:
+    """Which models of a device are held out; the seed is that of its first profile."""
+    seeds = store.noted(device, "split_seed")
+    return Split(seed=int(seeds[0]) if seeds else 0)

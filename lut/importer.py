@@ -1,0 +1,213 @@
+"""Import of the four-kind block tables: JSON files of block key -> milliseconds.
+
+Keys (microsoft/nn-Meter, branch dev/hybrid-transformer), with `hw` the side of the block's
+input map:
+
+    firstconv_{res}_3_{c}_2_3                                               first_conv
+    conv_{hw}_{cin}_{cout}_{expansion}_{stride}_hard_swish_{kernel}_{se|nose}   mbconv
+    transds_{hw}_{cin}_{cout}_{stride}_{expansion}                          downsample
+    transattn_{hw}_{c}_hard_swish_{v_scale}_ln                              attention
+    transffn_{hw}_{c}_{mlp_ratio}_hard_swish_ln                             ffn
+    mbpool_{hw}_{c}_1984_6_hard_swish                                       head
+
+The tables hold one number a block; threads, clock, temperature and spread were not recorded.
+Rows that no architecture of this family can have (downsampling of expansion 4, attention on a
+width that is no multiple of the head dimension) are left out, and counted.
+
+The tables' authors sum an architecture with map sides halved and rounded down, but a strided
+convolution rounds up: at resolutions 160, 176 and 224 their sums stand for smaller maps than
+those that run. `authors_sum_ms` is theirs; `lower` and so every predictor uses the true sides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from devices.protocol import Measurement
+from elasticvit.arch import Arch
+from elasticvit.errors import StoreError
+from elasticvit.kernels import (
+    DOWNSAMPLE_EXPANSION,
+    FFN,
+    QK_DIM,
+    Attention,
+    Downsample,
+    FirstConv,
+    Head,
+    Kernel,
+    Layout,
+    MBConv,
+    lower,
+)
+from lut.store import Store
+
+SOURCE = "import:"
+UNRECORDED = "unrecorded"
+CLASSES = 1000  # of the tables' heads
+SLOWEST_MS = 1e4  # a block of ten seconds is no block of this family: the unit must be wrong
+FASTEST_MS = 1e-5
+Pattern = tuple[re.Pattern[str], Callable[..., Kernel | None]]
+
+
+def _pattern(text: str, make: Callable[..., Kernel | None]) -> Pattern:
+    return re.compile(text.replace("#", r"(\d+)")), make
+
+
+PATTERNS: tuple[Pattern, ...] = (
+    _pattern("firstconv_#_3_#_2_3", lambda size, width: FirstConv(size, 3, width)),
+    _pattern(
+        "conv_#_#_#_#_#_hard_swish_#_se",
+        lambda size, cin, cout, e, stride, k: MBConv(size, cin, cout, e, k, stride, 1),
+    ),
+    _pattern(
+        "conv_#_#_#_#_#_hard_swish_#_nose",
+        lambda size, cin, cout, e, stride, k: MBConv(size, cin, cout, e, k, stride, 0),
+    ),
+    _pattern(
+        "transds_#_#_#_#_#",
+        lambda size, cin, cout, stride, e: (
+            Downsample(size, cin, cout, stride) if e == DOWNSAMPLE_EXPANSION else None
+        ),
+    ),
+    _pattern(
+        "transattn_#_#_hard_swish_#_ln",
+        lambda size, width, v: Attention(size, width, v) if width % QK_DIM == 0 else None,
+    ),
+    _pattern("transffn_#_#_#_hard_swish_ln", lambda size, width, mlp: FFN(size, width, mlp)),
+    _pattern(
+        "mbpool_#_#_#_#_hard_swish",
+        lambda size, width, hidden, e: Head(size, width, e, hidden, CLASSES),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class BlockTable:
+    """An imported table.
+
+    Attributes:
+        name: of the file.
+        sha256: of its bytes.
+        table_ms: milliseconds of each kernel.
+        left_out: rows that no architecture of this family can have.
+    """
+
+    name: str
+    sha256: str
+    table_ms: Mapping[Kernel, float]
+    left_out: int
+
+    @property
+    def source(self) -> str:
+        return f"{SOURCE}{self.name}"
+
+    def missing(self, kernels: Iterable[Kernel]) -> list[Kernel]:
+        """Those of the kernels that the table has not, whatever the classes of a head."""
+        return [k for k in kernels if _with_classes(k) not in self.table_ms]
+
+    def authors_sum_ms(self, arch: Arch, layout: Layout) -> float:
+        """Sum over the kernels of an architecture as the table's authors take it: map sides
+        halved and rounded down, a head of 1,000 classes.
+
+        Raises:
+            StoreError: the table lacks a kernel.
+        """
+        size, kernels = arch.resolution, []
+        for kernel in lower(arch, layout):
+            kernels.append(replace(kernel, size=size))
+            size //= kernel.dims.get("stride", getattr(kernel, "stride", 1))
+        return self._sum_ms(kernels)
+
+    def sum_ms(self, arch: Arch, layout: Layout) -> float:
+        """Sum over the kernels as they run, with a head of 1,000 classes; raises as above."""
+        return self._sum_ms(lower(arch, layout))
+
+    def _sum_ms(self, kernels: Sequence[Kernel]) -> float:
+        missing = self.missing(kernels)
+        if missing:
+            raise StoreError(f"{self.name} has no {missing[0].key}")
+        return math.fsum(self.table_ms[_with_classes(k)] for k in kernels)
+
+    def store(self, store: Store, device: str) -> int:
+        """Append the table to a device's measurements, in one transaction.
+
+        Returns:
+            Rows added; 0 when this very file was imported before.
+        """
+        if any(s.runtime_hash == self.sha256 for s in store.series(device)):
+            return 0
+        now = time.time()
+        rows = [
+            Measurement(
+                key=kernel.key,
+                samples_us=(ms * 1e3,),
+                round=0,
+                threads=0,
+                cores=UNRECORDED,
+                source=self.source,
+                runtime=UNRECORDED,
+                runtime_hash=self.sha256,
+                time_s=now,
+            )
+            for kernel, ms in self.table_ms.items()
+        ]
+        store.add(device, *rows)
+        return len(rows)
+
+
+def _with_classes(kernel: Kernel) -> Kernel:
+    return replace(kernel, classes=CLASSES) if isinstance(kernel, Head) else kernel
+
+
+def kernel_of(key: str) -> Kernel | None:
+    """The kernel of a block table's key; None where this family has none such.
+
+    Raises:
+        StoreError: not a key of the format.
+    """
+    for pattern, make in PATTERNS:
+        match = pattern.fullmatch(key)
+        if match:
+            return make(*map(int, match.groups()))
+    raise StoreError(f"{key!r} is not a key of the block tables' format")
+
+
+def read_block_table(path: Path | str) -> BlockTable:
+    """Read a table.
+
+    Raises:
+        StoreError: unreadable, half-written or another format; a latency that is not a positive
+            finite number of milliseconds. The row is named.
+    """
+    path = Path(path)
+    try:
+        raw = path.read_bytes()
+        data = json.loads(raw)
+    except OSError as error:
+        raise StoreError(f"table {path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise StoreError(f"table {path} is not JSON or only half of it: {error}") from error
+    if not isinstance(data, dict) or not data:
+        raise StoreError(f"table {path} holds no rows; it is a JSON object of key -> milliseconds")
+    table: dict[Kernel, float] = {}
+    for key, value in data.items():
+        try:
+            kernel = kernel_of(key)
+        except StoreError as error:
+            raise StoreError(f"table {path}: {error}") from None
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not FASTEST_MS <= value <= SLOWEST_MS:  # NaN fails this as well
+            raise StoreError(
+                f"table {path}: {key} is {value!r}; a block takes a positive number of "
+                f"milliseconds, at most {SLOWEST_MS:g}"
+            )
+        if kernel is not None:
+            table[kernel] = float(value)
+    return BlockTable(path.name, hashlib.sha256(raw).hexdigest(), table, len(data) - len(table))
