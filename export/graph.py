@@ -10,10 +10,11 @@ filters (1, kh, kw, channels), linear weights (out, in).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
-import flatbuffers
+import flatbuffers  # type: ignore[import-untyped]
 import numpy as np
 import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
@@ -142,11 +143,15 @@ class Graph:
         shape = (batch, height + 2 * margin, width + 2 * margin, channels)
         return self._operator("PAD", [x, ends], shape)
 
-    def linear(self, x: int, weight: FloatArray, bias: FloatArray | None) -> int:
-        """Linear layer over the last dimension."""
+    def linear(
+        self, x: int, weight: FloatArray, bias: FloatArray | None, *, flat: bool = False
+    ) -> int:
+        """Linear layer over the last dimension; with `flat` the output is a matrix, the form
+        that the converter gives it in front of a residual addition."""
         options = schema.FullyConnectedOptionsT()
-        options.keepNumDims = True
-        shape = (*self.shape(x)[:-1], weight.shape[0])
+        options.keepNumDims = not flat
+        *lead, _ = self.shape(x)
+        shape = (*([math.prod(lead)] if flat else lead), weight.shape[0])
         inputs = [x, self.constant(weight), -1 if bias is None else self.constant(bias)]
         return self._operator("FULLY_CONNECTED", inputs, shape, options)
 

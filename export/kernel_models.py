@@ -160,28 +160,29 @@ def _downsample(graph: Graph, x: int, kernel: Downsample, weights: Weights) -> i
 
 
 def _attention(graph: Graph, x: int, kernel: Attention, weights: Weights) -> int:
-    n, heads, v_dim, size = kernel.size**2, kernel.heads, kernel.v_dim, kernel.size
-    width, v_width = kernel.width, kernel.heads * kernel.v_dim
+    size, heads, width = kernel.size, kernel.heads, kernel.width
+    n, v_width = size * size, heads * kernel.v_dim
     normed = _layer_norm(graph, x)
     q = _linear(graph, normed, weights, "query", width, heads * QK_DIM)
-    q = _heads(graph, q, heads)
+    q = _by_head(graph, q, heads)
     k = _linear(graph, normed, weights, "key", width, heads * QK_DIM)
-    k = graph.transpose(graph.reshape(k, (n, heads, QK_DIM)), (1, 2, 0))
+    k = graph.reshape(k, (n, heads, QK_DIM))
     v = _linear(graph, normed, weights, "value", width, v_width)
     v = graph.reshape(v, (1, size, size, v_width))
     v = _depthwise(graph, v, weights, "value_conv", v_width, 3, 1, bias=False)
-    v = _heads(graph, v, heads)
-    scores = graph.add(graph.matmul(q, k), graph.constant(weights("position_bias", (heads, n, n))))
-    y = graph.matmul(graph.softmax(scores), v)
+    v = _by_head(graph, v, heads)
+    scores = graph.matmul(q, graph.transpose(k, (1, 2, 0)))
+    bias = graph.constant(weights("position_bias", (heads, n, n)))
+    y = graph.matmul(graph.softmax(graph.add(scores, bias)), v)
     y = graph.reshape(graph.transpose(y, (1, 0, 2)), (1, n, v_width))
-    y = _linear(graph, graph.hard_swish(y), weights, "project", v_width, width)
-    return graph.add(x, y)
+    y = graph.hard_swish(y)
+    return graph.add(x, _linear(graph, y, weights, "project", v_width, width, flat=True))
 
 
 def _ffn(graph: Graph, x: int, kernel: FFN, weights: Weights) -> int:
     y = _linear(graph, _layer_norm(graph, x), weights, "fc1", kernel.width, kernel.inner)
-    y = _linear(graph, graph.hard_swish(y), weights, "fc2", kernel.inner, kernel.width)
-    return graph.add(x, y)
+    y = graph.hard_swish(y)
+    return graph.add(x, _linear(graph, y, weights, "fc2", kernel.inner, kernel.width, flat=True))
 
 
 def _head(graph: Graph, x: int, kernel: Head, weights: Weights) -> int:
@@ -201,19 +202,20 @@ WRITERS: Mapping[type[Kernel], Callable[[Graph, int, Any, Weights], int]] = {
 }
 
 
-def _heads(graph: Graph, x: int, heads: int) -> int:
+def _by_head(graph: Graph, x: int, heads: int) -> int:
     """Tokens or a map (1, ..., heads * d) as (heads, n, d)."""
-    shape = graph.shape(x)
-    d = shape[-1] // heads
-    return graph.transpose(graph.reshape(x, (math.prod(shape) // shape[-1], heads, d)), (1, 0, 2))
+    *_, channels = shape = graph.shape(x)
+    split = graph.reshape(x, (math.prod(shape) // channels, heads, channels // heads))
+    return graph.transpose(split, (1, 0, 2))
 
 
 def _layer_norm(graph: Graph, x: int) -> int:
     """Layer norm without scale and shift, which are part of the next linear layer."""
     centred = graph.subtract(x, graph.mean(x, (2,), keep=True))
-    variance = graph.mean(graph.multiply(centred, centred), (2,), keep=True)
-    eps = graph.constant(np.array(NORM_EPS, np.float32))
-    return graph.multiply(centred, graph.rsqrt(graph.add(variance, eps)))
+    variance = graph.mean(graph.multiply(centred, centred), (2,), keep=False)
+    variance = graph.add(variance, graph.constant(np.array(NORM_EPS, np.float32)))
+    variance = graph.reshape(variance, (*graph.shape(variance), 1))
+    return graph.multiply(centred, graph.rsqrt(variance))
 
 
 def _filter(weight: FloatArray) -> FloatArray:
@@ -255,6 +257,8 @@ def _depthwise(
     return graph.depthwise(x, np.ascontiguousarray(weight), shift, stride=stride)
 
 
-def _linear(graph: Graph, x: int, weights: Weights, name: str, cin: int, cout: int) -> int:
-    weight = weights(f"{name}.weight", (cout, cin))
-    return graph.linear(x, weight, weights(f"{name}.bias", (cout,)))
+def _linear(
+    graph: Graph, x: int, weights: Weights, name: str, cin: int, cout: int, *, flat: bool = False
+) -> int:
+    weight, bias = weights(f"{name}.weight", (cout, cin)), weights(f"{name}.bias", (cout,))
+    return graph.linear(x, weight, bias, flat=flat)

@@ -153,8 +153,9 @@ class Downsample(Block[kernels.Downsample]):
     def forward(self, x: Tensor, kernel: kernels.Downsample | None = None) -> Tensor:
         kernel = kernel or self.kernel
         if x.dim() == 3:
-            x = x.transpose(1, 2).reshape(-1, kernel.cin, kernel.size, kernel.size)
-        return self.block(x, kernel.as_mbconv).flatten(2).transpose(1, 2)
+            x = x.reshape(-1, kernel.size, kernel.size, kernel.cin).permute(0, 3, 1, 2)
+        y = self.block(x, kernel.as_mbconv)  # channels last from here on, as converters like it
+        return y.permute(0, 2, 3, 1).reshape(-1, kernel.out_size**2, kernel.cout)
 
 
 class Attention(Block[kernels.Attention]):

@@ -1,0 +1,121 @@
+"""What stands in a TFLite file: its operators, and which of them the CPU delegate takes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from ai_edge_litert import schema_py_generated as schema
+
+from elasticvit.errors import ExportError
+
+_NAMES = {
+    code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")
+}
+_DELEGATE = "DELEGATE"
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One operator of a model.
+
+    Attributes:
+        name: the builtin's name, such as `CONV_2D`; `CUSTOM` for any other.
+        inputs: shape of every input and whether it is constant; None for one left out.
+        outputs: shape of every output.
+        options: the options that differ from the schema's defaults.
+    """
+
+    name: str
+    inputs: tuple[tuple[tuple[int, ...], bool] | None, ...]
+    outputs: tuple[tuple[int, ...], ...]
+    options: tuple[tuple[str, Any], ...]
+
+
+def operators(data: bytes) -> tuple[Operator, ...]:
+    """The operators of a TFLite flatbuffer in the order in which they run.
+
+    Raises:
+        ExportError: not a TFLite flatbuffer.
+    """
+    if data[4:8] != b"TFL3":
+        raise ExportError("not a TFLite model: its identifier is missing; export it again")
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
+    (graph,) = model.subgraphs
+
+    def shape(index: int) -> tuple[int, ...]:
+        found = graph.tensors[index].shape
+        return () if found is None else tuple(int(n) for n in found)
+
+    def constant(index: int) -> bool:
+        content = model.buffers[graph.tensors[index].buffer].data
+        return content is not None and len(content) > 0
+
+    result = []
+    for operator in graph.operators:
+        code = model.operatorCodes[operator.opcodeIndex]
+        result.append(
+            Operator(
+                _NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)],
+                tuple(None if i < 0 else (shape(i), constant(i)) for i in operator.inputs),
+                tuple(shape(i) for i in operator.outputs),
+                _options(operator.builtinOptions),
+            )
+        )
+    return tuple(result)
+
+
+def _options(options: Any) -> tuple[tuple[str, Any], ...]:
+    if options is None:
+        return ()
+    default = vars(type(options)())
+    given = {k: v for k, v in vars(options).items() if not hasattr(v, "tolist")}
+    return tuple(sorted((k, v) for k, v in given.items() if v != default[k]))
+
+
+def operator_counts(data: bytes) -> dict[str, int]:
+    """How often each operator occurs, the most frequent first."""
+    return dict(Counter(op.name for op in operators(data)).most_common())
+
+
+@dataclass(frozen=True)
+class Delegation:
+    """How the CPU delegate (XNNPACK) took a model.
+
+    Attributes:
+        partitions: number of delegated pieces; 1 is best, as nothing is handed over between.
+        left: operators that stay with the slower reference kernels, by name.
+    """
+
+    partitions: int
+    left: dict[str, int]
+
+    @property
+    def whole(self) -> bool:
+        """All operators in one piece."""
+        return self.partitions == 1 and not self.left
+
+
+def delegation(data: bytes) -> Delegation:
+    """What this machine's LiteRT hands to XNNPACK of a model."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=data, num_threads=1)
+    interpreter.allocate_tensors()
+    plan = interpreter._get_ops_details()
+    delegates = [op for op in plan if op["op_name"] == _DELEGATE]
+    plain = [op for op in plan if op["op_name"] != _DELEGATE]
+    producer = {int(t): op["index"] for op in plain for t in op["outputs"]}
+    sources = {op["index"]: [int(t) for t in op["inputs"] if t >= 0] for op in plain}
+    taken: set[int] = set()
+    for delegate in delegates:  # its operators lie between its outputs and its inputs
+        entries = {int(t) for t in delegate["inputs"]}
+        pending = [int(t) for t in delegate["outputs"]]
+        while pending:
+            tensor = pending.pop()
+            if tensor in producer and tensor not in entries and producer[tensor] not in taken:
+                taken.add(producer[tensor])
+                pending += sources[producer[tensor]]
+    left = Counter(op["op_name"] for op in plain if op["index"] not in taken)
+    return Delegation(len(delegates), dict(left.most_common()))
