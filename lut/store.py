@@ -273,7 +273,7 @@ class Store:
         if kind is not None:
             where += " AND kind = ?"
         query = f"SELECT {', '.join(COLUMNS)} FROM measurements WHERE {where} ORDER BY id"
-        frame = pd.DataFrame(self._rows(query, *values), columns=COLUMNS)
+        frame: pd.DataFrame = pd.DataFrame(self._rows(query, *values), columns=COLUMNS)
         frame["source"], frame["threads"] = chosen.source, chosen.threads
         return frame
 
@@ -290,7 +290,7 @@ class Store:
 
         by_key = self.measurements(device, kind=kind, series=series).groupby("key", sort=True)
         medians = by_key["median_ms"]
-        frame = pd.DataFrame(
+        frame: pd.DataFrame = pd.DataFrame(
             {
                 "kind": by_key["kind"].first(),
                 "latency_ms": latencies_ms(medians),
@@ -300,7 +300,8 @@ class Store:
                 "source": by_key["source"].first(),
             }
         )
-        return frame.reset_index()
+        frame.reset_index(inplace=True)
+        return frame
 
     def rounds(self, device: str, series: Series | None = None) -> dict[str, set[int]]:
         """Which rounds of each key are there already; empty for an unknown device."""
