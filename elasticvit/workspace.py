@@ -177,6 +177,11 @@ class Workspace:
         path.mkdir(parents=True)
         return path
 
+    def folders(self, kind: str) -> list[Path]:
+        """All `run`, `search` or `export` folders, oldest first."""
+        base = self.root / f"{kind}s"
+        return sorted(p for p in base.iterdir() if p.is_dir()) if base.is_dir() else []
+
     def set_latest(self, kind: str, path: Path) -> None:
         """Remember a folder as the latest of its kind."""
         self.update({"latest": {kind: str(path.relative_to(self.root))}})

@@ -37,6 +37,8 @@ class Cap:
     Attributes:
         cost: what is limited.
         limit: the most it may be, in the cost's unit.
+        device: whose latency it is; None for multiply-accumulates.
+        source: where that device's numbers come from.
 
     Raises:
         TargetError: the limit is not a positive number.
@@ -44,6 +46,8 @@ class Cap:
 
     cost: CostModel
     limit: float
+    device: str | None = None
+    source: str | None = None
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.limit) and self.limit > 0):

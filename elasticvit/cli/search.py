@@ -1,0 +1,340 @@
+"""`evit-search`: the most accurate architecture of a space that keeps a latency target."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from elasticvit.cli.app import Report, evit_command
+from elasticvit.errors import TargetError, WorkspaceError
+from elasticvit.workspace import Workspace
+
+if TYPE_CHECKING:
+    from elasticvit.cost import CostModel
+    from elasticvit.search.caps import Cap
+    from elasticvit.search.evolution import Progress as SearchProgress
+    from elasticvit.search.result import SearchResult
+    from elasticvit.space import SearchSpace
+
+HELP = """Find the most accurate architecture that keeps a latency target on your device.
+
+Several devices: repeat --device, with one --target-ms for all or one for each. An interrupted
+search goes on when the same command is given again.
+"""
+FRONT_ROWS = 16  # of the table that is printed
+
+
+@evit_command("evit-search", HELP)
+@click.option("--target-ms", type=float, multiple=True, help="Most milliseconds an image.")
+@click.option("--device", multiple=True, help="Whose latency.  [default: the profiled device]")
+@click.option("--target-mmacs", type=float, default=None, help="Most multiply-accumulates, in M.")
+@click.option(
+    "--run", type=click.Path(file_okay=False), default=None, help="Training run.  [default: latest]"
+)
+@click.option("--population", type=click.IntRange(min=2), default=None, help="[default: by time]")
+@click.option("--generations", type=click.IntRange(min=1), default=None, help="[default: by time]")
+@click.option(
+    "--budget-minutes", type=click.FloatRange(min=0.05), default=None, help="Time for everything."
+)
+@click.option("--extrapolate", is_flag=True, help="Price kernels outside what was measured.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, help="Of the search.")
+def main(
+    workspace: str | None,
+    as_json: bool,
+    target_ms: tuple[float, ...],
+    device: tuple[str, ...],
+    target_mmacs: float | None,
+    run: str | None,
+    population: int | None,
+    generations: int | None,
+    budget_minutes: float | None,
+    extrapolate: bool,
+    seed: int,
+) -> None:
+    started_s = time.monotonic()
+    report = Report(as_json)
+    folder = Workspace.open(workspace)
+    run_folder, space = _run_and_space(folder, run)
+    caps = _caps(folder, space, target_ms, device, target_mmacs, extrapolate)
+    _say_caps(report, space, caps)
+
+    from elasticvit.search.job import SearchJob
+    from elasticvit.training.checkpoint import RunInfo, load_supernet
+    from elasticvit.training.data import open_data
+
+    job = SearchJob(
+        load_supernet(run_folder),
+        open_data(RunInfo.load(run_folder).data),
+        caps,
+        seed=seed,
+        run=str(run_folder),
+        latency=_latency(folder, space, caps, extrapolate),
+    )
+    asked = [population, generations, budget_minutes]
+    found = job.unfinished(folder.folders("search"), asked)
+    plan = job.plan(
+        population=found[1].population if found else population,
+        generations=found[1].generations if found else generations,
+        budget_s=None
+        if budget_minutes is None
+        else max(60 * budget_minutes - (time.monotonic() - started_s), 1.0),
+    )
+    sizes = job.quick.sizes
+    report.console.print(
+        f"{f'going on with {found[0]}:' if found else 'searching'} up to "
+        f"{plan.config.evaluations} architectures ({plan.config.population} and "
+        f"{plan.config.generations} generations), {plan.evaluation_s:.2g} s each (recalibrated on "
+        f"{sizes.recalibration_images} images, judged on {sizes.search_images}): about "
+        f"{_duration(plan.total_s)} in all"
+    )
+    path = found[0] if found else folder.new_folder("search")
+    with _Bar(report, caps, plan.deadline_s) as bar:
+        result = job.run(
+            path,
+            plan.config,
+            asked=asked,
+            progress=bar.update,
+            stop=bar.time_is_up,
+            stage=bar.stage,
+        )
+    folder.set_latest("search", path)
+    _print_front(report, result)
+    _print_choice(report, result, path)
+    report.close(
+        {"command": "evit-search", "folder": str(path), **result.to_dict()},
+        "evit-export --format tflite",
+    )
+
+
+def _run_and_space(folder: Workspace, run: str | None) -> tuple[Path, SearchSpace]:
+    """The training run's folder, and its space, which must be the workspace's."""
+    run_folder = Path(run) if run is not None else folder.latest("run")
+    from elasticvit.training.checkpoint import RunInfo
+
+    space = RunInfo.load(run_folder).space
+    if "space" in folder.settings():
+        chosen = folder.choose_space(None)
+        if chosen != space:
+            raise WorkspaceError(
+                f"run {run_folder} was trained for space {space.name!r} with "
+                f"{space.layout.classes} classes, but workspace {folder.root} is for "
+                f"{chosen.name!r} with {chosen.layout.classes}; name a run of this workspace"
+            )
+    return run_folder, space
+
+
+def _caps(
+    folder: Workspace,
+    space: SearchSpace,
+    target_ms: tuple[float, ...],
+    devices: tuple[str, ...],
+    target_mmacs: float | None,
+    extrapolate: bool,
+) -> list[Cap]:
+    """The caps that the options ask for, latencies first.
+
+    Raises:
+        TargetError: no target, or not as many as devices; what the space can do is told.
+    """
+    from elasticvit.cost import MacsCost
+    from elasticvit.search.caps import Cap
+    from predictors.latency import load_latency_cost
+
+    if len(set(devices)) < len(devices):
+        raise TargetError(f"devices {', '.join(devices)}: one is named twice; name each once")
+    default = folder.settings().get("device")
+    names = devices or ((default,) if default else ())
+    if not target_ms and (target_mmacs is None or devices):
+        raise TargetError(_no_target(folder, space, names, extrapolate))
+    if target_ms and not names:
+        raise WorkspaceError(
+            f"workspace {folder.root} has no profiled device for --target-ms; run "
+            "`evit-profile --device host` first, or limit --target-mmacs instead"
+        )
+    if len(target_ms) not in (0, 1, len(names)):
+        raise TargetError(
+            f"{len(target_ms)} targets for {len(names)} devices ({', '.join(names)}); give one "
+            "--target-ms for all, or one for each --device in its order"
+        )
+    caps = []
+    for i, name in enumerate(names if target_ms else ()):
+        cost = load_latency_cost(folder, name, space, extrapolate=extrapolate)
+        limit = target_ms[min(i, len(target_ms) - 1)]
+        caps.append(Cap(cost=cost, limit=limit, device=name, source=cost.predictor.source))
+    if target_mmacs is not None:
+        caps.append(Cap(cost=MacsCost(space), limit=target_mmacs))
+    return caps
+
+
+def _no_target(
+    folder: Workspace, space: SearchSpace, names: tuple[str, ...], extrapolate: bool
+) -> str:
+    import numpy as np
+
+    from elasticvit.cost import MacsCost
+    from elasticvit.search.caps import reach
+    from predictors.latency import load_latency_cost
+
+    costs: list[CostModel] = [
+        load_latency_cost(folder, name, space, extrapolate=extrapolate) for name in names
+    ]
+    ranges = []
+    for cost in costs or [MacsCost(space)]:
+        can = reach(space, cost.price, np.random.default_rng(0))
+        ranges.append(
+            f"{cost.name} fastest {can.low:.3g}, median {can.median:.3g}, slowest {can.high:.3g} "
+            f"{cost.unit}"
+        )
+    option = (
+        "name one with --target-ms N"
+        if costs
+        else "name one with --target-ms N (after `evit-profile --device host`) or --target-mmacs N"
+    )
+    return f"no target; {option}. Space {space.name} has {'; '.join(ranges)}"
+
+
+def _latency(
+    folder: Workspace, space: SearchSpace, caps: list[Cap], extrapolate: bool
+) -> CostModel | None:
+    """The cost of the first device; that of the profiled one when only MACs are limited."""
+    from predictors.latency import load_latency_cost
+
+    for cap in caps:
+        if cap.device is not None:
+            return cap.cost
+    name = folder.settings().get("device")
+    if name is None or not folder.predictor_path(name).is_dir():
+        return None
+    return load_latency_cost(folder, name, space, extrapolate=extrapolate)
+
+
+def _say_caps(report: Report, space: SearchSpace, caps: list[Cap]) -> None:
+    """What is limited, and what the space can do; refuses what cannot be met.
+
+    Raises:
+        TargetError: no architecture keeps the caps; the lowest cost is named.
+    """
+    import numpy as np
+
+    from elasticvit.search.caps import check_reachable, reach
+
+    check_reachable(space, caps, np.random.default_rng(0))
+    for cap in caps:
+        can = reach(space, cap.bound, np.random.default_rng(0))
+        bound = "predicted upper bound of " if cap.by_upper_bound else ""
+        report.console.print(
+            f"target: {bound}{cap.cost.name} at most {cap.limit:g} {cap.cost.unit}; space "
+            f"{space.name} has {can.low:.3g} to {can.high:.3g}, median {can.median:.3g}"
+        )
+        if cap.limit >= can.high:
+            report.console.print(
+                f"every architecture of space {space.name} keeps this target, so it limits nothing"
+            )
+
+
+class _Bar:
+    """Progress bar with the time left and the best so far; also watches the time."""
+
+    def __init__(self, report: Report, caps: list[Cap], deadline_s: float | None) -> None:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        self.caps, self.deadline_s = caps, deadline_s
+        self.console = report.console
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[best]}"),
+            console=report.console,
+        )
+        self.task = self.progress.add_task("start", total=None, best="")
+
+    def __enter__(self) -> _Bar:
+        self.started_s = time.monotonic()
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def update(self, now: SearchProgress) -> None:
+        from elasticvit.arch import ArchBatch
+
+        one = ArchBatch.of([now.best])
+        costs = ", ".join(f"{cap.cost.price(one)[0]:.3g} {cap.cost.unit}" for cap in self.caps)
+        self.progress.update(
+            self.task,
+            description=f"generation {now.generation}/{now.generations}",
+            completed=now.evaluated,
+            total=now.planned,
+            best=f"best {now.best_accuracy:.2f} % at {costs}",
+        )
+
+    def time_is_up(self) -> bool:
+        return self.deadline_s is not None and time.monotonic() - self.started_s > self.deadline_s
+
+    def stage(self, text: str) -> None:
+        self.progress.stop()
+        self.console.print(text)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _print_front(report: Report, result: SearchResult) -> None:
+    from rich.table import Table
+
+    table = Table(title=f"Front of {result.evaluations} architectures", title_justify="left")
+    table.add_column("")
+    for name in ("predicted ms", "upper bound ms", "MMACs", "accuracy %"):
+        table.add_column(name, justify="right")
+    table.add_column("architecture", overflow="fold")
+    points = result.front
+    step = max(1, -(-len(points) // FRONT_ROWS))
+    for i, point in enumerate(points):
+        chosen = point.arch == result.arch
+        if not chosen and (len(points) - 1 - i) % step:
+            continue
+        table.add_row(
+            "*" if chosen else "",
+            _number(point.predicted_ms, 3),
+            _number(point.upper_ms, 3),
+            f"{point.macs_m:.1f}",
+            f"{point.accuracy:.2f}",
+            str(point.arch),
+            style="bold" if chosen else None,
+        )
+    report.console.print(table)
+
+
+def _print_choice(report: Report, result: SearchResult, path: Path) -> None:
+    say = report.console.print
+    if not result.complete:
+        say("the time was up before all generations were done; more time may find better")
+    for cap in result.caps:
+        whose = f"on {cap.device}" if cap.device else "in all"
+        upper = "" if cap.upper is None else f", upper bound {cap.upper:.4g} {cap.unit}"
+        say(f"{whose}: predicted {cap.predicted:.4g} {cap.unit}{upper}; target {cap.target:g}")
+    say(
+        f"chosen {result.arch}: {result.accuracy:.2f} % on the {result.search_images} images that "
+        f"it was chosen by, {result.test_accuracy:.2f} % on {result.test_images} test images that "
+        "nothing has looked at before"
+    )
+    say(f"written to {path}")

@@ -1,0 +1,93 @@
+"""How large a search this machine can afford, decided and said before it starts."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from elasticvit.arch import ArchBatch
+from elasticvit.search.evaluate import SupernetEvaluator
+from elasticvit.search.evolution import EvolutionConfig
+
+DEFAULT_BUDGET_S = 15 * 60.0
+FINALISTS = 16
+TIMED = 3  # architectures that are evaluated to learn how long one takes
+LONGEST_GENERATIONS = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Size of a search and how long it will take.
+
+    Attributes:
+        config: size of the evolution.
+        evaluation_s: seconds for one architecture.
+        after_s: seconds for the finalists and the test at the end.
+        deadline_s: seconds after which the evolution stops; None without a budget.
+    """
+
+    config: EvolutionConfig
+    evaluation_s: float
+    after_s: float
+    deadline_s: float | None
+
+    @property
+    def total_s(self) -> float:
+        """Expected seconds for the whole search."""
+        evolution_s = self.config.evaluations * self.evaluation_s
+        if self.deadline_s is not None:
+            evolution_s = min(evolution_s, self.deadline_s)
+        return evolution_s + self.after_s
+
+
+def time_evaluation(evaluator: SupernetEvaluator, typical: ArchBatch) -> float:
+    """Seconds to evaluate one architecture: the median over a few that differ in load.
+
+    Each is run once before the clock, which reads the images of its resolution.
+    """
+    seconds = []
+    for row in np.linspace(0, len(typical) - 1, min(TIMED, len(typical))).astype(int):
+        one = typical.take(slice(row, row + 1))
+        evaluator(one)
+        start = time.perf_counter()
+        evaluator(one)
+        seconds.append(time.perf_counter() - start)
+    return float(np.median(seconds))
+
+
+def make_plan(
+    *,
+    evaluation_s: float,
+    after_s: float,
+    population: int | None = None,
+    generations: int | None = None,
+    budget_s: float | None = None,
+) -> Plan:
+    """The largest search that fits.
+
+    Sizes that the user names are kept. What is not named comes from the budget, or where there
+    is none from a quarter of an hour: the paper's size on a machine that is fast enough.
+
+    Args:
+        evaluation_s: seconds for one architecture.
+        after_s: seconds that are needed when the evolution is over.
+        population, generations: as the user wishes.
+        budget_s: seconds for everything.
+    """
+    usable_s = (budget_s if budget_s is not None else DEFAULT_BUDGET_S) - after_s
+    affordable = max(usable_s, 0.0) / evaluation_s
+    if population is None and generations is None:
+        config = EvolutionConfig.within(affordable)
+    elif population is not None and generations is not None:
+        config = EvolutionConfig.of(population, generations)
+    elif population is not None:
+        rounds = int((affordable - population) / (4 * population))
+        config = EvolutionConfig.of(population, min(max(rounds, 2), LONGEST_GENERATIONS))
+    else:
+        assert generations is not None
+        parents = int(affordable / (1 + 4 * generations))
+        config = EvolutionConfig.of(min(max(parents, 4), 64), generations)
+    deadline_s = None if budget_s is None else max(usable_s, evaluation_s)
+    return Plan(config=config, evaluation_s=evaluation_s, after_s=after_s, deadline_s=deadline_s)
