@@ -1,0 +1,334 @@
+"""`evit-export`: the searched subnet as a file for devices, compared with torch and timed."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from elasticvit.cli.app import Report, evit_command
+from elasticvit.errors import DeviceError, ExportError
+from elasticvit.workspace import Workspace, write_atomic
+
+if TYPE_CHECKING:
+    from devices.protocol import Measurement
+    from elasticvit.nn import Subnet
+    from elasticvit.search.result import SearchResult
+    from elasticvit.training.data import ImageData
+    from export.backend import Backend, Runner
+    from export.bundle import Card, Timing
+    from export.parity import Parity
+
+HELP = """Export the searched subnet, compare it with torch on held-out images, and time it.
+
+Leaves a folder with the model, a card with all figures (model.json) and the labels.
+"""
+TIMING_ROUNDS = 15
+TIMING_ROUND_MS = 80.0
+BATCH = 64
+
+
+@evit_command("evit-export", HELP)
+@click.option(
+    "--format", "form", default="tflite", help="tflite, tflite-direct, tflite-onnx2tf or onnx."
+)
+@click.option(
+    "--search",
+    type=click.Path(file_okay=False),
+    default=None,
+    help="Folder of the search.  [default: latest]",
+)
+@click.option("--device", default=None, help="Where to time it.  [default: the search's device]")
+@click.option(
+    "--out", type=click.Path(dir_okay=False), default=None, help="Write the model here as well."
+)
+@click.option(
+    "--images", type=click.IntRange(min=1), default=2000, help="Most test images to compare on."
+)
+def main(
+    workspace: str | None,
+    as_json: bool,
+    form: str,
+    search: str | None,
+    device: str | None,
+    out: str | None,
+    images: int,
+) -> None:
+    from export.backend import find_backend
+
+    report = Report(as_json)
+    folder = Workspace.open(workspace)
+    backend = find_backend(form)
+    _check_out(out, backend)
+    search_folder = Path(search) if search is not None else folder.latest("search")
+
+    from elasticvit.nn import Subnet
+    from elasticvit.search.result import SUBNET_FILE, SearchResult
+    from elasticvit.training.data import open_data
+
+    result = SearchResult.load(search_folder)
+    subnet = Subnet.load(search_folder / SUBNET_FILE)
+    if subnet.arch != result.arch:
+        raise ExportError(
+            f"{search_folder / SUBNET_FILE} holds {subnet.arch}, the search chose {result.arch}; "
+            "run evit-search again"
+        )
+    dataset = open_data(result.data)
+
+    report.console.print(f"exporting {subnet.arch} with {backend.name} ...")
+    started_s = time.monotonic()
+    data = backend.convert(subnet)
+    seconds = time.monotonic() - started_s
+    report.console.print(f"{len(data) / 1e6:.2f} MB in {seconds:.1f} s; comparing with torch")
+    parity = _parity(report, backend.load(data), subnet, dataset, images)
+    parity.check(f"the {backend.name} export")
+
+    from export.bundle import timed, write_bundle, write_card
+
+    card = _card(backend, data, subnet, result, dataset, parity, search_folder)
+    path = folder.new_folder("export")
+    model = write_bundle(path, data, card)
+    folder.set_latest("export", path)
+    if out is not None:
+        write_atomic(Path(out), data)
+    try:
+        timing, why_not = _timing(folder, backend, data, result, device)
+    except DeviceError as error:
+        if device is not None:  # asked for by name, so its absence is an error
+            raise type(error)(f"{error} (the model stands, untimed, at {model})") from error
+        timing, why_not = None, str(error)
+    card = _untimed(card, why_not) if timing is None else timed(card, timing)
+    write_card(path, card)
+    _tell(report, card, model)
+    report.close(_result(card, model, path, out, seconds))
+
+
+def _check_out(out: str | None, backend: Backend) -> None:
+    if out is not None and Path(out).suffix != backend.suffix:
+        raise ExportError(
+            f"--out {out}: format {backend.name} makes {backend.suffix} files; name it "
+            f"{Path(out).with_suffix(backend.suffix)}, or choose another --format"
+        )
+
+
+def _parity(
+    report: Report, runner: Runner, subnet: Subnet, dataset: ImageData, images: int
+) -> Parity:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    from export.parity import compare
+
+    total = min(images, dataset.info.test_images)
+    loader = dataset.loader(
+        "test",
+        resolution=subnet.arch.resolution,
+        batch_size=BATCH,
+        shuffle=total < dataset.info.test_images,
+    )
+    columns = ("comparing", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=report.console, transient=True) as bar:
+        task = bar.add_task("", total=total)
+        return compare(
+            subnet,
+            runner,
+            loader,
+            limit=images,
+            progress=lambda done: bar.update(task, completed=done),
+        )
+
+
+def _card(
+    backend: Backend,
+    data: bytes,
+    subnet: Subnet,
+    result: SearchResult,
+    dataset: ImageData,
+    parity: Parity,
+    search_folder: Path,
+) -> Card:
+    from export.bundle import MODEL_NAME, Card, ImageInput, sha256
+    from export.inspect import delegation, operator_counts
+
+    layout, resolution = subnet.layout, subnet.arch.resolution
+    return Card(
+        format=backend.name,
+        file=MODEL_NAME + backend.suffix,
+        bytes=len(data),
+        sha256=sha256(data),
+        arch=subnet.arch,
+        layout=layout.to_dict(),
+        input=ImageInput(
+            shape=(1, resolution, resolution, layout.in_channels),
+            mean=dataset.mean,
+            std=dataset.std,
+        ),
+        classes=layout.classes,
+        labels=dataset.class_names,
+        macs_m=result.macs_m,
+        parity=parity,
+        sources={
+            "space": result.space,
+            "data": result.data,
+            "data_name": dataset.info.name,
+            "search": str(search_folder),
+            "run": result.run,
+            "seed": result.seed,
+            "search_accuracy": result.accuracy,
+            "test_accuracy": result.test_accuracy,
+        },
+        versions=backend.versions(),
+        operators=operator_counts(data) if backend.tflite else {},
+        partitions=delegation(data).partitions if backend.tflite else None,
+    )
+
+
+def _timing(
+    folder: Workspace, backend: Backend, data: bytes, result: SearchResult, device: str | None
+) -> tuple[Timing | None, str | None]:
+    """The file timed on the device; or None and why not."""
+    if not backend.tflite:
+        return None, f"devices time TFLite models, this one is {backend.name}"
+    from devices import Rejected, TimedModel, TimingConfig, open_device
+
+    name = device or result.device or folder.settings().get("device") or "host"
+    threads, cores = _profiled_with(folder, name)
+    config = TimingConfig(
+        threads=threads,
+        cores=cores,
+        rounds=TIMING_ROUNDS,
+        min_ms=TIMING_ROUND_MS,
+        max_runs=2000,
+    )
+    with open_device(name, folder) as opened:
+        rounds: list[Measurement] = []
+        for answer in opened.measure([TimedModel("export", data)], config):
+            if isinstance(answer, Rejected):
+                raise ExportError(
+                    f"{opened.info.name} ({opened.info.runtime}) refuses the model: "
+                    f"{answer.reason}; try another --format"
+                )
+            rounds.append(answer)
+    return _summary(name, rounds, result), None
+
+
+def _profiled_with(folder: Workspace, device: str) -> tuple[int, str]:
+    """Threads and cores of the device's latency table, so that the time may be compared."""
+    if not folder.lut_path.exists():
+        return 1, "auto"
+    from lut.store import Store
+
+    with Store(folder.lut_path) as store:
+        series = [s for s in store.series(device) if not s.imported]
+    return (series[0].threads, series[0].cores) if series else (1, "auto")
+
+
+def _summary(name: str, rounds: list[Measurement], result: SearchResult) -> Timing:
+    import statistics
+
+    from export.bundle import Timing
+    from lut.estimate import ESTIMATOR, latency_ms, round_ms
+
+    medians = [m.latency_ms for m in rounds]
+    predicted = upper = target = None
+    for cap in result.caps:
+        if cap.device == name and cap.unit == "ms":
+            predicted, upper, target = cap.predicted, cap.upper, cap.target
+    if predicted is None and name == result.device:
+        predicted, upper = result.predicted_ms, result.upper_ms
+    first = rounds[0]
+    return Timing(
+        device=name,
+        source=first.source,
+        runtime=first.runtime,
+        threads=first.threads,
+        cores=first.cores,
+        measured_ms=latency_ms([round_ms(m.samples_us) for m in rounds]),
+        estimator=ESTIMATOR,
+        median_ms=statistics.median(us for m in rounds for us in m.samples_us) / 1e3,
+        low_ms=min(medians),
+        high_ms=max(medians),
+        rounds=len(rounds),
+        runs=sum(len(m.samples_us) for m in rounds),
+        predicted_ms=predicted,
+        upper_ms=upper,
+        target_ms=target,
+    )
+
+
+def _untimed(card: Card, reason: str | None) -> Card:
+    from dataclasses import replace
+
+    return replace(card, untimed=reason)
+
+
+def _tell(report: Report, card: Card, model: Path) -> None:
+    from rich.table import Table
+
+    table = Table(title=f"{card.format}: {card.arch}", title_justify="left")
+    for column, justify in (("", "left"), ("before", "right"), ("exported", "right"), ("", "left")):
+        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    p, t = card.parity, card.timing
+    table.add_row(
+        f"accuracy on {p.images} test images",
+        f"{p.torch_accuracy:.2f} %",
+        f"{p.exported_accuracy:.2f} %",
+        f"{p.agreement:.2f} % decided alike",
+    )
+    table.add_row(
+        "logits", "torch", f"+-{p.max_abs_diff:.1e}", f"{p.max_rel_diff:.1e} of their spread"
+    )
+    if t is not None:
+        table.add_row(
+            f"ms on {t.device}",
+            "-" if t.predicted_ms is None else f"{t.predicted_ms:.3f}",
+            f"{t.measured_ms:.3f}",
+            "no prediction" if t.ratio is None else f"predicted / measured {t.ratio:.3f}",
+        )
+    report.console.print(table)
+    say = report.console.print
+    if t is None:
+        say(f"not timed: {card.untimed}")
+    else:
+        say(
+            f"timed on {t.source}, {t.threads} thread(s) on core(s) {t.cores}, {t.runs} runs in "
+            f"{t.rounds} rounds: median {t.median_ms:.3f} ms, rounds {t.low_ms:.3f} to "
+            f"{t.high_ms:.3f} ms"
+        )
+        if t.target_ms is not None:
+            verdict = "kept" if t.measured_ms <= t.target_ms else "missed"
+            say(f"target {t.target_ms:g} ms: {verdict}")
+    if card.partitions is not None:
+        count = sum(card.operators.values())
+        say(f"{count} operators in {card.partitions} partition(s) of the CPU delegate")
+    say(f"written to {model}")
+
+
+def _result(
+    card: Card, model: Path, folder: Path, out: str | None, seconds: float
+) -> dict[str, Any]:
+    t, p = card.timing, card.parity
+    return {
+        "command": "evit-export",
+        "path": out or str(model),
+        "folder": str(folder),
+        "format": card.format,
+        "bytes": card.bytes,
+        "convert_s": round(seconds, 2),
+        "device": None if t is None else t.device,
+        "predicted_ms": None if t is None else t.predicted_ms,
+        "measured_ms": None if t is None else t.measured_ms,
+        "median_ms": None if t is None else t.median_ms,
+        "ratio": None if t is None else t.ratio,
+        "target_ms": None if t is None else t.target_ms,
+        "untimed": card.untimed,
+        "images": p.images,
+        "torch_accuracy": p.torch_accuracy,
+        "exported_accuracy": p.exported_accuracy,
+        "max_abs_diff": p.max_abs_diff,
+        "max_rel_diff": p.max_rel_diff,
+        "agreement": p.agreement,
+        "operators": card.operators,
+        "partitions": card.partitions,
+    }

@@ -1,0 +1,125 @@
+"""Does the exported model say what the torch model says?
+
+Both see the same real images; logits, decisions and accuracies are compared. A difference in
+logits is judged by the spread of the logits, since their scale is the network's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from elasticvit.errors import ExportError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from export.backend import Runner
+
+MAX_REL_DIFF = 1e-3  # of the logits' standard deviation; rounding in float32 stays below 1e-4
+MAX_ACCURACY_LOSS = 0.5  # points
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parity:
+    """Exported model against torch on the same images.
+
+    Attributes:
+        images: how many were compared.
+        max_abs_diff: largest difference of a logit.
+        max_rel_diff: the same in standard deviations of torch's logits.
+        agreement: images with the same highest logit, in percent.
+        torch_accuracy, exported_accuracy: on these images, in percent.
+    """
+
+    images: int
+    max_abs_diff: float
+    max_rel_diff: float
+    agreement: float
+    torch_accuracy: float
+    exported_accuracy: float
+
+    def check(self, what: str) -> None:
+        """Refuse a model that is not the same.
+
+        Raises:
+            ExportError: with the figure that broke the rule.
+        """
+        if not self.max_rel_diff <= MAX_REL_DIFF:  # also when it is not a number
+            raise ExportError(
+                f"{what} differs from torch: logits by up to {self.max_abs_diff:.3g}, "
+                f"{self.max_rel_diff:.2g} of their standard deviation; at most {MAX_REL_DIFF:g} "
+                "is rounding. The file was not kept; try another --format"
+            )
+        if abs(self.exported_accuracy - self.torch_accuracy) > MAX_ACCURACY_LOSS:
+            raise ExportError(
+                f"{what} reaches {self.exported_accuracy:.2f} % on {self.images} images, torch "
+                f"{self.torch_accuracy:.2f} %; at most {MAX_ACCURACY_LOSS:g} points apart are "
+                "accepted. The file was not kept; try another --format"
+            )
+
+
+def compare(
+    network: nn.Module,
+    runner: Runner,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    *,
+    limit: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Parity:
+    """Run torch and the exported model over images.
+
+    Args:
+        network: the torch model, not yet fused, in evaluation mode.
+        runner: the exported model.
+        batches: (images (B, C, R, R) normalised, labels (B,)).
+        limit: at most so many images.
+        progress: called with the number of images done.
+
+    Raises:
+        ExportError: no image, or torch's logits are not finite.
+    """
+    import torch
+
+    ours: list[np.ndarray] = []
+    theirs: list[np.ndarray] = []
+    truth: list[np.ndarray] = []
+    done = 0
+    for images, labels in batches:
+        if limit is not None:
+            images, labels = images[: limit - done], labels[: limit - done]
+        with torch.inference_mode():
+            ours.append(network(images).numpy())
+        pixels = np.ascontiguousarray(images.permute(0, 2, 3, 1).numpy())
+        for image in pixels:
+            theirs.append(runner(image[None]))
+            done += 1
+            if progress is not None:
+                progress(done)
+        truth.append(labels.numpy())
+        if limit is not None and done >= limit:
+            break
+    if not done:
+        raise ExportError("no images to compare on; the data set's test part is empty")
+    reference, exported = np.concatenate(ours), np.stack(theirs)
+    if not np.isfinite(reference).all():
+        raise ExportError(
+            "the torch model's own outputs are not finite; train or search again before exporting"
+        )
+    label = np.concatenate(truth)
+    diff = float(np.abs(reference - exported).max())
+    return Parity(
+        images=done,
+        max_abs_diff=diff,
+        max_rel_diff=diff / max(float(reference.std()), 1e-12),
+        agreement=_percent(reference.argmax(1) == exported.argmax(1)),
+        torch_accuracy=_percent(reference.argmax(1) == label),
+        exported_accuracy=_percent(exported.argmax(1) == label),
+    )
+
+
+def _percent(hits: np.ndarray) -> float:
+    return 100.0 * float(np.mean(hits))
