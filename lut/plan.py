@@ -9,7 +9,7 @@ from functools import cached_property
 from elasticvit.arch import Arch
 from elasticvit.kernels import Kernel, lower
 from elasticvit.space import SearchSpace
-from lut.keys import subnet_key
+from lut.keys import SUBNET, subnet_key
 from lut.sample import Split, kernel_sequences, subnet_sequences
 
 
@@ -57,6 +57,11 @@ class Job:
         """Multiply-accumulates in billions."""
         return sum(kernel.macs for kernel in self.kernels) / 1e9
 
+    @property
+    def whole(self) -> bool:
+        """Whether it is a whole subnet."""
+        return self.key.startswith(SUBNET)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -101,6 +106,11 @@ class Plan:
     def reference(self) -> Job:
         """The model that is timed again and again to show drift: a subnet of middle size."""
         return self._subnet(self.fit_subnets[0], False, 1)
+
+    def samples(self) -> list[Job]:
+        """A few models that show the pace of a device."""
+        kernels = self.fit_kernels[:2]
+        return [self.reference, *(Job(k.key, (k,), False, 1) for k in kernels)]
 
     def jobs(self, level: int, rounds: int) -> list[Job]:
         """The jobs of a level from 1; those to fit with are timed in `rounds` rounds."""

@@ -23,12 +23,17 @@ from elasticvit.kernels import Kernel
 from elasticvit.space import SearchSpace
 from lut.dataset import split_of
 from lut.keys import kind_of
+from lut.pace import Pace
 from lut.plan import Job, Plan, PlanConfig
 from lut.quality import Agreement, Drift, drift, noise_floor
 from lut.store import Series, Store
 
-CHUNK_JOBS = 40  # jobs handed to the device at once; the reference is timed once in each
-CALIBRATION_JOBS = 12
+# models handed to the device at once; the reference is timed after each chunk
+CHUNK_KERNELS = 40
+CHUNK_SUBNETS = 8
+SUBNET_RUNS = 10  # building and loading a subnet costs more than a few further runs
+CALIBRATION_JOBS = 6  # of kernels and of subnets each
+MARGIN = 1.1  # the pace is known from a few timings only
 ModelBuilder = Callable[[Sequence[Kernel]], bytes]
 
 
@@ -91,6 +96,15 @@ class ProfileSummary:
     drift: Drift | None
 
 
+@dataclass(frozen=True)
+class _Timing:
+    """One round of a job, made in the pass `turn`."""
+
+    job: Job
+    number: int
+    turn: int
+
+
 class _LazyModels(Sequence[TimedModel]):
     """Models that are built when they are asked for, so that one is in memory at a time."""
 
@@ -103,28 +117,6 @@ class _LazyModels(Sequence[TimedModel]):
     def __getitem__(self, index: Any) -> Any:
         job = self._jobs[index]
         return TimedModel(job.key, self._build(job.kernels))
-
-
-class _Clock:
-    """Expected seconds of a timing, learned from those of this run: a constant and a share
-    that grows with the multiply-accumulates."""
-
-    def __init__(self) -> None:
-        self._gmacs: list[float] = []
-        self._seconds: list[float] = []
-
-    def saw(self, job: Job, seconds: float) -> None:
-        self._gmacs.append(job.gmacs)
-        self._seconds.append(seconds)
-
-    def expect(self, jobs: Sequence[Job]) -> float:
-        """Seconds that the jobs will take together."""
-        if not self._seconds:
-            return 0.0
-        gmacs, seconds = np.array(self._gmacs), np.array(self._seconds)
-        slope = max(0.0, float(np.polyfit(gmacs, seconds, 1)[0])) if np.ptp(gmacs) > 0 else 0.0
-        constant = max(0.0, float(np.mean(seconds) - slope * np.mean(gmacs)))
-        return constant * len(jobs) + slope * sum(job.gmacs for job in jobs)
 
 
 def profile(
@@ -174,9 +166,9 @@ class _Run:
     ) -> None:
         self.device, self.store, self.config = device, store, config
         self.rng, self.progress, self.build = rng, progress, build
-        self.name = device.info.name
+        self.name, self.rounds = device.info.name, config.timing.rounds
         self.plan = Plan.of(space, settled(store, self.name, config.plan))
-        self.clock, self.started = _Clock(), time.monotonic()
+        self.pace, self.started = Pace(), time.monotonic()
         self.timed, self.total, self.left_s = 0, 0, 0.0
         store.remember(device.info)
 
@@ -184,8 +176,8 @@ class _Run:
         series = self._series()
         self.have = self.store.rounds(self.name, series) if series else {}
         self.rejected = self.store.rejected(self.name)
-        level = self._level()
-        jobs = self.plan.jobs(level, self.config.timing.rounds)
+        self._calibrate()
+        jobs = self.plan.jobs(self._level(), self.rounds)
         complete = self._measure(jobs)
         return self._summary(jobs, complete)
 
@@ -198,87 +190,98 @@ class _Run:
                 return s
         return None
 
-    def _missing(self, jobs: Sequence[Job], number: int) -> list[Job]:
+    def _missing(self, jobs: Sequence[Job]) -> list[_Timing]:
+        """The timings of the jobs that are not in the table, in their passes.
+
+        A job of fewer rounds than there are passes is spread over them, so that every model is
+        timed early and late.
+        """
+        passes = max(job.rounds for job in jobs)
         return [
-            job
+            _Timing(job, number, int((number + 0.5) * passes / job.rounds))
             for job in jobs
-            if number < job.rounds
-            and number not in self.have.get(job.key, ())
-            and job.key not in self.rejected
+            if job.key not in self.rejected
+            for number in range(job.rounds)
+            if number not in self.have.get(job.key, ())
         ]
 
-    def _all_missing(self, jobs: Sequence[Job]) -> list[Job]:
-        return [job for r in range(max(j.rounds for j in jobs)) for job in self._missing(jobs, r)]
+    def _calibrate(self) -> None:
+        """Time a few models of all sizes, so that the pace of the device is known."""
+        first = [t for t in self._missing(self.plan.jobs(1, self.rounds)) if t.number == 0]
+        some: list[_Timing] = []
+        for whole in (False, True):
+            group = sorted((t for t in first if t.job.whole == whole), key=lambda t: t.job.gmacs)
+            rows = np.linspace(0, len(group) - 1, min(CALIBRATION_JOBS, len(group)))
+            some += [group[round(i)] for i in rows]
+        if not first:
+            some = [self._again(job) for job in self.plan.samples()]
+        self.total = len(some)
+        self._chunk(some)
 
     def _level(self) -> int:
-        """The deepest plan that fits the budget, after a few jobs have shown the device's pace."""
-        rounds = self.config.timing.rounds
-        first = self._missing(self.plan.jobs(1, rounds), 0)
-        step = max(1, len(first) // CALIBRATION_JOBS)
-        # sorted by size, so that the pace is known from the smallest to the largest
-        some = sorted(first, key=lambda job: job.gmacs)[::step]
-        self.total = len(some)
-        self._chunk(some, 0)
-        if not some:
-            some = [self.plan.reference]
-            self._chunk(some, self._next_round(self.plan.reference))
+        """The deepest plan that is expected to fit in the rest of the budget."""
         left = self.config.budget_s - (time.monotonic() - self.started)
         level = 1
-        while level < self.plan.levels and (
-            self.clock.expect(self._all_missing(self.plan.jobs(level + 1, rounds))) <= left
-        ):
+        while level < self.plan.levels:
+            todo = self._missing(self.plan.jobs(level + 1, self.rounds))
+            if self.pace.expect([t.job for t in todo]) * MARGIN > left:
+                break
             level += 1
         return level
 
     def _measure(self, jobs: Sequence[Job]) -> bool:
-        """Time every round that is missing; False when the budget ended before."""
-        rounds = [self._missing(jobs, r) for r in range(max(j.rounds for j in jobs))]
-        for number, missing in enumerate(rounds):
-            order = [missing[i] for i in self.rng.permutation(len(missing))]
-            for start in range(0, len(order), CHUNK_JOBS):
-                todo = order[start:] + [job for later in rounds[number + 1 :] for job in later]
-                self.total = self.timed + len(todo)
-                self.left_s = self.clock.expect(todo)
-                if not self._chunk(order[start : start + CHUNK_JOBS], number):
-                    return False
-                self._chunk([self.plan.reference], self._next_round(self.plan.reference))
+        """Make every missing timing; False when the budget ended before."""
+        chunks: list[list[_Timing]] = []
+        missing = self._missing(jobs)
+        for number in range(max(job.rounds for job in jobs)):
+            in_pass: list[list[_Timing]] = []
+            for whole, size in ((False, CHUNK_KERNELS), (True, CHUNK_SUBNETS)):
+                group = [t for t in missing if t.turn == number and t.job.whole == whole]
+                group = [group[i] for i in self.rng.permutation(len(group))]
+                in_pass += [group[i : i + size] for i in range(0, len(group), size)]
+            chunks += [in_pass[i] for i in self.rng.permutation(len(in_pass))]
+        for i, chunk in enumerate(chunks):
+            left = [t.job for later in chunks[i:] for t in later]
+            self.total = self.timed + len(left) + len(chunks) - i
+            self.left_s = self.pace.expect([*left, *[self.plan.reference] * (len(chunks) - i)])
+            if not (self._chunk(chunk) and self._chunk([self._again(self.plan.reference)])):
+                return False
         return True
 
-    def _next_round(self, job: Job) -> int:
-        return max(self.have.get(job.key, ()), default=-1) + 1
+    def _again(self, job: Job) -> _Timing:
+        return _Timing(job, max(self.have.get(job.key, ()), default=-1) + 1, 0)
 
-    def _chunk(self, jobs: Sequence[Job], number: int) -> bool:
-        """Time one round of some jobs; False when the budget ended before."""
-        by_key = {job.key: job for job in jobs}
+    def _chunk(self, timings: Sequence[_Timing]) -> bool:
+        """Make some timings; False when the budget ended before."""
+        by_key = {t.job.key: t for t in timings}
         timing = replace(self.config.timing, rounds=1, seed=int(self.rng.integers(2**31)))
-        results = self.device.measure(_LazyModels(jobs, self.build), timing)
+        if any(t.job.whole for t in timings):
+            timing = replace(timing, min_runs=max(timing.min_runs, SUBNET_RUNS))
+        results = self.device.measure(_LazyModels([t.job for t in timings], self.build), timing)
         last = time.monotonic()
         try:
             for result in results:
+                made = by_key[result.key]
                 if isinstance(result, Measurement):
-                    result = replace(result, round=number)
-                    self.have.setdefault(result.key, set()).add(number)
+                    result = replace(result, round=made.number)
+                    self.have.setdefault(result.key, set()).add(made.number)
                 else:
                     self.rejected[result.key] = result.reason
                 self.store.add(self.name, result, cores=timing.cores)
                 now = time.monotonic()
-                self.clock.saw(by_key[result.key], now - last)
+                self.pace.saw(made.job, now - last)
                 self.left_s -= now - last
                 last = now
                 self.timed += 1
+                left_s = max(0.0, self.left_s)
                 self.progress(
-                    Progress(
-                        done=self.timed,
-                        total=self.total,
-                        left_s=max(0.0, self.left_s),
-                        key=result.key,
-                    )
+                    Progress(done=self.timed, total=self.total, left_s=left_s, key=result.key)
                 )
                 if now - self.started > self.config.budget_s:
                     return False
         finally:
             close = getattr(results, "close", None)
-            if close is not None:
+            if close is not None:  # a generator that holds the device must let it go now
                 close()
         return True
 

@@ -59,11 +59,10 @@ def noise_floor(measurements: pd.DataFrame, keys: Collection[str]) -> Agreement 
     chosen = measurements[measurements["key"].isin(list(keys))]
     differences = []
     for _, group in chosen.groupby("key"):
-        medians = group.sort_values("round")["median_ms"].to_numpy()
-        if len(medians) > 1:
-            # equal numbers of rounds, so that the quantile means the same in both
-            medians = medians[: len(medians) // 2 * 2]
-            differences.append(latency_ms(medians[::2]) / latency_ms(medians[1::2]) - 1)
+        rounds = group.sort_values("round")["round_ms"].to_numpy()
+        if len(rounds) > 1:
+            rounds = rounds[: len(rounds) // 2 * 2]  # as many in both
+            differences.append(latency_ms(rounds[::2]) / latency_ms(rounds[1::2]) - 1)
     if not differences:
         return None
     error = 100 * np.array(differences)

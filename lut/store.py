@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from devices.protocol import DeviceInfo, Measurement, Rejected
 from elasticvit.errors import StoreError
-from lut.estimate import latencies_ms
+from lut.estimate import latency_ms, round_ms
 from lut.keys import kind_of
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ CREATE TABLE measurements (
     time_s REAL NOT NULL,
     cores TEXT NOT NULL,
     runs INTEGER NOT NULL, interrupted_runs INTEGER,
-    median_ms REAL NOT NULL CHECK (median_ms > 0), min_ms REAL NOT NULL, spread REAL NOT NULL,
+    round_ms REAL NOT NULL CHECK (round_ms > 0), median_ms REAL NOT NULL, spread REAL NOT NULL,
     temperature_before_c REAL, temperature_after_c REAL,
     frequency_before_mhz REAL, frequency_after_mhz REAL,
     peak_bytes INTEGER,
@@ -68,7 +68,7 @@ CREATE TABLE notes (
 """
 COLUMNS = (
     *("id", "key", "kind", "round", "time_s", "cores", "runs", "interrupted_runs"),
-    *("median_ms", "min_ms", "spread", "temperature_before_c", "temperature_after_c"),
+    *("round_ms", "median_ms", "spread", "temperature_before_c", "temperature_after_c"),
     *("frequency_before_mhz", "frequency_after_mhz", "peak_bytes"),
 )
 
@@ -210,7 +210,7 @@ class Store:
         values = (
             *(series, m.key, kind_of(m.key), m.round, m.time_s),
             *(m.cores, len(samples), m.interrupted_runs),
-            *(median / 1e3, samples.min() / 1e3, (high - low) / median),
+            *(round_ms(samples), median / 1e3, (high - low) / median),
             *(m.before.temperature_c, m.after.temperature_c),
             *(m.before.frequency_mhz, m.after.frequency_mhz),
             *(m.peak_bytes, samples.tobytes()),
@@ -262,9 +262,9 @@ class Store:
             series: which; by default the latest.
 
         Returns:
-            Columns `id, key, kind, round, time_s, cores, runs, interrupted_runs, median_ms,
-            min_ms, spread` (quartile distance over median), temperatures, frequencies,
-            `peak_bytes`, `source`, `threads`.
+            Columns `id, key, kind, round, time_s, cores, runs, interrupted_runs, round_ms`
+            (see `lut.estimate`), `median_ms, spread` (quartile distance over median),
+            temperatures, frequencies, `peak_bytes`, `source`, `threads`.
         """
         import pandas as pd
 
@@ -284,18 +284,18 @@ class Store:
 
         Returns:
             Columns `key, kind, latency_ms` (see `lut.estimate`), `spread` (largest over smallest
-            round median, minus 1), `rounds`, `runs`, `source`.
+            round, minus 1), `rounds`, `runs`, `source`.
         """
         import pandas as pd
 
         by_key = self.measurements(device, kind=kind, series=series).groupby("key", sort=True)
-        medians = by_key["median_ms"]
+        rounds = by_key["round_ms"]
         frame: pd.DataFrame = pd.DataFrame(
             {
                 "kind": by_key["kind"].first(),
-                "latency_ms": latencies_ms(medians),
-                "spread": medians.max() / medians.min() - 1,
-                "rounds": medians.size(),
+                "latency_ms": rounds.agg(latency_ms),
+                "spread": rounds.max() / rounds.min() - 1,
+                "rounds": rounds.size(),
                 "runs": by_key["runs"].sum(),
                 "source": by_key["source"].first(),
             }
