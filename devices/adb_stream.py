@@ -1,0 +1,135 @@
+"""One stream of an adb connection, and the sending of files over it.
+
+adb-shell's own `push` overlooks a failure that the phone reports before the end, such as a
+full disk, and then waits for answers that never come. This stream takes what the phone says
+whenever it says it.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections import deque
+from typing import Any
+
+from adb_shell import constants
+from adb_shell.adb_message import AdbMessage
+
+SYNC = struct.Struct("<4sI")
+CHUNK = 64 * 1024  # the largest DATA of the sync protocol
+
+
+class StreamClosed(Exception):
+    """The phone closed the stream."""
+
+
+class SendRefused(Exception):
+    """The phone refused a file, with its reason."""
+
+
+class Stream:
+    """An open service on the phone, such as `sync:` or `shell,v2,raw:ls`.
+
+    Args:
+        adb: a connected `adb_shell.adb_device.AdbDevice`.
+        service: name and argument of the service.
+        silence_s: how long the phone may say nothing.
+    """
+
+    def __init__(self, adb: Any, service: bytes, silence_s: float) -> None:
+        self._adb = adb
+        self._io = adb._io_manager
+        self._info = adb._open(service, silence_s, silence_s, None)
+        self._inbox: deque[bytes] = deque()
+        self._rest = b""
+        self._open = True
+
+    def write(self, data: bytes) -> None:
+        """Send bytes and wait until the phone took them.
+
+        Raises:
+            StreamClosed: it closed the stream instead.
+        """
+        step = max(1, self._adb._maxdata)
+        for start in range(0, len(data), step):
+            if not self._open:
+                raise StreamClosed
+            self._send(constants.WRTE, data[start : start + step])
+            while self._next([constants.OKAY, constants.WRTE, constants.CLSE]) != constants.OKAY:
+                if not self._open:
+                    raise StreamClosed
+
+    def read(self) -> bytes:
+        """The next bytes.
+
+        Raises:
+            StreamClosed: there are no more.
+        """
+        while not self._inbox:
+            if not self._open:
+                raise StreamClosed
+            self._next([constants.WRTE, constants.CLSE])
+        return self._inbox.popleft()
+
+    def read_exactly(self, size: int) -> bytes:
+        """The next `size` bytes.
+
+        Raises:
+            StreamClosed: the stream ended before.
+        """
+        while len(self._rest) < size:
+            self._rest += self.read()
+        data, self._rest = self._rest[:size], self._rest[size:]
+        return data
+
+    @property
+    def waiting(self) -> bool:
+        """Whether bytes have come that were not read yet."""
+        return bool(self._inbox)
+
+    def close(self) -> None:
+        """Close the stream; its connection can be used further."""
+        if self._open:
+            self._adb._clse(self._info)
+            self._open = False
+
+    def _next(self, expected: list[bytes]) -> bytes:
+        command, _, _, data = self._io.read(expected, self._info, allow_zeros=True)
+        if command == constants.WRTE:
+            self._send(constants.OKAY)
+            self._inbox.append(bytes(data))
+        elif command == constants.CLSE:
+            self._send(constants.CLSE)
+            self._open = False
+        return bytes(command)
+
+    def _send(self, command: bytes, data: bytes = b"") -> None:
+        message = AdbMessage(command, self._info.local_id, self._info.remote_id, data)
+        self._io.send(message, self._info)
+
+
+def send_file(adb: Any, data: bytes, path: str, mode: int, silence_s: float) -> None:
+    """Write a file by the sync protocol.
+
+    Raises:
+        SendRefused: the phone could not write it.
+        StreamClosed: the phone ended the transfer.
+    """
+    stream = Stream(adb, b"sync:", silence_s)
+    head = f"{path},{0o100000 | mode}".encode()
+    stream.write(SYNC.pack(b"SEND", len(head)) + head)
+    view = memoryview(data)
+    block = max(1, (adb._maxdata - SYNC.size) // (CHUNK + SYNC.size)) * CHUNK
+    for start in range(0, len(data), block):
+        parts = (view[at : at + CHUNK] for at in range(start, min(start + block, len(data)), CHUNK))
+        stream.write(b"".join(SYNC.pack(b"DATA", len(part)) + part for part in parts))
+        if stream.waiting:
+            break  # the phone speaks before the end only to complain
+    else:
+        stream.write(SYNC.pack(b"DONE", int(time.time())))
+    answer = stream.read_exactly(SYNC.size)
+    kind, size = SYNC.unpack(answer)
+    reason = stream.read_exactly(size).decode(errors="replace") if kind == b"FAIL" else ""
+    stream.close()
+    if kind != b"OKAY":
+        raise SendRefused(reason or f"unexpected answer {kind!r}")

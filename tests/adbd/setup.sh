@@ -1,0 +1,36 @@
+#!/bin/sh
+# Installs Debian's genuine adbd (and the adb client, for cross-checks) for the tests of the
+# phone path. adbd is in the backports suite; it is taken from the mirror that this machine's
+# apt already uses. Without root, without apt or without that suite the tests skip and say so.
+set -eu
+
+if command -v adbd >/dev/null && command -v adb >/dev/null; then
+    echo "adbd: already installed"
+    exit 0
+fi
+. /etc/os-release 2>/dev/null || ID=unknown
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || [ "$ID" != debian ]; then
+    echo "adbd: not installed (needs root on Debian); the tests that need it will skip"
+    exit 0
+fi
+
+suite="$VERSION_CODENAME-backports"
+list=/etc/apt/sources.list.d/elasticvit-backports.list
+mirror=$(apt-get indextargets --format '$(URI) $(CODENAME)' 2>/dev/null |
+    awk -v suite="$VERSION_CODENAME" '$2 == suite { sub("/dists/.*", "", $1); print $1; exit }')
+if [ -z "$mirror" ]; then
+    mirror=$(apt-get indextargets --format '$(SITE)' | head -n 1)
+fi
+if [ -z "$mirror" ]; then
+    echo "adbd: apt names no mirror; the tests that need it will skip"
+    exit 0
+fi
+if ! apt-get indextargets --format '$(CODENAME)' | grep -qx "$suite"; then
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >"$list"
+fi
+export DEBIAN_FRONTEND=noninteractive
+if ! { apt-get update -q && apt-get install -q -y --no-install-recommends adb &&
+    apt-get install -q -y --no-install-recommends -t "$suite" adbd; }; then
+    rm -f "$list"
+    echo "adbd: installation failed; the tests that need it will skip"
+fi
