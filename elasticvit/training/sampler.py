@@ -1,0 +1,180 @@
+"""Which subnets the next training step runs: conflict-aware sampling of a level.
+
+The level walks one step down, stays or goes one step up; its subnets are uniform among the
+architectures of its band. Drawing one at a time until one fits takes thousands of tries, so
+a reservoir a level is filled by pricing tens of thousands at once and keeping all that fit:
+the same distribution, thousands of times faster (`benchmarks/sampling.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from elasticvit.arch import Arch, ArchBatch, IntArray
+from elasticvit.cost import CostModel
+from elasticvit.errors import CheckpointError, TargetError
+from elasticvit.space import SearchSpace
+from elasticvit.training.levels import Levels
+
+CHUNK = 16_384  # architectures priced at a time
+CAPACITY = 512  # kept a level
+TRIES = 256  # chunks without a single hit before a level counts as empty
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draw:
+    """What one training step runs.
+
+    Attributes:
+        level: index of the level.
+        archs: the sampled subnets, all within the level's band.
+        smallest: the level's smallest subnet.
+    """
+
+    level: int
+    archs: tuple[Arch, ...]
+    smallest: Arch
+
+
+class Sampler(Protocol):
+    """Chooses the subnets of each step.
+
+    The same generator state gives the same draws in every process, so the ranks of a
+    distributed run agree without talking. `state` is plain JSON values and brings a sampler
+    of the same levels to the same point through `restore`.
+    """
+
+    @property
+    def levels(self) -> Levels: ...
+
+    def draw(self) -> Draw: ...
+
+    def state(self) -> dict[str, Any]: ...
+
+    def restore(self, state: Mapping[str, Any]) -> None: ...
+
+
+class Reservoir:
+    """Uniform draws from the band of a level.
+
+    Args:
+        space: the space.
+        cost: what the levels are measured in.
+        levels: the levels.
+        rng: where all draws come from.
+    """
+
+    def __init__(
+        self, space: SearchSpace, cost: CostModel, levels: Levels, rng: np.random.Generator
+    ) -> None:
+        self.space, self.cost, self.levels, self.rng = space, cost, levels, rng
+        empty = np.empty((0, len(space.names)), dtype=np.int16)
+        self.kept: list[IntArray] = [empty] * len(levels)
+
+    def draw(self, level: int, n: int) -> ArchBatch:
+        """`n` architectures of a level, none of which is drawn again.
+
+        Raises:
+            TargetError: the level's band holds none, as far as a million draws can tell.
+        """
+        misses = 0
+        while len(self.kept[level]) < n:
+            before = len(self.kept[level])
+            self._refill(level)
+            misses = 0 if len(self.kept[level]) > before else misses + 1
+            if misses == TRIES:
+                low, high = self.levels.band(level)
+                raise TargetError(
+                    f"no architecture of space {self.space.name} with {low:g} to {high:g} "
+                    f"{self.levels.unit} was found among {TRIES * CHUNK:,} draws; choose other "
+                    "levels"
+                )
+        drawn, self.kept[level] = self.kept[level][:n], self.kept[level][n:]
+        return ArchBatch(drawn, self.space.layout.n_conv)
+
+    def _refill(self, level: int) -> None:
+        """Price one chunk and keep what fits this level or one with the same lower bound."""
+        at_least = self.levels.smallest[level]
+        batch = self.space.sample(CHUNK, self.rng, at_least)
+        prices = self.cost.price(batch)
+        for other, smallest in enumerate(self.levels.smallest):
+            room = CAPACITY - len(self.kept[other])
+            if smallest != at_least or room <= 0:
+                continue
+            low, high = self.levels.band(other)
+            hits = np.flatnonzero((prices >= low) & (prices <= high))[:room]
+            self.kept[other] = np.concatenate([self.kept[other], batch.genes[hits]])
+
+
+class LevelSampler:
+    """Adjacent level walk with uniform draws within the level; a `Sampler`.
+
+    Args:
+        space, cost, levels: what is drawn, what it costs, and the bands.
+        seed: of all draws.
+        subnets: sampled subnets a step.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        cost: CostModel,
+        levels: Levels,
+        *,
+        seed: int,
+        subnets: int = 3,
+    ) -> None:
+        self._levels, self.subnets = levels, subnets
+        self.rng = np.random.default_rng(seed)
+        self.reservoir = Reservoir(space, cost, levels, self.rng)
+        self.level: int | None = None
+
+    @property
+    def levels(self) -> Levels:
+        return self._levels
+
+    def draw(self) -> Draw:
+        """The next step's subnets.
+
+        Raises:
+            TargetError: the level's band holds no architecture.
+        """
+        if self.level is None:
+            self.level = int(self.rng.integers(len(self.levels)))
+        else:
+            to = self.level + int(self.rng.integers(-1, 2))
+            self.level = to if 0 <= to < len(self.levels) else self.level
+        archs = tuple(self.reservoir.draw(self.level, self.subnets))
+        return Draw(level=self.level, archs=archs, smallest=self.levels.smallest[self.level])
+
+    def state(self) -> dict[str, Any]:
+        """Level, generator and reservoirs, as plain values."""
+        return {
+            "values": list(self.levels.values),
+            "level": self.level,
+            "rng": json.dumps(self.rng.bit_generator.state),
+            "kept": [genes.tolist() for genes in self.reservoir.kept],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`.
+
+        Raises:
+            CheckpointError: it belongs to other levels.
+        """
+        if tuple(state["values"]) != self.levels.values:
+            raise CheckpointError(
+                f"the checkpoint has complexity levels {state['values']}, this run "
+                f"{list(self.levels.values)}; train again with evit-train --fresh"
+            )
+        self.level = state["level"]
+        self.rng.bit_generator.state = json.loads(state["rng"])
+        columns = self.reservoir.kept[0].shape[1]
+        self.reservoir.kept = [
+            np.array(genes, dtype=np.int16).reshape(-1, columns) for genes in state["kept"]
+        ]
