@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from elasticvit.cost import CostModel
     from elasticvit.search.caps import Cap
     from elasticvit.search.evolution import Progress as SearchProgress
-    from elasticvit.search.result import SearchResult
+    from elasticvit.search.result import FrontPoint, SearchResult
     from elasticvit.space import SearchSpace
 
 HELP = """Find the most accurate architecture that keeps a latency target on your device.
@@ -95,6 +96,7 @@ def main(
         result = job.run(
             path,
             plan.config,
+            finalist_count=plan.finalists,
             asked=asked,
             progress=bar.update,
             stop=bar.time_is_up,
@@ -302,25 +304,24 @@ def _print_front(report: Report, result: SearchResult) -> None:
     from rich.table import Table
 
     table = Table(title=f"Front of {result.evaluations} architectures", title_justify="left")
+    columns: dict[str, Callable[[FrontPoint], str]] = {
+        "predicted ms": lambda p: _number(p.predicted_ms, 3),
+        "upper bound ms": lambda p: _number(p.upper_ms, 3),
+        "MMACs": lambda p: f"{p.macs_m:.1f}",
+        "accuracy %": lambda p: f"{p.accuracy:.2f}",
+    }
+    if result.predicted_ms is None:
+        del columns["predicted ms"], columns["upper bound ms"]
     table.add_column("")
-    for name in ("predicted ms", "upper bound ms", "MMACs", "accuracy %"):
-        table.add_column(name, justify="right")
-    table.add_column("architecture", overflow="fold")
-    points = result.front
-    step = max(1, -(-len(points) // FRONT_ROWS))
-    for i, point in enumerate(points):
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("architecture", overflow="ellipsis", no_wrap=True)
+    step = max(1, -(-len(result.front) // FRONT_ROWS))
+    for i, point in enumerate(reversed(result.front)):
         chosen = point.arch == result.arch
-        if not chosen and (len(points) - 1 - i) % step:
-            continue
-        table.add_row(
-            "*" if chosen else "",
-            _number(point.predicted_ms, 3),
-            _number(point.upper_ms, 3),
-            f"{point.macs_m:.1f}",
-            f"{point.accuracy:.2f}",
-            str(point.arch),
-            style="bold" if chosen else None,
-        )
+        if chosen or i % step == 0:
+            cells = ["*" if chosen else "", *(show(point) for show in columns.values())]
+            table.add_row(*cells, str(point.arch), style="bold" if chosen else None)
     report.console.print(table)
 
 

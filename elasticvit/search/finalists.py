@@ -31,14 +31,15 @@ class Finalists:
     load: FloatArray
 
 
-def select(archive: Archive, count: int) -> ArchBatch:
-    """At most `count` architectures: half the most accurate, half spread over the front."""
+def select(archive: Archive, count: int) -> tuple[ArchBatch, FloatArray]:
+    """At most `count` architectures and their accuracies so far: half the most accurate ones,
+    half spread over the front."""
     top = archive.ranking()[: -(-count // 2)]
     front = archive.front()
     front = front[~np.isin(front, top)]
     spread = np.unique(np.linspace(0, len(front) - 1, count - len(top)).round().astype(int))
     rows = np.concatenate([top, front[spread]]) if len(front) else top
-    return archive.archs.take(rows)
+    return archive.archs.take(rows), archive.accuracy[rows]
 
 
 def ranked(archs: ArchBatch, accuracy: FloatArray, load: FloatArray) -> Finalists:

@@ -84,6 +84,7 @@ class SearchJob:
             SupernetEvaluator(supernet, data, Sizes.within(g, macs_m, data), device=device)
             for g in (gmacs, gmacs * THOROUGH_FACTOR)
         )
+        self.twice = self.thorough.sizes != self.quick.sizes
         self.identity: dict[str, Any] = {
             "targets": [[cap.cost.name, cap.cost.unit, cap.limit] for cap in self.caps],
             "weights": weights_hash(supernet),
@@ -101,12 +102,11 @@ class SearchJob:
     ) -> Plan:
         """Time a few evaluations and choose the sizes that are not named (`make_plan`)."""
         each_s = time_evaluation(self.quick, self.typical)
-        quick, thorough = self.quick.sizes, self.thorough.sizes
-        image_s = each_s / (quick.recalibration_images + quick.search_images)
-        final_images = thorough.recalibration_images + thorough.search_images
+        image_s = each_s / self.quick.sizes.images
         return make_plan(
             evaluation_s=each_s,
-            after_s=image_s * ((FINALISTS + 1) * final_images + self.data.info.test_images),
+            finalist_s=image_s * self.thorough.sizes.images if self.twice else 0.0,
+            test_s=image_s * (self.thorough.sizes.images + self.data.info.test_images),
             population=population,
             generations=generations,
             budget_s=budget_s,
@@ -139,6 +139,7 @@ class SearchJob:
         folder: Path,
         config: EvolutionConfig,
         *,
+        finalist_count: int = FINALISTS,
         asked: Any = None,
         progress: Callable[[Progress], None] | None = None,
         stop: Callable[[], bool] | None = None,
@@ -149,6 +150,7 @@ class SearchJob:
         Args:
             folder: of this search.
             config: sizes of the evolution.
+            finalist_count: architectures that are judged again.
             asked: JSON-ready record of what the user asked for; part of what makes two
                 searches the same.
             progress, stop: as `evolve` takes them.
@@ -166,9 +168,10 @@ class SearchJob:
             progress=progress,
             stop=stop,
         )
-        last = finalists.select(archive, FINALISTS)
-        tell(f"judging {len(last)} finalists on {self.thorough.sizes.search_images} images")
-        scores = self.thorough(last)
+        last, scores = finalists.select(archive, finalist_count)
+        if self.twice:
+            tell(f"judging {len(last)} finalists on {self.thorough.sizes.search_images} images")
+            scores = self.thorough(last)
         final = finalists.ranked(last, scores, loads(self.caps, last))
         chosen, again = self.thorough.judge(final.archs[0])
         if again != final.accuracy[0]:

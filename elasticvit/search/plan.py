@@ -13,6 +13,8 @@ from elasticvit.search.evolution import EvolutionConfig
 
 DEFAULT_BUDGET_S = 15 * 60.0
 FINALISTS = 16
+FEWEST_FINALISTS = 4
+FINALISTS_SHARE = 0.25  # of the time, at most
 TIMED = 3  # architectures that are evaluated to learn how long one takes
 LONGEST_GENERATIONS = 40
 
@@ -23,12 +25,14 @@ class Plan:
 
     Attributes:
         config: size of the evolution.
+        finalists: architectures that are judged again at the end.
         evaluation_s: seconds for one architecture.
-        after_s: seconds for the finalists and the test at the end.
+        after_s: seconds for the finalists and the test.
         deadline_s: seconds after which the evolution stops; None without a budget.
     """
 
     config: EvolutionConfig
+    finalists: int
     evaluation_s: float
     after_s: float
     deadline_s: float | None
@@ -60,7 +64,8 @@ def time_evaluation(evaluator: SupernetEvaluator, typical: ArchBatch) -> float:
 def make_plan(
     *,
     evaluation_s: float,
-    after_s: float,
+    finalist_s: float,
+    test_s: float,
     population: int | None = None,
     generations: int | None = None,
     budget_s: float | None = None,
@@ -71,13 +76,18 @@ def make_plan(
     is none from a quarter of an hour: the paper's size on a machine that is fast enough.
 
     Args:
-        evaluation_s: seconds for one architecture.
-        after_s: seconds that are needed when the evolution is over.
+        evaluation_s: seconds to evaluate one architecture.
+        finalist_s: seconds to judge one finalist.
+        test_s: seconds for the test.
         population, generations: as the user wishes.
         budget_s: seconds for everything.
     """
-    usable_s = (budget_s if budget_s is not None else DEFAULT_BUDGET_S) - after_s
-    affordable = max(usable_s, 0.0) / evaluation_s
+    all_s = budget_s if budget_s is not None else DEFAULT_BUDGET_S
+    payable = int(FINALISTS_SHARE * all_s / max(finalist_s, 1e-9))
+    finalists = min(max(payable, FEWEST_FINALISTS), FINALISTS)
+    after_s = finalists * finalist_s + test_s
+    usable_s = max(all_s - after_s, 0.0)
+    affordable = usable_s / evaluation_s
     if population is None and generations is None:
         config = EvolutionConfig.within(affordable)
     elif population is not None and generations is not None:
@@ -89,5 +99,10 @@ def make_plan(
         assert generations is not None
         parents = int(affordable / (1 + 4 * generations))
         config = EvolutionConfig.of(min(max(parents, 4), 64), generations)
-    deadline_s = None if budget_s is None else max(usable_s, evaluation_s)
-    return Plan(config=config, evaluation_s=evaluation_s, after_s=after_s, deadline_s=deadline_s)
+    return Plan(
+        config=config,
+        finalists=finalists,
+        evaluation_s=evaluation_s,
+        after_s=after_s,
+        deadline_s=None if budget_s is None else usable_s,
+    )
