@@ -218,7 +218,7 @@ class Graph:
         size = sum(b.data.nbytes + 64 for b in self._buffers if b.data is not None)
         builder = flatbuffers.Builder(size + 512 * (len(self._tensors) + 8))
         builder.Finish(model.Pack(builder), _FILE_IDENTIFIER)
-        return bytes(builder.Output())
+        return bytes(memoryview(builder.Bytes)[builder.Head() :])  # one copy, not Output's two
 
     def _tensor(self, shape: Shape, kind: int = schema.TensorType.FLOAT32, buffer: int = 0) -> int:
         tensor = schema.TensorT()

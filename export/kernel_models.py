@@ -30,6 +30,7 @@ from elasticvit.kernels import (
 from export.graph import FloatArray, Graph, Shape
 
 NORM_EPS = 1e-5
+_POOL = 2**18 + 1  # odd, so that rows of weights do not repeat
 
 
 class Weights(Protocol):
@@ -52,15 +53,30 @@ def kernel_model(kernels: Sequence[Kernel], *, seed: int = 0) -> bytes:
     Raises:
         ExportError: no kernels, or one that does not fit the one before it.
     """
+    draw = random_weights(seed)
+    return network_model([(kernel, draw) for kernel in kernels])
+
+
+def random_weights(seed: int) -> Weights:
+    """Weights that keep activations at about unit scale.
+
+    They are stretches of one pool of random numbers: drawing millions anew would take longer
+    than writing the model, and the time of a run does not depend on them.
+    """
     rng = np.random.default_rng(seed)
+    pool = rng.random(_POOL, dtype=np.float32) - np.float32(0.5)
 
     def draw(name: str, shape: Shape) -> FloatArray:
-        values = rng.random(shape, dtype=np.float32)
-        values -= np.float32(0.5)
-        values *= np.float32(math.sqrt(12 / max(1, math.prod(shape[1:]))))
-        return values
+        scale = np.float32(math.sqrt(12 / max(1, math.prod(shape[1:]))))
+        values = np.empty(math.prod(shape), np.float32)
+        done, start = 0, int(rng.integers(_POOL))
+        while done < values.size:
+            stretch = pool[start : start + values.size - done]
+            np.multiply(stretch, scale, out=values[done : done + stretch.size])
+            done, start = done + stretch.size, 0
+        return values.reshape(shape)
 
-    return network_model([(kernel, draw) for kernel in kernels])
+    return draw
 
 
 def network_model(blocks: Sequence[tuple[Kernel, Weights]]) -> bytes:
@@ -69,7 +85,7 @@ def network_model(blocks: Sequence[tuple[Kernel, Weights]]) -> bytes:
         raise ExportError("a kernel model needs at least one kernel")
     graph = Graph()
     first = blocks[0][0]
-    x = source = graph.input(_input_shape(first))
+    x = source = graph.input(input_shape(first))
     outputs: list[int] = []
     for kernel, weights in blocks:
         if outputs and kernel == first and not _fits(graph, x, kernel):
@@ -103,7 +119,8 @@ def from_arrays(arrays: Mapping[str, npt.NDArray[Any]], prefix: str = "") -> Wei
     return pick
 
 
-def _input_shape(kernel: Kernel) -> Shape:
+def input_shape(kernel: Kernel) -> Shape:
+    """What a kernel's model reads: a map (1, size, size, cin) or tokens (1, n, width)."""
     if isinstance(kernel, (Attention, FFN, Head)):
         return (1, kernel.size**2, kernel.width)
     assert isinstance(kernel, (FirstConv, MBConv, Downsample))
@@ -111,7 +128,7 @@ def _input_shape(kernel: Kernel) -> Shape:
 
 
 def _fits(graph: Graph, x: int, kernel: Kernel) -> bool:
-    shape, wanted = graph.shape(x), _input_shape(kernel)
+    shape, wanted = graph.shape(x), input_shape(kernel)
     if isinstance(kernel, Downsample) and len(shape) == 3:
         return shape == (1, kernel.size**2, kernel.cin)
     return shape == wanted

@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from elasticvit.errors import ExportError
+from elasticvit.kernels import FirstConv, Kernel, MBConv
 from export.backend import FloatArray, library_versions
+from export.kernel_models import input_shape
 from export.quiet import converting
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from elasticvit.nn import Subnet
 
 
@@ -46,23 +50,39 @@ class LiteRTBackend:
     name, suffix, tflite = "tflite", ".tflite", True
 
     def convert(self, subnet: Subnet) -> bytes:
-        import torch
-
-        from elasticvit.nn.fuse import fused
-
         resolution, channels = subnet.arch.resolution, subnet.layout.in_channels
-        with converting("litert-torch"), tempfile.TemporaryDirectory() as folder:
-            import litert_torch
-
-            network = litert_torch.to_channel_last_io(fused(subnet), args=[0]).eval()
-            example = torch.zeros(1, resolution, resolution, channels)
-            path = Path(folder) / "model.tflite"
-            litert_torch.convert(network, (example,)).export(str(path))
-            data = path.read_bytes()
-        return data
+        return _converted(subnet, (1, resolution, resolution, channels), map_output=False)
 
     def load(self, data: bytes) -> LiteRTRunner:
         return LiteRTRunner(data)
 
     def versions(self) -> dict[str, str]:
         return library_versions("torch", "litert-torch", "ai-edge-litert")
+
+
+def convert_kernel(kernel: Kernel, block: nn.Module) -> bytes:
+    """The TFLite model that litert-torch makes of a kernel's static block.
+
+    It is what `export.kernel_models` is measured by; input and output shapes are the same.
+    """
+    maps = isinstance(kernel, (FirstConv, MBConv))
+    return _converted(block, input_shape(kernel), map_output=maps)
+
+
+def _converted(network: nn.Module, shape: tuple[int, ...], *, map_output: bool) -> bytes:
+    """A fused network through litert-torch; maps (B, H, W, C) go in, and out if they do."""
+    import torch
+
+    from elasticvit.nn.fuse import fused
+
+    with converting("litert-torch"), tempfile.TemporaryDirectory() as folder:
+        import litert_torch
+
+        network = fused(network)
+        if len(shape) == 4:
+            network = litert_torch.to_channel_last_io(
+                network, args=[0], outputs=[0] if map_output else None
+            )
+        path = Path(folder) / "model.tflite"
+        litert_torch.convert(network.eval(), (torch.zeros(shape),)).export(str(path))
+        return path.read_bytes()
