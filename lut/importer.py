@@ -46,10 +46,8 @@ from elasticvit.kernels import (
     MBConv,
     lower,
 )
-from lut.store import Store
+from lut.store import IMPORTED, UNRECORDED, Store
 
-SOURCE = "import:"
-UNRECORDED = "unrecorded"
 CLASSES = 1000  # of the tables' heads
 SLOWEST_MS = 1e4  # a block of ten seconds is no block of this family: the unit must be wrong
 FASTEST_MS = 1e-5
@@ -106,7 +104,7 @@ class BlockTable:
 
     @property
     def source(self) -> str:
-        return f"{SOURCE}{self.name}"
+        return f"{IMPORTED}{self.name}"
 
     def missing(self, kernels: Iterable[Kernel]) -> list[Kernel]:
         """Those of the kernels that the table has not, whatever the classes of a head."""

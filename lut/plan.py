@@ -27,8 +27,8 @@ class PlanConfig:
     """
 
     seed: int = 0
-    kernels: int = 40
-    subnets: int = 6
+    kernels: int = 48
+    subnets: int = 8
     held_out_kernels: int = 40
     held_out_subnets: int = 24
     held_out_rounds: int = 4

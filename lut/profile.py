@@ -25,7 +25,7 @@ from lut.dataset import split_of
 from lut.keys import kind_of
 from lut.pace import Pace
 from lut.plan import Job, Plan, PlanConfig
-from lut.quality import Agreement, Drift, drift, noise_floor
+from lut.quality import Drift, FloatArray, drift, timed_twice
 from lut.store import Series, Store
 
 # models handed to the device at once; the reference is timed after each chunk
@@ -80,7 +80,7 @@ class ProfileSummary:
         rejected: models that the device refused, with the reasons.
         seconds: that this run took.
         complete: whether everything planned was timed before the budget was spent.
-        noise: agreement of the held-out subnets with themselves, timed twice.
+        twice: milliseconds of the held-out subnets, timed twice (see `lut.quality`).
         drift: of the reference model.
     """
 
@@ -92,7 +92,7 @@ class ProfileSummary:
     rejected: dict[str, str]
     seconds: float
     complete: bool
-    noise: Agreement | None
+    twice: tuple[FloatArray, FloatArray]
     drift: Drift | None
 
 
@@ -128,6 +128,7 @@ def profile(
     rng: np.random.Generator,
     progress: Callable[[Progress], None] = lambda _: None,
     build: ModelBuilder | None = None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> ProfileSummary:
     """Time kernels and subnets of a space on an open device into a store.
 
@@ -136,12 +137,13 @@ def profile(
         rng: of the order of jobs; what is measured depends on the plan's seed alone.
         progress: called after every timing.
         build: TFLite flatbuffer of a chain of kernels; by default `export.kernel_models`.
+        stopped: asked after every timing; once it is true, the profile ends where it is.
 
     Raises:
         StoreError: the table cannot be written, or nothing could be measured.
         DeviceError: the device went away; what was timed is in the store.
     """
-    run = _Run(device, space, store, config, rng, progress, build or _builder())
+    run = _Run(device, space, store, config, rng, progress, build or _builder(), stopped)
     return run.go()
 
 
@@ -163,9 +165,10 @@ class _Run:
         rng: np.random.Generator,
         progress: Callable[[Progress], None],
         build: ModelBuilder,
+        stopped: Callable[[], bool],
     ) -> None:
         self.device, self.store, self.config = device, store, config
-        self.rng, self.progress, self.build = rng, progress, build
+        self.rng, self.progress, self.build, self.stopped = rng, progress, build, stopped
         self.name, self.rounds = device.info.name, config.timing.rounds
         self.plan = Plan.of(space, settled(store, self.name, config.plan))
         self.pace, self.started = Pace(), time.monotonic()
@@ -176,9 +179,9 @@ class _Run:
         series = self._series()
         self.have = self.store.rounds(self.name, series) if series else {}
         self.rejected = self.store.rejected(self.name)
-        self._calibrate()
+        in_time = self._calibrate()
         jobs = self.plan.jobs(self._level(), self.rounds)
-        complete = self._measure(jobs)
+        complete = in_time and self._measure(jobs)
         return self._summary(jobs, complete)
 
     def _series(self) -> Series | None:
@@ -205,7 +208,7 @@ class _Run:
             if number not in self.have.get(job.key, ())
         ]
 
-    def _calibrate(self) -> None:
+    def _calibrate(self) -> bool:
         """Time a few models of all sizes, so that the pace of the device is known."""
         first = [t for t in self._missing(self.plan.jobs(1, self.rounds)) if t.number == 0]
         some: list[_Timing] = []
@@ -216,7 +219,7 @@ class _Run:
         if not first:
             some = [self._again(job) for job in self.plan.samples()]
         self.total = len(some)
-        self._chunk(some)
+        return self._chunk(some)
 
     def _level(self) -> int:
         """The deepest plan that is expected to fit in the rest of the budget."""
@@ -277,7 +280,7 @@ class _Run:
                 self.progress(
                     Progress(done=self.timed, total=self.total, left_s=left_s, key=result.key)
                 )
-                if now - self.started > self.config.budget_s:
+                if self.stopped() or now - self.started > self.config.budget_s:
                     return False
         finally:
             close = getattr(results, "close", None)
@@ -304,7 +307,7 @@ class _Run:
             rejected={k: v for k, v in self.rejected.items() if k in {j.key for j in jobs}},
             seconds=time.monotonic() - self.started,
             complete=complete,
-            noise=noise_floor(subnets, [j.key for j in jobs if j.held_out]),
+            twice=timed_twice(subnets, [j.key for j in jobs if j.held_out]),
             drift=drift(subnets, self.plan.reference.key),
         )
 

@@ -24,6 +24,7 @@ from lut.keys import SUBNET, kind_of, subnet_key
 POOL = 20000  # random architectures that a sequence of subnets is chosen from
 OCCURRENCE_POOL = 2000
 NEVER_HELD_OUT = ("first_conv", "head")  # so few that they are soon measured whole
+FEWEST = 6  # kernels of a kind, at least, that come before all others
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -115,13 +116,27 @@ def fill(kernels: Sequence[Kernel]) -> list[Kernel]:
 
 
 def _take_turns(groups: Sequence[Sequence[Kernel]]) -> list[Kernel]:
-    """The groups merged: each is spread over the result with a pace of sqrt of its length."""
+    """The groups merged, each with a pace of the square root of its length.
+
+    First of all come two kernels for every dimension of a kind: `fill` begins with the corners,
+    so these span all that the space can contain, and nothing need be extrapolated.
+    """
     stamped = [
-        ((i + 0.5) / np.sqrt(len(group)), list(KINDS).index(kernel.kind), kernel)
+        (
+            0.0 if i < max(FEWEST, 2 * _varying(group)) else (i + 0.5) / np.sqrt(len(group)),
+            list(KINDS).index(kernel.kind),
+            kernel,
+        )
         for group in groups
         for i, kernel in enumerate(group)
     ]
     return [kernel for *_, kernel in sorted(stamped, key=lambda row: row[:2])]
+
+
+def _varying(kernels: Sequence[Kernel]) -> int:
+    """How many dimensions differ among the kernels."""
+    columns = zip(*(k.dims.values() for k in kernels), strict=True)
+    return sum(len(set(column)) > 1 for column in columns)
 
 
 @dataclass(frozen=True)

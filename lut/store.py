@@ -16,7 +16,7 @@ import math
 import sqlite3
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -38,6 +38,8 @@ SCHEMA = 1
 APPLICATION_ID = 0x45565431  # "EVT1"; at byte 68 of the file
 MAGIC = b"SQLite format 3\x00"
 BUSY_S = 60.0
+IMPORTED = "import:"  # beginning of the source of what was read from a file
+UNRECORDED = "unrecorded"
 TABLES = """
 CREATE TABLE series (
     id INTEGER PRIMARY KEY,
@@ -97,11 +99,11 @@ class Series:
 
     @property
     def imported(self) -> bool:
-        """Whether it was read from a file, so that its conditions are not recorded."""
-        return self.source.startswith("import:")
+        """Whether it was read from a file."""
+        return self.source.startswith(IMPORTED)
 
     def __str__(self) -> str:
-        if self.imported:
+        if self.runtime == UNRECORDED:
             return f"{self.source}, conditions unrecorded"
         return f"{self.source}, {self.runtime}, {self.threads} thread(s) on core(s) {self.cores}"
 
@@ -177,11 +179,17 @@ class Store:
             StoreError: a latency that is not a positive finite number, no samples, an empty key,
                 or a table that cannot be written.
         """
-        for item in items:
+        self.add_all(device, [(item, cores) for item in items])
+
+    def add_all(
+        self, device: str, rows: Sequence[tuple[Measurement | Rejected, str | None]]
+    ) -> None:
+        """Append results, each with the cores that were asked for, all or none; see `add`."""
+        for item, _ in rows:
             if isinstance(item, Measurement):
                 _check(item)
         with self._transaction():
-            for item in items:
+            for item, cores in rows:
                 if isinstance(item, Rejected):
                     self._db.execute(
                         "INSERT INTO rejected (device, key, reason) VALUES (?, ?, ?)",

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from elasticvit.cli.app import Report, bind, evit_command
+from elasticvit.errors import EvitError
 from elasticvit.workspace import Workspace
 
 if TYPE_CHECKING:
     from elasticvit.space import SearchSpace
     from lut.dataset import Dataset
-    from lut.profile import ProfileConfig, ProfileSummary, Progress
-    from lut.store import Store
-    from predictors.metrics import ErrorSummary
-    from predictors.predictor import Predictor
+    from lut.profile import ProfileConfig
 
 HELP = """Time kernels and whole subnets on a device and fit its latency predictor.
 
 Goes on where an earlier profile of the device ended; run again, it deepens the same table.
 """
 DEFAULT_MINUTES = 4.0
+DEFAULT_KERNELS, DEFAULT_SUBNETS = 480, 72  # to fit with, unless a budget is named
 NEXT = "evit-train"
+FILE = click.Path(dir_okay=False)
 
 
 @evit_command("evit-profile", HELP)
@@ -39,13 +40,9 @@ NEXT = "evit-train"
 @click.option("--threads", type=click.IntRange(1, 64), default=1, help="Inference threads.")
 @click.option("--cores", default="auto", help="auto, big, mid, little or a hexadecimal mask.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, help="Of what is measured.")
-@click.option(
-    "--import",
-    "table",
-    type=click.Path(dir_okay=False),
-    default=None,
-    help="Read a table from this file instead of measuring.",
-)
+@click.option("--import", "table", type=FILE, default=None, help="Read a table, measure nothing.")
+@click.option("--export-lut", type=FILE, default=None, help="Write the table, measure nothing.")
+@click.option("--explain", default=None, help="Show where an architecture's time goes.")
 def main(
     workspace: str | None,
     as_json: bool,
@@ -58,213 +55,140 @@ def main(
     cores: str,
     seed: int,
     table: str | None,
+    export_lut: str | None,
+    explain: str | None,
 ) -> None:
-    from lut.store import Store
-
     report = Report(as_json)
     folder = Workspace.open(workspace)
     chosen = bind(folder, space, data)
-    with Store(folder.lut_path) as store:
-        if table is not None:
-            _import(report, folder, store, device, chosen, table)
-            return
-        _profile(
-            report,
-            folder,
-            store,
-            device,
-            chosen,
-            _config(budget_minutes, rounds, threads, cores, seed),
-        )
+    if sum(option is not None for option in (table, export_lut, explain)) > 1:
+        raise EvitError("--import, --export-lut and --explain do one thing each; name one of them")
+    if table is not None:
+        _import(report, folder, device, chosen, table)
+    elif export_lut is not None:
+        _export(report, folder, device, export_lut)
+    elif explain is not None:
+        _explain(report, folder, device, chosen, explain)
+    else:
+        config = _config(budget_minutes, rounds, threads, cores, seed)
+        _profile(report, folder, device, chosen, config)
 
 
 def _config(
     budget_minutes: float | None, rounds: int, threads: int, cores: str, seed: int
 ) -> ProfileConfig:
-    from devices.protocol import TimingConfig
+    from devices import TimingConfig
     from lut.plan import PlanConfig
     from lut.profile import ProfileConfig
 
-    size = {} if budget_minutes is not None else {"max_kernels": 480, "max_subnets": 72}
+    plan = PlanConfig(seed=seed)
+    if budget_minutes is None:
+        plan = PlanConfig(seed=seed, max_kernels=DEFAULT_KERNELS, max_subnets=DEFAULT_SUBNETS)
     return ProfileConfig(
         budget_s=60 * (budget_minutes or DEFAULT_MINUTES),
         timing=TimingConfig(threads=threads, cores=cores, rounds=rounds),
-        plan=PlanConfig(seed=seed, **size),
+        plan=plan,
     )
 
 
 def _profile(
-    report: Report,
-    folder: Workspace,
-    store: Store,
-    name: str,
-    space: SearchSpace,
-    config: ProfileConfig,
+    report: Report, folder: Workspace, name: str, space: SearchSpace, config: ProfileConfig
 ) -> None:
     import numpy as np
 
     from devices import open_device
+    from elasticvit.cli.profile_report import Bar, profile_result, show_profile
     from lut.dataset import Dataset
     from lut.profile import profile
+    from lut.store import Store
+
+    with Store(folder.lut_path) as store:
+        with open_device(name, folder) as device, Bar(report) as bar:
+            summary = profile(
+                device,
+                space,
+                store,
+                config,
+                rng=np.random.default_rng(config.plan.seed),
+                progress=bar.show,
+            )
+        data = Dataset.of(store, name, space, summary.series)
+    errors = _fit(folder, name, data, space)
+    show_profile(report, summary, errors)
+    report.close(profile_result(folder, summary, errors), NEXT)
+
+
+def _fit(
+    folder: Workspace, name: str, data: Dataset, space: SearchSpace
+) -> dict[str, dict[str, float]]:
+    """Fit and save the predictor, make the device the default; errors on what is held out."""
+    import numpy as np
+
+    from elasticvit.cli.profile_report import held_out_errors
     from predictors.fit import fit_predictor
 
-    with open_device(name, folder) as device, _Bar(report) as bar:
-        summary = profile(
-            device,
-            space,
-            store,
-            config,
-            rng=np.random.default_rng(config.plan.seed),
-            progress=bar.show,
-        )
-    data = Dataset.of(store, name, space, summary.series)
     predictor = fit_predictor(
         data.fit_kernels,
         data.fit_subnets,
         space,
         device=name,
         source=data.series.source,
-        rng=np.random.default_rng(config.plan.seed),
+        rng=np.random.default_rng(0),
     )
     predictor.save(folder.predictor_path(name))
     folder.update({"device": name})
-    errors = _errors(predictor, data, space)
-    _tell(report, summary, errors)
-    report.close(_result(folder, summary, errors), NEXT)
+    return held_out_errors(predictor, data, space)
 
 
-class _Bar:
-    """Progress bar with the time left that the profile itself expects."""
+def _import(report: Report, folder: Workspace, name: str, space: SearchSpace, path: str) -> None:
+    from elasticvit.cli.profile_report import import_result, show_block_table, show_errors
+    from lut.dataset import Dataset
+    from lut.exchange import SUFFIXES, read_table
+    from lut.importer import read_block_table
+    from lut.sample import reachable_kernels
+    from lut.store import Store
+    from predictors.fit import table_predictor
 
-    def __init__(self, report: Report) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-        self._progress = Progress(
-            TextColumn("timing"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[left]} left  {task.fields[what]}"),
-            console=report.console,
-            transient=True,
-        )
-        self._task = self._progress.add_task("", total=None, left="?", what="")
-
-    def show(self, at: Progress) -> None:
-        left = f"{int(at.left_s) // 60}:{int(at.left_s) % 60:02d}"
-        what = at.key if len(at.key) < 44 else f"{at.key[:40]} ..."
-        self._progress.update(self._task, completed=at.done, total=at.total, left=left, what=what)
-
-    def __enter__(self) -> _Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-
-def _errors(predictor: Predictor, data: Dataset, space: SearchSpace) -> dict[str, ErrorSummary]:
-    """Errors on what was never fitted or chosen by: kernels, and subnets before and after the
-    network model."""
-    from elasticvit.kernels import lower
-    from predictors.metrics import error_summary
-
-    errors = {}
-    if data.held_kernels:
-        kernels = list(data.held_kernels)
-        errors["kernels"] = error_summary(
-            predictor.kernels.ms(kernels), list(data.held_kernels.values())
-        )
-    if data.held_subnets:
-        lowered = [lower(arch, space.layout) for arch in data.held_subnets]
-        measured = list(data.held_subnets.values())
-        sums = [float(predictor.kernels.ms(kernels).sum()) for kernels in lowered]
-        errors["subnets, sum of kernels"] = error_summary(sums, measured)
-        errors["subnets"] = error_summary([predictor.predict_ms(ks) for ks in lowered], measured)
-    return errors
+    with Store(folder.lut_path) as store:
+        if Path(path).suffix in SUFFIXES:
+            added = read_table(path).store(store, name)
+            data = Dataset.of(store, name, space)
+            errors = _fit(folder, name, data, space)
+            report.console.print(f"{added} measurements added to {name}: {data.series}")
+            show_errors(report, errors)
+            report.close(import_result(folder, name, data.series, added, errors=errors), NEXT)
+            return
+        table = read_block_table(path)
+        added = table.store(store, name)
+        series = store.latest(name)
+    predictor = table_predictor(table.table_ms, device=name, source=table.source)
+    predictor.save(folder.predictor_path(name))
+    folder.update({"device": name})
+    missing = table.missing(reachable_kernels(space))
+    report.console.print(f"{added} kernels added to {name}: {series}")
+    show_block_table(report, table, space, missing)
+    result = import_result(folder, name, series, added, missing=[k.key for k in missing])
+    report.close(result, NEXT)
 
 
-def _tell(report: Report, summary: ProfileSummary, errors: dict[str, ErrorSummary]) -> None:
-    from rich.table import Table
+def _export(report: Report, folder: Workspace, name: str, path: str) -> None:
+    from lut.exchange import export_table
+    from lut.store import Store
 
-    counts = Table(title=f"measured on {summary.info.name}: {summary.series}", title_justify="left")
-    for column in ("kind", "to fit with", "held out"):
-        counts.add_column(column, justify="left" if column == "kind" else "right")
-    for kind in [*summary.fitted, *(k for k in summary.held_out if k not in summary.fitted)]:
-        counts.add_row(kind, str(summary.fitted.get(kind, 0)), str(summary.held_out.get(kind, 0)))
-    report.console.print(counts)
-    quality = Table(title="on models that were never fitted", title_justify="left")
-    for column in ("", "count", "within 5 %", "within 10 %", "RMSPE", "bias"):
-        quality.add_column(column, justify="left" if not column else "right")
-    rows = [
-        (name, e.count, e.within_5_pct, e.within_10_pct, e.rmspe_pct, e.bias_pct)
-        for name, e in errors.items()
-    ]
-    if summary.noise is not None:
-        n = summary.noise
-        rows.append(
-            ("noise floor: subnets timed twice", n.count, n.within_5, n.within_10, n.rmspe, n.bias)
-        )
-    for name, count, *numbers in rows:
-        within_5, within_10, rmspe, bias = numbers
-        quality.add_row(
-            name,
-            str(count),
-            f"{within_5:.0f} %",
-            f"{within_10:.0f} %",
-            f"{rmspe:.1f} %",
-            f"{bias:+.1f} %",
-        )
-    report.console.print(quality)
-    if summary.drift is not None:
-        d = summary.drift
-        report.console.print(
-            f"drift: the reference subnet took {d.median_ms:.2f} ms, {d.count} times over the "
-            f"profile, 80 % of them within {d.spread:.1f} %"
-        )
-    for key, reason in list(summary.rejected.items())[:5]:
-        report.console.print(f"rejected: {key}: {reason}")
-    report.console.print(
-        f"{summary.timed} timings in {summary.seconds:.0f} s"
-        + ("" if summary.complete else "; the budget ended before the plan did: run it again")
+    with Store(folder.lut_path) as store:
+        count = export_table(store, name, path)
+    report.console.print(f"{count} measurements of {name} written to {path}")
+    report.close(
+        {"device": name, "exported": path, "count": count},
+        f"evit-profile --device {name} --import {path}",
     )
 
 
-def _result(
-    folder: Workspace, summary: ProfileSummary, errors: dict[str, ErrorSummary]
-) -> dict[str, Any]:
-    from dataclasses import asdict
+def _explain(report: Report, folder: Workspace, name: str, space: SearchSpace, what: str) -> None:
+    from elasticvit.cli.profile_report import explained, show_explained
+    from predictors.predictor import load_predictor
 
-    return {
-        "device": summary.info.name,
-        "source": summary.series.source,
-        "runtime": summary.series.runtime,
-        "threads": summary.series.threads,
-        "cores": summary.series.cores,
-        "measured": summary.fitted,
-        "held_out": summary.held_out,
-        "timed": summary.timed,
-        "seconds": summary.seconds,
-        "complete": summary.complete,
-        "rejected": summary.rejected,
-        "errors": {name: e.to_dict() for name, e in errors.items()},
-        "noise_floor": None if summary.noise is None else asdict(summary.noise),
-        "drift": None if summary.drift is None else asdict(summary.drift),
-        "lut": str(folder.lut_path),
-        "predictor": str(folder.predictor_path(summary.info.name)),
-    }
-
-
-def _import(
-    report: Report,
-    folder: Workspace,
-    store: Store,
-    device: str,
-    space: SearchSpace,
-    path: str,
-) -> None:
-    from lut.importer import read_block_table
-    from predictors.fit import table_predictor
-
-    table = read_block_table(path)
-    added = table.store(store, device)
-    predictor = table_predictor(table.table_ms, device=device, source=table.source)
+    predictor = load_predictor(folder.predictor_path(name))
+    rows = explained(predictor, space, what)
+    show_explained(report, predictor, what, rows)
+    report.close({"device": name, "source": predictor.source, "arch": what, "kernels": rows})
