@@ -31,6 +31,7 @@ from elasticvit.search.evaluate import (
 from elasticvit.search.evolution import EvolutionConfig, Progress, evolve
 from elasticvit.search.pareto import on_front
 from elasticvit.search.plan import FINALISTS, Plan, make_plan, time_evaluation
+from elasticvit.search.report import draw_front
 from elasticvit.search.result import (
     RESULT_FILE,
     SUBNET_FILE,
@@ -184,7 +185,8 @@ class SearchJob:
         test_accuracy = accuracy(chosen, loader)
         chosen.cpu().save(folder / SUBNET_FILE)
         result = self._result(final, test_accuracy, len(archive.archs), archive.complete, config)
-        result.save(folder)
+        draw_front(folder, result, self.caps[0].cost.price(archive.archs), archive.accuracy)
+        result.save(folder)  # last: a folder with a result is a finished search
         return result
 
     def _result(

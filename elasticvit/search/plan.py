@@ -11,7 +11,9 @@ from elasticvit.arch import ArchBatch
 from elasticvit.search.evaluate import SupernetEvaluator
 from elasticvit.search.evolution import EvolutionConfig
 
-DEFAULT_BUDGET_S = 15 * 60.0
+DEFAULT_BUDGET_S = 3 * 60.0
+SOUND = 320  # evaluations that a search without a budget gets on slow machines as well
+SOUND_BUDGET_S = 15 * 60.0  # as long as they take no longer than this
 FINALISTS = 16
 FEWEST_FINALISTS = 4
 FINALISTS_SHARE = 0.25  # of the time, at most
@@ -72,8 +74,9 @@ def make_plan(
 ) -> Plan:
     """The largest search that fits.
 
-    Sizes that the user names are kept. What is not named comes from the budget, or where there
-    is none from a quarter of an hour: the paper's size on a machine that is fast enough.
+    Sizes that the user names are kept. What is not named comes from the budget. Where there is
+    none, it comes from a few minutes, or from a quarter of an hour on a machine so slow that a
+    few minutes make no sound search; one that is fast enough gets the paper's size.
 
     Args:
         evaluation_s: seconds to evaluate one architecture.
@@ -88,6 +91,8 @@ def make_plan(
     after_s = finalists * finalist_s + test_s
     usable_s = max(all_s - after_s, 0.0)
     affordable = usable_s / evaluation_s
+    if budget_s is None:
+        affordable = max(affordable, min(SOUND, SOUND_BUDGET_S / evaluation_s))
     if population is None and generations is None:
         config = EvolutionConfig.within(affordable)
     elif population is not None and generations is not None:
