@@ -25,7 +25,7 @@ from predictors.gp import GaussianProcess, Prior, fit_process
 
 FloatArray = npt.NDArray[np.float64]
 Arrays = dict[str, npt.NDArray[Any]]
-MIN_KERNELS = 3  # of a kind; fewer say nothing about its shape
+MIN_KERNELS = 2  # of a kind; fewer say nothing about its shape
 REACH_OCTAVES = 0.6  # a dimension may lie this far beyond what was measured: a factor of 1.5
 EXACT_DIMS = ("stride", "se", "kernel")  # dimensions that change the operations themselves
 FLOOR_MS = 1e-6

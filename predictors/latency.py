@@ -14,6 +14,7 @@ from elasticvit.errors import PredictorError
 from elasticvit.kernels import Kernel, lower
 from elasticvit.space import SearchSpace
 from elasticvit.workspace import Workspace
+from lut.sample import reachable_kernels
 from predictors.kernel_table import KernelTable
 from predictors.predictor import NAMED, Predictor, load_predictor
 
@@ -24,12 +25,6 @@ WIDE = 2.0  # deviations by which the bound of a kernel that was never measured 
 
 class ExtrapolationWarning(UserWarning):
     """Kernels are priced that lie outside what was measured."""
-
-
-def can_occur(kernel: Kernel) -> bool:
-    """Whether an architecture can contain the kernel: widths never fall along it."""
-    dims = kernel.dims
-    return kernel.kind == "first_conv" or dims.get("cin", 0) <= dims.get("cout", 2**15)
 
 
 class LatencyCost:
@@ -54,7 +49,7 @@ class LatencyCost:
         self.space = space
         self.name = f"latency on {predictor.device}"
         kernels = space_kernels(space)
-        outside = predictor.outside([k for k in kernels if can_occur(k)])
+        outside = predictor.outside(reachable_kernels(space))
         if outside and not extrapolate:
             predictor.check(outside)
         self.extrapolated: tuple[Kernel, ...] = tuple(outside)

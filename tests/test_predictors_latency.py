@@ -1,0 +1,261 @@
+"""The predictor on disk, and latency as a cost."""
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from contracts.cost_contract import CostContract
+from test_predictors_kernels import true_ms
+from test_predictors_network import inside_ms
+
+from elasticvit.arch import ArchBatch
+from elasticvit.cost import MacsCost
+from elasticvit.errors import PredictorError
+from elasticvit.kernels import lower
+from elasticvit.published import PUBLISHED
+from elasticvit.space import MOBILE, TINY, SearchSpace
+from elasticvit.workspace import Workspace
+from lut.sample import Split, kernel_sequences, reachable_kernels
+from predictors.fit import fit_predictor, table_predictor
+from predictors.latency import ExtrapolationWarning, LatencyCost, load_latency_cost
+from predictors.predictor import MANIFEST, Predictor, load_predictor
+
+TABLES = Path(__file__).parents[2] / "shared" / "data" / "block_luts"
+SUMS = json.loads((Path(__file__).parent / "reference" / "block_lut_sums_ms.json").read_text())
+EVEN = (128, 192, 256)  # resolutions at which no map's side is odd
+
+
+def fitted(space: SearchSpace, n_subnets: int = 24) -> Predictor:
+    sequence, _ = kernel_sequences(space, Split(seed=0))
+    few = {k: true_ms(k) for k in sequence[:200]}
+    archs = list(space.sample(n_subnets, np.random.default_rng(0)))
+    subnets = {a: inside_ms(lower(a, space.layout)) for a in archs}
+    rng = np.random.default_rng(0)
+    return fit_predictor(few, subnets, space, device="made-up", source="fake:test", rng=rng)
+
+
+@pytest.fixture(scope="module")
+def tiny_predictor() -> Predictor:
+    return fitted(TINY)
+
+
+@pytest.fixture(scope="module")
+def tiny_table() -> Predictor:
+    rows = {k: true_ms(k) for k in reachable_kernels(TINY)}
+    return table_predictor(rows, device="table", source="import:made-up.json")
+
+
+class TestMacsCost(CostContract):
+    @pytest.fixture(params=[MOBILE, TINY], ids=lambda s: s.name)
+    def space(self, request) -> SearchSpace:
+        return request.param
+
+    @pytest.fixture
+    def cost(self, space: SearchSpace) -> MacsCost:
+        return MacsCost(space)
+
+
+class TestLatencyCost(CostContract):
+    @pytest.fixture
+    def space(self) -> SearchSpace:
+        return TINY
+
+    @pytest.fixture
+    def cost(self, space: SearchSpace, tiny_predictor: Predictor) -> LatencyCost:
+        return tiny_predictor.cost(space)
+
+
+class TestTableCost(CostContract):
+    @pytest.fixture
+    def space(self) -> SearchSpace:
+        return TINY
+
+    @pytest.fixture
+    def cost(self, space: SearchSpace, tiny_table: Predictor) -> LatencyCost:
+        return tiny_table.cost(space)
+
+
+def test_a_price_is_the_sum_over_lowered_kernels(tiny_predictor: Predictor) -> None:
+    batch = TINY.sample(50, np.random.default_rng(1))
+    prices = tiny_predictor.cost(TINY).price(batch)
+    sums = [tiny_predictor.predict_ms(lower(a, TINY.layout)) for a in batch]
+    np.testing.assert_allclose(prices, sums, rtol=1e-9)
+
+
+def test_prices_are_right_and_bounds_above_them(tiny_predictor: Predictor) -> None:
+    cost = tiny_predictor.cost(TINY)
+    batch = TINY.sample(100, np.random.default_rng(2))
+    truth = np.array([inside_ms(lower(a, TINY.layout)) for a in batch])
+    assert np.mean(np.abs(cost.price(batch) / truth - 1) < 0.05) > 0.97
+    assert (cost.price_upper(batch) > cost.price(batch)).all()
+    assert (cost.price_upper(batch) < 1.2 * cost.price(batch)).all()
+    assert tiny_predictor.report["subnets_sum_of_kernels"]["bias_pct"] < -15
+    assert abs(tiny_predictor.report["subnets_held_out"]["bias_pct"]) < 1
+
+
+def test_subnets_alone_are_enough() -> None:
+    archs = list(TINY.sample(150, np.random.default_rng(4)))
+    subnets = {a: inside_ms(lower(a, TINY.layout)) for a in archs}
+    rng = np.random.default_rng(0)
+    predictor = fit_predictor({}, subnets, TINY, device="d", source="fake:test", rng=rng)
+    new = TINY.sample(100, np.random.default_rng(5))
+    truth = np.array([inside_ms(lower(a, TINY.layout)) for a in new])
+    assert np.mean(np.abs(predictor.cost(TINY).price(new) / truth - 1) < 0.05) > 0.95
+
+
+def test_nothing_measured_is_refused() -> None:
+    rng = np.random.default_rng(0)
+    with pytest.raises(PredictorError, match=r"nothing was measured on phone"):
+        fit_predictor({}, {}, TINY, device="phone", source="x", rng=rng)
+
+
+@pytest.mark.parametrize("value", [0.0, -3.0, float("nan"), float("inf")])
+def test_impossible_latencies_are_refused(value: float) -> None:
+    rng = np.random.default_rng(0)
+    with pytest.raises(PredictorError, match=r"must be positive"):
+        fit_predictor({}, {TINY.smallest: value}, TINY, device="d", source="x", rng=rng)
+
+
+@pytest.mark.parametrize("name", ["tiny_predictor", "tiny_table"])
+def test_saved_and_loaded_predictors_are_equal(name: str, request, tmp_path: Path) -> None:
+    predictor = request.getfixturevalue(name)
+    predictor.save(tmp_path)
+    again = load_predictor(tmp_path)
+    batch = TINY.sample(100, np.random.default_rng(3))
+    np.testing.assert_array_equal(again.cost(TINY).price(batch), predictor.cost(TINY).price(batch))
+    np.testing.assert_array_equal(
+        again.cost(TINY).price_upper(batch), predictor.cost(TINY).price_upper(batch)
+    )
+    assert (again.device, again.source) == (predictor.device, predictor.source)
+    assert again.report == predictor.report
+    again.save(tmp_path)  # over itself: nothing left behind
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_predictor_of_a_newer_version_is_refused(tiny_table: Predictor, tmp_path: Path) -> None:
+    tiny_table.save(tmp_path)
+    path = tmp_path / MANIFEST
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 99}))
+    with pytest.raises(PredictorError, match=r"schema 99.*update elasticvit"):
+        load_predictor(tmp_path)
+
+
+class _Bomb:
+    exploded = False
+
+    def __reduce__(self):
+        return (setattr, (_Bomb, "exploded", True))
+
+
+def test_pickles_are_never_loaded(tiny_table: Predictor, tmp_path: Path) -> None:
+    """Neither as the manifest nor as an array of objects whose checksum is right."""
+    import hashlib
+    import io
+
+    tiny_table.save(tmp_path)
+    buffer = io.BytesIO()
+    np.savez(buffer, **{"table/key": np.array([_Bomb()]), "table/ms": np.ones(1)})
+    (tmp_path / "evil.npz").write_bytes(buffer.getvalue())
+    manifest = json.loads((tmp_path / MANIFEST).read_text())
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+    manifest["arrays"] = {"file": "evil.npz", "sha256": digest}
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(PredictorError, match=r"corrupt"):
+        load_predictor(tmp_path)
+    (tmp_path / MANIFEST).write_bytes(pickle.dumps(_Bomb()))
+    with pytest.raises(PredictorError, match=r"corrupt"):
+        load_predictor(tmp_path)
+    assert not _Bomb.exploded
+
+
+@pytest.mark.parametrize("what", ["half arrays", "no arrays", "half manifest", "not an object"])
+def test_corrupt_predictors_are_refused(what: str, tiny_table: Predictor, tmp_path: Path) -> None:
+    tiny_table.save(tmp_path)
+    (arrays,) = tmp_path.glob("*.npz")
+    manifest = tmp_path / MANIFEST
+    if what == "half arrays":
+        arrays.write_bytes(arrays.read_bytes()[: arrays.stat().st_size // 2])
+    elif what == "no arrays":
+        arrays.unlink()
+    elif what == "half manifest":
+        manifest.write_text(manifest.read_text()[:100])
+    else:
+        manifest.write_text("[]")
+    with pytest.raises(PredictorError, match=r"evit-profile"):
+        load_predictor(tmp_path)
+
+
+def test_a_missing_predictor_names_those_there_are(tiny_table: Predictor, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    with pytest.raises(PredictorError, match=r"evit-profile --device pixel6"):
+        load_latency_cost(workspace, "pixel6", TINY)
+    tiny_table.save(workspace.predictor_path("pixel4"))
+    with pytest.raises(PredictorError, match=r"there is one for pixel4"):
+        load_latency_cost(workspace, "pixel6", TINY)
+    assert load_latency_cost(workspace, "pixel4", TINY).unit == "ms"
+
+
+def test_a_space_outside_what_was_measured_is_refused_by_name(tiny_predictor: Predictor) -> None:
+    with pytest.raises(PredictorError, match=r"never saw \w+ size=\d+.* and \d+ more"):
+        tiny_predictor.cost(MOBILE)
+
+
+def test_a_table_lacks_exactly_what_it_lacks(tiny_table: Predictor) -> None:
+    gone = sorted(k for k in tiny_table.kernels.table_ms if k.kind == "ffn")[17]  # type: ignore
+    rows = {k: v for k, v in tiny_table.kernels.table_ms.items() if k != gone}  # type: ignore
+    predictor = table_predictor(rows, device="table", source="import:x")
+    with pytest.raises(PredictorError) as caught:
+        predictor.cost(TINY)
+    assert gone.key in str(caught.value)
+    assert "more" not in str(caught.value)
+
+
+def test_extrapolation_warns_and_widens_only_what_it_touches(tiny_table: Predictor) -> None:
+    table = tiny_table.kernels.table_ms  # type: ignore[union-attr]
+    gone = {k for k in table if k.kind == "attention" and k.width == 128}
+    rows = {k: v for k, v in table.items() if k not in gone}
+    predictor = table_predictor(rows, device="table", source="import:x")
+    with pytest.warns(ExtrapolationWarning, match=rf"{len(gone)} kernels lie outside"):
+        cost = predictor.cost(TINY, extrapolate=True)
+    batch = TINY.sample(300, np.random.default_rng(0))
+    touched = np.array([bool(gone & set(lower(a, TINY.layout))) for a in batch])
+    assert touched.any()
+    assert not touched.all()
+    price, upper, whole = cost.price(batch), cost.price_upper(batch), tiny_table.cost(TINY)
+    np.testing.assert_allclose(price[~touched], whole.price(batch)[~touched], rtol=1e-9)
+    np.testing.assert_allclose(price[touched], whole.price(batch)[touched], rtol=0.05)
+    np.testing.assert_array_equal(upper[~touched], price[~touched])
+    assert (upper[touched] > 1.02 * price[touched]).all()
+
+
+def test_regressors_extrapolate_when_asked(tiny_predictor: Predictor) -> None:
+    with pytest.warns(ExtrapolationWarning):
+        cost = tiny_predictor.cost(MOBILE, extrapolate=True)
+    batch = ArchBatch.of([MOBILE.smallest, MOBILE.largest])
+    assert np.isfinite(cost.price(batch)).all()
+    assert (cost.price_upper(batch) > 1.1 * cost.price(batch)).all()
+
+
+@pytest.mark.skipif(
+    not TABLES.is_dir(), reason="the public block tables are not beside the project"
+)
+@pytest.mark.parametrize("device", ["pixel4", "pixel6", "xiaomi11"])
+def test_imported_tables_price_the_published_architectures(device: str) -> None:
+    """The tables' authors round halved sides down, the network rounds up: where no side is odd
+    the sums are theirs, and elsewhere they are the sums over what runs."""
+    from lut.importer import read_block_table
+
+    table = read_block_table(TABLES / f"{device}_lut_ln_v3.json")
+    predictor = table_predictor(table.table_ms, device=device, source=table.source)
+    prices = predictor.cost(MOBILE).price(ArchBatch.of(list(PUBLISHED.values())))
+    for (name, arch), price in zip(PUBLISHED.items(), prices, strict=True):
+        assert price == pytest.approx(table.sum_ms(arch, MOBILE.layout), rel=1e-9)
+        assert table.authors_sum_ms(arch, MOBILE.layout) == pytest.approx(
+            SUMS[device][name], rel=1e-6
+        )
+        if arch.resolution in EVEN:
+            assert price == pytest.approx(SUMS[device][name], rel=1e-6)
+        else:
+            assert SUMS[device][name] < price < 1.1 * SUMS[device][name]
