@@ -33,6 +33,10 @@ class CheckpointError(EvitError):
     """A checkpoint that is truncated or belongs to something else."""
 
 
+class TrainingError(EvitError):
+    """A training that failed, or a setting of it that makes no sense."""
+
+
 class StoreError(EvitError):
     """A latency table that is corrupt, of another schema or written by a newer version."""
 

@@ -54,6 +54,8 @@ class Sampler(Protocol):
 
     def draw(self) -> Draw: ...
 
+    def draw_at(self, level: int) -> Draw: ...
+
     def state(self) -> dict[str, Any]: ...
 
     def restore(self, state: Mapping[str, Any]) -> None: ...
@@ -149,8 +151,16 @@ class LevelSampler:
         else:
             to = self.level + int(self.rng.integers(-1, 2))
             self.level = to if 0 <= to < len(self.levels) else self.level
-        archs = tuple(self.reservoir.draw(self.level, self.subnets))
-        return Draw(level=self.level, archs=archs, smallest=self.levels.smallest[self.level])
+        return self.draw_at(self.level)
+
+    def draw_at(self, level: int) -> Draw:
+        """Subnets of a level, without moving the walk.
+
+        Raises:
+            TargetError: the level's band holds no architecture.
+        """
+        archs = tuple(self.reservoir.draw(level, self.subnets))
+        return Draw(level=level, archs=archs, smallest=self.levels.smallest[level])
 
     def state(self) -> dict[str, Any]:
         """Level, generator and reservoirs, as plain values."""

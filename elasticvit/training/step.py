@@ -6,13 +6,16 @@ one subnet. There is no largest subnet in the step (ElasticViT, section 4).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from elasticvit.nn import Supernet
 from elasticvit.training.losses import AlphaDivergence, label_loss
+from elasticvit.training.ranks import Ranks
 from elasticvit.training.sampler import Draw
 
 
@@ -31,6 +34,12 @@ class StepLosses:
     sampled: float
     smallest: float
     accuracy: float
+
+    def averaged(self, ranks: Ranks) -> StepLosses:
+        """The mean over the ranks, all of which run the same level."""
+        values = torch.tensor([self.sampled, self.smallest, self.accuracy], device=ranks.device)
+        sampled, smallest, accuracy = ranks.average(values).tolist()
+        return replace(self, sampled=sampled, smallest=smallest, accuracy=accuracy)
 
 
 def run_step(
@@ -66,4 +75,20 @@ def run_step(
         sampled=float(torch.stack(losses).mean()),
         smallest=float(loss.detach()),
         accuracy=100 * float(torch.stack(right).mean()),
+    )
+
+
+def mixed(
+    images: Tensor, labels: Tensor, classes: int, alpha: float, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Mixup: every image blended with another of its batch, and their labels alike.
+
+    Returns:
+        Images (B, 3, H, W) and soft labels (B, classes).
+    """
+    share = float(rng.beta(alpha, alpha))
+    one_hot = F.one_hot(labels, classes).float()
+    return (
+        share * images + (1 - share) * images.flip(0),
+        share * one_hot + (1 - share) * one_hot.flip(0),
     )

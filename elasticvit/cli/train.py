@@ -1,0 +1,396 @@
+"""`evit-train`: train the supernet of a workspace's space on its data set."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from elasticvit.cli.app import Report, bind, evit_command
+from elasticvit.errors import CheckpointError, WorkspaceError
+from elasticvit.workspace import Workspace, write_atomic
+
+if TYPE_CHECKING:
+    from elasticvit.cost import CostModel
+    from elasticvit.nn import Supernet
+    from elasticvit.space import SearchSpace
+    from elasticvit.training.checkpoint import RunInfo
+    from elasticvit.training.data import ImageData
+    from elasticvit.training.forecast import Forecast
+    from elasticvit.training.ranks import Ranks
+    from elasticvit.training.sampler import LevelSampler
+    from elasticvit.training.trainer import Progress
+
+HELP = """Train the supernet, from which evit-search cuts the best architecture.
+
+Interrupted or killed, the same command goes on from the last checkpoint and ends with the same
+weights. On several GPUs: torchrun --nproc-per-node N -m elasticvit.cli.train OPTIONS.
+"""
+RESULT_FILE = "result.json"
+SUMMARY_IMAGES = 1024  # of the search part, for the closing table
+RECALIBRATION_IMAGES = 512
+
+
+@evit_command("evit-train", HELP)
+@click.option("--space", default=None, help="Search space: preset or TOML file.  [default: mobile]")
+@click.option(
+    "--data",
+    default=None,
+    help="Data set: digits, a folder of images, CIFAR-10 parquet, a folder of Fashion-MNIST's "
+    "files, or timm:NAME:FOLDER.  [default: digits]",
+)
+@click.option("--epochs", type=click.IntRange(min=1), default=None, help="[default: by data size]")
+@click.option(
+    "--batch-size", type=click.IntRange(min=2), default=None, help="[default: by data size]"
+)
+@click.option("--lr", type=float, default=None, help="Learning rate.  [default: by data size]")
+@click.option(
+    "--complexity",
+    type=click.Choice(["macs", "ms"]),
+    default="macs",
+    help="What complexity levels are measured in.",
+)
+@click.option("--device", default=None, help="Whose ms.  [default: the profiled device]")
+@click.option("--resume", is_flag=True, help="Go on with an interrupted run or fail.")
+@click.option("--fresh", is_flag=True, help="Start anew even if there is a run to go on with.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, help="Of everything drawn.")
+@click.option("--threads", type=click.IntRange(1, 256), default=None, help="[default: all cores]")
+def main(
+    workspace: str | None,
+    as_json: bool,
+    space: str | None,
+    data: str | None,
+    epochs: int | None,
+    batch_size: int | None,
+    lr: float | None,
+    complexity: str,
+    device: str | None,
+    resume: bool,
+    fresh: bool,
+    seed: int,
+    threads: int | None,
+) -> None:
+    if resume and fresh:
+        raise click.UsageError("--resume and --fresh exclude each other")
+    folder = Workspace.open(workspace)
+    chosen = bind(folder, space, data)
+    cost, device_name = _cost(folder, chosen, complexity, device)
+
+    import torch
+
+    from elasticvit.training.checkpoint import RunInfo
+    from elasticvit.training.config import default_config
+    from elasticvit.training.data import open_data
+    from elasticvit.training.ranks import joined
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    images = open_data(folder.settings()["data"])
+    config = default_config(
+        images.info,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        complexity=complexity,
+        device=device_name,
+    )
+    info = RunInfo(
+        space=chosen,
+        data=images.info.spec,
+        seed=seed,
+        mean=images.mean,
+        std=images.std,
+        settings=config.to_dict(),
+    )
+    with joined() as ranks:
+        report = Report(as_json and ranks.writes)
+        report.console.quiet = not ranks.writes
+        run = Path(
+            ranks.share(
+                str(_choose_run(report, folder, info, resume, fresh)) if ranks.writes else None
+            )
+        )
+        if not (run / RESULT_FILE).exists():
+            _train(report, run, info, images, cost, ranks)
+            if ranks.writes:
+                result = _summarise(report, folder, run, info, images, cost)
+                write_atomic(run / RESULT_FILE, json.dumps(result, indent=2) + "\n")
+        if ranks.writes:
+            folder.set_latest("run", run)
+            _close(report, folder, chosen, run)
+
+
+def _cost(
+    folder: Workspace, space: SearchSpace, complexity: str, device: str | None
+) -> tuple[CostModel, str]:
+    """What levels are measured in, and the device's name (empty for multiply-accumulates)."""
+    from elasticvit.cost import MacsCost
+
+    if complexity == "macs":
+        if device is not None:
+            raise click.UsageError("--device says whose ms; add --complexity ms, or leave it out")
+        return MacsCost(space), ""
+    name = device or folder.settings().get("device")
+    if name is None:
+        raise WorkspaceError(
+            f"workspace {folder.root} has no profiled device for --complexity ms; run "
+            "`evit-profile --device host` first, or leave --complexity out"
+        )
+    from predictors.latency import load_latency_cost
+
+    return load_latency_cost(folder, name, space), name
+
+
+def _choose_run(
+    report: Report, folder: Workspace, info: RunInfo, resume: bool, fresh: bool
+) -> Path:
+    """The folder of the run to go on with or to repeat the result of; otherwise a new one."""
+    from elasticvit.training.checkpoint import CHECKPOINT_FILE, RunInfo
+
+    other = None
+    for run in reversed([] if fresh else folder.folders("run")):
+        if not (run / "run.json").exists():
+            continue
+        same = RunInfo.load(run).to_dict() == info.to_dict()
+        done = (run / RESULT_FILE).exists()
+        if same and (done or (run / CHECKPOINT_FILE).exists()):
+            if not done:
+                report.console.print(f"going on with {run}")
+            else:
+                report.console.print(
+                    f"{run} has trained exactly this; here is its result again (--fresh trains "
+                    "once more)"
+                )
+            return run
+        if not done and (run / CHECKPOINT_FILE).exists():
+            other = other or run
+    if resume:
+        raise CheckpointError(
+            f"no interrupted run with these settings in {folder.root}"
+            + (f"; {other} has others" if other else "")
+            + "; leave --resume out to start one"
+        )
+    if other is not None:
+        report.console.print(f"starting anew: the interrupted {other} has other settings")
+    run = folder.new_folder("run")
+    info.save(run)
+    return run
+
+
+def _sampler(info: RunInfo, cost: CostModel) -> LevelSampler:
+    import numpy as np
+
+    from elasticvit.training.levels import levels_for
+    from elasticvit.training.sampler import LevelSampler
+
+    levels = levels_for(info.space, cost, np.random.default_rng(0))
+    return LevelSampler(info.space, cost, levels, seed=info.seed, subnets=info.settings["subnets"])
+
+
+def _train(
+    report: Report,
+    run: Path,
+    info: RunInfo,
+    images: ImageData,
+    cost: CostModel,
+    ranks: Ranks,
+) -> None:
+    from elasticvit.training.config import TrainConfig
+    from elasticvit.training.forecast import forecast
+    from elasticvit.training.trainer import Trainer
+
+    config = TrainConfig.from_dict(info.settings)
+
+    def trainer() -> Trainer:
+        return Trainer(info, images, _sampler(info, cost), config, ranks)
+
+    levels = _sampler(info, cost).levels
+    report.console.print(
+        f"training space {info.space.name} on {images.info.name} ({images.info.train_images} "
+        f"images, {images.info.classes} classes; {images.info.search_images} held out to choose "
+        f"by, {images.info.test_images} for the final figure), {config.epochs} epochs of batches "
+        f"of {config.batch_size}, seed {info.seed}\n"
+        f"complexity levels ({levels.unit}): {', '.join(f'{v:g}' for v in levels.values)}"
+    )
+    expected = forecast(trainer())
+    job = trainer()
+    job.resume(run)
+    _tell_forecast(report, expected, levels.values, levels.unit, job.step)
+    with _Bar(report, levels.values, expected, job.step) as bar:
+        job.run(run, bar.show)
+
+
+def _tell_forecast(
+    report: Report, expected: Forecast, values: tuple[float, ...], unit: str, done: int
+) -> None:
+    steps = ", ".join(f"{s:.2g} s at {values[i]:g} {unit}" for i, s in expected.step_s.items())
+    where = (
+        f"{done} of {expected.steps} steps are done; the others"
+        if done
+        else (f"{expected.steps} steps")
+    )
+    report.console.print(
+        f"a step takes {steps} on this machine; {where} will take about "
+        f"[bold]{_duration(expected.total_s(done))}[/bold]"
+    )
+
+
+class _Bar:
+    """Progress bar with the loss of each level; a line an epoch where there is no terminal."""
+
+    def __init__(
+        self, report: Report, values: tuple[float, ...], expected: Forecast, done: int
+    ) -> None:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+        )
+
+        self.console, self.values, self.expected = report.console, values, expected
+        self._bar = Progress(
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]} left  {task.fields[losses]}"),
+            console=report.console,
+            transient=True,
+        )
+        left = _duration(expected.total_s(done))
+        self._task = self._bar.add_task(
+            "", total=expected.steps, completed=done, epoch="1", left=left, losses=""
+        )
+        self._first, self._epoch = done, -1
+        self._means: dict[int, float] = {}
+
+    def show(self, at: Progress) -> None:
+        import time
+
+        now_s = time.monotonic()
+        if self._first == at.step - 1:
+            self._start_s = now_s
+        old = self._means.get(at.losses.level, at.losses.sampled)
+        self._means[at.losses.level] = 0.8 * old + 0.2 * at.losses.sampled
+        timed = at.step - 1 - self._first
+        step_s = self.expected.mean_step_s
+        if timed:  # trust the forecast less and less
+            step_s = (20 * step_s + now_s - self._start_s) / (20 + timed)
+        left = _duration(step_s * (at.steps - at.step))
+        losses = " ".join(f"{self.values[i]:g}:{m:.2f}" for i, m in sorted(self._means.items()))
+        self._bar.update(
+            self._task, completed=at.step, epoch=str(at.epoch + 1), left=left, losses=losses
+        )
+        if at.warning is not None:
+            self.console.print(f"[yellow]warning:[/yellow] {at.warning}")
+        if at.epoch != self._epoch and not self.console.is_terminal:
+            self.console.print(
+                f"epoch {at.epoch + 1}, step {at.step} of {at.steps}, {left} left, loss by level "
+                f"{losses}"
+            )
+        self._epoch = at.epoch
+
+    def __enter__(self) -> _Bar:
+        if self.console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+
+
+def _summarise(
+    report: Report,
+    folder: Workspace,
+    run: Path,
+    info: RunInfo,
+    images: ImageData,
+    cost: CostModel,
+) -> dict[str, Any]:
+    """Accuracies of a small, a middle and a large subnet on the search part."""
+    from rich.table import Table
+
+    from elasticvit.arch import ArchBatch
+    from elasticvit.cost import MacsCost
+    from elasticvit.search.evaluate import Sizes, SupernetEvaluator
+    from elasticvit.training.checkpoint import load_supernet
+
+    supernet: Supernet = load_supernet(run)
+    sampler = _sampler(info, cost)
+    values = sampler.levels.values
+    archs = {
+        "smallest": info.space.smallest,
+        f"at {values[len(values) // 2]:g} {cost.unit}": sampler.draw_at(len(values) // 2).archs[0],
+        f"at {values[-1]:g} {cost.unit}": sampler.draw_at(len(values) - 1).archs[0],
+    }
+    evaluator = SupernetEvaluator(
+        supernet,
+        images,
+        Sizes(
+            recalibration_images=min(RECALIBRATION_IMAGES, images.info.train_images),
+            search_images=min(SUMMARY_IMAGES, images.info.search_images),
+        ),
+    )
+    batch = ArchBatch.of(list(archs.values()))
+    macs, accuracies = MacsCost(info.space).price(batch), evaluator(batch)
+    table = Table(
+        title=f"accuracy on {evaluator.sizes.search_images} images that were not trained on, "
+        "batch norm recalibrated",
+        title_justify="left",
+    )
+    for column in ("subnet", "MMACs", "accuracy %", "architecture"):
+        table.add_column(column, justify="right" if column[0] in "Ma" else "left", no_wrap=True)
+    rows = []
+    for (name, arch), macs_m, accuracy in zip(archs.items(), macs, accuracies, strict=True):
+        table.add_row(name, f"{macs_m:.1f}", f"{accuracy:.2f}", str(arch))
+        rows.append(
+            {
+                "name": name,
+                "arch": arch.to_dict(),
+                "macs_m": float(macs_m),
+                "accuracy": float(accuracy),
+            }
+        )
+    report.console.print(table)
+    return {
+        "command": "evit-train",
+        "run": str(run),
+        "space": info.space.name,
+        "data": info.data,
+        "seed": info.seed,
+        "epochs": info.settings["epochs"],
+        "subnets": rows,
+    }
+
+
+def _close(report: Report, folder: Workspace, space: SearchSpace, run: Path) -> None:
+    """The result, and a target that is worth a try where latencies are known."""
+    import numpy as np
+
+    result = json.loads((run / RESULT_FILE).read_text())
+    report.console.print(f"written to {run}")
+    device = folder.settings().get("device")
+    if device is None:
+        report.close(result, "evit-profile --device host, then evit-search --target-ms N")
+        return
+    from predictors.latency import load_latency_cost
+
+    cost = load_latency_cost(folder, device, space)
+    prices = cost.price(space.sample(1000, np.random.default_rng(0)))
+    target = float(f"{float(np.median(prices)):.2g}")
+    report.close(result, f"evit-search --target-ms {target:g}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""How long a training will take on this machine, from steps that were really run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from elasticvit.training.trainer import Trainer
+
+BUDGET_S = 6.0  # more steps are timed while this lasts
+MAX_ROUNDS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """Expected duration of a training.
+
+    Attributes:
+        step_s: seconds a step at each level that was timed, by the level's index.
+        mean_step_s: expected seconds a step over all levels.
+        steps: steps of the whole run.
+        batch_size: images a step.
+        subnets: subnets a step, the smallest one included.
+    """
+
+    step_s: Mapping[int, float]
+    mean_step_s: float
+    steps: int
+    batch_size: int
+    subnets: int
+
+    def total_s(self, done: int = 0) -> float:
+        """Seconds for the steps that are left."""
+        return (self.steps - done) * self.mean_step_s
+
+    def inference_s(self, images: int) -> float:
+        """About how long a typical subnet needs to answer that many images."""
+        share = 1 / 3  # a forward pass of a forward and backward one
+        return share * self.mean_step_s * images / (self.batch_size * self.subnets)
+
+
+def forecast(trainer: Trainer) -> Forecast:
+    """Time whole steps at the lowest, the middle and the highest level.
+
+    The level walk visits all levels equally often, so the mean over the levels, interpolated
+    between the timed ones, is what a step takes on average.
+
+    Args:
+        trainer: made for this alone; the steps change it.
+    """
+    levels = trainer.sampler.levels
+    timed = sorted({0, len(levels) // 2, len(levels) - 1})
+    batch = next(iter(trainer.loader))
+    seconds: dict[int, list[float]] = {level: [] for level in timed}
+    trainer.step_at(batch, trainer.sampler.draw_at(timed[0]))  # the first step allocates
+    started_s = time.monotonic()
+    for _ in range(MAX_ROUNDS):
+        for level in timed:
+            draw = trainer.sampler.draw_at(level)
+            before_s = time.monotonic()
+            trainer.step_at(batch, draw)
+            seconds[level].append(time.monotonic() - before_s)
+        if time.monotonic() - started_s > BUDGET_S:
+            break
+    step_s = {level: float(np.median(times)) for level, times in seconds.items()}
+    values = [levels.values[level] for level in timed]
+    mean_s = float(np.mean(np.interp(levels.values, values, list(step_s.values()))))
+    return Forecast(
+        step_s=step_s,
+        mean_step_s=mean_s + _loading_s(trainer),
+        steps=trainer.steps,
+        batch_size=trainer.config.batch_size,
+        subnets=trainer.config.subnets + 1,
+    )
+
+
+def _loading_s(trainer: Trainer) -> float:
+    """Seconds to make a batch."""
+    batches = iter(trainer.loader)
+    next(batches)
+    started_s = time.monotonic()
+    count = sum(1 for _, _ in zip(range(3), batches, strict=False))
+    return (time.monotonic() - started_s) / max(count, 1)

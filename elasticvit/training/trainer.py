@@ -1,0 +1,274 @@
+"""Trains a supernet: the loop, its checkpoints and its watch over the loss.
+
+A run is a folder. Killed at any instant it goes on from its last checkpoint, and ends with
+the weights that it would have had: every batch and every draw depends on the seed and the
+step alone, and the state of everything else is in the checkpoint.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from timm.scheduler import CosineLRScheduler
+from timm.utils import ModelEmaV3
+from timm.utils.agc import adaptive_clip_grad
+from torch import Tensor, nn
+
+from elasticvit.errors import CheckpointError
+from elasticvit.nn import Supernet
+from elasticvit.training.checkpoint import CHECKPOINT_FILE, Checkpoint, RunInfo
+from elasticvit.training.config import TrainConfig
+from elasticvit.training.data import ImageData
+from elasticvit.training.log import TrainingLog
+from elasticvit.training.losses import AlphaDivergence
+from elasticvit.training.ranks import Ranks
+from elasticvit.training.sampler import Draw, Sampler
+from elasticvit.training.step import StepLosses, mixed, run_step
+from elasticvit.training.watch import LossWatch
+
+CHECKPOINT_S = 20.0  # at most this much work is lost
+CHECKPOINT_SHARE = 0.03  # of the time may go into writing them
+WARMUP_START = 0.01  # of the learning rate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where a run stands after a step.
+
+    Attributes:
+        step, steps: steps done, and in all.
+        epoch: the current one, from 0.
+        losses: of this step.
+        warning: something the user should know, once, when it happens.
+    """
+
+    step: int
+    steps: int
+    epoch: int
+    losses: StepLosses
+    warning: str | None = None
+
+
+class Trainer:
+    """One training run.
+
+    Args:
+        info: what the run is; its settings are those of `config`.
+        data: opened data set.
+        sampler: chooses each step's subnets.
+        config: settings.
+        ranks: this process among others.
+    """
+
+    def __init__(
+        self,
+        info: RunInfo,
+        data: ImageData,
+        sampler: Sampler,
+        config: TrainConfig,
+        ranks: Ranks | None = None,
+    ) -> None:
+        self.info, self.data, self.sampler, self.config = info, data, sampler, config
+        self.ranks = ranks or Ranks()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(info.seed)
+            supernet = Supernet(info.space, info.options)
+        supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.supernet = supernet.to(self.ranks.device).train()
+        resolutions = info.space.choices[0]
+        self.loader = data.loader(
+            "train",
+            resolution=max(resolutions),
+            batch_size=config.batch_size,
+            augment=config.augment,
+            shuffle=True,
+            seed=info.seed,
+            drop_last=True,
+            shard=(self.ranks.rank, self.ranks.count),
+        )
+        self.steps = config.epochs * len(self.loader)
+        self.optimiser = torch.optim.AdamW(
+            parameter_groups(self.supernet, config.weight_decay), lr=config.lr, fused=True
+        )
+        self.schedule = CosineLRScheduler(
+            self.optimiser,
+            t_initial=self.steps,
+            lr_min=config.min_lr,
+            warmup_t=max(1, round(config.warmup_share * self.steps)),
+            warmup_lr_init=WARMUP_START * config.lr,
+            warmup_prefix=False,
+            t_in_epochs=False,
+        )
+        decay = min(config.ema_limit, 1 - 1 / max(2.0, config.ema_share * self.steps))
+        self.ema = ModelEmaV3(self.supernet, decay=decay, use_warmup=True)
+        self.divergence = AlphaDivergence()
+        self.watch = LossWatch(info.space.layout.classes, self.steps)
+        self.step = 0
+
+    def step_at(self, batch: tuple[Tensor, Tensor], draw: Draw) -> StepLosses:
+        """One whole step with the subnets of a draw; all but the step's number moves on.
+
+        Raises:
+            TrainingError: a loss is not a number.
+        """
+        images, labels = batch
+        device = self.ranks.device
+        images = images.to(device, memory_format=torch.channels_last)
+        labels, soft = labels.to(device), None
+        if self.config.mixup > 0:
+            rng = np.random.default_rng([self.info.seed, self.step])
+            classes = self.info.space.layout.classes
+            images, soft = mixed(images, labels, classes, self.config.mixup, rng)
+        self.schedule.step_update(self.step)
+        self.optimiser.zero_grad(set_to_none=True)
+        losses = run_step(
+            self.supernet,
+            images,
+            labels,
+            draw,
+            smoothing=self.config.smoothing,
+            divergence=self.divergence,
+            soft_labels=soft,
+        ).averaged(self.ranks)
+        self.ranks.average_gradients(self.supernet.parameters())
+        self.watch.check_finite(self.step, losses)
+        adaptive_clip_grad(self.supernet.parameters(), self.config.clip_factor)
+        self.optimiser.step()
+        self.ema.update(self.supernet, step=self.step)
+        return losses
+
+    def run(self, run: Path, progress: Callable[[Progress], None] | None = None) -> None:
+        """Train to the end in a run's folder, going on where its checkpoint stands.
+
+        Raises:
+            CheckpointError: the folder's checkpoint cannot be read or is of another run.
+            TrainingError: the loss is no longer a number; the last checkpoint is kept.
+            KeyboardInterrupt: Ctrl-C; the step was finished and everything is saved.
+        """
+        self.resume(run)
+        log = TrainingLog(run, self.sampler.levels, self.step) if self.ranks.writes else None
+        saved_s, write_s = time.monotonic(), 0.0
+        with _interrupts() as interrupted:
+            for epoch, batch in self._batches():
+                losses = self.step_at(batch, self.sampler.draw())
+                self.step += 1
+                warning = self.watch.look(self.step, losses)
+                if log is not None:
+                    log.add(self.step, epoch, self.optimiser.param_groups[0]["lr"], losses)
+                if progress is not None:
+                    progress(
+                        Progress(
+                            step=self.step,
+                            steps=self.steps,
+                            epoch=epoch,
+                            losses=losses,
+                            warning=warning,
+                        )
+                    )
+                stop = self.ranks.any(interrupted())
+                wait_s = max(CHECKPOINT_S, write_s / CHECKPOINT_SHARE)
+                if stop or self.step == self.steps or time.monotonic() - saved_s > wait_s:
+                    started_s = time.monotonic()
+                    self.save(run)
+                    saved_s = time.monotonic()
+                    write_s = saved_s - started_s
+                if stop:
+                    raise KeyboardInterrupt
+
+    def _batches(self) -> Iterator[tuple[int, tuple[Tensor, Tensor]]]:
+        """The batches that are left, with their epochs."""
+        first, done = divmod(self.step, len(self.loader))
+        for epoch in range(first, self.config.epochs):
+            for batch in self.loader.epoch(epoch, done if epoch == first else 0):
+                yield epoch, batch
+
+    def save(self, run: Path) -> None:
+        """Write the checkpoint (rank 0)."""
+        if not self.ranks.writes:
+            return
+        Checkpoint(
+            info=self.info,
+            step=self.step,
+            weights=_on_cpu(self.supernet.state_dict()),
+            ema=_on_cpu(self.ema.module.state_dict()),
+            optimiser=self.optimiser.state_dict(),
+            sampler=self.sampler.state(),
+            trainer={"watch": self.watch.state(), "torch_rng": torch.get_rng_state()},
+        ).save(run)
+
+    def resume(self, run: Path) -> bool:
+        """Take up the folder's checkpoint; False when it has none yet.
+
+        Raises:
+            CheckpointError: it cannot be read, or belongs to a run with other settings.
+        """
+        if not (run / CHECKPOINT_FILE).exists():
+            return False
+        checkpoint = Checkpoint.load(run, self.ranks.device)
+        if checkpoint.info != self.info:
+            raise CheckpointError(
+                f"the checkpoint in {run} belongs to a run with another space, data set, seed or "
+                "settings; train again with evit-train --fresh"
+            )
+        self.supernet.load_state_dict(dict(checkpoint.weights))
+        self.ema.module.load_state_dict(dict(checkpoint.ema))
+        self.optimiser.load_state_dict(dict(checkpoint.optimiser))
+        self.sampler.restore(checkpoint.sampler)
+        self.watch.restore(checkpoint.trainer["watch"])
+        torch.set_rng_state(checkpoint.trainer["torch_rng"].cpu())
+        self.step = checkpoint.step
+        return True
+
+    @property
+    def averaged(self) -> Supernet:
+        """The supernet with the moving average of the weights."""
+        module: Supernet = self.ema.module
+        return module
+
+
+def parameter_groups(supernet: Supernet, weight_decay: float) -> list[dict[str, Any]]:
+    """Weights with decay; norms, biases and position biases without."""
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
+    for name, parameter in supernet.named_parameters():
+        plain = parameter.ndim <= 1 or name.endswith("position_bias")
+        (free if plain else decayed).append(parameter)
+    return [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": free, "weight_decay": 0.0},
+    ]
+
+
+def _on_cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu() for name, tensor in state.items()}
+
+
+@contextmanager
+def _interrupts() -> Iterator[Callable[[], bool]]:
+    """Hold the first Ctrl-C back until the step is done; a second one takes effect at once."""
+    pressed = False
+
+    def press(number: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        if pressed:
+            raise KeyboardInterrupt
+        pressed = True
+
+    try:
+        before = signal.signal(signal.SIGINT, press)
+    except ValueError:  # not the main thread, which alone gets signals
+        yield lambda: False
+        return
+    try:
+        yield lambda: pressed
+    finally:
+        signal.signal(signal.SIGINT, before)

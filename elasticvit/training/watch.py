@@ -1,0 +1,61 @@
+"""Watches a supernet's loss: a collapse is said aloud, not found out hours later."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from elasticvit.errors import TrainingError
+from elasticvit.training.step import StepLosses
+
+LOOK_AFTER = 0.25  # share of the steps after which a loss at chance is no longer normal
+CHANCE_MARGIN = 0.98  # a loss above this share of chance is at chance
+SMOOTHING = 0.95
+
+
+class LossWatch:
+    """Says when training has failed.
+
+    Args:
+        classes: number of classes; chance is log(classes).
+        steps: of the whole run.
+    """
+
+    def __init__(self, classes: int, steps: int) -> None:
+        self.chance, self.steps = math.log(classes), steps
+        self.mean: float | None = None
+        self.warned = False
+
+    def check_finite(self, step: int, losses: StepLosses) -> None:
+        """Before the weights are touched.
+
+        Raises:
+            TrainingError: a loss is not a number.
+        """
+        if not (math.isfinite(losses.sampled) and math.isfinite(losses.smallest)):
+            raise TrainingError(
+                f"the loss at step {step} (complexity level {losses.level}) is not a number "
+                f"(sampled {losses.sampled}, smallest {losses.smallest}): training diverged; the "
+                "last checkpoint is kept. Train again with a lower --lr and --fresh"
+            )
+
+    def look(self, step: int, losses: StepLosses) -> str | None:
+        """A warning, once, when the loss has stayed at chance for too long."""
+        old = losses.sampled if self.mean is None else self.mean
+        self.mean = SMOOTHING * old + (1 - SMOOTHING) * losses.sampled
+        late = step >= LOOK_AFTER * self.steps and step >= 1 / (1 - SMOOTHING)
+        if self.warned or not late or self.mean < CHANCE_MARGIN * self.chance:
+            return None
+        self.warned = True
+        return (
+            f"after {step} of {self.steps} steps the loss is {self.mean:.2f}, no better than "
+            f"guessing ({self.chance:.2f}): the supernet does not learn. Try a lower --lr, more "
+            "--epochs or a smaller --batch-size"
+        )
+
+    def state(self) -> dict[str, Any]:
+        return {"mean": self.mean, "warned": self.warned}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.mean, self.warned = state["mean"], state["warned"]
