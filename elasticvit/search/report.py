@@ -54,15 +54,14 @@ def draw_front(folder: Path, result: SearchResult, cost: FloatArray, accuracy: F
         )  # fmt: skip
     high = max([*x, float(cost.max()), chosen_x, upper or 0])
     if result.target <= 1.5 * high:  # a limit far to the right would squeeze everything else
-        axes.axvline(result.target, color=LIMIT, linestyle="--", linewidth=1, zorder=0)
+        axes.axvline(result.target, color=LIMIT, linestyle="--", linewidth=1, zorder=1)
         axes.annotate(
             f"target {result.target:g} {result.unit}",
-            (result.target, 0.02),
+            (result.target, 1.0),
             xycoords=("data", "axes fraction"),
-            xytext=(-4, 0),
+            xytext=(0, 3),
             textcoords="offset points",
-            rotation=90,
-            ha="right",
+            ha="center",
             va="bottom",
             color=LIMIT,
             fontsize=8,
@@ -74,11 +73,12 @@ def draw_front(folder: Path, result: SearchResult, cost: FloatArray, accuracy: F
         f"{result.evaluations} architectures of space {result.space} on {result.data}",
         loc="left",
         fontsize=11,
+        pad=16,
     )
     axes.grid(color="#e6e9ec", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="lower right", frameon=True, framealpha=0.9, edgecolor="none", fontsize=8)
+    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     for kind in ("png", "svg"):
         picture = io.BytesIO()
         figure.savefig(picture, format=kind)
