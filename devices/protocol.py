@@ -97,7 +97,7 @@ class Measurement:
 
     Attributes:
         key: the model's.
-        samples_us: every timed run, in microseconds, in order.
+        samples_us: every timed run, in microseconds, in order (but see `statistic`).
         round: which round, from 0.
         threads, cores: as they were in force (the cores that were used, such as `1` or `4-7`).
         source, runtime, runtime_hash: as in `DeviceInfo`.
@@ -106,6 +106,9 @@ class Measurement:
         peak_bytes: peak memory of the process that ran it, where known.
         interrupted_runs: how many of the runs the system interrupted for another program, where
             known; their samples are kept.
+        statistic: what a sample is: a `run`, or the `median` or `mean` of the runs of one process
+            where the runner tells no more than that.
+        runs: how many runs are behind each sample; None when each is one.
     """
 
     key: str
@@ -121,11 +124,18 @@ class Measurement:
     time_s: float
     peak_bytes: int | None = None
     interrupted_runs: int | None = None
+    statistic: str = "run"
+    runs: tuple[int, ...] | None = None
 
     @property
     def latency_ms(self) -> float:
-        """Median of the runs, in milliseconds."""
+        """Median of the samples, in milliseconds."""
         return statistics.median(self.samples_us) / 1e3
+
+    @property
+    def run_count(self) -> int:
+        """How many runs of the model are behind it."""
+        return len(self.samples_us) if self.runs is None else sum(self.runs)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,133 @@
+"""What is connected now, and in which state: for `evit-profile --list-devices`."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from devices.adb_link import AdbLink, LinkConfig
+from devices.catalog import load_catalog
+from devices.phone import read_facts
+from elasticvit.errors import DeviceError, DeviceUnauthorised, DeviceUnreachable
+from elasticvit.workspace import Workspace
+
+SERVER_PORT = 5037
+SERVER_TIMEOUT_S = 0.5
+QUICK = LinkConfig(connect_s=2.0, dialog_s=1.5, command_s=5.0, patience_s=0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connected:
+    """A phone that is plugged in or answers at an address.
+
+    Attributes:
+        where: `USB` or the address.
+        serial: of the phone; empty when it does not say.
+        state: `ready`, `unauthorized`, `unreachable` or `held by the adb server`.
+        product: what a person calls it; empty when it could not be asked.
+        name: its name in the catalogue, if it is there.
+        hint: what to do next; empty when it is ready.
+    """
+
+    where: str
+    serial: str = ""
+    state: str
+    product: str = ""
+    name: str | None = None
+    hint: str = ""
+
+
+def list_devices(
+    workspace: Workspace | None = None,
+    addresses: Iterable[str] = (),
+    *,
+    keys: list[Path] | None = None,
+) -> list[Connected]:
+    """Phones on USB, at the given addresses and at those of the workspace's own devices.
+
+    Raises:
+        DeviceError: the workspace's `devices.toml` is malformed, or a bad address.
+    """
+    catalog = load_catalog(workspace)
+    known = [entry.address for entry in catalog.values() if entry.address]
+    found = [
+        _ask(AdbLink(address, config=QUICK, keys=keys), address, "", workspace)
+        for address in dict.fromkeys([*addresses, *known])
+    ]
+    server = _server_devices()
+    for serial in _usb_serials():
+        if serial not in {device.serial for device in server}:
+            link = AdbLink(serial=serial, config=QUICK, keys=keys)
+            found.append(_ask(link, "USB", serial, workspace))
+    return found + server
+
+
+def _ask(link: AdbLink, where: str, serial: str, workspace: Workspace | None) -> Connected:
+    asked = Connected(where=where, serial=serial, state="ready")
+    try:
+        link.connect()
+        facts = read_facts(link)
+    except DeviceUnauthorised:
+        return replace(asked, state="unauthorized", hint="accept the dialog on the phone")
+    except DeviceUnreachable as error:
+        return replace(asked, state="unreachable", hint=str(error))
+    finally:
+        link.close()
+    entries = load_catalog(workspace).values()
+    name = next((entry.name for entry in entries if entry.matches(facts)), None)
+    return replace(asked, serial=facts.serial, product=facts.product, name=name)
+
+
+def _usb_serials() -> list[str]:
+    """Serials of the phones on USB; none where USB support is not installed."""
+    from devices.adb_transport import usb_class
+
+    try:
+        usb = usb_class()
+    except DeviceError:
+        return []
+    return [str(device.serial_number) for device in usb.find_all_adb_devices()]
+
+
+def _server_devices() -> list[Connected]:
+    """Phones on USB that a running adb server has claimed, so that nobody else can."""
+    port = int(os.environ.get("ANDROID_ADB_SERVER_PORT", SERVER_PORT))
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=SERVER_TIMEOUT_S) as server:
+            server.sendall(b"000ehost:devices-l")
+            answer = b""
+            while part := server.recv(4096):
+                answer += part
+    except OSError:
+        return []
+    return parse_server_devices(answer)
+
+
+def parse_server_devices(answer: bytes) -> list[Connected]:
+    """The phones on USB in an adb server's answer to `host:devices-l`."""
+    if not answer.startswith(b"OKAY"):
+        return []
+    lines: Sequence[str] = answer[8:].decode(errors="replace").splitlines()
+    found = []
+    for line in lines:
+        serial, state, *pairs = line.split()
+        if not any(pair.startswith("usb:") for pair in pairs):
+            continue  # an address that the server is connected to can be used besides
+        model = dict(pair.split(":", 1) for pair in pairs if ":" in pair).get("model", "")
+        if state == "unauthorized":
+            hint = "accept the dialog on the phone, then run `adb kill-server`"
+        else:
+            hint = "run `adb kill-server`, so that the phone is free"
+        found.append(
+            Connected(
+                where="USB",
+                serial=serial,
+                state="unauthorized" if state == "unauthorized" else "held by the adb server",
+                product=model.replace("_", " "),
+                hint=hint,
+            )
+        )
+    return found

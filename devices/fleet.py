@@ -1,0 +1,73 @@
+"""Several devices at once: one thread each, one store.
+
+Each device is opened, used and closed in its own thread, as its contract wants. A device that
+fails does not stop the others; a Ctrl-C stops all of them, each closing its device.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from devices.protocol import Device
+
+T = TypeVar("T")
+
+
+class Stopped(Exception):
+    """The work on a device was stopped from outside."""
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[T]):
+    """What became of one device: a result, or the error that ended it."""
+
+    result: T | None = None
+    error: Exception | None = None
+
+
+def run_fleet(
+    devices: Mapping[str, Device],
+    work: Callable[[str, Device, Callable[[], None]], T],
+) -> dict[str, Outcome[T]]:
+    """Open every device in a thread of its own and work on it.
+
+    Args:
+        devices: by name, not entered.
+        work: called with the name, the open device, and a function to call now and then: it
+            raises `Stopped` when the fleet is being stopped.
+
+    Returns:
+        The outcomes by name, in the order of `devices`.
+    """
+    stop = threading.Event()
+    outcomes: dict[str, Outcome[T]] = {}
+
+    def check() -> None:
+        if stop.is_set():
+            raise Stopped
+
+    def run(name: str, device: Device) -> None:
+        try:
+            with device as opened:
+                outcomes[name] = Outcome(result=work(name, opened, check))
+        except Exception as error:
+            outcomes[name] = Outcome(error=error)
+
+    threads = [
+        threading.Thread(target=run, args=pair, name=f"device {pair[0]}")
+        for pair in devices.items()
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        for thread in threads:
+            thread.join()
+    except BaseException:
+        stop.set()
+        for thread in threads:
+            thread.join()
+        raise
+    return {name: outcomes[name] for name in devices}

@@ -1,0 +1,154 @@
+"""The folder on the phone: the runner, the models that are there, and leftovers of a crash.
+
+/data/local/tmp/elasticvit/
+    runner-<sha256>/benchmark_model   stays between profiles
+    models/<sha256>                   by content, so that nothing is sent twice
+    batch.tar, incoming/              on their way; a cut leaves nothing half in models/
+    job.sh, undo.sh                   the running group; how to restore the power mode
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from devices.adb_link import AdbLink, StorageFull
+from devices.runner import Runner, RunnerFile
+from elasticvit.errors import DeviceError, RunnerMissing
+
+FOLDER = "/data/local/tmp/elasticvit"
+UNDO = f"{FOLDER}/undo.sh"
+# written so that it does not match its own command line
+KILL = (
+    "for i in 1 2; do for p in $(grep -l 'elastic[v]it/' /proc/[0-9]*/cmdline 2>/dev/null); do "
+    "p=${p%/cmdline}; kill -9 ${p#/proc/} 2>/dev/null; done; done; true"
+)
+CACHE_BYTES = 256 * 2**20  # models kept on the phone
+HELP_TIMEOUT_S = 30.0
+
+
+def content_name(data: bytes) -> str:
+    """Name of a model on the phone."""
+    return hashlib.sha256(data).hexdigest()[:20]
+
+
+class PhoneFolder:
+    """The folder of one connected phone.
+
+    Args:
+        has_tar: whether the phone can unpack; without, models go over one by one.
+    """
+
+    def __init__(self, link: AdbLink, *, has_tar: bool) -> None:
+        self._link, self._has_tar = link, has_tar
+        self._models: OrderedDict[str, int] = OrderedDict()  # name to bytes, least used first
+
+    def clear(self) -> None:
+        """End what still runs and remove all but the runner: after a crash, and at the end."""
+        self.kill()
+        self._link.run(
+            f"mkdir -p {FOLDER} && cd {FOLDER} && "
+            "rm -rf models incoming batch.tar job.sh ./*.part ./*/*.part && mkdir models"
+        )
+        self._models.clear()
+
+    def kill(self) -> None:
+        """End every process that was started from this folder."""
+        self._link.shell(KILL)
+
+    def install(self, file: RunnerFile) -> tuple[Runner, str]:
+        """Put the runner on the phone unless it is there, and ask it what it is.
+
+        Returns:
+            The runner and its path on the phone.
+
+        Raises:
+            RunnerMissing: it does not start there, or is no benchmark_model.
+        """
+        folder = f"{FOLDER}/runner-{file.sha256[:20]}"
+        path = f"{folder}/benchmark_model"
+        there = self._link.shell(f"mkdir -p {folder} && wc -c < {path} 2>/dev/null")
+        if there.stdout.strip() != str(len(file.data)):
+            self._link.push(file.data, path, mode=0o755)
+        # some phones' adbd drops the execute bits
+        asked = self._link.shell(f"chmod 755 {path} && {path} --help 2>&1", HELP_TIMEOUT_S)
+        if asked.code in (126, 127):
+            raise RunnerMissing(
+                f"runner {file.path} does not start on {self._link.name}: {asked.complaint}; it "
+                "must be built for this phone's CPU and for Android"
+            )
+        return Runner.from_help(asked.stdout, file.sha256), path
+
+    def path(self, data: bytes) -> str:
+        """Where a model lies on the phone once it was sent."""
+        return f"{FOLDER}/models/{content_name(data)}"
+
+    def send(self, models: Sequence[bytes]) -> int:
+        """Make sure that models are on the phone, in one push.
+
+        Returns:
+            How many had to be sent.
+
+        Raises:
+            StorageFull: there is no room, even with nothing else in the folder.
+        """
+        wanted = {content_name(data): data for data in models}
+        for name in wanted:
+            if name in self._models:
+                self._models.move_to_end(name)
+        missing = {name: data for name, data in wanted.items() if name not in self._models}
+        if not missing:
+            return 0
+        self._evict(CACHE_BYTES - sum(map(len, missing.values())), keep=set(wanted))
+        try:
+            self._send(missing)
+        except StorageFull:
+            self._evict(0, keep=set(wanted))
+            self._send(missing)
+        self._models.update({name: len(data) for name, data in missing.items()})
+        return len(missing)
+
+    def forget(self) -> None:
+        """The phone may have lost models: send them again when they are needed."""
+        self._models.clear()
+
+    def _send(self, models: dict[str, bytes]) -> None:
+        if not self._has_tar:
+            for name, data in models.items():
+                self._link.push(data, f"{FOLDER}/models/{name}")
+            return
+        self._link.push(_tar(models), f"{FOLDER}/batch.tar")
+        unpacked = self._link.shell(
+            f"cd {FOLDER} && rm -rf incoming && mkdir -p incoming models && "
+            "tar -xf batch.tar -C incoming && mv -f incoming/* models/; code=$?; "
+            "rm -rf incoming batch.tar; exit $code"
+        )
+        if unpacked.code != 0:
+            if "space" in unpacked.complaint.lower():
+                raise StorageFull(f"{self._link.name}: no room to unpack: {unpacked.complaint}")
+            raise DeviceError(f"{self._link.name}: cannot unpack models: {unpacked.complaint}")
+
+    def _evict(self, budget: int, keep: set[str]) -> None:
+        """Remove models, least used first, until the rest fits the budget."""
+        total, gone = sum(self._models.values()), []
+        for name in list(self._models):
+            if total <= budget:
+                break
+            if name not in keep:
+                total -= self._models.pop(name)
+                gone.append(name)
+        if gone:
+            self._link.run(f"cd {FOLDER}/models && rm -f {' '.join(gone)}")
+
+
+def _tar(models: dict[str, bytes]) -> bytes:
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, data in models.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(data), 0o644
+            archive.addfile(entry, io.BytesIO(data))
+    return target.getvalue()
