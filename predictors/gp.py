@@ -17,6 +17,8 @@ from scipy.optimize import minimize  # type: ignore[import-untyped]
 
 FloatArray = npt.NDArray[np.float64]
 ROOT5 = np.sqrt(5.0)
+TAIL = 4.0  # degrees of freedom of the noise; infinitely many would be the normal distribution
+PASSES = 2  # refits with the noise that the one before found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,8 +109,26 @@ class GaussianProcess:
         return cls(**values)
 
 
+def noise_factors(inverse: FloatArray, alpha: FloatArray, noise_variance: FloatArray) -> FloatArray:
+    """How much more noise than assumed each value seems to have, at least 1, shape (n,).
+
+    From the error of each value when it is predicted from the others, as if the noise had
+    Student's t distribution: a value that was disturbed pulls less on its neighbours.
+
+    Args:
+        inverse: of the covariance (n, n).
+        alpha: inverse times the values, shape (n,).
+        noise_variance: that the covariance gives each value now, shape (n,).
+    """
+    left_out_variance = 1 / np.diag(inverse)
+    square = (alpha * left_out_variance) ** 2
+    expected = left_out_variance - noise_variance + noise_variance.min()
+    value: FloatArray = np.maximum(1.0, (TAIL + square / expected) / (TAIL + 1))
+    return value
+
+
 def fit_process(x: FloatArray, y: FloatArray, prior: Prior | None = None) -> GaussianProcess:
-    """Fit a process to values y (n,) at inputs x (n, d)."""
+    """Fit a process to values y (n,) at inputs x (n, d), some of which may be disturbed."""
     prior = prior or Prior()
     center, scale = x.mean(0), x.std(0)
     scale = np.where(scale > 1e-9, scale, 1.0)
@@ -117,13 +137,14 @@ def fit_process(x: FloatArray, y: FloatArray, prior: Prior | None = None) -> Gau
     squares = (points[:, None] - points[None]) ** 2  # (n, n, d)
     start = np.log(np.array([prior.amplitude, prior.noise, *[prior.length] * d]))
     floor = prior.min_noise**2
+    factors = np.ones(n)
 
     def objective(theta: FloatArray) -> tuple[float, FloatArray]:
         amplitude, noise, lengths = np.exp(theta[0]), np.exp(theta[1]), np.exp(theta[2:])
         r = np.sqrt(squares @ lengths**-2.0)
         decay = np.exp(-ROOT5 * r)
         signal = amplitude**2 * (1 + ROOT5 * r + 5 / 3 * r**2) * decay
-        factor = cho_factor(signal + (noise**2 + floor) * np.eye(n), lower=True)
+        factor = cho_factor(signal + np.diag((noise**2 + floor) * factors), lower=True)
         alpha = cho_solve(factor, y)
         inverse = cho_solve(factor, np.eye(n))
         value = 0.5 * y @ alpha + np.log(np.diag(factor[0])).sum()
@@ -132,7 +153,7 @@ def fit_process(x: FloatArray, y: FloatArray, prior: Prior | None = None) -> Gau
         gradient = np.array(
             [
                 (outer * signal).sum(),
-                noise**2 * np.trace(outer),
+                noise**2 * (np.diag(outer) * factors).sum(),
                 *(0.5 * np.einsum("ij,ijk->k", slope, squares) * lengths**-2.0),
             ]
         )
@@ -140,14 +161,16 @@ def fit_process(x: FloatArray, y: FloatArray, prior: Prior | None = None) -> Gau
         return float(value + 0.5 * (pull**2).sum()), gradient + pull / prior.spread
 
     bounds = [(t - 5.0, t + 5.0) for t in start]
-    found = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds)
-    amplitude, noise, lengths = (
-        float(np.exp(found.x[0])),
-        float(np.exp(found.x[1])),
-        np.exp(found.x[2:]),
-    )
-    covariance = amplitude**2 * matern(points, points, lengths)
-    covariance[np.diag_indices(n)] += noise**2 + floor
+    theta = start
+    for remaining in reversed(range(PASSES + 1)):
+        theta = minimize(objective, theta, jac=True, method="L-BFGS-B", bounds=bounds).x
+        amplitude, noise, lengths = float(np.exp(theta[0])), np.exp(theta[1]), np.exp(theta[2:])
+        covariance = amplitude**2 * matern(points, points, lengths)
+        noise_variance = (noise**2 + floor) * factors
+        covariance[np.diag_indices(n)] += noise_variance
+        if remaining:
+            inverse = np.asarray(np.linalg.inv(covariance), dtype=np.float64)
+            factors = noise_factors(inverse, inverse @ y, noise_variance)
     lower = np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
     return GaussianProcess(
         center=center,

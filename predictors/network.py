@@ -26,7 +26,7 @@ from scipy.optimize import minimize  # type: ignore[import-untyped]
 from elasticvit.errors import PredictorError
 from elasticvit.kernels import Kernel
 from predictors.features import WORK_NAMES, coordinates, work_matrix
-from predictors.gp import matern
+from predictors.gp import PASSES, matern, noise_factors
 
 FloatArray = npt.NDArray[np.float64]
 Arrays = dict[str, npt.NDArray[Any]]
@@ -154,18 +154,6 @@ class NetworkModel:
         )
 
 
-@dataclass(frozen=True)
-class _Parts:
-    """How each part of r enters each subnet's relative excess over the sum of its kernels."""
-
-    shares: FloatArray  # (subnets, kernels) of the sum
-    kinds: FloatArray  # (subnets, kinds)
-    calls: FloatArray  # (subnets,) relative to the typical subnet
-    weights: FloatArray
-    subnet: FloatArray
-    grams: FloatArray  # (parts, subnets, subnets)
-
-
 def fit_network(
     subnets: Sequence[Sequence[Kernel]], measured_ms: FloatArray, kernel_ms: KernelMs
 ) -> NetworkModel:
@@ -208,9 +196,7 @@ def fit_network(
             np.outer(subnet, subnet),
         ]
     )
-    scales, noise = _fit_scales(grams, excess)
-    covariance = np.tensordot(scales**2, grams, axes=1) + noise**2 * np.eye(len(subnets))
-    inverse = np.linalg.inv(covariance)
+    scales, noise, inverse = _fit_scales(grams, excess)
     alpha = inverse @ excess
     left_out = 1 + excess - alpha / np.diag(inverse)  # each predicted from the others
     square = scales**2
@@ -227,8 +213,9 @@ def fit_network(
     )
 
 
-def _fit_scales(grams: FloatArray, excess: FloatArray) -> tuple[FloatArray, float]:
-    """Standard deviations of the parts and of the noise, by maximum a posteriori."""
+def _fit_scales(grams: FloatArray, excess: FloatArray) -> tuple[FloatArray, float, FloatArray]:
+    """Standard deviations of the parts and of the noise by maximum a posteriori, and the
+    inverse of the covariance; subnets that seem disturbed count less."""
     n = len(excess)
     start = np.log(np.array([*PRIOR, PRIOR_NOISE]))
     matrices = np.concatenate([grams, np.eye(n)[None]])
@@ -244,6 +231,12 @@ def _fit_scales(grams: FloatArray, excess: FloatArray) -> tuple[FloatArray, floa
         return float(value + 0.5 * (pull**2).sum()), gradient + pull / SPREAD
 
     bounds = [(t - 4.0, t + 3.0) for t in start]
-    found = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds)
-    scales = np.exp(found.x)
-    return scales[:-1], float(scales[-1])
+    theta = start
+    for remaining in reversed(range(PASSES + 1)):
+        theta = minimize(objective, theta, jac=True, method="L-BFGS-B", bounds=bounds).x
+        inverse = np.linalg.inv(np.tensordot(np.exp(2 * theta), matrices, axes=1))
+        if remaining:
+            noise_variance = np.exp(2 * theta[-1]) * np.diag(matrices[-1])
+            matrices[-1] = np.diag(noise_factors(inverse, inverse @ excess, noise_variance))
+    scales = np.exp(theta)
+    return scales[:-1], float(scales[-1]), inverse
