@@ -121,15 +121,12 @@ def _take_turns(groups: Sequence[Sequence[Kernel]]) -> list[Kernel]:
     First of all come two kernels for every dimension of a kind: `fill` begins with the corners,
     so these span all that the space can contain, and nothing need be extrapolated.
     """
-    stamped = [
-        (
-            0.0 if i < max(FEWEST, 2 * _varying(group)) else (i + 0.5) / np.sqrt(len(group)),
-            list(KINDS).index(kernel.kind),
-            kernel,
-        )
-        for group in groups
-        for i, kernel in enumerate(group)
-    ]
+    stamped = []
+    for group in groups:
+        early, pace = max(FEWEST, 2 * _varying(group)), np.sqrt(len(group))
+        for i, kernel in enumerate(group):
+            stamp = 0.0 if i < early else (i + 0.5) / pace
+            stamped.append((stamp, list(KINDS).index(kernel.kind), kernel))
     return [kernel for *_, kernel in sorted(stamped, key=lambda row: row[:2])]
 
 

@@ -298,7 +298,7 @@ class Store:
 
         by_key = self.measurements(device, kind=kind, series=series).groupby("key", sort=True)
         rounds = by_key["round_ms"]
-        frame: pd.DataFrame = pd.DataFrame(
+        frame = pd.DataFrame(
             {
                 "kind": by_key["kind"].first(),
                 "latency_ms": rounds.agg(latency_ms),
@@ -308,8 +308,8 @@ class Store:
                 "source": by_key["source"].first(),
             }
         )
-        frame.reset_index(inplace=True)
-        return frame
+        whole: pd.DataFrame = frame.reset_index()
+        return whole
 
     def rounds(self, device: str, series: Series | None = None) -> dict[str, set[int]]:
         """Which rounds of each key are there already; empty for an unknown device."""

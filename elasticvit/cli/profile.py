@@ -121,23 +121,32 @@ def _profile(
 def _fit(
     folder: Workspace, name: str, data: Dataset, space: SearchSpace
 ) -> dict[str, dict[str, float]]:
-    """Fit and save the predictor, make the device the default; errors on what is held out."""
+    """Fit and save the predictor, make the device the default; errors on what is held out.
+
+    Kernels without any whole subnet are a table to look up, and nothing is held out of it.
+    """
     import numpy as np
 
     from elasticvit.cli.profile_report import held_out_errors
-    from predictors.fit import fit_predictor
+    from predictors.fit import fit_predictor, table_predictor
 
-    predictor = fit_predictor(
-        data.fit_kernels,
-        data.fit_subnets,
-        space,
-        device=name,
-        source=data.series.source,
-        rng=np.random.default_rng(0),
-    )
+    source = data.series.source
+    if data.fit_subnets or data.held_subnets:
+        predictor = fit_predictor(
+            data.fit_kernels,
+            data.fit_subnets,
+            space,
+            device=name,
+            source=source,
+            rng=np.random.default_rng(0),
+        )
+        errors = held_out_errors(predictor, data, space)
+    else:
+        kernels = data.fit_kernels | data.held_kernels
+        predictor, errors = table_predictor(kernels, device=name, source=source), {}
     predictor.save(folder.predictor_path(name))
     folder.update({"device": name})
-    return held_out_errors(predictor, data, space)
+    return errors
 
 
 def _import(report: Report, folder: Workspace, name: str, space: SearchSpace, path: str) -> None:
@@ -155,7 +164,8 @@ def _import(report: Report, folder: Workspace, name: str, space: SearchSpace, pa
             data = Dataset.of(store, name, space)
             errors = _fit(folder, name, data, space)
             report.console.print(f"{added} measurements added to {name}: {data.series}")
-            show_errors(report, errors)
+            if errors:
+                show_errors(report, errors)
             report.close(import_result(folder, name, data.series, added, errors=errors), NEXT)
             return
         table = read_block_table(path)

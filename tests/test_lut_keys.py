@@ -1,0 +1,73 @@
+"""Keys of kernels, chains and subnets."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elasticvit.arch import Arch
+from elasticvit.errors import ArchError
+from elasticvit.kernels import FFN, Layout
+from elasticvit.space import MOBILE, TINY
+from lut.keys import SubnetKey, chain_key, chain_of, kind_of, layout_hash, subnet_key
+from tests.strategies import archs
+
+
+@given(archs(TINY))
+def test_a_subnets_key_gives_the_subnet_back(arch: Arch) -> None:
+    key = subnet_key(arch, TINY.layout)
+    assert SubnetKey.parse(key).arch(TINY.layout) == arch
+    assert kind_of(key) == "subnet"
+
+
+def test_a_subnets_key_tells_layouts_apart() -> None:
+    arch = TINY.smallest
+    others = [
+        Layout(**{**vars(TINY.layout), name: value})
+        for name, value in (
+            ("classes", 11),
+            ("head_hidden", 128),
+            ("head_expansion", 3),
+            ("conv_strides", (1, 2)),
+            ("conv_se", (True, True)),
+            ("in_channels", 1),
+        )
+    ]
+    keys = {subnet_key(arch, layout) for layout in [TINY.layout, *others]}
+    assert len(keys) == 7
+    assert len({layout_hash(layout) for layout in others}) == 6
+
+
+def test_a_subnet_of_another_layout_is_refused() -> None:
+    key = SubnetKey.parse(subnet_key(TINY.smallest, TINY.layout))
+    with pytest.raises(ArchError, match="other strides, another head or other classes"):
+        key.arch(MOBILE.layout)
+    with pytest.raises(ArchError):
+        key.arch(TINY.with_classes(3).layout)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "subnet",
+        "subnet 10 abc",
+        "subnet ten abc 1,2",
+        "subnet 10 abc 1,x",
+        "ffn size=8 width=1",
+    ],
+)
+def test_what_is_no_subnet_is_refused(text: str) -> None:
+    with pytest.raises(ArchError, match="not the key of a subnet"):
+        SubnetKey.parse(text)
+
+
+@given(st.integers(1, 64), st.integers(1, 32), st.integers(16, 320), st.integers(2, 5))
+def test_chains(copies: int, size: int, width: int, ratio: int) -> None:
+    kernel = FFN(size, width, ratio)
+    assert chain_of(chain_key(kernel, copies)) == (copies, kernel)
+
+
+@pytest.mark.parametrize("text", ["chain x ffn size=8", "ffn size=8 width=96 mlp_ratio=2", "chain"])
+def test_what_is_no_chain_is_refused(text: str) -> None:
+    with pytest.raises(ArchError):
+        chain_of(text)
