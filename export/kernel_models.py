@@ -149,13 +149,7 @@ def _mbconv(graph: Graph, x: int, kernel: MBConv, weights: Weights) -> int:
         squeezed = inner // SE_RATIO
         gate = graph.mean(y, (2, 1), keep=True)
         gate = _conv(graph, gate, weights, "squeeze", inner, squeezed, activation="relu")
-        # hard-sigmoid: 3 is added to the bias, the division by 6 stands alone
-        weight, bias = (
-            weights("excite.weight", (inner, squeezed, 1, 1)),
-            weights("excite.bias", (inner,)),
-        )
-        gate = graph.conv(gate, _filter(weight), bias + np.float32(3), activation="relu6")
-        gate = graph.multiply(gate, graph.constant(np.array(1 / 6, np.float32)))
+        gate = _conv(graph, gate, weights, "excite", squeezed, inner, activation="relu6")
         y = graph.multiply(y, gate)
     y = _conv(graph, y, weights, "project", inner, kernel.cout)
     if kernel.stride == 2:

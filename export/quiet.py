@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from elasticvit.errors import ExportError
 
 _LINES_SHOWN = 5
+_STDOUT, _STDERR = 1, 2
 
 
 @contextlib.contextmanager
@@ -27,29 +28,34 @@ def converting(what: str) -> Iterator[None]:
     Raises:
         ExportError: the converter raised; the error and its last lines are shown.
     """
-    with tempfile.TemporaryFile() as log:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        saved = os.dup(1), os.dup(2)
-        failure: Exception | None = None
+    with tempfile.TemporaryFile("w+", errors="replace") as log:
         try:
-            os.dup2(log.fileno(), 1)
-            os.dup2(log.fileno(), 2)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                yield
+            with _into(log.fileno()), contextlib.redirect_stdout(log):
+                with contextlib.redirect_stderr(log), warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    yield
+                log.flush()
+        except ExportError:
+            raise
         except Exception as error:  # the converters raise anything; all of it is shown
-            failure = error
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            for number, copy in zip((1, 2), saved, strict=True):
-                os.dup2(copy, number)
-                os.close(copy)
-        if isinstance(failure, ExportError):
-            raise failure
-        if failure is not None:
+            log.flush()
             log.seek(0)
-            lines = log.read().decode(errors="replace").strip().splitlines()[-_LINES_SHOWN:]
-            message = str(failure).strip().splitlines() or [type(failure).__name__]
-            raise ExportError("\n".join([f"{what} failed: {message[-1]}", *lines])) from failure
+            lines = log.read().strip().splitlines()[-_LINES_SHOWN:]
+            message = str(error).strip().splitlines() or [type(error).__name__]
+            raise ExportError("\n".join([f"{what} failed: {message[-1]}", *lines])) from error
+
+
+@contextlib.contextmanager
+def _into(target: int) -> Iterator[None]:
+    """Point the process's standard output and error to another file descriptor."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = [(number, os.dup(number)) for number in (_STDOUT, _STDERR)]
+    try:
+        for number, _ in saved:
+            os.dup2(target, number)
+        yield
+    finally:
+        for number, copy in saved:
+            os.dup2(copy, number)
+            os.close(copy)

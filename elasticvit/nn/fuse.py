@@ -1,9 +1,10 @@
 """Deployment form of a static block or subnet: everything constant folded into the weights.
 
 Batch norm becomes part of the convolution or linear layer before it; the scale and shift of
-a layer norm part of the linear layers behind it; the attention scale part of the query. The
-big qkv matrix is split in three, so that nothing has to be sliced at run time. Outputs stay
-the same within float32 rounding.
+a layer norm part of the linear layers behind it; the attention scale part of the query; the
+constants of the squeeze-and-excitation's hard-sigmoid part of the layers around it. The big
+qkv matrix is split in three, so that nothing has to be sliced at run time. Outputs stay the
+same within float32 rounding.
 
 Shapes: B batch, N tokens, C width, h heads, V = h * v the width of all values.
 """
@@ -16,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from elasticvit import kernels
 from elasticvit.kernels import QK_DIM
 from elasticvit.nn.blocks import FFN, Attention, Block, FirstConv, Head, MBConv
 from elasticvit.nn.layers import ElasticBatchNorm, ElasticConv2d, ElasticLayerNorm, ElasticLinear
@@ -60,10 +62,7 @@ class FusedAttention(nn.Module):
         self.query = _linear_behind(block.norm, query, None, core.scale)
         self.key = _linear_behind(block.norm, key, None)
         self.value = _linear_behind(block.norm, value, None)
-        self.value_conv = nn.Conv2d(
-            value.shape[0], value.shape[0], 3, padding=1, groups=value.shape[0], bias=False
-        )
-        self.value_conv.weight = core.value_conv.weight
+        self.value_conv = _convolution(core.value_conv)
         self.position_bias = core.position_bias
         self.project = _linear(core.project.weight, core.project.bias)
 
@@ -85,6 +84,48 @@ class FusedAttention(nn.Module):
         return x + self.project(F.hardswish(y))
 
 
+class FusedMBConv(nn.Module):
+    """The MBConv block of plain convolutions; with squeeze-and-excitation, hard-sigmoid's
+    relu6(x + 3) / 6 is relu6 alone between shifted and scaled weights.
+
+    Args:
+        block: its batch norms are folded already.
+    """
+
+    expand: nn.Conv2d
+    depthwise: nn.Conv2d
+    squeeze: nn.Conv2d
+    excite: nn.Conv2d
+    project: nn.Conv2d
+    shortcut: nn.Conv2d
+
+    def __init__(self, block: MBConv) -> None:
+        super().__init__()
+        self.kernel = block.kernel
+        for name, layer in block.named_children():
+            if isinstance(layer, ElasticConv2d):
+                self.add_module(name, _convolution(layer))
+        if block.kernel.se:
+            assert self.excite.bias is not None
+            self.excite.bias += 3.0
+            self.project.weight /= 6.0
+
+    def forward(self, x: Tensor, kernel: kernels.MBConv | None = None) -> Tensor:  # (B, C, H, W)
+        y = x
+        if self.kernel.expansion > 1:
+            y = F.hardswish(self.expand(y))
+        y = F.hardswish(self.depthwise(y))
+        if self.kernel.se:
+            gate = F.relu(self.squeeze(F.adaptive_avg_pool2d(y, 1)))
+            y = y * F.relu6(self.excite(gate))
+        y = self.project(y)
+        if self.kernel.stride == 2:
+            x = F.avg_pool2d(x, 2, padding=x.shape[-1] % 2)
+        if self.kernel.cin != self.kernel.cout:
+            x = self.shortcut(x)
+        return y + x
+
+
 class FusedFFN(nn.Module):
     """The FFN block with the norm folded into its first linear layer."""
 
@@ -104,7 +145,7 @@ class FusedFFN(nn.Module):
 def fused(module: nn.Module) -> nn.Module:
     """Copy of a static `Subnet` or `Block` in evaluation mode with everything constant folded.
 
-    A subnet stays a `Subnet`; attention and FFN blocks become `FusedAttention` and `FusedFFN`.
+    A subnet stays a `Subnet`; its blocks become the classes of this module where these differ.
 
     Raises:
         ValueError: a block is elastic, so that what would be folded depends on the kernel.
@@ -125,6 +166,8 @@ def _fuse(module: nn.Module) -> nn.Module:
         if hasattr(module, layer):
             _fold_norm(getattr(module, layer), getattr(module, norm))
             setattr(module, norm, nn.Identity())
+    if isinstance(module, MBConv):
+        return FusedMBConv(module)
     for name, child in list(module.named_children()):
         setattr(module, name, _fuse(child))
     return module
@@ -149,6 +192,24 @@ def _linear_behind(
     if bias is not None:
         shift = shift + bias.double() * scale
     return _linear((matrix * norm.weight.double()).float(), shift.float())
+
+
+def _convolution(layer: ElasticConv2d) -> nn.Conv2d:
+    cout, cin, side, _ = layer.weight.shape
+    groups = cout if layer.depthwise else 1
+    result = nn.Conv2d(
+        cin * groups,
+        cout,
+        side,
+        layer.stride,
+        side // 2,
+        groups=groups,
+        bias=layer.bias is not None,
+    )
+    result.weight = layer.weight
+    if layer.bias is not None:
+        result.bias = layer.bias
+    return result
 
 
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
