@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from devices.adb_link import STDOUT, AdbLink, LinkConfig, LinkLost
+from devices.adb_link import STDOUT, AdbLink, LinkConfig, LinkLost, StorageFull
 from devices.catalog import CatalogEntry
 from devices.clusters import choose_cores, cores_mask, cores_text
 from devices.hygiene import Gate, Hygiene, Quality
@@ -212,7 +212,9 @@ class _Session:
                 while order and len(turns) < self.rules.group_size:
                     index = order.popleft()
                     turns.append(_Turn(index, models[index]))
-                for turn, measurement in group.time(turns, round_):
+                timed = group.time(turns, round_)
+                self.quality.reconnects = self.link.reconnects
+                for turn, measurement in timed:
                     if measurement is not None:
                         self.quality.accepted += 1
                         yield measurement
@@ -255,12 +257,10 @@ class _Group:
             token="",
         )
 
-    def time(
-        self, turns: Sequence[_Turn], round_: int
-    ) -> Iterator[tuple[_Turn, Measurement | None]]:
+    def time(self, turns: Sequence[_Turn], round_: int) -> list[tuple[_Turn, Measurement | None]]:
         """Time a group between two timings of the reference that agree.
 
-        Yields:
+        Returns:
             Every turn once, with its measurement, or None when it failed (see `_Turn.reason`).
 
         Raises:
@@ -277,8 +277,7 @@ class _Group:
                 self._choose_reference(results)
             s.steady = s.reference is None or self._reference_holds()
             if s.steady:
-                yield from results
-                return
+                return results
             s.quality.repeated += sum(m is not None for _, m in results)
             s.notice("the phone's speed changed; timing the last models again")
         raise DeviceTooHot(
@@ -331,11 +330,17 @@ class _Group:
         """Run every turn once, over as many connections as it takes."""
         s = self.s
         results: dict[int, Measurement | None] = {}
-        fruitless = 0
+        fruitless, at_once = 0, len(turns)
         while len(results) < len(turns):
-            missing = [place for place in range(len(turns)) if place not in results]
+            missing = [place for place in range(len(turns)) if place not in results][:at_once]
             reason = "the phone ended the profile's script"
-            s.folder.send([turns[place].model.data for place in missing])
+            try:
+                s.folder.send([turns[place].model.data for place in missing])
+            except StorageFull:
+                if len(missing) == 1:
+                    raise
+                at_once = len(missing) // 2
+                continue
             try:
                 for result in self._stream([turns[place] for place in missing]):
                     place = missing[result.index]
@@ -346,7 +351,6 @@ class _Group:
             except LinkLost as error:
                 reason = str(error)
                 s.link.reconnect()
-                s.quality.reconnects += 1
                 s.folder.kill()
             fruitless = 0 if any(place in results for place in missing) else fruitless + 1
             if fruitless == FRUITLESS:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import secrets
+import shlex
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -285,7 +286,7 @@ class AdbLink:
         except StreamClosed as error:
             raise LinkLost(f"{self.name}: the phone ended the transfer of {path}") from error
         except SendRefused as error:
-            self._shell(f"rm -f '{part}'", seconds)
+            self._shell(f"rm -f {shlex.quote(part)}", seconds)
             reason = _words(error)
             if "space" in reason.lower() or "quota" in reason.lower():
                 raise StorageFull(
@@ -294,7 +295,7 @@ class AdbLink:
             raise DeviceError(f"{self.name}: cannot write {path}: {reason}") from error
         if size != len(data):
             raise LinkLost(f"{self.name}: {size} of {len(data)} bytes of {path} arrived")
-        moved = self._shell(f"mv -f '{part}' '{path}'", seconds)
+        moved = self._shell(f"mv -f {shlex.quote(part)} {shlex.quote(path)}", seconds)
         if moved.code != 0:
             raise DeviceError(f"{self.name}: cannot rename {part}: {moved.complaint}")
 

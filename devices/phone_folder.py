@@ -106,6 +106,8 @@ class PhoneFolder:
         try:
             self._send(missing)
         except StorageFull:
+            if not set(self._models) - set(wanted):
+                raise
             self._evict(0, keep=set(wanted))
             self._send(missing)
         self._models.update({name: len(data) for name, data in missing.items()})
@@ -127,8 +129,9 @@ class PhoneFolder:
             "rm -rf incoming batch.tar; exit $code"
         )
         if unpacked.code != 0:
-            if "space" in unpacked.complaint.lower():
-                raise StorageFull(f"{self._link.name}: no room to unpack: {unpacked.complaint}")
+            # a write that is cut short by a full disk is told in either way
+            if any(words in unpacked.stderr.lower() for words in ("no space", "wrote only")):
+                raise StorageFull(f"{self._link.name}: no room to unpack models")
             raise DeviceError(f"{self._link.name}: cannot unpack models: {unpacked.complaint}")
 
     def _evict(self, budget: int, keep: set[str]) -> None:

@@ -2,7 +2,7 @@
 # Stand-in for benchmark_model, for tests of the protocol only: it prints what the classic tool
 # prints, and its latencies are computed from the model's size (10 us and 1 us for every 64
 # bytes). Models that begin with a word make it misbehave; the file /data/local/tmp/speed, if
-# there, multiplies latencies by a percentage.
+# there, multiplies latencies by a percentage; /data/local/tmp/pause makes every run last.
 if [ "$1" = --help ]; then
     cat <<HELP
 usage: benchmark_model (stand-in for tests)
@@ -39,7 +39,10 @@ if [ -e /data/local/tmp/speed ]; then
     read -r percent </data/local/tmp/speed
     us=$((us * percent / 100))
 fi
-sleep "${STAND_IN_SLEEP:-0}"
+if [ -e /data/local/tmp/pause ]; then
+    read -r seconds </data/local/tmp/pause
+    sleep "$seconds"
+fi
 echo "INFO: STARTING!"
 echo "INFO: Running benchmark for at least 1 iterations and at least 0 seconds but terminate if exceeding 150 seconds."
 echo "INFO: count=1 curr=99999"

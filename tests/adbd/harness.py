@@ -128,6 +128,14 @@ class Phone:
         """Set what the thermal service says."""
         self.script("thermal", f"IsStatusOverride: false\nThermal Status: {status}\n")
 
+    def speed(self, percent: int) -> None:
+        """Multiply what the stand-in computes."""
+        self.path("/data/local/tmp/speed").write_text(f"{percent}\n")
+
+    def slow_runner(self, seconds: float) -> None:
+        """How long a run of the stand-in takes."""
+        self.path("/data/local/tmp/pause").write_text(f"{seconds}\n")
+
     @property
     def address(self) -> str:
         """What the device connects to: the cable."""

@@ -59,7 +59,9 @@ def build_root(config: dict) -> Path:
     for name in ("null", "zero", "full", "random", "urandom", "tty"):
         (root / "dev" / name).touch()
         flags = MS_BIND
-        if LIBC.mount(f"/dev/{name}".encode(), str(root / "dev" / name).encode(), None, flags, None):
+        if LIBC.mount(
+            f"/dev/{name}".encode(), str(root / "dev" / name).encode(), None, flags, None
+        ):
             raise OSError(ctypes.get_errno(), f"bind /dev/{name}")
     mount("devpts", root / "dev/pts", "devpts", options="newinstance,ptmxmode=0666")
     (root / "dev/ptmx").symlink_to("pts/ptmx")
@@ -76,8 +78,12 @@ def build_root(config: dict) -> Path:
 
 def start_adbd(root: Path, config: dict) -> int:
     child = os.fork()
-    if child:
-        return child
+    if not child:
+        become_adbd(root, config)
+    return child
+
+
+def become_adbd(root: Path, config: dict) -> None:
     log = os.open(f"{config['folder']}/adbd.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)

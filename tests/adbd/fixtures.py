@@ -1,0 +1,56 @@
+"""Fixtures of the tests on genuine adbd (a pytest plugin)."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from adbd.harness import STAND_IN, Phone
+from adbd.settings import FAST, FAST_LINK
+
+from devices.adb import AdbDevice
+from devices.catalog import load_catalog
+
+
+@pytest.fixture
+def folder():
+    """A short path: Unix sockets allow 107 bytes."""
+    path = Path(tempfile.mkdtemp(prefix="evit", dir="/tmp"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def key(tmp_path_factory):
+    """A private key of this computer, not the user's."""
+    from devices.adb_keys import load_signers
+
+    path = tmp_path_factory.mktemp("keys") / "adbkey"
+    load_signers([path])
+    return path
+
+
+@pytest.fixture
+def phone(folder):
+    with Phone(folder / "p") as running:
+        yield running
+
+
+@pytest.fixture
+def open_phone(key):
+    """Makes devices for phones."""
+
+    def make(phone: Phone, name: str = "pixel6", **changes) -> AdbDevice:
+        options = {
+            "entry": load_catalog()["pixel6"],
+            "address": phone.address,
+            "runner": STAND_IN,
+            "hygiene": FAST,
+            "link": FAST_LINK,
+            "keys": [key],
+        }
+        return AdbDevice(name, **options | changes)
+
+    return make

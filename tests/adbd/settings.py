@@ -1,0 +1,24 @@
+"""Settings and models that the tests on genuine adbd share."""
+
+from __future__ import annotations
+
+import pytest
+from adbd.harness import why_not
+
+from devices import TimedModel, TimingConfig
+from devices.adb_link import LinkConfig
+from devices.hygiene import Hygiene
+
+REASON = why_not()
+needs_adbd = pytest.mark.skipif(REASON is not None, reason=REASON or "")
+FAST_LINK = LinkConfig(connect_s=2.0, dialog_s=1.0, command_s=10.0, patience_s=15.0)
+FAST = Hygiene(poll_s=0.1, cool_down_s=1.0, gate_every_s=0.0, runner_timeout_s=2)
+ONCE = TimingConfig(warmup_runs=1, min_runs=3, min_ms=0.1, rounds=1)
+
+
+def make_models(count: int, size: int = 2000, step: int = 120) -> list[TimedModel]:
+    """Models for the stand-in: its latencies follow their sizes."""
+    return [
+        TimedModel(f"model {i}", (f"{i:05d}\n" * ((size + step * i) // 6)).encode())
+        for i in range(count)
+    ]
