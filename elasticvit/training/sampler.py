@@ -82,13 +82,18 @@ class Reservoir:
         """`n` architectures of a level, none of which is drawn again.
 
         Raises:
-            TargetError: the level's band holds none, as far as a million draws can tell.
+            TargetError: the level's band holds none, as far as millions of draws can tell.
         """
-        misses = 0
-        while len(self.kept[level]) < n:
-            before = len(self.kept[level])
+        drawn: list[IntArray] = []
+        missing, misses = n, 0
+        while True:
+            drawn.append(self.kept[level][:missing])
+            self.kept[level] = self.kept[level][missing:]
+            missing -= len(drawn[-1])
+            if not missing:
+                return ArchBatch(np.concatenate(drawn), self.space.layout.n_conv)
             self._refill(level)
-            misses = 0 if len(self.kept[level]) > before else misses + 1
+            misses = 0 if len(self.kept[level]) else misses + 1
             if misses == TRIES:
                 low, high = self.levels.band(level)
                 raise TargetError(
@@ -96,8 +101,6 @@ class Reservoir:
                     f"{self.levels.unit} was found among {TRIES * CHUNK:,} draws; choose other "
                     "levels"
                 )
-        drawn, self.kept[level] = self.kept[level][:n], self.kept[level][n:]
-        return ArchBatch(drawn, self.space.layout.n_conv)
 
     def _refill(self, level: int) -> None:
         """Price one chunk and keep what fits this level or one with the same lower bound."""

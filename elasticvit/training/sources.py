@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from elasticvit.errors import DataError
 
@@ -42,18 +42,22 @@ class Pool:
     labels: LabelArray
     read: Callable[[int], Image.Image]
 
-    def image(self, index: int) -> Image.Image:
-        """The image at an index in RGB.
+    def decoded(self, index: int) -> Image.Image:
+        """The image at an index.
 
         Raises:
             DataError: it cannot be decoded.
         """
         try:
-            return self.read(index).convert("RGB")
+            return self.read(index)
+        except DataError:
+            raise
         except (OSError, SyntaxError, ValueError) as error:
-            raise DataError(
-                f"image {index} cannot be decoded: {error}; mend or remove it"
-            ) from error
+            raise DataError(f"image {index} cannot be decoded: {error}; remove it") from error
+
+    def image(self, index: int) -> Image.Image:
+        """The image at an index in RGB; raises as `decoded`."""
+        return self.decoded(index).convert("RGB")
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,13 +171,13 @@ def _open(file: str) -> Image.Image:
     try:
         image = Image.open(file)
         image.load()
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
+    except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{file} cannot be decoded: {error}; mend or remove it") from error
     return image
 
 
 def _in_colour(pool: Pool) -> bool:
-    return pool.read(0).mode not in ("L", "1", "I", "F", "I;16")
+    return pool.decoded(0).mode not in ("L", "1", "I", "F", "I;16")
 
 
 def _parquet(path: Path, tables: Sequence[Path]) -> Source:
@@ -251,10 +255,10 @@ def _read_idx(path: Path, name: str, ndim: int) -> npt.NDArray[np.uint8]:
 
 def _timm(spec: str) -> Source:
     """A random-access data set of timm's factory, for example `timm:torch/cifar10:/data`."""
-    _, name, root = (*spec.split(":", 2), "")[:3] if spec.count(":") == 1 else spec.split(":", 2)
-    if not name or not root:
+    parts = spec.split(":", 2)
+    if len(parts) < 3 or not all(parts):
         raise DataError(f"{spec!r} is not timm:NAME:FOLDER, for example timm:torch/cifar10:/data")
-    folder = Path(root).expanduser().resolve()
+    name, folder = parts[1], Path(parts[2]).expanduser().resolve()
     train, classes = _timm_pool(name, folder, "train")
     try:
         test, _ = _timm_pool(name, folder, "validation")
@@ -294,4 +298,4 @@ def _timm_pool(name: str, root: Path, split: str) -> tuple[Pool, tuple[str, ...]
 
 def _same_files(a: Pool, b: Pool) -> bool:
     """A folder without splits is returned whole for every split that one asks for."""
-    return len(a.labels) == len(b.labels) and a.read(0).tobytes() == b.read(0).tobytes()
+    return len(a.labels) == len(b.labels) and a.decoded(0).tobytes() == b.decoded(0).tobytes()
