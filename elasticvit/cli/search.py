@@ -59,8 +59,8 @@ def main(
     report = Report(as_json)
     folder = Workspace.open(workspace)
     run_folder, space = _run_and_space(folder, run)
-    caps = _caps(folder, space, target_ms, device, target_mmacs, extrapolate)
-    _say_caps(report, space, caps)
+    caps, coverage = _caps(folder, space, target_ms, device, target_mmacs, extrapolate)
+    _say_caps(report, space, caps, coverage)
 
     from elasticvit.search.job import SearchJob
     from elasticvit.training.checkpoint import RunInfo, load_supernet
@@ -135,8 +135,9 @@ def _caps(
     devices: tuple[str, ...],
     target_mmacs: float | None,
     extrapolate: bool,
-) -> list[Cap]:
-    """The caps that the options ask for, latencies first.
+) -> tuple[list[Cap], dict[str, float | None]]:
+    """The caps that the options ask for, latencies first, and how often each device's bound
+    holds (None where its predictor knows none).
 
     Raises:
         TargetError: no target, or not as many as devices; what the space can do is told.
@@ -161,14 +162,16 @@ def _caps(
             f"{len(target_ms)} targets for {len(names)} devices ({', '.join(names)}); give one "
             "--target-ms for all, or one for each --device in its order"
         )
-    caps = []
+    caps: list[Cap] = []
+    coverage: dict[str, float | None] = {}
     for i, name in enumerate(names if target_ms else ()):
         cost = load_latency_cost(folder, name, space, extrapolate=extrapolate)
         limit = target_ms[min(i, len(target_ms) - 1)]
         caps.append(Cap(cost=cost, limit=limit, device=name, source=cost.predictor.source))
+        coverage[name] = cost.predictor.interval.coverage
     if target_mmacs is not None:
         caps.append(Cap(cost=MacsCost(space), limit=target_mmacs))
-    return caps
+    return caps, coverage
 
 
 def _no_target(
@@ -213,7 +216,9 @@ def _latency(
     return load_latency_cost(folder, name, space, extrapolate=extrapolate)
 
 
-def _say_caps(report: Report, space: SearchSpace, caps: list[Cap]) -> None:
+def _say_caps(
+    report: Report, space: SearchSpace, caps: list[Cap], coverage: dict[str, float | None]
+) -> None:
     """What is limited, and what the space can do; refuses what cannot be met.
 
     Raises:
@@ -226,14 +231,24 @@ def _say_caps(report: Report, space: SearchSpace, caps: list[Cap]) -> None:
     check_reachable(space, caps, np.random.default_rng(0))
     for cap in caps:
         can = reach(space, cap.bound, np.random.default_rng(0))
-        bound = "predicted upper bound of " if cap.by_upper_bound else ""
+        what = cap.cost.name
+        if cap.device is not None:
+            what = f"predicted {what}" if coverage[cap.device] is None else f"upper bound of {what}"
         report.console.print(
-            f"target: {bound}{cap.cost.name} at most {cap.limit:g} {cap.cost.unit}; space "
-            f"{space.name} has {can.low:.3g} to {can.high:.3g}, median {can.median:.3g}"
+            f"target: {what} at most {cap.limit:g} {cap.cost.unit}; space {space.name} has "
+            f"{can.low:.3g} to {can.high:.3g}, median {can.median:.3g}"
         )
+        if cap.device is not None:
+            share = coverage[cap.device]
+            report.console.print(
+                "the predictor knows no bound of its error, as no whole subnet was timed: the "
+                "measured latency may be above the target"
+                if share is None
+                else f"the bound is above what is measured for {share:.0%} of architectures"
+            )
         if cap.limit >= can.high:
             report.console.print(
-                f"every architecture of space {space.name} keeps this target, so it limits nothing"
+                f"every architecture of space {space.name} keeps this target: it limits nothing"
             )
 
 

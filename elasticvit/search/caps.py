@@ -64,6 +64,12 @@ class Cap:
             return cast(FloatArray, self.cost.price_upper(batch))  # type: ignore[attr-defined]
         return self.cost.price(batch)
 
+    def known_bound(self, batch: ArchBatch) -> FloatArray | None:
+        """Upper bound of the cost, shape (n,); None where the cost has none, or knows nothing
+        about its error, so that its bound is the cost itself."""
+        bound = self.bound(batch)
+        return None if np.array_equal(bound, self.cost.price(batch)) else bound
+
 
 def loads(caps: Sequence[Cap], batch: ArchBatch) -> FloatArray:
     """Largest share of a limit that each architecture uses up, shape (n,); infinite where a

@@ -213,16 +213,18 @@ class SearchJob:
             for i in rows[np.argsort(cost[rows], kind="stable")]
         )
         best = archs.take(slice(0, 1))
-        caps = tuple(
-            CapResult(
-                device=cap.device,
-                unit=cap.cost.unit,
-                target=cap.limit,
-                predicted=float(cap.cost.price(best)[0]),
-                upper=float(cap.bound(best)[0]) if cap.by_upper_bound else None,
+        caps = []
+        for cap in self.caps:
+            upper = cap.known_bound(best)
+            caps.append(
+                CapResult(
+                    device=cap.device,
+                    unit=cap.cost.unit,
+                    target=cap.limit,
+                    predicted=float(cap.cost.price(best)[0]),
+                    upper=None if upper is None else float(upper[0]),
+                )
             )
-            for cap in self.caps
-        )
         return SearchResult(
             space=self.space.name,
             data=self.data.info.spec,
@@ -240,7 +242,7 @@ class SearchJob:
             search_images=self.thorough.sizes.search_images,
             test_images=self.data.info.test_images,
             front=front,
-            caps=caps,
+            caps=tuple(caps),
             run=self.run_name,
             seed=self.seed,
             evaluations=evaluations,
@@ -255,5 +257,4 @@ class SearchJob:
         if self.latency is None:
             return None, None
         cap = Cap(cost=self.latency, limit=1.0)
-        upper = cap.bound(final.archs) if cap.by_upper_bound else None
-        return self.latency.price(final.archs), upper
+        return self.latency.price(final.archs), cap.known_bound(final.archs)
