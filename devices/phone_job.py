@@ -8,6 +8,7 @@ a random token; what the runner prints cannot be mistaken for it.
 from __future__ import annotations
 
 import shlex
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -103,7 +104,7 @@ def read_results(chunks: Iterable[bytes], token: str) -> Iterator[JobResult]:
 
     A script that ends early simply gives fewer results.
     """
-    output: list[str] = []
+    output: deque[str] = deque()
     kept = 0
     before = after = Conditions()
     for line in _lines(chunks):
@@ -111,11 +112,11 @@ def read_results(chunks: Iterable[bytes], token: str) -> Iterator[JobResult]:
             output.append(line)
             kept += len(line)
             while kept > KEPT_OUTPUT and len(output) > 1:
-                kept -= len(output.pop(0))
+                kept -= len(output.popleft())
             continue
         kind, *words = line.removeprefix(token).split()
         if kind == "before":
-            output, kept, before = [], 0, _conditions(words)
+            output, kept, before = deque(), 0, _conditions(words)
         elif kind == "after":
             after = _conditions(words)
         elif kind == "missing":

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from devices.catalog import load_catalog
+from devices.clusters import find_clusters
+from devices.discovery import parse_server_devices
+from devices.phone import PhoneFacts
+from devices.registry import open_device
+from elasticvit.errors import DeviceError, DeviceUnknown
+from elasticvit.workspace import Workspace
+
+FACTS = PhoneFacts(
+    props={"ro.product.device": "Oriole", "ro.product.model": "Pixel 6", "ro.serialno": "X1"},
+    board="",
+    machine="aarch64",
+    clusters=find_clusters({0: 1}),
+    zones=(),
+    tools=frozenset(),
+    rooted=False,
+)
+BOARD = replace(FACTS, props={}, board="Raspberry Pi 5 Model B Rev 1.0")
+NAMED = "pixel1 pixel4 pixel6 pixel7 pixel8 xiaomi11 xiaomi12 galaxy-s21 galaxy-s22 galaxy-s23 "
+NAMED += "galaxy-s24 raspberry-pi-5"
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    workspace = Workspace.open(tmp_path / "w")
+    workspace.update({})
+    return workspace
+
+
+def write(workspace: Workspace, text: str) -> Workspace:
+    (workspace.root / "devices.toml").write_text(text)
+    return workspace
+
+
+def test_the_promised_phones_are_there_and_complete():
+    catalog = load_catalog()
+    assert set(NAMED.split()) <= set(catalog)
+    for entry in catalog.values():
+        assert entry.product
+        assert entry.soc
+        assert entry.clusters
+        assert entry.match or entry.board
+
+
+def test_no_two_phones_share_a_property():
+    seen: set[tuple[str, str]] = set()
+    for entry in load_catalog().values():
+        for prop, values in entry.match.items():
+            for value in values:
+                assert (prop, value) not in seen
+                seen.add((prop, value))
+
+
+def test_phones_and_boards_are_recognised():
+    catalog = load_catalog()
+    assert [n for n, e in catalog.items() if e.matches(FACTS)] == ["pixel6"]
+    assert [n for n, e in catalog.items() if e.matches(BOARD)] == ["raspberry-pi-5"]
+
+
+def test_another_phone_is_refused_with_both_names_and_the_right_command():
+    with pytest.raises(DeviceError, match=r"Pixel 6.*Oriole.*not pixel4.*--device pixel6"):
+        load_catalog()["pixel4"].check(FACTS)
+
+
+def test_an_unknown_phone_comes_with_its_own_entry(workspace):
+    stranger = replace(FACTS, props={"ro.product.device": "fp5", "ro.product.model": "FP5"})
+    with pytest.raises(DeviceError) as caught:
+        load_catalog()["pixel4"].check(stranger)
+    write(workspace, str(caught.value).partition(":\n")[2])
+    assert load_catalog(workspace)["fp5"].matches(stranger)
+
+
+def test_the_users_phones_come_first(workspace):
+    text = '[pixel6]\nproduct = "mine"\nmatch = { "ro.serialno" = ["X2"] }\nserial = "X2"\n'
+    entry = load_catalog(write(workspace, text))["pixel6"]
+    assert not entry.matches(FACTS)
+    assert (entry.product, entry.serial) == ("mine", "X2")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[a]\nproduct = 'x'\n", "neither match nor board"),
+        ("a = 3\n", "not a table"),
+        ("[a]\nboard = ['x']\ncolour = 'red'\n", "'colour'"),
+        ("[a]\nboard = 'x'\n", "not a list"),
+        ("[a]\nmatch = { 'ro.x' = 'y' }\n", "match must look like"),
+        ("[a]\nboard = ['x']\nserial = 5\n", "serial = 5"),
+        ("[a\n", "cannot be read"),
+    ],
+)
+def test_mistakes_are_named_with_the_file(workspace, text, said):
+    with pytest.raises(DeviceError, match=said) as caught:
+        load_catalog(write(workspace, text))
+    assert "devices.toml" in str(caught.value)
+
+
+def test_unknown_names_list_the_known(workspace):
+    write(workspace, '[mine]\nboard = ["x"]\n')
+    with pytest.raises(DeviceUnknown, match=r"'pixel99'.*host.*mine.*pixel6"):
+        open_device("pixel99", workspace)
+
+
+def test_the_host_has_no_address():
+    with pytest.raises(DeviceError, match="--address"):
+        open_device("host", address="1.2.3.4")
+
+
+def test_phones_that_the_adb_server_holds_are_listed():
+    listing = (
+        "0A111JEC usb:1-1 product:oriole model:Pixel_6 device:oriole transport_id:1\n"
+        "0B222 unauthorized usb:1-2 transport_id:2\n"
+        "192.168.1.7:5555 device product:raven model:Pixel_6_Pro transport_id:3\n"
+    ).replace("0A111JEC usb", "0A111JEC device usb")
+    answer = f"OKAY{len(listing):04x}{listing}".encode()
+    held, locked = parse_server_devices(answer)
+    assert (held.serial, held.product, held.state) == (
+        "0A111JEC",
+        "Pixel 6",
+        "held by the adb server",
+    )
+    assert "adb kill-server" in held.hint
+    assert (locked.serial, locked.state) == ("0B222", "unauthorized")
+    assert "accept the dialog on the phone" in locked.hint
+    assert parse_server_devices(b"FAIL0004nope") == []

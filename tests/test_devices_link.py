@@ -1,0 +1,243 @@
+"""The link's parts that need no phone."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+
+import pytest
+from adb_shell.exceptions import TcpTimeoutException
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devices.adb_keys import key_paths, load_signers
+from devices.adb_link import EXIT, HEAD, STDOUT, LinkLost, _split_token, _split_v2
+from devices.adb_transport import SocketTransport, parse_address
+from devices.fleet import Stopped, run_fleet
+from devices.hygiene import Gate, Hygiene, Quality
+from devices.local_lock import LocalLock
+from devices.phone import PhoneState
+from elasticvit.errors import DeviceError, DeviceTooHot, DeviceUnreachable
+
+TOKEN = b"0123456789abcdef"
+chunks = st.lists(st.binary(max_size=30), max_size=20)
+
+
+def cut(data: bytes, sizes: list[int]) -> list[bytes]:
+    parts, start = [], 0
+    for size in sizes:
+        parts.append(data[start : start + size])
+        start += size
+    return [*parts, data[start:]]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([1, 2]), st.binary(max_size=50))),
+    st.lists(st.integers(1, 9)),
+)
+def test_shell_v2_packets_survive_any_cutting(packets, sizes):
+    data = b"".join(HEAD.pack(kind, len(body)) + body for kind, body in packets)
+    assert list(_split_v2(iter(cut(data, sizes)), "x")) == packets
+
+
+def test_shell_v2_that_ends_within_a_packet_is_a_lost_link():
+    with pytest.raises(LinkLost):
+        list(_split_v2(iter([HEAD.pack(1, 5) + b"abc"]), "x"))
+
+
+@given(st.binary(max_size=80), st.integers(0, 255), st.lists(st.integers(1, 9)))
+def test_the_token_fallback_survives_any_cutting(output, code, sizes):
+    output = output.replace(b"\r", b"").replace(TOKEN, b"")
+    data = output + TOKEN + str(code).encode() + b"\r\n"
+    got = list(_split_token(iter(cut(data, sizes)), TOKEN))
+    assert b"".join(d for kind, d in got if kind == STDOUT) == output
+    assert [d for kind, d in got if kind == EXIT] == [bytes([code])]
+
+
+def test_the_token_fallback_without_an_end_has_no_exit_code():
+    assert [k for k, _ in _split_token(iter([b"half of what was to come"]), TOKEN)] == [STDOUT]
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("phone", ("phone", 5555)),
+        ("10.0.0.2:5556", ("10.0.0.2", 5556)),
+        ("[fe80::1]:5557", ("fe80::1", 5557)),
+        ("[::1]", ("::1", 5555)),
+    ],
+)
+def test_addresses(text, target):
+    assert parse_address(text) == target
+
+
+@pytest.mark.parametrize("text", ["", "a b", "host:", "host:0", "host:70000", "fe80::1"])
+def test_bad_addresses_name_the_forms(text):
+    with pytest.raises(DeviceError, match="HOST:PORT"):
+        parse_address(text)
+
+
+@pytest.fixture
+def pipe(tmp_path):
+    """A connected transport and the other end."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "s"))
+    listener.listen()
+    transport = SocketTransport(f"unix:{tmp_path / 's'}")
+    transport.connect(1.0)
+    other, _ = listener.accept()
+    yield transport, other
+    transport.close()
+    other.close()
+    listener.close()
+
+
+def test_large_writes_arrive_whole_though_the_socket_takes_them_in_parts(pipe):
+    transport, other = pipe
+    data = os.urandom(3_000_000)
+    got = bytearray()
+
+    def read() -> None:
+        while len(got) < len(data):
+            got.extend(other.recv(65536))
+            time.sleep(0.0005)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    transport.bulk_write(data, 5.0)
+    reader.join(10)
+    assert bytes(got) == data
+
+
+def test_the_other_side_closing_is_noticed_at_once(pipe):
+    transport, other = pipe
+    other.close()
+    started = time.monotonic()
+    with pytest.raises(ConnectionResetError):
+        transport.bulk_read(24, 30.0)
+    assert time.monotonic() - started < 5
+
+
+def test_silence_and_a_full_pipe_time_out(pipe):
+    transport, _ = pipe
+    with pytest.raises(TcpTimeoutException):
+        transport.bulk_read(24, 0.05)
+    with pytest.raises(TcpTimeoutException):
+        transport.bulk_write(b"x" * 10_000_000, 0.05)
+
+
+def test_keys_are_made_once_and_kept_private(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("ADB_VENDOR_KEYS", raising=False)
+    (path,) = key_paths()
+    assert path == tmp_path / ".android/adbkey"
+    first = load_signers()[0].GetPublicKey()
+    assert path.stat().st_mode & 0o077 == 0
+    assert load_signers()[0].GetPublicKey() == first
+    assert sorted(p.name for p in path.parent.iterdir()) == ["adbkey", "adbkey.pub"]
+    path.write_text("not a key")
+    with pytest.raises(DeviceError, match="adbkey"):
+        load_signers()
+
+
+def test_one_holder_a_lock():
+    first, second = LocalLock("a phone"), LocalLock("a phone")
+    first.take()
+    with pytest.raises(DeviceError, match=f"process {os.getpid()}"):
+        second.take()
+    LocalLock("another").take()
+    first.release()
+    second.take()
+    second.release()
+
+
+def states(*values):
+    left = list(values)
+    return lambda: left.pop(0) if len(left) > 1 else left[0]
+
+
+def state(degrees: float | None, status: int | None = None) -> PhoneState:
+    return PhoneState(temperature_c=degrees, thermal_status=status)
+
+
+def gate(rules: Hygiene, *values: PhoneState) -> Gate:
+    return Gate(rules=rules, quality=Quality(), read=states(*values), notice=lambda _: None)
+
+
+RULES = Hygiene(poll_s=0.01, cool_down_s=0.2, gate_every_s=0.0, hot_c=80, cool_c=65)
+
+
+def test_a_cool_phone_passes_and_is_remembered():
+    cool = gate(RULES, state(40.0, 0))
+    cool.pass_when_cool()
+    assert (cool.quality.cool_downs, cool.quality.hottest_c) == (0, 40.0)
+
+
+def test_a_hot_phone_has_to_cool_below_the_lower_limit():
+    hot = gate(RULES, state(81.0), state(70.0), state(64.0))
+    hot.pass_when_cool()
+    assert hot.quality.cool_downs == 1
+    assert hot._looked_s is not None
+
+
+def test_throttling_is_hot_whatever_the_sensor_says():
+    with pytest.raises(DeviceTooHot, match="thermal status 2"):
+        gate(RULES, state(40.0, 2)).pass_when_cool()
+
+
+def test_a_phone_that_tells_nothing_passes():
+    gate(RULES, state(None)).pass_when_cool()
+
+
+class _Device:
+    def __init__(self, name: str, *, opens: bool = True) -> None:
+        self.name, self.opens, self.closed = name, opens, False
+
+    def __enter__(self):
+        if not self.opens:
+            raise DeviceUnreachable(f"{self.name} is gone")
+        return self
+
+    def __exit__(self, *_):
+        self.closed = True
+
+
+def test_a_fleet_works_at_once_and_one_failure_does_not_stop_the_others():
+    meet = threading.Barrier(2, timeout=5)
+    fleet = {"a": _Device("a"), "b": _Device("b", opens=False), "c": _Device("c")}
+
+    def work(name, device, check):
+        meet.wait()  # passes only when both run at the same time
+        return name.upper()
+
+    outcomes = run_fleet(fleet, work)
+    assert list(outcomes) == ["a", "b", "c"]
+    assert (outcomes["a"].result, outcomes["c"].result) == ("A", "C")
+    assert isinstance(outcomes["b"].error, DeviceUnreachable)
+    assert fleet["a"].closed
+    assert fleet["c"].closed
+
+
+def test_a_stopped_fleet_closes_its_devices(monkeypatch):
+    device = _Device("a")
+    join, calls = threading.Thread.join, []
+
+    def interrupted(thread, timeout=None):
+        calls.append(thread)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return join(thread, timeout)
+
+    monkeypatch.setattr(threading.Thread, "join", interrupted)
+
+    def work(name, device, check):
+        for _ in range(1000):
+            check()
+            time.sleep(0.01)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_fleet({"a": device}, work)
+    assert device.closed
+    assert issubclass(Stopped, Exception)
