@@ -7,6 +7,7 @@ keeps its first source behind `import:FILE of`.
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,6 +106,7 @@ def export_table(store: Store, device: str, path: Path | str) -> int:
         "format": FORMAT,
         "schema": SCHEMA,
         "device": device,
+        "rows": len(table),
         "split_seed": seeds[0] if seeds else None,
         "info": (store.noted(device, "info") or [None])[-1],
     }
@@ -145,6 +147,11 @@ def read_table(path: Path | str) -> SharedTable:
     missing = [name for name in COLUMNS if name not in frame]
     if missing:
         raise StoreError(f"table {path} lacks the columns {', '.join(missing)}")
+    if header.get("rows") != len(frame):
+        raise StoreError(
+            f"table {path} has {len(frame)} of {header.get('rows')} rows: it is half-written; get "
+            "it again"
+        )
     rows = []
     for number, row in enumerate(frame[list(COLUMNS)].itertuples(index=False), 1):
         try:
@@ -170,7 +177,12 @@ def _read_csv(path: Path) -> tuple[dict[str, Any], pd.DataFrame]:
         if not first.startswith("# "):
             return {}, pd.DataFrame()
         header = json.loads(first[2:])
-        frame = pd.read_csv(file, dtype={"cores": str, "cores_asked": str, "runtime_hash": str})
+        text = file.read()
+        if not text.endswith("\n"):
+            raise ValueError("its last row is cut off")
+        frame = pd.read_csv(
+            io.StringIO(text), dtype={"cores": str, "cores_asked": str, "runtime_hash": str}
+        )
     return header, frame
 
 

@@ -26,7 +26,7 @@ from lut.keys import kind_of
 from lut.pace import Pace
 from lut.plan import Job, Plan, PlanConfig
 from lut.quality import Drift, FloatArray, drift, timed_twice
-from lut.store import Series, Store
+from lut.store import DRIFT_ROUND, Series, Store
 
 # models handed to the device at once; the reference is timed after each chunk
 CHUNK_KERNELS = 40
@@ -252,7 +252,7 @@ class _Run:
         return True
 
     def _again(self, job: Job) -> _Timing:
-        return _Timing(job, max(self.have.get(job.key, ()), default=-1) + 1, 0)
+        return _Timing(job, max(DRIFT_ROUND - 1, *self.have.get(job.key, (0,))) + 1, 0)
 
     def _chunk(self, timings: Sequence[_Timing]) -> bool:
         """Make some timings; False when the budget ended before."""

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lut.estimate import latency_ms
+from lut.store import DRIFT_ROUND
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +43,8 @@ def timed_twice(measurements: pd.DataFrame, keys: Collection[str]) -> tuple[Floa
         Milliseconds, shape (n,) each; models timed in one round only are left out.
     """
     first, second = [], []
-    chosen = measurements[measurements["key"].isin(list(keys))]
+    counts = measurements["round"] < DRIFT_ROUND
+    chosen = measurements[measurements["key"].isin(list(keys)) & counts]
     for _, group in chosen.sort_values("round").groupby("key"):
         rounds = group["round_ms"].to_numpy()
         if len(rounds) > 1:

@@ -158,27 +158,28 @@ def subnet_sequences(space: SearchSpace, split: Split, n: int) -> SubnetSequence
     rng = np.random.default_rng(split.seed)
     ends = ArchBatch.of([space.smallest, space.largest])
     pool = graded_sample(space, POOL, rng).concat(ends).unique()
-    macs = np.log(MacsCost(space).price(pool))
-    held = np.array([split.held_out(subnet_key(arch, space.layout)) for arch in pool])
+    log_macs = np.log(MacsCost(space).price(pool))
     places = [van_der_corput(i) for i in range(1, n + 1)]
-    fit = _spread(pool, np.where(held, np.inf, macs), [places[0], 0.0, 1.0, *places[1:]][:n])
-    return SubnetSequences(fit, _spread(pool, np.where(held, macs, np.inf), places))
 
+    def choose(places: Sequence[float], held_out: bool) -> list[Arch]:
+        """For every place from 0 to 1 the nearest architecture of a role that is still free."""
+        chosen: list[Arch] = []
+        free = log_macs.copy()
+        low, high = log_macs.min(), log_macs.max()
+        for place in places:
+            while True:
+                nearest = int(np.argmin(np.abs(free - (low + (high - low) * place))))
+                if not np.isfinite(free[nearest]):
+                    return chosen  # a small space has no more
+                free[nearest] = np.inf
+                arch = pool[nearest]
+                if split.held_out(subnet_key(arch, space.layout)) == held_out:
+                    chosen.append(arch)
+                    break
+        return chosen
 
-def _spread(pool: ArchBatch, log_macs: FloatArray, places: Sequence[float]) -> list[Arch]:
-    """For every place from 0 to 1 the free architecture nearest to it; infinite is not free."""
-    free, chosen = log_macs.copy(), []
-    finite = log_macs[np.isfinite(log_macs)]
-    if not finite.size:
-        return []
-    low, high = finite.min(), finite.max()
-    for place in places:
-        nearest = int(np.argmin(np.abs(free - (low + (high - low) * place))))
-        if not np.isfinite(free[nearest]):
-            break
-        free[nearest] = np.inf
-        chosen.append(pool[nearest])
-    return chosen
+    fit = choose([places[0], 0.0, 1.0, *places[1:]][:n] if n else [], False)
+    return SubnetSequences(fit, choose(places, True))
 
 
 def graded_sample(space: SearchSpace, n: int, rng: np.random.Generator) -> ArchBatch:

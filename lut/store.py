@@ -40,6 +40,7 @@ MAGIC = b"SQLite format 3\x00"
 BUSY_S = 60.0
 IMPORTED = "import:"  # beginning of the source of what was read from a file
 UNRECORDED = "unrecorded"
+DRIFT_ROUND = 1000  # from here on, rounds show drift and do not count for a model's latency
 TABLES = """
 CREATE TABLE series (
     id INTEGER PRIMARY KEY,
@@ -296,9 +297,10 @@ class Store:
         """
         import pandas as pd
 
-        by_key = self.measurements(device, kind=kind, series=series).groupby("key", sort=True)
+        frame = self.measurements(device, kind=kind, series=series)
+        by_key = frame[frame["round"] < DRIFT_ROUND].groupby("key", sort=True)
         rounds = by_key["round_ms"]
-        frame = pd.DataFrame(
+        found = pd.DataFrame(
             {
                 "kind": by_key["kind"].first(),
                 "latency_ms": rounds.agg(latency_ms),
@@ -308,7 +310,7 @@ class Store:
                 "source": by_key["source"].first(),
             }
         )
-        whole: pd.DataFrame = frame.reset_index()
+        whole: pd.DataFrame = found.reset_index()
         return whole
 
     def rounds(self, device: str, series: Series | None = None) -> dict[str, set[int]]:
