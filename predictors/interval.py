@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ class Interval:
         lower, upper: factors; each is passed by a new subnet with chance 1 - `coverage`.
         coverage: nominal one-sided coverage, or None where nothing is known about the error
             (the bounds are then the prediction itself).
-        count: number of held-out ratios they come from.
+        count: number of held-out ratios they come from; 0 where they are a model's own.
     """
 
     lower: float = 1.0
@@ -62,6 +63,13 @@ class Interval:
             coverage=coverage,
             count=n,
         )
+
+    @classmethod
+    def normal(cls, deviation: float, coverage: float = UPPER_COVERAGE) -> Interval:
+        """Bounds from a model's own standard deviation of the log of measured / predicted, where
+        nothing was held out that could show it wrong."""
+        reach = NormalDist().inv_cdf(coverage) * deviation
+        return cls(lower=math.exp(-reach), upper=math.exp(reach), coverage=coverage)
 
     def covers(self, predicted: npt.ArrayLike, measured: npt.ArrayLike) -> dict[str, float | None]:
         """Share of measurements under the upper bound and inside both, in percent, beside the
