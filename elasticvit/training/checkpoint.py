@@ -166,7 +166,7 @@ class Checkpoint:
             raise CheckpointError(f"no checkpoint at {path}; run evit-train first") from error
         except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
             raise CheckpointError(
-                f"{path} is truncated or not a checkpoint: {str(error).splitlines()[0]}; put a "
+                f"{path} is truncated or not a checkpoint: {_first_line(error)}; put a "
                 "good copy back, or train again with evit-train --fresh"
             ) from error
         if not isinstance(data, dict) or data.get("schema") != SCHEMA or "weights" not in data:
@@ -202,6 +202,10 @@ def load_supernet(run: Path) -> Supernet:
     except RuntimeError as error:
         raise CheckpointError(
             f"{run / CHECKPOINT_FILE} holds weights of another network: "
-            f"{str(error).splitlines()[0]}; train again with evit-train --fresh"
+            f"{_first_line(error)}; train again with evit-train --fresh"
         ) from error
     return supernet.eval()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

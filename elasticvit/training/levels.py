@@ -13,12 +13,12 @@ milliseconds on a device.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from elasticvit.arch import Arch, ArchBatch, AttnStage, ConvStage
-from elasticvit.cost import CostModel
+from elasticvit.cost import CostModel, FloatArray
 from elasticvit.errors import TargetError
 from elasticvit.space import MOBILE, SearchSpace
 
@@ -60,6 +60,8 @@ GROUPS = 3  # of levels that share a smallest subnet
 BOUND_SHARE = 0.1
 SMALLEST_SHARE = 0.55
 SAMPLE = 200_000
+LEAST_SHARE = 2e-4  # of the architectures above the smallest subnet that a band must hold
+WIDENINGS = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,9 +126,23 @@ def levels_for(space: SearchSpace, cost: CostModel, rng: np.random.Generator) ->
     ]
     smallest_of_group[0] = space.smallest
     smallest = tuple(smallest_of_group[i * groups // len(values)] for i in range(len(values)))
-    return Levels(
+    levels = Levels(
         unit=cost.unit, values=tuple(values), bound=BOUND_SHARE * values[0], smallest=smallest
     )
+    samples = {
+        arch: cost.price(space.sample(SAMPLE // 4, rng, arch)) for arch in dict.fromkeys(smallest)
+    }
+    for _ in range(WIDENINGS):  # a small space has gaps that a narrow band may fall into
+        if all(
+            _share(samples[arch], levels.band(i)) >= LEAST_SHARE for i, arch in enumerate(smallest)
+        ):
+            break
+        levels = replace(levels, bound=levels.bound * 1.25)
+    return levels
+
+
+def _share(prices: FloatArray, band: tuple[float, float]) -> float:
+    return float(np.mean((prices >= band[0]) & (prices <= band[1])))
 
 
 def _smallest(space: SearchSpace, cost: CostModel, limit: float) -> Arch:

@@ -1,0 +1,232 @@
+"""The training loop: it learns, it says when it does not, and it survives being killed."""
+
+import csv
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from training_small import DATA, MICRO, config, run_info, sampler, trainer
+
+from elasticvit.errors import CheckpointError, TrainingError
+from elasticvit.nn import Subnet
+from elasticvit.training.checkpoint import CHECKPOINT_FILE, Checkpoint, load_supernet
+from elasticvit.training.config import TrainConfig, default_config
+from elasticvit.training.forecast import forecast
+from elasticvit.training.step import StepLosses
+from elasticvit.training.trainer import Progress, parameter_groups
+from elasticvit.training.watch import LossWatch
+
+TESTS = Path(__file__).parent
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    checkpoint = Checkpoint.load(run)
+    return {**checkpoint.weights, **{f"ema {k}": v for k, v in checkpoint.ema.items()}}
+
+
+def steps_logged(run: Path) -> list[int]:
+    with (run / "log.csv").open(newline="") as file:
+        return [int(row["step"]) for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One epoch without interruption."""
+    run = tmp_path_factory.mktemp("reference")
+    trainer().run(run)
+    return run
+
+
+@pytest.mark.filterwarnings("ignore:.*lr_scheduler.*")
+def test_two_epochs_beat_chance_in_small_and_large_subnets(tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    trainer(config(epochs=3, batch_size=32, lr=5e-3)).run(tmp_path, seen.append)
+    supernet = load_supernet(tmp_path)
+    for arch in (MICRO.smallest, MICRO.largest):
+        subnet = Subnet.cut(supernet, arch).train()  # statistics of the batch itself
+        loader = DATA.loader("search", resolution=arch.resolution, batch_size=216)
+        images, labels = next(iter(loader))
+        with torch.no_grad():
+            right = (subnet(images).argmax(dim=1) == labels).float().mean()
+        assert right > 0.3, (arch, right)
+    first, last = seen[:20], seen[-20:]
+    means = [sum(p.losses.sampled for p in part) / 20 for part in (first, last)]
+    assert means[1] < 0.85 * means[0]
+    assert [p.step for p in seen] == list(range(1, seen[0].steps + 1)) == steps_logged(tmp_path)
+    assert {p.losses.level for p in seen} == set(range(len(sampler().levels)))
+
+
+def test_a_run_killed_twice_ends_with_the_same_weights(reference: Path, tmp_path: Path) -> None:
+    code = f"import training_small; training_small.train({str(tmp_path)!r})"
+    for least_steps in (3, 9):
+        process = subprocess.Popen([sys.executable, "-c", code], cwd=TESTS, env=os.environ)
+        deadline = time.monotonic() + 120
+        while True:
+            log = tmp_path / "log.csv"
+            if log.exists() and log.read_text().count("\n") > least_steps:
+                break
+            assert process.poll() is None, "the run ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        assert 0 < Checkpoint.load(tmp_path).step < 19
+    job = trainer()
+    assert job.resume(tmp_path)
+    job.run(tmp_path)
+    expected, got = weights(reference), weights(tmp_path)
+    assert expected.keys() == got.keys()
+    assert all(torch.equal(expected[name], got[name]) for name in expected)
+    assert steps_logged(tmp_path) == steps_logged(reference) == list(range(1, 20))
+
+
+def test_ctrl_c_finishes_the_step_and_saves_it(reference: Path, tmp_path: Path) -> None:
+    def press(at: Progress) -> None:
+        if at.step == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        trainer().run(tmp_path, press)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert Checkpoint.load(tmp_path).step == 4
+    trainer().run(tmp_path)
+    expected, got = weights(reference), weights(tmp_path)
+    assert all(torch.equal(expected[name], got[name]) for name in expected)
+
+
+def test_the_seed_matters(reference: Path) -> None:
+    other = trainer(seed=1).supernet.state_dict()
+    first = trainer().supernet.state_dict()
+    name = "blocks.head_0_block.classifier.weight"
+    assert not torch.equal(other[name], first[name])
+
+
+def test_a_checkpoint_of_other_settings_is_refused(reference: Path) -> None:
+    with pytest.raises(CheckpointError, match="another space, data set, seed or settings"):
+        trainer(config(lr=1e-4)).resume(reference)
+    with pytest.raises(CheckpointError):
+        trainer(seed=1).resume(reference)
+
+
+def test_a_truncated_checkpoint_stops_the_run_and_stays(reference: Path, tmp_path: Path) -> None:
+    path = tmp_path / CHECKPOINT_FILE
+    path.write_bytes((reference / CHECKPOINT_FILE).read_bytes()[:5000])
+    with pytest.raises(CheckpointError):
+        trainer().run(tmp_path)
+    assert len(path.read_bytes()) == 5000
+
+
+def test_a_loss_that_is_no_number_stops_before_the_weights_are_touched(tmp_path: Path) -> None:
+    job = trainer()
+    job.save(tmp_path)
+    with torch.no_grad():
+        next(job.supernet.parameters()).fill_(float("nan"))
+    images, labels = next(iter(job.loader))
+    with pytest.raises(TrainingError, match=r"not a number.*lower --lr"):
+        job.step_at((images, labels), job.sampler.draw())
+    assert not job.optimiser.state
+    with pytest.raises(TrainingError, match="step 0"):
+        trainer_with_nan(tmp_path).run(tmp_path)
+    assert Checkpoint.load(tmp_path).step == 0
+
+
+def trainer_with_nan(run: Path):  # type: ignore[no-untyped-def]
+    """A run whose checkpoint is fine but whose data set is not."""
+    job = trainer()
+    images, labels = next(iter(job.loader))
+    job.loader.epoch = lambda *_: iter([(images * float("nan"), labels)])  # type: ignore[method-assign]
+    return job
+
+
+def test_a_loss_that_stays_at_chance_is_said_once() -> None:
+    watch = LossWatch(10, 200)
+    flat = StepLosses(level=0, sampled=2.302, smallest=0.0, accuracy=10.0)
+    warnings = [watch.look(step, flat) for step in range(1, 201)]
+    assert [i for i, w in enumerate(warnings) if w] == [49]
+    assert "does not learn" in str(warnings[49])
+    learning = LossWatch(10, 200)
+    good = replace(flat, sampled=1.5)
+    assert not any(learning.look(step, good) for step in range(1, 201))
+
+
+def test_norms_biases_and_position_biases_are_not_decayed() -> None:
+    supernet = trainer().supernet
+    decayed, free = parameter_groups(supernet, 0.05)
+    assert (decayed["weight_decay"], free["weight_decay"]) == (0.05, 0.0)
+    names = {id(p): name for name, p in supernet.named_parameters()}
+    assert len(decayed["params"]) + len(free["params"]) == len(names)
+    kept = [names[id(p)] for p in decayed["params"]]
+    assert kept
+    assert not [n for n in kept if re.search(r"bias$|norm|bn", n)]
+
+
+def test_a_forecast_times_real_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("elasticvit.training.forecast.BUDGET_S", 0.0)
+    expected = forecast(trainer())
+    assert list(expected.step_s) == [0, 3, 5]
+    assert all(s > 0 for s in expected.step_s.values())
+    assert expected.steps == 19
+    assert expected.total_s() == pytest.approx(19 * expected.mean_step_s)
+    assert expected.total_s(done=19) == 0
+
+
+def test_settings_that_make_no_sense_are_named() -> None:
+    for bad, word in (
+        ({"epochs": 0}, "epochs"),
+        ({"lr": 3.0}, "lr"),
+        ({"complexity": "s"}, "macs"),
+    ):
+        with pytest.raises(TrainingError, match=word):
+            config(**bad)
+
+
+def test_defaults_follow_the_size_of_the_data_set() -> None:
+    sizes = [replace(DATA.info, train_images=n) for n in (1_000, 50_000, 1_200_000)]
+    small, middle, large = map(default_config, sizes)
+    assert small.batch_size < middle.batch_size < large.batch_size
+    assert (small.mixup, large.epochs) == (0.0, 600)
+    assert TrainConfig.from_dict(large.to_dict()) == large
+    assert default_config(sizes[1], epochs=3, lr=None).epochs == 3
+
+
+RANK_CODE = """
+import sys, torch
+from pathlib import Path
+import training_small as small
+from elasticvit.training.ranks import joined
+torch.set_num_threads(1)
+with joined() as ranks:
+    job = small.trainer(ranks=ranks)
+    assert ranks.share(f"from {ranks.rank}") == "from 0"
+    assert ranks.any(ranks.rank == 1)
+    job.run(Path(sys.argv[1]))
+    torch.save(dict(job.supernet.named_parameters()), Path(sys.argv[1]) / f"rank{ranks.rank}.pt")
+"""
+
+
+def test_two_processes_keep_the_same_weights(tmp_path: Path) -> None:
+    script = tmp_path / "ranks.py"
+    script.write_text(RANK_CODE)
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    done = subprocess.run(
+        [sys.executable, *command, str(tmp_path)],
+        env=os.environ | {"PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, two = (torch.load(tmp_path / f"rank{i}.pt", weights_only=False) for i in (0, 1))
+    start = dict(trainer().supernet.named_parameters())
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert any(not torch.equal(one[name], start[name]) for name in one)
+    assert steps_logged(tmp_path) == list(range(1, 20))
+    assert Checkpoint.load(tmp_path).info == run_info(config())

@@ -1,0 +1,71 @@
+"""A space that trains in seconds, for the tests of training."""
+
+from pathlib import Path
+
+import numpy as np
+
+from elasticvit.cost import MacsCost
+from elasticvit.kernels import Layout
+from elasticvit.space import SearchSpace
+from elasticvit.training.checkpoint import RunInfo
+from elasticvit.training.config import TrainConfig, default_config
+from elasticvit.training.data import open_data
+from elasticvit.training.levels import levels_for
+from elasticvit.training.ranks import Ranks
+from elasticvit.training.sampler import LevelSampler
+from elasticvit.training.trainer import Trainer
+
+MICRO = SearchSpace(
+    "micro",
+    Layout(
+        conv_strides=(2,),
+        conv_se=(True,),
+        attn_strides=(1,),
+        head_expansion=2,
+        head_hidden=64,
+        classes=10,
+    ),
+    (
+        (16, 24),
+        *((8,), (1,), (1,), (3, 5)),
+        *((16, 24), (1, 2), (2, 3), (3, 5)),
+        *((32, 48), (1, 2), (2, 3), (2, 3)),
+    ),
+)
+DATA = open_data("digits")
+
+
+def config(**changes: object) -> TrainConfig:
+    return default_config(DATA.info, **{"epochs": 1, "batch_size": 64, **changes})
+
+
+def run_info(settings: TrainConfig, seed: int = 0) -> RunInfo:
+    return RunInfo(
+        space=MICRO,
+        data="digits",
+        seed=seed,
+        mean=DATA.mean,
+        std=DATA.std,
+        settings=settings.to_dict(),
+    )
+
+
+def sampler(seed: int = 0) -> LevelSampler:
+    cost = MacsCost(MICRO)
+    return LevelSampler(MICRO, cost, levels_for(MICRO, cost, np.random.default_rng(0)), seed=seed)
+
+
+def trainer(
+    settings: TrainConfig | None = None, seed: int = 0, ranks: Ranks | None = None
+) -> Trainer:
+    settings = settings or config()
+    return Trainer(run_info(settings, seed), DATA, sampler(seed), settings, ranks)
+
+
+def train(folder: str, seed: int = 0, checkpoint_s: float = 0.0) -> None:
+    """Train a run to its end, as a process of its own that may be killed."""
+    from elasticvit.training import trainer as module
+
+    module.CHECKPOINT_S = checkpoint_s
+    module.CHECKPOINT_SHARE = 1e9  # write after every step
+    trainer(seed=seed).run(Path(folder))
