@@ -7,11 +7,12 @@ the CPU delegate where litert-torch's run in one, so this is not the default.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,8 +25,8 @@ from export.quiet import converting
 if TYPE_CHECKING:
     from elasticvit.nn import Subnet
 
-# onnx2tf downloads this file at run time unless it lies in the working directory; it checks
-# the outputs with it and, without quantisation, does not bring it into the model.
+# onnx2tf downloads this file at run time unless it lies in the working directory. It tells by
+# these images which of several axes of one length is which, so they must not be constant.
 _CALIBRATION = "calibration_image_sample_data_20x128x128x3_float32.npy"
 
 
@@ -46,12 +47,16 @@ class Onnx2TFBackend:
             ) from error
         model = OnnxBackend().convert(subnet)
         with _working_folder() as folder, converting("onnx2tf"):
-            np.save(folder / _CALIBRATION, np.zeros((20, 128, 128, 3), np.float32))
+            noise = np.random.default_rng(0).random((20, 128, 128, 3), dtype=np.float32)
+            np.save(folder / _CALIBRATION, noise)
             (folder / "model.onnx").write_bytes(model)
+            (folder / "replace.json").write_text(json.dumps(_replacements(model)))
             onnx2tf.convert(
                 input_onnx_file_path="model.onnx",
                 output_folder_path="out",
                 keep_shape_absolutely_input_names=[INPUT],  # it is channels last already
+                param_replacement_file="replace.json",
+                disable_strict_mode=True,  # its search for axes would undo the replacements
                 non_verbose=True,
             )
             return (folder / "out" / "model_float32.tflite").read_bytes()
@@ -61,6 +66,32 @@ class Onnx2TFBackend:
 
     def versions(self) -> dict[str, str]:
         return library_versions("torch", "onnx", "onnx2tf", "tensorflow", "ai-edge-litert")
+
+
+def _replacements(model: bytes) -> dict[str, Any]:
+    """Axes that onnx2tf would take for others where lengths are equal: attention scores are
+    square, and a map may have as many tokens as a head has channels."""
+    import onnx
+
+    operations = []
+    for node in onnx.load_from_string(model).graph.node:
+        values: Any = None
+        if node.op_type == "Softmax":
+            name, values = "axis", 2
+        elif node.op_type == "Transpose":
+            name, values = "perm", list(node.attribute[0].ints)
+            if len(values) != 3:  # those of maps are what onnx2tf is good at
+                continue
+        if values is not None:
+            operations.append(
+                {
+                    "op_name": node.name,
+                    "param_target": "attributes",
+                    "param_name": name,
+                    "values": values,
+                }
+            )
+    return {"format_version": 1, "operations": operations}
 
 
 @contextlib.contextmanager

@@ -92,7 +92,7 @@ def main(
     model = write_bundle(path, data, card)
     folder.set_latest("export", path)
     if out is not None:
-        write_atomic(Path(out), data)
+        _write_out(Path(out), data, model)
     try:
         timing, why_not = _timing(folder, backend, data, result, device)
     except DeviceError as error:
@@ -111,6 +111,15 @@ def _check_out(out: str | None, backend: Backend) -> None:
             f"--out {out}: format {backend.name} makes {backend.suffix} files; name it "
             f"{Path(out).with_suffix(backend.suffix)}, or choose another --format"
         )
+
+
+def _write_out(out: Path, data: bytes, model: Path) -> None:
+    try:
+        write_atomic(out, data)
+    except OSError as error:
+        raise ExportError(
+            f"--out {out} cannot be written: {error.strerror} (the model stands at {model})"
+        ) from error
 
 
 def _parity(
@@ -267,27 +276,21 @@ def _tell(report: Report, card: Card, model: Path) -> None:
     from rich.table import Table
 
     table = Table(title=f"{card.format}: {card.arch}", title_justify="left")
-    for column, justify in (("", "left"), ("before", "right"), ("exported", "right"), ("", "left")):
+    for column, justify in (("", "left"), ("expected", "right"), ("exported", "right")):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
     p, t = card.parity, card.timing
-    table.add_row(
-        f"accuracy on {p.images} test images",
-        f"{p.torch_accuracy:.2f} %",
-        f"{p.exported_accuracy:.2f} %",
-        f"{p.agreement:.2f} % decided alike",
-    )
-    table.add_row(
-        "logits", "torch", f"+-{p.max_abs_diff:.1e}", f"{p.max_rel_diff:.1e} of their spread"
-    )
+    table.add_row("accuracy, %", f"{p.torch_accuracy:.2f}", f"{p.exported_accuracy:.2f}")
     if t is not None:
-        table.add_row(
-            f"ms on {t.device}",
-            "-" if t.predicted_ms is None else f"{t.predicted_ms:.3f}",
-            f"{t.measured_ms:.3f}",
-            "no prediction" if t.ratio is None else f"predicted / measured {t.ratio:.3f}",
-        )
+        predicted = "-" if t.predicted_ms is None else f"{t.predicted_ms:.3f}"
+        table.add_row(f"ms on {t.device}", predicted, f"{t.measured_ms:.3f}")
+        if t.ratio is not None:
+            table.add_row("predicted / measured", "1.000", f"{t.ratio:.3f}")
     report.console.print(table)
     say = report.console.print
+    say(
+        f"on {p.images} test images torch and the file decide {p.agreement:.2f} % alike; logits "
+        f"differ by at most {p.max_abs_diff:.1e}, {p.max_rel_diff:.1e} of their spread"
+    )
     if t is None:
         say(f"not timed: {card.untimed}")
     else:

@@ -116,7 +116,7 @@ class FusedMBConv(nn.Module):
             y = F.hardswish(self.expand(y))
         y = F.hardswish(self.depthwise(y))
         if self.kernel.se:
-            gate = F.relu(self.squeeze(F.adaptive_avg_pool2d(y, 1)))
+            gate = F.relu(self.squeeze(y.mean((2, 3), keepdim=True)))
             y = y * F.relu6(self.excite(gate))
         y = self.project(y)
         if self.kernel.stride == 2:

@@ -1,0 +1,170 @@
+"""`evit-export` in a workspace with a finished search."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from export_models import randomised
+
+from elasticvit.arch import ArchBatch
+from elasticvit.cli.export import main
+from elasticvit.cost import MacsCost
+from elasticvit.nn import Subnet
+from elasticvit.search.result import SUBNET_FILE, CapResult, SearchResult
+from elasticvit.space import TINY
+from elasticvit.workspace import Workspace
+from export.bundle import load_bundle
+
+ARCH = TINY.smallest
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """A workspace whose latest search chose a subnet (with random weights) for the fake."""
+    space = Workspace.open(tmp_path / "evit")
+    space.choose_data("digits", 10)
+    layout = space.choose_space("tiny").layout
+    folder = space.new_folder("search")
+    subnet = randomised(Subnet(ARCH, layout))
+    assert isinstance(subnet, Subnet)
+    subnet.save(folder / SUBNET_FILE)
+    cap = CapResult(device="fake", unit="ms", target=2.0, predicted=1.5, upper=1.6)
+    SearchResult(
+        space="tiny",
+        data="digits",
+        classes=10,
+        device="fake",
+        source="fake:fake",
+        unit="ms",
+        target=2.0,
+        arch=ARCH,
+        predicted_ms=1.5,
+        upper_ms=1.6,
+        macs_m=float(MacsCost(TINY).price(ArchBatch.of([ARCH]))[0]),
+        accuracy=10.0,
+        test_accuracy=10.0,
+        search_images=100,
+        test_images=360,
+        front=(),
+        caps=(cap,),
+        run="a run",
+        seed=0,
+        evaluations=1,
+        complete=True,
+    ).save(folder)
+    space.set_latest("search", folder)
+    return space
+
+
+def run(workspace: Workspace, *options: str) -> Result:
+    arguments = ["--workspace", str(workspace.root), "--format", "tflite-direct", *options]
+    return CliRunner().invoke(main, [*arguments, "--images", "20"])
+
+
+def closing(result: Result) -> dict[str, Any]:
+    assert result.exit_code == 0, result.output
+    (line,) = result.stdout.strip().splitlines()
+    data: dict[str, Any] = json.loads(line)
+    return data
+
+
+def test_it_leaves_a_bundle_and_says_predicted_beside_measured(workspace: Workspace) -> None:
+    result = closing(run(workspace, "--json"))
+    folder = workspace.latest("export")
+    model, card = load_bundle(folder)
+    assert Path(result["path"]).read_bytes() == model
+    assert result["bytes"] == len(model) == card.bytes
+    assert (result["predicted_ms"], result["target_ms"]) == (1.5, 2.0)
+    assert result["ratio"] == pytest.approx(1.5 / result["measured_ms"])
+    assert result["torch_accuracy"] == result["exported_accuracy"]
+    assert result["max_rel_diff"] < 1e-4
+    assert (result["images"], result["partitions"]) == (20, 1)
+    assert sum(result["operators"].values()) > 100
+    assert card.timing is not None
+    assert card.timing.source.startswith("fake:")
+    assert card.labels == tuple(str(i) for i in range(10))
+    assert card.input.shape == (1, ARCH.resolution, ARCH.resolution, 3)
+    assert len(card.input.mean) == len(card.input.std) == 3
+    assert card.sources["data"] == "digits"
+
+
+def test_people_get_a_table(workspace: Workspace) -> None:
+    result = run(workspace)
+    assert result.exit_code == 0, result.output
+    told = " ".join(result.output.split())
+    for text in ("predicted / measured", "100.00 % alike", "target 2 ms", "1 partition"):
+        assert text in told
+
+
+def test_the_model_is_also_written_where_it_is_wanted(workspace: Workspace, tmp_path: Path) -> None:
+    out = tmp_path / "mine.tflite"
+    result = closing(run(workspace, "--json", "--out", str(out)))
+    assert out.read_bytes() == load_bundle(workspace.latest("export"))[0]
+    assert result["path"] == str(out)
+
+
+def test_an_unwritable_place_is_told_and_the_model_kept(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    result = run(workspace, "--out", str(tmp_path / "file" / "mine.tflite"))
+    assert result.exit_code == 2
+    assert "cannot be written" in result.output
+    assert load_bundle(workspace.latest("export"))
+
+
+def test_a_device_that_the_search_did_not_price_has_no_prediction(workspace: Workspace) -> None:
+    result = closing(run(workspace, "--json", "--device", "host"))
+    assert result["device"] == "host"
+    assert result["measured_ms"] > 0
+    assert result["predicted_ms"] is result["ratio"] is result["target_ms"] is None
+
+
+def test_an_absent_device_spoils_nothing_unless_it_was_named(workspace: Workspace) -> None:
+    search = workspace.latest("search") / "search.json"
+    search.write_text(search.read_text().replace('"device": "fake"', '"device": "gone"'))
+    result = closing(run(workspace, "--json"))
+    assert "no device 'gone'" in result["untimed"]
+    assert result["measured_ms"] is None
+    named = run(workspace, "--device", "gone")
+    assert named.exit_code == 2
+    assert "the model stands, untimed, at" in named.output
+    assert load_bundle(workspace.latest("export"))[1].timing is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--format", "coreml"), "no format 'coreml'; formats are tflite"),
+        (("--out", "model.onnx"), "makes .tflite files; name it model.tflite"),
+        (("--search", "nowhere"), "no search result at nowhere/search.json"),
+    ],
+)
+def test_bad_input_is_one_message(workspace: Workspace, options, message: str) -> None:
+    result = run(workspace, *options)
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.split())
+
+
+def test_without_a_search_the_command_to_run_is_named(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["--workspace", str(tmp_path / "new")])
+    assert result.exit_code == 2
+    assert "run `evit-search --target-ms N` first" in result.output
+
+
+def test_a_subnet_that_the_search_did_not_choose_is_refused(workspace: Workspace) -> None:
+    other = Subnet(TINY.largest, TINY.layout)
+    other.save(workspace.latest("search") / SUBNET_FILE)
+    result = run(workspace)
+    assert result.exit_code == 2
+    assert "the search chose" in result.output
+
+
+def test_a_truncated_subnet_is_refused(workspace: Workspace) -> None:
+    path = workspace.latest("search") / SUBNET_FILE
+    path.write_bytes(path.read_bytes()[:1000])
+    result = run(workspace)
+    assert result.exit_code == 2
+    assert "truncated or not a subnet" in result.output
