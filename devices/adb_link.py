@@ -17,35 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from devices.shell_output import EXIT, STDERR, STDOUT, LinkLost, ShellResult, split_token, split_v2
 from elasticvit.errors import DeviceError, DeviceUnauthorised, DeviceUnreachable
 
 T = TypeVar("T")
-STDOUT, STDERR, EXIT = 1, 2, 3
-HEAD = struct.Struct("<BI")
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 10.0
-
-
-class LinkLost(DeviceUnreachable):
-    """The link to the phone broke or the phone fell silent."""
 
 
 class StorageFull(DeviceError):
     """The phone has no room for what was sent."""
-
-
-@dataclass(frozen=True)
-class ShellResult:
-    """What a command on the phone printed, and its exit code."""
-
-    stdout: str
-    stderr: str
-    code: int
-
-    @property
-    def complaint(self) -> str:
-        """Its last words, for messages."""
-        lines = (self.stderr.strip() or self.stdout.strip()).splitlines()
-        return lines[-1] if lines else f"exit code {self.code}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,11 +221,11 @@ class AdbLink:
             raise LinkLost(f"{self.name}: not connected")
         if "shell_v2" in self.features:
             packets = self._service(b"shell,v2,raw", command, silence_s)
-            yield from _split_v2(packets, self.name)
+            yield from split_v2(packets, self.name)
         else:
             token = secrets.token_hex(8)
             wrapped = f'( {command}\n) 2>&1; echo "{token}$?"'
-            yield from _split_token(self._service(b"shell", wrapped, silence_s), token.encode())
+            yield from split_token(self._service(b"shell", wrapped, silence_s), token.encode())
 
     def _service(self, service: bytes, command: str, silence_s: float) -> Iterator[bytes]:
         from devices.adb_stream import Stream, StreamClosed
@@ -366,33 +346,3 @@ def _words(error: Exception) -> str:
         a.decode(errors="replace") if isinstance(a, bytes | bytearray) else a for a in error.args
     ]
     return " ".join(str(text) for text in texts) or type(error).__name__
-
-
-def _split_v2(packets: Iterator[bytes], name: str) -> Iterator[tuple[int, bytes]]:
-    """Shell v2: each packet has a kind, a length and data, cut anywhere by the transport."""
-    buffer = b""
-    for packet in packets:
-        buffer += packet
-        while len(buffer) >= HEAD.size:
-            kind, size = HEAD.unpack_from(buffer)
-            if len(buffer) < HEAD.size + size:
-                break
-            data, buffer = buffer[HEAD.size : HEAD.size + size], buffer[HEAD.size + size :]
-            yield kind, data
-    if buffer:
-        raise LinkLost(f"{name}: a command's output ended within a packet")
-
-
-def _split_token(packets: Iterator[bytes], token: bytes) -> Iterator[tuple[int, bytes]]:
-    """Plain shell: output, then the token and the exit code."""
-    buffer = b""
-    for packet in packets:
-        buffer += packet
-        # keep back what might be the token's beginning, and everything after it
-        safe = len(buffer) - len(token) + 1 if token not in buffer else buffer.index(token)
-        if safe > 0:
-            yield STDOUT, buffer[:safe].replace(b"\r\n", b"\n")
-            buffer = buffer[safe:]
-    code = buffer.removeprefix(token).strip()
-    if buffer.startswith(token) and code.isdigit():
-        yield EXIT, bytes([int(code) & 255])

@@ -28,7 +28,7 @@ class Hygiene:
     """
 
     group_size: int = 12
-    max_drift: float = 0.08
+    max_drift: float = 0.1
     hot_c: float = 80.0
     cool_c: float = 65.0
     cool_down_s: float = 900.0

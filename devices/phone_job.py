@@ -17,7 +17,7 @@ from devices.protocol import Conditions
 
 KEPT_OUTPUT = 1 << 18  # of a runner, from its end
 NOT_TOLD = Conditions()
-TIMED_OUT = 137  # `timeout -s KILL`
+TIMED_OUT = (124, 137)  # `timeout -s KILL`: of toybox, of coreutils
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ class JobResult:
             return None
         lines = [line.strip() for line in (self.output or "").splitlines() if line.strip()]
         said = f" ({lines[-1][:160]})" if lines else ""
-        if self.code == TIMED_OUT:
+        if self.code in TIMED_OUT:
             return f"no answer in time, or killed{said}"
         if self.code > 128:
             return f"the runner crashed with signal {self.code - 128}{said}"

@@ -23,6 +23,7 @@ STATISTICS = re.compile(r"\bcount=\d+\s+(?:first|curr)=")
 FOOTPRINT = re.compile(
     r"peak memory footprint \(MB\)[^:]*:\s*(?:init=[0-9.]+ overall=)?([0-9.]+)", re.IGNORECASE
 )
+OLD_CLASSIC = frozenset({"graph", "num_runs", "num_threads", "warmup_runs"})
 LITERT_ONLY = ("use_cpu", "use_npu", "result_file_path", "use_profiler")
 
 
@@ -88,6 +89,8 @@ class Runner:
             RunnerMissing: the text is not the help of a benchmark_model.
         """
         flags = frozenset(FLAG.findall(text))
+        if "STARTING!" in text and "graph" in flags and "num_runs" not in flags:
+            flags = OLD_CLASSIC  # the classic tool before it had --help asks for --graph alone
         if not {"graph", "num_runs"} <= flags:
             said = " ".join(text.split())[:120] or "nothing"
             raise RunnerMissing(

@@ -280,7 +280,7 @@ def test_a_phone_that_stays_slow_is_said_so(phone, open_phone):
         results = device.measure(make_models(30, size=20_000), ONCE)
         next(results)
         phone.speed(130)
-        with pytest.raises(DeviceTooHot, match="8 %"):
+        with pytest.raises(DeviceTooHot, match="10 %"):
             list(results)
 
 

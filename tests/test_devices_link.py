@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devices.adb_keys import key_paths, load_signers
-from devices.adb_link import EXIT, HEAD, STDOUT, LinkLost, _split_token, _split_v2
 from devices.adb_transport import SocketTransport, parse_address
 from devices.fleet import Stopped, run_fleet
 from devices.hygiene import Gate, Hygiene, Quality
 from devices.local_lock import LocalLock
 from devices.phone import PhoneState
+from devices.shell_output import EXIT, HEAD, STDOUT, LinkLost, split_token, split_v2
 from elasticvit.errors import DeviceError, DeviceTooHot, DeviceUnreachable
 
 TOKEN = b"0123456789abcdef"
@@ -39,25 +39,25 @@ def cut(data: bytes, sizes: list[int]) -> list[bytes]:
 )
 def test_shell_v2_packets_survive_any_cutting(packets, sizes):
     data = b"".join(HEAD.pack(kind, len(body)) + body for kind, body in packets)
-    assert list(_split_v2(iter(cut(data, sizes)), "x")) == packets
+    assert list(split_v2(iter(cut(data, sizes)), "x")) == packets
 
 
 def test_shell_v2_that_ends_within_a_packet_is_a_lost_link():
     with pytest.raises(LinkLost):
-        list(_split_v2(iter([HEAD.pack(1, 5) + b"abc"]), "x"))
+        list(split_v2(iter([HEAD.pack(1, 5) + b"abc"]), "x"))
 
 
 @given(st.binary(max_size=80), st.integers(0, 255), st.lists(st.integers(1, 9)))
 def test_the_token_fallback_survives_any_cutting(output, code, sizes):
     output = output.replace(b"\r", b"").replace(TOKEN, b"")
     data = output + TOKEN + str(code).encode() + b"\r\n"
-    got = list(_split_token(iter(cut(data, sizes)), TOKEN))
+    got = list(split_token(iter(cut(data, sizes)), TOKEN))
     assert b"".join(d for kind, d in got if kind == STDOUT) == output
     assert [d for kind, d in got if kind == EXIT] == [bytes([code])]
 
 
 def test_the_token_fallback_without_an_end_has_no_exit_code():
-    assert [k for k, _ in _split_token(iter([b"half of what was to come"]), TOKEN)] == [STDOUT]
+    assert [k for k, _ in split_token(iter([b"half of what was to come"]), TOKEN)] == [STDOUT]
 
 
 @pytest.mark.parametrize(

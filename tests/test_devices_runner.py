@@ -53,6 +53,13 @@ def test_only_flags_that_the_tool_lists_are_passed():
     assert few == ["--num_runs=7"]
 
 
+def test_a_classic_tool_that_has_no_help_is_taken_for_an_old_one():
+    text = "STARTING!\nUnconsumed cmdline flags: --help\nPlease specify the graph with --graph\n"
+    runner = Runner.from_help(text, "ab")
+    assert runner.tool == "classic"
+    assert runner.arguments(TimingConfig())[0] == "--num_threads=1"
+
+
 @pytest.mark.parametrize("text", ["", "sh: syntax error", "--graph only", "usage: cat [FILE]"])
 def test_what_is_no_benchmark_model_is_refused(text):
     with pytest.raises(RunnerMissing, match="--graph and --num_runs"):
