@@ -12,6 +12,8 @@ from elasticvit.space import SearchSpace
 from lut.keys import SUBNET, subnet_key
 from lut.sample import Split, kernel_sequences, subnet_sequences
 
+HELD_OUT_LEVELS = 4  # in which the held-out models come in
+
 
 @dataclass(frozen=True, kw_only=True)
 class PlanConfig:
@@ -20,7 +22,7 @@ class PlanConfig:
     Attributes:
         seed: of the split and of the choice of subnets.
         kernels, subnets: to fit with, added by every level of the plan.
-        held_out_kernels, held_out_subnets: the same in every level.
+        held_out_kernels, held_out_subnets: in all; every level adds a quarter of them.
         held_out_rounds: how often the held-out models are gone through; even, so that they can
             be compared with themselves.
         max_kernels, max_subnets: to fit with, at most.
@@ -100,7 +102,7 @@ class Plan:
         """The level beyond which nothing is added."""
         kernels = -(-len(self.fit_kernels) // max(1, self.config.kernels))
         subnets = -(-len(self.fit_subnets) // max(1, self.config.subnets))
-        return max(1, kernels, subnets)
+        return max(HELD_OUT_LEVELS, kernels, subnets)
 
     @cached_property
     def reference(self) -> Job:
@@ -117,13 +119,19 @@ class Plan:
         config = self.config
         kernels = self.fit_kernels[: level * config.kernels]
         subnets = self.fit_subnets[: level * config.subnets]
+        held_kernels = self.held_kernels[: _share(level, len(self.held_kernels))]
+        held_subnets = self.held_subnets[: _share(level, len(self.held_subnets))]
         return [
             *(self._subnet(arch, False, rounds) for arch in subnets),
             *(Job(k.key, (k,), False, rounds) for k in kernels),
-            *(self._subnet(arch, True, config.held_out_rounds) for arch in self.held_subnets),
-            *(Job(k.key, (k,), True, config.held_out_rounds) for k in self.held_kernels),
+            *(self._subnet(arch, True, config.held_out_rounds) for arch in held_subnets),
+            *(Job(k.key, (k,), True, config.held_out_rounds) for k in held_kernels),
         ]
 
     def _subnet(self, arch: Arch, held_out: bool, rounds: int) -> Job:
         layout = self.space.layout
         return Job(subnet_key(arch, layout), lower(arch, layout), held_out, rounds)
+
+
+def _share(level: int, count: int) -> int:
+    return -(-count * min(level, HELD_OUT_LEVELS) // HELD_OUT_LEVELS)

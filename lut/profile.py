@@ -128,23 +128,22 @@ def profile(
     rng: np.random.Generator,
     progress: Callable[[Progress], None] = lambda _: None,
     build: ModelBuilder | None = None,
-    stopped: Callable[[], bool] = lambda: False,
 ) -> ProfileSummary:
     """Time kernels and subnets of a space on an open device into a store.
 
     Args:
         device: entered already.
         rng: of the order of jobs; what is measured depends on the plan's seed alone.
-        progress: called after every timing.
+        progress: called after every timing, which is then stored; may raise to end the profile.
         build: TFLite flatbuffer of a chain of kernels; by default `export.kernel_models`.
-        stopped: asked after every timing; once it is true, the profile ends where it is.
 
     Raises:
         StoreError: the table cannot be written, or nothing could be measured.
         DeviceError: the device went away; what was timed is in the store.
     """
-    run = _Run(device, space, store, config, rng, progress, build or _builder(), stopped)
-    return run.go()
+    run = _Run(device, space, store, config, rng, progress, build or _builder())
+    with store.exclusive(device.info.name):
+        return run.go()
 
 
 def _builder() -> ModelBuilder:
@@ -165,10 +164,9 @@ class _Run:
         rng: np.random.Generator,
         progress: Callable[[Progress], None],
         build: ModelBuilder,
-        stopped: Callable[[], bool],
     ) -> None:
         self.device, self.store, self.config = device, store, config
-        self.rng, self.progress, self.build, self.stopped = rng, progress, build, stopped
+        self.rng, self.progress, self.build = rng, progress, build
         self.name, self.rounds = device.info.name, config.timing.rounds
         self.plan = Plan.of(space, settled(store, self.name, config.plan))
         self.pace, self.started = Pace(), time.monotonic()
@@ -280,7 +278,7 @@ class _Run:
                 self.progress(
                     Progress(done=self.timed, total=self.total, left_s=left_s, key=result.key)
                 )
-                if self.stopped() or now - self.started > self.config.budget_s:
+                if now - self.started > self.config.budget_s:
                     return False
         finally:
             close = getattr(results, "close", None)

@@ -14,10 +14,8 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-import struct
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -28,47 +26,16 @@ import numpy.typing as npt
 
 from devices.protocol import DeviceInfo, Measurement, Rejected
 from elasticvit.errors import StoreError
+from lut.database import Database
 from lut.estimate import latency_ms, round_ms
 from lut.keys import kind_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA = 1
-APPLICATION_ID = 0x45565431  # "EVT1"; at byte 68 of the file
-MAGIC = b"SQLite format 3\x00"
-BUSY_S = 60.0
 IMPORTED = "import:"  # beginning of the source of what was read from a file
 UNRECORDED = "unrecorded"
 DRIFT_ROUND = 1000  # from here on, rounds show drift and do not count for a model's latency
-TABLES = """
-CREATE TABLE series (
-    id INTEGER PRIMARY KEY,
-    device TEXT NOT NULL, source TEXT NOT NULL, runtime TEXT NOT NULL, runtime_hash TEXT NOT NULL,
-    threads INTEGER NOT NULL, cores TEXT NOT NULL,
-    UNIQUE (device, source, runtime, runtime_hash, threads, cores)
-);
-CREATE TABLE measurements (
-    id INTEGER PRIMARY KEY,
-    series INTEGER NOT NULL REFERENCES series (id),
-    key TEXT NOT NULL, kind TEXT NOT NULL, round INTEGER NOT NULL,
-    time_s REAL NOT NULL,
-    cores TEXT NOT NULL,
-    runs INTEGER NOT NULL, interrupted_runs INTEGER,
-    round_ms REAL NOT NULL CHECK (round_ms > 0), median_ms REAL NOT NULL, spread REAL NOT NULL,
-    temperature_before_c REAL, temperature_after_c REAL,
-    frequency_before_mhz REAL, frequency_after_mhz REAL,
-    peak_bytes INTEGER,
-    samples_us BLOB NOT NULL
-);
-CREATE INDEX measurements_by_key ON measurements (series, kind, key);
-CREATE TABLE rejected (
-    id INTEGER PRIMARY KEY, device TEXT NOT NULL, key TEXT NOT NULL, reason TEXT NOT NULL
-);
-CREATE TABLE notes (
-    id INTEGER PRIMARY KEY, device TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL
-);
-"""
 COLUMNS = (
     *("id", "key", "kind", "round", "time_s", "cores", "runs", "interrupted_runs"),
     *("round_ms", "median_ms", "spread", "temperature_before_c", "temperature_after_c"),
@@ -119,56 +86,15 @@ class Store:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self._lock = threading.RLock()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        _check_header(self.path)
-        with _errors(self.path):
-            self._db = sqlite3.connect(
-                self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
-            )
-        try:
-            with _errors(self.path):
-                self._prepare()
-        except BaseException:
-            self._db.close()
-            raise
+        self._db = Database(self.path)
 
-    def _prepare(self) -> None:
-        if not self._pragma("user_version"):
-            with self._transaction():
-                self._make_tables()
-        verdict = self._pragma("quick_check(1)")
-        if verdict != "ok":
-            raise StoreError(
-                f"latency table {self.path} is damaged ({str(verdict).splitlines()[-1]}); move it "
-                "away and profile again, or put a copy of it back"
-            )
-        self._db.execute("PRAGMA journal_mode = WAL")
-        # a power cut may take the last seconds, a killed process nothing; neither breaks the file
-        self._db.execute("PRAGMA synchronous = NORMAL")
+    def exclusive(self, device: str) -> AbstractContextManager[None]:
+        """Hold a device against other profiles into this table while the context lasts.
 
-    def _make_tables(self) -> None:
-        if self._pragma("user_version"):
-            return  # another process was faster
-        for statement in TABLES.split(";"):
-            self._db.execute(statement)
-        # in the header, where the next opening reads them before it touches the file
-        self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        self._db.execute(f"PRAGMA user_version = {SCHEMA}")
-
-    def _pragma(self, name: str) -> Any:
-        return self._db.execute(f"PRAGMA {name}").fetchone()[0]
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._lock, _errors(self.path):
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
+        Raises:
+            StoreError: another process profiles it.
+        """
+        return self._db.exclusive(device)
 
     def add(self, device: str, *items: Measurement | Rejected, cores: str | None = None) -> None:
         """Append results, all or none.
@@ -189,53 +115,21 @@ class Store:
         for item, _ in rows:
             if isinstance(item, Measurement):
                 _check(item)
-        with self._transaction():
+        with self._db.transaction() as db:
             for item, cores in rows:
                 if isinstance(item, Rejected):
-                    self._db.execute(
+                    db.execute(
                         "INSERT INTO rejected (device, key, reason) VALUES (?, ?, ?)",
                         (device, item.key, item.reason),
                     )
                 else:
-                    self._insert(self._series_id(device, item, cores or item.cores), item)
-
-    def _series_id(self, device: str, m: Measurement, cores: str) -> int:
-        row = (device, m.source, m.runtime, m.runtime_hash, m.threads, cores)
-        self._db.execute(
-            "INSERT OR IGNORE INTO series (device, source, runtime, runtime_hash, threads, cores) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
-            row,
-        )
-        found = self._db.execute(
-            "SELECT id FROM series WHERE (device, source, runtime, runtime_hash, threads, cores) "
-            "= (?, ?, ?, ?, ?, ?)",
-            row,
-        )
-        return int(found.fetchone()[0])
-
-    def _insert(self, series: int, m: Measurement) -> None:
-        samples = np.asarray(m.samples_us, dtype="<f8")
-        low, median, high = np.quantile(samples, [0.25, 0.5, 0.75])
-        values = (
-            *(series, m.key, kind_of(m.key), m.round, m.time_s),
-            *(m.cores, len(samples), m.interrupted_runs),
-            *(round_ms(samples), median / 1e3, (high - low) / median),
-            *(m.before.temperature_c, m.after.temperature_c),
-            *(m.before.frequency_mhz, m.after.frequency_mhz),
-            *(m.peak_bytes, samples.tobytes()),
-        )
-        names = f"series, {', '.join(COLUMNS[1:])}, samples_us"
-        self._db.execute(
-            f"INSERT INTO measurements ({names}) VALUES ({', '.join('?' * len(values))})", values
-        )
-
-    def _rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        with self._lock, _errors(self.path):
-            return self._db.execute(query, values).fetchall()
+                    _insert(db, _series_id(db, device, item, cores or item.cores), item)
 
     def devices(self) -> list[str]:
         """Names of the devices that have measurements."""
-        return [row[0] for row in self._rows("SELECT DISTINCT device FROM series ORDER BY device")]
+        return [
+            row[0] for row in self._db.rows("SELECT DISTINCT device FROM series ORDER BY device")
+        ]
 
     def series(self, device: str) -> list[Series]:
         """The series of a device, the one that was measured last first."""
@@ -244,7 +138,7 @@ class Store:
             "FROM series s JOIN measurements m ON m.series = s.id WHERE device = ? "
             "GROUP BY s.id ORDER BY MAX(m.id) DESC"
         )
-        return [Series(*row) for row in self._rows(query, device)]
+        return [Series(*row) for row in self._db.rows(query, device)]
 
     def latest(self, device: str) -> Series:
         """The series of a device that was measured last.
@@ -282,7 +176,7 @@ class Store:
         if kind is not None:
             where += " AND kind = ?"
         query = f"SELECT {', '.join(COLUMNS)} FROM measurements WHERE {where} ORDER BY id"
-        frame: pd.DataFrame = pd.DataFrame(self._rows(query, *values), columns=COLUMNS)
+        frame: pd.DataFrame = pd.DataFrame(self._db.rows(query, *values), columns=COLUMNS)
         frame["source"], frame["threads"] = chosen.source, chosen.threads
         return frame
 
@@ -319,7 +213,7 @@ class Store:
         if series is None and not self.series(device):
             return found
         chosen = series or self.latest(device)
-        for key, number in self._rows(
+        for key, number in self._db.rows(
             "SELECT DISTINCT key, round FROM measurements WHERE series = ?", chosen.id
         ):
             found.setdefault(key, set()).add(number)
@@ -327,7 +221,7 @@ class Store:
 
     def samples_us(self, measurement: int) -> npt.NDArray[np.float64]:
         """The raw runs of a measurement by its `id`, in microseconds, in order."""
-        rows = self._rows("SELECT samples_us FROM measurements WHERE id = ?", measurement)
+        rows = self._db.rows("SELECT samples_us FROM measurements WHERE id = ?", measurement)
         if not rows:
             raise StoreError(f"no measurement {measurement} in {self.path}")
         return np.frombuffer(rows[0][0], dtype="<f8")
@@ -335,12 +229,12 @@ class Store:
     def rejected(self, device: str) -> dict[str, str]:
         """The models that a device refused, with its latest reason."""
         query = "SELECT key, reason FROM rejected WHERE device = ? ORDER BY id"
-        return dict(self._rows(query, device))
+        return dict(self._db.rows(query, device))
 
     def note(self, device: str, name: str, value: Any) -> None:
         """Append a fact about a device as JSON, such as its `info` or the profile's settings."""
-        with self._transaction():
-            self._db.execute(
+        with self._db.transaction() as db:
+            db.execute(
                 "INSERT INTO notes (device, name, value) VALUES (?, ?, ?)",
                 (device, name, json.dumps(value, allow_nan=False)),
             )
@@ -348,7 +242,7 @@ class Store:
     def noted(self, device: str, name: str) -> list[Any]:
         """The values noted under a name, oldest first."""
         query = "SELECT value FROM notes WHERE (device, name) = (?, ?) ORDER BY id"
-        return [json.loads(row[0]) for row in self._rows(query, device, name)]
+        return [json.loads(row[0]) for row in self._db.rows(query, device, name)]
 
     def remember(self, info: DeviceInfo) -> None:
         """Note what a device says of itself, when it differs from what it last said."""
@@ -358,8 +252,7 @@ class Store:
 
     def close(self) -> None:
         """Close the file; the store cannot be used any more."""
-        with self._lock:
-            self._db.close()
+        self._db.close()
 
     def __enter__(self) -> Store:
         return self
@@ -387,37 +280,33 @@ def _check(m: Measurement) -> None:
         )
 
 
-def _check_header(path: Path) -> None:
-    """Refuse a foreign or newer file before SQLite opens, and so possibly changes, it."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(100)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise StoreError(f"latency table {path}: {error.strerror}") from error
-    if not head:
-        return  # new, or its maker was killed before the first page was written
-    if not head.startswith(MAGIC) or len(head) < 100:
-        raise StoreError(
-            f"{path} is not a latency table (no SQLite file); move it away and profile again"
-        )
-    version, application = (struct.unpack(">i", head[i : i + 4])[0] for i in (60, 68))
-    if application != APPLICATION_ID:
-        raise StoreError(f"{path} is an SQLite file of another program; name another workspace")
-    if version > SCHEMA:
-        raise StoreError(
-            f"latency table {path} has schema {version}, this version reads {SCHEMA}; update "
-            "elasticvit"
-        )
+def _series_id(db: sqlite3.Connection, device: str, m: Measurement, cores: str) -> int:
+    row = (device, m.source, m.runtime, m.runtime_hash, m.threads, cores)
+    db.execute(
+        "INSERT OR IGNORE INTO series (device, source, runtime, runtime_hash, threads, cores) "
+        "VALUES (?, ?, ?, ?, ?, ?)",
+        row,
+    )
+    found = db.execute(
+        "SELECT id FROM series WHERE (device, source, runtime, runtime_hash, threads, cores) "
+        "= (?, ?, ?, ?, ?, ?)",
+        row,
+    )
+    return int(found.fetchone()[0])
 
 
-@contextmanager
-def _errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise StoreError(
-            f"latency table {path} cannot be used: {error}; if it is damaged, move it away and "
-            "profile again"
-        ) from error
+def _insert(db: sqlite3.Connection, series: int, m: Measurement) -> None:
+    samples = np.asarray(m.samples_us, dtype="<f8")
+    low, median, high = np.quantile(samples, [0.25, 0.5, 0.75])
+    values = (
+        *(series, m.key, kind_of(m.key), m.round, m.time_s),
+        *(m.cores, len(samples), m.interrupted_runs),
+        *(round_ms(samples), median / 1e3, (high - low) / median),
+        *(m.before.temperature_c, m.after.temperature_c),
+        *(m.before.frequency_mhz, m.after.frequency_mhz),
+        *(m.peak_bytes, samples.tobytes()),
+    )
+    names = f"series, {', '.join(COLUMNS[1:])}, samples_us"
+    db.execute(
+        f"INSERT INTO measurements ({names}) VALUES ({', '.join('?' * len(values))})", values
+    )

@@ -127,7 +127,7 @@ def test_bad_files_are_refused_by_the_row(tmp_path, old: str, new: str, match: s
 def test_half_a_file_is_refused(tmp_path, name: str, cut_bytes: int) -> None:
     path = exported(tmp_path, name)
     path.write_bytes(path.read_bytes()[:-cut_bytes])
-    with pytest.raises(StoreError, match="damaged|half-written"):
+    with pytest.raises(StoreError, match=r"damaged|half-written"):
         read_table(path)
 
 

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -39,7 +38,7 @@ PLAN = PlanConfig(
     max_subnets=6,
 )
 CONFIG = ProfileConfig(budget_s=1e6, timing=TimingConfig(rounds=3, max_runs=20), plan=PLAN)
-# two levels: 24 kernels and 6 subnets in 3 rounds, 10 held-out models in 4
+# 24 kernels and 6 subnets in 3 rounds, 10 held-out models in 4
 PLANNED = 30 * 3 + 10 * 4
 
 
@@ -146,17 +145,24 @@ def test_the_budget_ends_a_profile_and_the_next_one_goes_on(tmp_path) -> None:
         assert len(planned_rounds(store)) == PLANNED
 
 
-def test_a_stopped_profile_keeps_what_it_has(tmp_path) -> None:
-    stop = threading.Event()
-
+def test_a_profile_that_is_ended_from_outside_keeps_what_it_has(tmp_path) -> None:
     def stop_soon(at: Progress) -> None:
         if at.done == 20:
-            stop.set()
+            raise KeyboardInterrupt
 
     with Store(tmp_path / "lut.sqlite") as store:
-        summary = run(store, progress=stop_soon, stopped=stop.is_set)
-        assert not summary.complete
-        assert len(store.measurements("fake")) == summary.timed == 20
+        with pytest.raises(KeyboardInterrupt):
+            run(store, progress=stop_soon)
+        assert len(store.measurements("fake")) == 20
+        assert run(store).complete
+        assert set(planned_rounds(store).values()) == {1}
+
+
+def test_two_profiles_of_one_device_into_one_table_are_refused(tmp_path) -> None:
+    with Store(tmp_path / "lut.sqlite") as one, Store(tmp_path / "lut.sqlite") as two:
+        with one.exclusive("fake"), pytest.raises(StoreError, match=rf"process {os.getpid()}"):
+            run(two)
+        assert run(two).complete
 
 
 def test_the_slower_the_device_the_smaller_the_plan() -> None:

@@ -14,7 +14,8 @@ import pytest
 
 from devices.protocol import Conditions, DeviceInfo, Measurement, Rejected
 from elasticvit.errors import StoreError
-from lut.store import SCHEMA, Store
+from lut.database import SCHEMA
+from lut.store import Store
 
 ROW = Measurement(
     key="ffn size=8 width=96 mlp_ratio=2",
