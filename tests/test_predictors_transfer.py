@@ -1,0 +1,177 @@
+"""A new device from known ones and a few measurements."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from elasticvit.errors import PredictorError
+from elasticvit.kernels import FFN, Kernel, lower
+from elasticvit.space import MOBILE, TINY, SearchSpace
+from lut.sample import reachable_kernels
+from predictors.features import WORK_NAMES, work_matrix
+from predictors.kernel_table import KernelTable
+from predictors.latency import LatencyCost
+from predictors.metrics import share_within
+from predictors.predictor import load_predictor
+from predictors.relatives import Relatives
+from predictors.transfer import Transfer, transfer_predictor
+
+TABLES = Path(__file__).parents[2] / "shared" / "data" / "block_luts"
+RATES = dict(zip(WORK_NAMES, np.full(len(WORK_NAMES), 1e-8), strict=True)) | {
+    "calls": 2e-3,
+    "tiled_macs": 2e-8,
+    "depthwise3_macs": 2e-7,
+    "depthwise5_macs": 1.5e-7,
+    "pointwise_elements": 3e-7,
+    "vector_macs": 1e-7,
+}
+
+
+def device(seed: int, space: SearchSpace = TINY, scatter: float = 0.004) -> dict[Kernel, float]:
+    """A made-up device: its own rates of work, up to a factor of e apart, a little scatter."""
+    rng = np.random.default_rng(seed)
+    kernels = reachable_kernels(space)
+    rates = np.array(list(RATES.values())) * np.exp(rng.uniform(-0.5, 0.5, len(RATES)))
+    ms = work_matrix(kernels) @ rates * np.exp(rng.normal(0, scatter, len(kernels)))
+    return dict(zip(kernels, ms.tolist(), strict=True))
+
+
+@pytest.fixture(scope="module")
+def relatives() -> Relatives:
+    return Relatives.of({"a": KernelTable(device(1)), "b": KernelTable(device(2))}, TINY)
+
+
+def errors(relatives: Relatives, truth: dict[Kernel, float], chosen: list[Kernel]) -> np.ndarray:
+    table = Transfer(relatives).fit({k: truth[k] for k in chosen}).table_ms
+    rest = [k for k in truth if k not in set(chosen)]
+    return np.array([table[k] / truth[k] - 1 for k in rest])
+
+
+def test_thirty_measurements_teach_a_new_device(relatives: Relatives) -> None:
+    truth = device(3)
+    before = np.exp(relatives.base) / np.array([truth[k] for k in relatives.kernels])
+    scaled = before / np.median(before) - 1
+    chosen = Transfer(relatives).choose(30, np.random.default_rng(0))
+    after = errors(relatives, truth, chosen)
+    assert np.std(after) < 0.5 * np.std(scaled)
+    assert share_within(after, 0.05) > 97
+
+
+def test_chosen_measurements_teach_more_than_drawn_ones(relatives: Relatives) -> None:
+    drawn, chosen = [], []
+    for seed in range(4):
+        truth, rng = device(10 + seed), np.random.default_rng(seed)
+        order = rng.permutation(len(relatives.kernels))[:15]
+        drawn.append(errors(relatives, truth, [relatives.kernels[i] for i in order]))
+        chosen.append(errors(relatives, truth, Transfer(relatives).choose(15, rng)))
+    rms = [float(np.sqrt(np.mean(np.concatenate(e) ** 2))) for e in (chosen, drawn)]
+    assert rms[0] < rms[1]
+
+
+def test_choice_is_reproducible_distinct_and_within_the_candidates(relatives: Relatives) -> None:
+    half = list(relatives.kernels[::2])
+    first, second = (
+        Transfer(relatives).choose(25, np.random.default_rng(5), candidates=half) for _ in range(2)
+    )
+    assert first == second
+    assert len(set(first)) == 25
+    assert set(first) <= set(half)
+    assert len({k.kind for k in first}) == 6  # none of the kinds is left out
+
+
+def test_weights_draw_the_choice(relatives: Relatives) -> None:
+    weights = {k: 100.0 if k.kind == "ffn" else 1e-3 for k in relatives.kernels}
+    rng = np.random.default_rng(0)
+    chosen = Transfer(relatives).choose(8, rng, weights=weights)
+    assert sum(k.kind == "ffn" for k in chosen) >= 5
+
+
+def test_a_disturbed_measurement_does_not_spoil_the_rest(relatives: Relatives) -> None:
+    truth = device(4)
+    chosen = Transfer(relatives).choose(40, np.random.default_rng(0))
+    measured = {k: truth[k] for k in chosen}
+    measured[chosen[20]] *= 1.5
+    table = Transfer(relatives).fit(measured).table_ms
+    rest = np.array([table[k] / truth[k] - 1 for k in truth if k not in measured])
+    assert share_within(rest, 0.05) > 93
+
+
+def test_a_disturbed_row_of_a_known_table_is_not_believed() -> None:
+    known = device(1)
+    victim = sorted(k for k in known if k.kind == "mbconv")[40]
+    relatives = Relatives.of(
+        {"a": KernelTable(known | {victim: 2 * known[victim]}), "b": KernelTable(device(2))}, TINY
+    )
+    truth = device(3)
+    chosen = [k for k in Transfer(relatives).choose(31, np.random.default_rng(0)) if k != victim]
+    table = Transfer(relatives).fit({k: truth[k] for k in chosen}).table_ms
+    assert table[victim] == pytest.approx(truth[victim], rel=0.08)
+
+
+def test_one_known_device_is_enough() -> None:
+    relatives = Relatives.of({"a": KernelTable(device(1))}, TINY)
+    chosen = Transfer(relatives).choose(30, np.random.default_rng(0))
+    assert share_within(errors(relatives, device(3), chosen), 0.05) > 90
+
+
+def test_its_predictor_prices_the_space_with_an_honest_bound(
+    relatives: Relatives, tmp_path: Path
+) -> None:
+    truth = device(3)
+    chosen = Transfer(relatives).choose(20, np.random.default_rng(0))
+    measured = {k: truth[k] for k in chosen}
+    predictor = transfer_predictor(
+        measured, relatives, TINY, device="new", source="fake:x", rng=np.random.default_rng(1)
+    )
+    assert predictor.report["like"] == ["a", "b"]
+    predictor.save(tmp_path)
+    cost = LatencyCost(load_predictor(tmp_path), TINY)
+    batch = TINY.sample(300, np.random.default_rng(2))
+    whole = np.array([sum(truth[k] for k in lower(a, TINY.layout)) for a in batch])
+    price, upper = cost.price(batch), cost.price_upper(batch)
+    assert share_within(price / whole - 1, 0.05) > 98
+    assert np.mean(whole <= upper) > 0.85
+    assert (upper < 1.15 * price).all()
+    assert predictor.kernels.ms(chosen).tolist() == list(measured.values())
+
+
+def test_what_cannot_be_learnt_is_refused(relatives: Relatives) -> None:
+    truth, transfer = device(3), Transfer(relatives)
+    kernels = list(relatives.kernels[:5])
+    with pytest.raises(PredictorError, match=r"at least one known device"):
+        Relatives.of({}, TINY)
+    with pytest.raises(PredictorError, match=r"2 kernels were measured"):
+        transfer.fit({k: truth[k] for k in kernels[:2]})
+    with pytest.raises(PredictorError, match=r"no kernel of the space"):
+        transfer.fit({k: truth[k] for k in kernels} | {FFN(99, 48, 2): 1.0})
+    with pytest.raises(PredictorError, match=r"is nan ms"):
+        transfer.fit({k: truth[k] for k in kernels} | {kernels[0]: float("nan")})
+    lacking = {k: v for k, v in truth.items() if k != kernels[0]}
+    with pytest.raises(PredictorError, match=rf"c is no help here: it lacks {kernels[0].key}"):
+        Relatives.of({"c": KernelTable(lacking)}, TINY)
+
+
+@pytest.mark.skipif(
+    not TABLES.is_dir(), reason="the public block tables are not beside the project"
+)
+def test_a_real_phone_from_two_others() -> None:
+    """On a slice of the space that leaves about 700 kernels."""
+    from lut.importer import read_block_table
+
+    few = {"resolution": (128, 192, 256), "attn3.width": (144, 192, 240, 288)}
+    few |= {"attn4.width": (160, 240, 320), "attn2.width": (80, 112, 160)}
+    choices = [few.get(n, c) for n, c in zip(MOBILE.names, MOBILE.choices, strict=True)]
+    space = replace(MOBILE, name="slice", choices=tuple(choices))
+    tables = {
+        p: KernelTable(read_block_table(TABLES / f"{p}_lut_ln_v3.json").table_ms)
+        for p in ("pixel4", "pixel6", "xiaomi11")
+    }
+    new = tables.pop("pixel6")
+    relatives = Relatives.of(tables, space)
+    truth = dict(zip(relatives.kernels, new.ms(relatives.kernels).tolist(), strict=True))
+    chosen = Transfer(relatives).choose(50, np.random.default_rng(0))
+    error = errors(relatives, truth, chosen)
+    assert share_within(error, 0.05) > 85
+    assert share_within(error, 0.10) > 96
