@@ -1,0 +1,271 @@
+"""`evit-search` as a user runs it, on a supernet and predictors made in a moment."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from small_search import SMALL, digits, one_thread, workspace_with_run
+
+from elasticvit.arch import ArchBatch
+from elasticvit.cli.search import main
+from elasticvit.cost import MacsCost, space_kernels
+from elasticvit.nn import Subnet
+from elasticvit.search import job
+from elasticvit.search.evaluate import SupernetEvaluator, accuracy
+from elasticvit.search.result import SearchResult
+from elasticvit.workspace import Workspace
+from predictors.interval import Interval
+from predictors.kernel_table import KernelTable
+from predictors.predictor import Predictor
+
+pytestmark = pytest.mark.usefixtures(one_thread.__name__)
+SIZES = ("--population", "3", "--generations", "1")
+TIMING_CALLS = 6  # of the evaluator, before a search starts
+
+
+@pytest.fixture(autouse=True)
+def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(job.QUICK_GMACS, "cpu", 0.1)
+    monkeypatch.setattr(job, "THOROUGH_FACTOR", 1.0)
+
+
+def add_predictor(workspace: Workspace, device: str, ms_per_mmac: float, upper: float) -> None:
+    """A predictor whose latencies are the multiply-accumulates, slowed down by a factor."""
+    table = {k: (k.macs / 1e6 + 0.01) * ms_per_mmac for k in space_kernels(SMALL)}
+    known = Interval(lower=1 / upper, upper=upper, coverage=0.95, count=40)
+    predictor = Predictor(
+        device=device,
+        source=f"fake:{device}",
+        kernels=KernelTable(table),
+        interval=known if upper > 1 else Interval.unknown(),
+    )
+    predictor.save(workspace.predictor_path(device))
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    made = workspace_with_run(tmp_path / "ws")
+    add_predictor(made, "phone", ms_per_mmac=2.0, upper=1.1)
+    add_predictor(made, "board", ms_per_mmac=5.0, upper=1.0)
+    made.update({"device": "phone"})
+    return made
+
+
+def search(workspace: Workspace, *options: str) -> Result:
+    runner = CliRunner(env={"COLUMNS": "200"})
+    return runner.invoke(main, ["--workspace", str(workspace.root), *options])
+
+
+def closing(result: Result) -> dict:
+    assert result.exit_code == 0, result.output
+    (line,) = result.stdout.splitlines()
+    return json.loads(line)
+
+
+def test_a_search_from_the_target_to_the_subnet(workspace: Workspace) -> None:
+    done = search(workspace, "--target-ms", "4", *SIZES, "--json")
+    line = closing(done)
+    folder = workspace.latest("search")
+    assert Path(line["folder"]) == folder
+    result = SearchResult.load(folder)
+    assert line["arch"] == result.arch.to_dict()
+    assert (result.device, result.source, result.unit, result.target) == (
+        *("phone", "fake:phone", "ms", 4.0),
+    )
+    assert result.predicted_ms < result.upper_ms <= 4.0
+    assert result.upper_ms == pytest.approx(1.1 * result.predicted_ms)
+    assert result.macs_m == pytest.approx(
+        float(MacsCost(SMALL).price(ArchBatch.of([result.arch]))[0])
+    )
+    assert result.evaluations == 3 + 12
+    assert result.complete
+    assert result.front[-1].accuracy == result.accuracy == max(p.accuracy for p in result.front)
+    assert {p.name for p in folder.iterdir()} == {
+        *("search.json", "subnet.pt", "front.csv", "front.png", "front.svg", "state.json"),
+    }
+    subnet = Subnet.load(folder / "subnet.pt")
+    assert subnet.arch == result.arch
+    images = digits().loader("test", resolution=subnet.arch.resolution, batch_size=64)
+    assert accuracy(subnet, images) == result.test_accuracy
+    said = done.stderr
+    assert "upper bound of latency on phone at most 4 ms" in said
+    assert "95% of architectures" in said
+    assert "next: evit-export --format tflite" in said
+    assert "about" in said.split("searching up to 15 architectures")[1].splitlines()[0]
+
+
+def test_tests_images_are_read_once_and_last(workspace: Workspace, monkeypatch) -> None:
+    from elasticvit.training.data import ImageData
+
+    read: list[str] = []
+    loader = ImageData.loader
+
+    def watched(self, split, **options):
+        read.append(split)
+        return loader(self, split, **options)
+
+    monkeypatch.setattr(ImageData, "loader", watched)
+    closing(search(workspace, "--target-ms", "4", *SIZES, "--json"))
+    assert read.count("test") == 1
+    assert read[-1] == "test"
+
+
+def test_finalists_are_judged_again_with_more_images(workspace: Workspace, monkeypatch) -> None:
+    monkeypatch.setattr(job, "THOROUGH_FACTOR", 8.0)
+    done = search(workspace, "--target-ms", "4", *SIZES, "--json")
+    line = closing(done)
+    assert "finalists on 216 images" in done.stderr
+    sizes = json.loads((Path(line["folder"]) / "state.json").read_text())["settings"]["sizes"]
+    assert sizes["recalibration_images"] == 64
+    subnet = Subnet.load(Path(line["folder"]) / "subnet.pt")
+    images = digits().loader("search", resolution=subnet.arch.resolution, batch_size=64)
+    assert accuracy(subnet, images) == line["accuracy"]
+
+
+def test_several_devices_each_keep_their_target(workspace: Workspace) -> None:
+    names = ("--device", "phone", "--device", "board")
+    one = closing(search(workspace, *names, "--target-ms", "6", *SIZES, "--json"))
+    assert [c["device"] for c in one["caps"]] == ["phone", "board"]
+    assert [c["target"] for c in one["caps"]] == [6.0, 6.0]
+    assert one["caps"][1]["predicted"] <= 6.0
+    assert one["caps"][1]["upper"] is None  # nothing is known about the board's error
+    two = closing(
+        search(workspace, *names, "--target-ms", "3", "--target-ms", "9", *SIZES, "--json")
+    )
+    assert two["caps"][0]["upper"] <= 3.0
+    assert two["caps"][1]["predicted"] <= 9.0
+
+
+def test_multiply_accumulates_alone(workspace: Workspace) -> None:
+    line = closing(search(workspace, "--target-mmacs", "1.5", *SIZES, "--json"))
+    assert (line["device"], line["unit"], line["target"]) == (None, "MMACs", 1.5)
+    assert line["macs_m"] <= 1.5
+    assert line["predicted_ms"] > 0  # from the device that was profiled, for information
+
+
+def test_the_front_is_shown_with_the_chosen_one_marked(workspace: Workspace) -> None:
+    done = search(workspace, "--target-ms", "4", *SIZES)
+    assert done.exit_code == 0, done.output
+    assert "predicted ms" in done.stdout
+    assert "upper bound ms" in done.stdout
+    result = SearchResult.load(workspace.latest("search"))
+    (row,) = [r for r in done.stdout.splitlines() if "│ * │" in r]
+    assert str(result.arch) in row
+    assert f"{result.predicted_ms:.3f}" in row
+    assert f"{result.test_accuracy:.2f} % on 360 test images" in done.stdout
+
+
+def test_an_interrupted_search_goes_on_with_the_same_command(
+    workspace: Workspace, tmp_path: Path, monkeypatch
+) -> None:
+    options = ("--target-ms", "4", "--population", "4", "--generations", "2", "--seed", "3")
+    whole = closing(search(workspace, *options, "--json"))
+    calls = SimpleNamespace(left=TIMING_CALLS + 2)  # breaks inside the first generation
+    original = SupernetEvaluator.__call__
+
+    def breaking(self, batch: ArchBatch) -> np.ndarray:
+        calls.left -= 1
+        if calls.left < 0:
+            raise KeyboardInterrupt
+        return original(self, batch)
+
+    monkeypatch.setattr(SupernetEvaluator, "__call__", breaking)
+    broken = search(workspace, *options, "--json")
+    assert broken.exit_code == 130
+    assert "the same command goes on from there" in broken.stderr
+    assert str(workspace.latest("search")) == whole["folder"]
+    monkeypatch.setattr(SupernetEvaluator, "__call__", original)
+
+    other = search(workspace, "--target-ms", "4", *SIZES, "--json")  # not the same command
+    assert "searching up to" in other.stderr
+    again = search(workspace, *options, "--json")
+    line = closing(again)
+    assert "going on with" in again.stderr
+    assert "going on with" not in other.stderr
+    (folder,) = {p.parent for p in workspace.root.glob("*/*/state.json")} - {
+        Path(whole["folder"]),
+        Path(closing(other)["folder"]),
+    }
+    assert Path(line["folder"]) == folder
+    assert {**line, "folder": ""} == {**whole, "folder": ""}
+
+
+def test_without_a_target_the_reach_of_the_space_is_told(workspace: Workspace) -> None:
+    done = search(workspace)
+    assert done.exit_code == 2
+    assert "--target-ms N" in done.stderr
+    assert "latency on phone fastest" in done.stderr
+    assert "median" in done.stderr
+    assert "slowest" in done.stderr
+    both = search(workspace, "--device", "phone", "--device", "board")
+    assert "latency on board fastest" in both.stderr
+
+
+def test_a_target_beyond_the_slowest_is_said_to_limit_nothing(workspace: Workspace) -> None:
+    done = search(workspace, "--target-ms", "1000", *SIZES)
+    assert done.exit_code == 0, done.output
+    assert "keeps this target: it limits nothing" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--target-ms", "0.001"), "the lowest is"),
+        (("--target-ms", "-3"), "a target is above 0"),
+        (("--target-ms", "nan"), "a target is above 0"),
+        (("--target-ms", "3", "--device", "nokia"), "evit-profile --device nokia"),
+        (("--target-ms", "3", "--device", "phone", "--device", "phone"), "named twice"),
+        (("--target-ms", "3", "--target-ms", "4"), "2 targets for 1 devices (phone)"),
+        (("--target-mmacs", "1", "--device", "phone"), "no target"),
+        (("--target-ms", "3", "--run", "nowhere"), "nowhere is not a training run"),
+        (("--target-ms", "many"), "many"),
+        (("--target-ms", "3", "--population", "0"), "--population"),
+    ],
+)
+def test_mistakes_are_answered_in_one_message(
+    workspace: Workspace, options: tuple[str, ...], message: str
+) -> None:
+    done = search(workspace, *options)
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert not workspace.folders("search")
+
+
+def test_a_workspace_without_a_device_names_the_next_command(tmp_path: Path) -> None:
+    made = workspace_with_run(tmp_path / "bare")
+    done = search(made, "--target-ms", "3")
+    assert done.exit_code == 2
+    assert "evit-profile --device host" in done.stderr
+    assert "--target-mmacs" in search(made).stderr
+
+
+def test_a_run_of_another_space_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    other = Workspace.open(tmp_path / "other")
+    other.choose_data("digits", 10)
+    other.choose_space("tiny")
+    done = search(other, "--target-mmacs", "3", "--run", str(workspace.latest("run")))
+    assert done.exit_code == 2
+    assert "was trained for space 'small'" in done.stderr
+
+
+def test_a_truncated_checkpoint_is_refused(workspace: Workspace) -> None:
+    path = workspace.latest("run") / "checkpoint.pt"
+    path.write_bytes(path.read_bytes()[:2000])
+    done = search(workspace, "--target-ms", "4", *SIZES)
+    assert done.exit_code == 2
+    assert "truncated or not a checkpoint" in done.stderr
+
+
+def test_a_diverged_supernet_is_refused(workspace: Workspace) -> None:
+    path = workspace.latest("run") / "checkpoint.pt"
+    data = torch.load(path, weights_only=True)
+    for value in data["weights"].values():
+        value.fill_(float("nan"))
+    torch.save(data, path)
+    done = search(workspace, "--target-ms", "4", *SIZES)
+    assert done.exit_code == 2
+    assert "training diverged" in done.stderr
