@@ -44,7 +44,6 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-@pytest.mark.filterwarnings("ignore:.*lr_scheduler.*")
 def test_two_epochs_beat_chance_in_small_and_large_subnets(tmp_path: Path) -> None:
     seen: list[Progress] = []
     trainer(config(epochs=3, batch_size=32, lr=5e-3)).run(tmp_path, seen.append)

@@ -78,11 +78,13 @@ def main(
     chosen = bind(folder, space, data)
     cost, device_name = _cost(folder, chosen, complexity, device)
 
+    import numpy as np
     import torch
 
     from elasticvit.training.checkpoint import RunInfo
     from elasticvit.training.config import default_config
     from elasticvit.training.data import open_data
+    from elasticvit.training.levels import levels_for
     from elasticvit.training.ranks import joined
 
     if threads is not None:
@@ -96,13 +98,14 @@ def main(
         complexity=complexity,
         device=device_name,
     )
+    levels = levels_for(chosen, cost, np.random.default_rng(0))
     info = RunInfo(
         space=chosen,
         data=images.info.spec,
         seed=seed,
         mean=images.mean,
         std=images.std,
-        settings=config.to_dict(),
+        settings={**config.to_dict(), "levels": list(levels.values), "level_unit": levels.unit},
     )
     with joined() as ranks:
         report = Report(as_json and ranks.writes)
@@ -153,16 +156,13 @@ def _choose_run(
     for run in reversed([] if fresh else folder.folders("run")):
         if not (run / "run.json").exists():
             continue
-        same = RunInfo.load(run).to_dict() == info.to_dict()
         done = (run / RESULT_FILE).exists()
-        if same and (done or (run / CHECKPOINT_FILE).exists()):
-            if not done:
-                report.console.print(f"going on with {run}")
-            else:
-                report.console.print(
-                    f"{run} has trained exactly this; here is its result again (--fresh trains "
-                    "once more)"
-                )
+        if RunInfo.load(run).to_dict() == info.to_dict():
+            report.console.print(
+                f"{run} has trained exactly this; here is its result again (--fresh trains anew)"
+                if done
+                else f"going on with {run}"
+            )
             return run
         if not done and (run / CHECKPOINT_FILE).exists():
             other = other or run
@@ -349,8 +349,10 @@ def _summarise(
         "batch norm recalibrated",
         title_justify="left",
     )
-    for column in ("subnet", "MMACs", "accuracy %", "architecture"):
-        table.add_column(column, justify="right" if column[0] in "Ma" else "left", no_wrap=True)
+    table.add_column("subnet", no_wrap=True)
+    table.add_column("MMACs", justify="right", no_wrap=True, min_width=6)
+    table.add_column("accuracy %", justify="right", no_wrap=True, min_width=10)
+    table.add_column("architecture", overflow="fold")
     rows = []
     for (name, arch), macs_m, accuracy in zip(archs.items(), macs, accuracies, strict=True):
         table.add_row(name, f"{macs_m:.1f}", f"{accuracy:.2f}", str(arch))

@@ -86,7 +86,7 @@ def default_config(info: DataInfo, **changes: Any) -> TrainConfig:
         changes: settings that the user chose.
     """
     if info.train_images <= TINY_IMAGES:
-        settings: dict[str, Any] = {"epochs": 8, "batch_size": 32, "lr": 2e-3}
+        settings: dict[str, Any] = {"epochs": 12, "batch_size": 32, "lr": 5e-3}
     elif info.train_images <= SMALL_IMAGES:
         settings = {"epochs": 60, "batch_size": 128, "lr": 1e-3, "mixup": 0.2}
     else:

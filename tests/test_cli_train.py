@@ -1,0 +1,124 @@
+"""`evit-train` as a user runs it: forecast, log, table, going on, and clear refusals."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from training_small import MICRO
+
+from elasticvit.cli.train import main
+
+FAST = ["--space", "micro.toml", "--epochs", "1", "--batch-size", "128", "--threads", "1"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("elasticvit.training.forecast.BUDGET_S", 0.0)
+    (tmp_path / "micro.toml").write_text(MICRO.to_toml())
+    return tmp_path
+
+
+def evit_train(*options: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(main, list(options), env={"COLUMNS": "120"})
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_a_run_ends_with_a_table_and_one_json_line(folder: Path) -> None:
+    code, out, err = evit_train(*FAST, "--json")
+    assert code == 0, err
+    (line,) = out.splitlines()
+    result = json.loads(line)
+    assert result["command"] == "evit-train"
+    assert (result["space"], result["data"], result["epochs"]) == ("micro", "digits", 1)
+    assert result["subnets"][0]["name"] == "smallest"
+    macs = [s["macs_m"] for s in result["subnets"]]
+    assert macs == sorted(macs)
+    assert all(0 <= s["accuracy"] <= 100 for s in result["subnets"])
+    assert err.index("on this machine") < err.index("epoch 1, step 1 of 9")
+    assert "complexity levels (MMACs)" in err
+    assert "next: evit-profile --device host, then evit-search --target-ms N" in err
+    run = Path(result["run"])
+    assert (run / "log.csv").read_text().count("\n") == 10
+    settings = (folder / ".evit" / "settings.toml").read_text()
+    assert f'run = "runs/{run.name}"' in settings
+
+    again, _, err = evit_train(*FAST)
+    assert again == 0
+    assert "here is its result again" in err + _
+    assert len(list((folder / ".evit" / "runs").iterdir())) == 1
+
+
+def test_ctrl_c_and_the_same_command_goes_on(folder: Path) -> None:
+    code = "from elasticvit.cli.train import main; main()"
+    options = [*FAST[:3], "40", *FAST[4:]]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *options], stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not any(log.read_text().count("\n") > 3 for log in folder.glob(".evit/runs/*/log.csv")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on from there" in err
+    assert "latest" not in (folder / ".evit" / "settings.toml").read_text()
+
+    code, out, err = evit_train(*FAST, "--resume")  # one epoch, not forty
+    assert code == 2
+    assert "no interrupted run with these settings" in err
+    (run,) = (folder / ".evit" / "runs").iterdir()
+    (run / "checkpoint.pt").write_bytes(b"PK\x03\x04")
+    code, out, err = evit_train(*options)
+    assert code == 2
+    assert "truncated or not a checkpoint" in err
+    assert f"going on with {Path('.evit') / 'runs' / run.name}" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--data", "nothing"], "no data set 'nothing'; accepted are"),
+        (["--space", "huge"], "no space 'huge'"),
+        (["--space", "tiny", "--lr", "7"], "lr is 7"),
+        (["--space", "tiny", "--complexity", "ms"], "evit-profile --device host"),
+        (["--space", "tiny", "--complexity", "ms", "--device", "pixel9"], "no predictor of device"),
+        (["--device", "host"], "--complexity ms"),
+        (["--resume", "--fresh"], "exclude each other"),
+        (["--resume", "--space", "tiny"], "no interrupted run"),
+    ],
+)
+def test_bad_input_is_refused_in_one_message(folder: Path, options: list[str], words: str) -> None:
+    code, out, err = evit_train(*options)
+    assert code == 2
+    assert words in " ".join(err.split())
+    assert "Traceback" not in out + err
+    assert not list(folder.glob(".evit/runs/*/checkpoint.pt"))
+
+
+def test_a_truncated_run_file_is_refused(folder: Path) -> None:
+    run = folder / ".evit" / "runs" / "x"
+    (folder / ".evit").mkdir()
+    (folder / ".evit" / "settings.toml").write_text("schema = 1\n")
+    run.mkdir(parents=True)
+    (run / "run.json").write_text("{")
+    code, _, err = evit_train(*FAST)
+    assert code == 2
+    assert "not a training run" in err
+
+
+def test_help_does_not_load_torch() -> None:
+    code = (
+        "import sys; from click.testing import CliRunner; from elasticvit.cli.train import main; "
+        "r = CliRunner().invoke(main, ['--help']); assert '--complexity' in r.output; "
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], env=os.environ).returncode == 0
