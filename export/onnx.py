@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import torch
+from torch import Tensor, nn
 
+from elasticvit.nn import Subnet
+from elasticvit.nn.fuse import fused
 from export.backend import FloatArray, library_versions
 from export.quiet import converting
-
-if TYPE_CHECKING:
-    from elasticvit.nn import Subnet
 
 INPUT, OUTPUT = "image", "logits"
 
@@ -38,14 +38,10 @@ class OnnxBackend:
     name, suffix, tflite = "onnx", ".onnx", False
 
     def convert(self, subnet: Subnet) -> bytes:
-        import torch
-
-        from elasticvit.nn.fuse import fused
-
         resolution, channels = subnet.arch.resolution, subnet.layout.in_channels
         with converting("torch.onnx"):
             program = torch.onnx.export(
-                channels_last(fused(subnet)),
+                ChannelsLast(fused(subnet)).eval(),
                 (torch.zeros(1, resolution, resolution, channels),),
                 input_names=[INPUT],
                 output_names=[OUTPUT],
@@ -63,17 +59,13 @@ class OnnxBackend:
         return library_versions("torch", "onnx", "onnxscript", "onnxruntime")
 
 
-def channels_last(network: Any) -> Any:
-    """A module that takes images (B, H, W, C) for one that takes (B, C, H, W)."""
-    from torch import Tensor, nn
+class ChannelsLast(nn.Module):
+    """Takes images (B, H, W, C) for a network that takes (B, C, H, W)."""
 
-    class ChannelsLast(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = network
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
 
-        def forward(self, images: Tensor) -> Tensor:
-            logits: Tensor = self.network(images.permute(0, 3, 1, 2))
-            return logits
-
-    return ChannelsLast().eval()
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.network(images.permute(0, 3, 1, 2))
+        return logits

@@ -275,7 +275,7 @@ def _untimed(card: Card, reason: str | None) -> Card:
 def _tell(report: Report, card: Card, model: Path) -> None:
     from rich.table import Table
 
-    table = Table(title=f"{card.format}: {card.arch}", title_justify="left")
+    table = Table(title=f"{card.file}, {card.bytes / 1e6:.2f} MB", title_justify="left")
     for column, justify in (("", "left"), ("expected", "right"), ("exported", "right")):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
     p, t = card.parity, card.timing
