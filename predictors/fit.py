@@ -20,6 +20,7 @@ from predictors.network import NetworkModel, fit_network
 from predictors.predictor import Predictor
 
 FloatArray = npt.NDArray[np.float64]
+EMULATED = "emulated"  # in the first part of a source: `adb-emulated:SERIAL`
 
 
 def fit_predictor(
@@ -41,9 +42,10 @@ def fit_predictor(
         rng: of whatever is drawn.
 
     Raises:
-        PredictorError: nothing measured, too little of a kind, or a latency that is not a
-            positive number.
+        PredictorError: nothing measured, too little of a kind, a latency that is not a positive
+            number, or measurements of an emulated device.
     """
+    _refuse_emulated(source)
     for thing, value in [*kernels.items(), *subnets.items()]:
         if not (np.isfinite(value) and value > 0):
             name = thing.key if isinstance(thing, Kernel) else str(thing)
@@ -91,12 +93,22 @@ def _check_kinds(model: KernelModel, lowered: list[tuple[Kernel, ...]]) -> list[
     return lowered
 
 
+def _refuse_emulated(source: str) -> None:
+    if EMULATED in source.partition(":")[0]:
+        raise PredictorError(
+            f"measurements of {source} come from an emulator: they show that models run, not how "
+            "long they take; measure on the device itself"
+        )
+
+
 def table_predictor(kernels: Mapping[Kernel, float], *, device: str, source: str) -> Predictor:
     """A predictor that reads a table: exact where it has a kernel, refused by name where not.
 
     Raises:
-        PredictorError: an empty table, or a latency that is not a positive number.
+        PredictorError: an empty table, a latency that is not a positive number, or measurements
+            of an emulated device.
     """
+    _refuse_emulated(source)
     table = KernelTable(dict(kernels))
     return Predictor(
         device=device,

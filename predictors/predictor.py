@@ -36,7 +36,6 @@ FloatArray = npt.NDArray[np.float64]
 SCHEMA = 1
 MANIFEST = "predictor.json"
 NAMED = 5  # kernels that an error names before it only counts
-EMULATED = "emulated:"  # beginning of the source of numbers that are no latencies
 TYPES: Mapping[str, type[KernelModel] | type[KernelTable]] = {
     "regressors": KernelModel,
     "table": KernelTable,

@@ -118,6 +118,16 @@ def test_impossible_latencies_are_refused(value: float) -> None:
         fit_predictor({}, {TINY.smallest: value}, TINY, device="d", source="x", rng=rng)
 
 
+@pytest.mark.parametrize("source", ["emulated:arm64", "adb-emulated:emulator-5554"])
+def test_emulated_measurements_are_refused(source: str) -> None:
+    rows = {k: true_ms(k) for k in reachable_kernels(TINY)[:9]}
+    with pytest.raises(PredictorError, match=r"come from an emulator"):
+        table_predictor(rows, device="d", source=source)
+    rng = np.random.default_rng(0)
+    with pytest.raises(PredictorError, match=r"come from an emulator"):
+        fit_predictor(rows, {}, TINY, device="d", source=source, rng=rng)
+
+
 @pytest.mark.parametrize("name", ["tiny_predictor", "tiny_table"])
 def test_saved_and_loaded_predictors_are_equal(name: str, request, tmp_path: Path) -> None:
     predictor = request.getfixturevalue(name)
