@@ -232,15 +232,7 @@ class _Run:
 
     def _measure(self, jobs: Sequence[Job]) -> bool:
         """Make every missing timing; False when the budget ended before."""
-        chunks: list[list[_Timing]] = []
-        missing = self._missing(jobs)
-        for number in range(max(job.rounds for job in jobs)):
-            in_pass: list[list[_Timing]] = []
-            for whole, size in ((False, CHUNK_KERNELS), (True, CHUNK_SUBNETS)):
-                group = [t for t in missing if t.turn == number and t.job.whole == whole]
-                group = [group[i] for i in self.rng.permutation(len(group))]
-                in_pass += [group[i : i + size] for i in range(0, len(group), size)]
-            chunks += [in_pass[i] for i in self.rng.permutation(len(in_pass))]
+        chunks = self._chunks(self._missing(jobs))
         for i, chunk in enumerate(chunks):
             left = [t.job for later in chunks[i:] for t in later]
             self.total = self.timed + len(left) + len(chunks) - i
@@ -248,6 +240,25 @@ class _Run:
             if not (self._chunk(chunk) and self._chunk([self._again(self.plan.reference)])):
                 return False
         return True
+
+    def _chunks(self, timings: Sequence[_Timing]) -> list[list[_Timing]]:
+        """The timings pass by pass, in random order; what is fitted comes first in the first
+        pass, so that a budget which ends early still leaves something to fit."""
+        ordered: list[list[_Timing]] = []
+        for turn in sorted({t.turn for t in timings}):
+            groups: dict[tuple[bool, bool], list[_Timing]] = {}
+            for t in timings:
+                if t.turn == turn:
+                    key = (t.job.held_out and turn == 0, t.job.whole)
+                    groups.setdefault(key, []).append(t)
+            in_pass: list[tuple[bool, list[_Timing]]] = []
+            for (last, whole), group in sorted(groups.items()):
+                mixed = [group[i] for i in self.rng.permutation(len(group))]
+                size = CHUNK_SUBNETS if whole else CHUNK_KERNELS
+                in_pass += [(last, mixed[i : i + size]) for i in range(0, len(mixed), size)]
+            mixed_chunks = [in_pass[i] for i in self.rng.permutation(len(in_pass))]
+            ordered += [chunk for _, chunk in sorted(mixed_chunks, key=lambda pair: pair[0])]
+        return ordered
 
     def _again(self, job: Job) -> _Timing:
         return _Timing(job, max(DRIFT_ROUND - 1, *self.have.get(job.key, (0,))) + 1, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,10 @@ from elasticvit.errors import EvitError
 from elasticvit.workspace import Workspace
 
 if TYPE_CHECKING:
+    from devices import Device
     from elasticvit.space import SearchSpace
     from lut.dataset import Dataset
-    from lut.profile import ProfileConfig
+    from lut.profile import ProfileConfig, ProfileSummary, Progress
 
 HELP = """Time kernels and whole subnets on a device and fit its latency predictor.
 
@@ -27,7 +29,9 @@ FILE = click.Path(dir_okay=False)
 
 
 @evit_command("evit-profile", HELP)
-@click.option("--device", default="host", help="Device to profile.")
+@click.option(
+    "--device", multiple=True, help="Device to profile; repeat for several.  [default: host]"
+)
 @click.option("--space", default=None, help="Search space: preset or TOML file.  [default: mobile]")
 @click.option("--data", default=None, help="Data set, for its classes.  [default: digits]")
 @click.option(
@@ -40,13 +44,17 @@ FILE = click.Path(dir_okay=False)
 @click.option("--threads", type=click.IntRange(1, 64), default=1, help="Inference threads.")
 @click.option("--cores", default="auto", help="auto, big, mid, little or a hexadecimal mask.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, help="Of what is measured.")
+@click.option("--address", default=None, help="HOST[:PORT] of a phone, instead of USB.")
+@click.option("--serial", default=None, help="Which phone, where several are on USB.")
+@click.option("--runner", type=FILE, default=None, help="benchmark_model for phones; remembered.")
+@click.option("--list-devices", is_flag=True, help="Show what is connected and what is known.")
 @click.option("--import", "table", type=FILE, default=None, help="Read a table, measure nothing.")
 @click.option("--export-lut", type=FILE, default=None, help="Write the table, measure nothing.")
 @click.option("--explain", default=None, help="Show where an architecture's time goes.")
 def main(
     workspace: str | None,
     as_json: bool,
-    device: str,
+    device: tuple[str, ...],
     space: str | None,
     data: str | None,
     budget_minutes: float | None,
@@ -54,24 +62,52 @@ def main(
     threads: int,
     cores: str,
     seed: int,
+    address: str | None,
+    serial: str | None,
+    runner: str | None,
+    list_devices: bool,
     table: str | None,
     export_lut: str | None,
     explain: str | None,
 ) -> None:
     report = Report(as_json)
     folder = Workspace.open(workspace)
-    chosen = bind(folder, space, data)
-    if sum(option is not None for option in (table, export_lut, explain)) > 1:
-        raise EvitError("--import, --export-lut and --explain do one thing each; name one of them")
-    if table is not None:
-        _import(report, folder, device, chosen, table)
+    _check(device, address or serial, [table, export_lut, explain, list_devices or None])
+    names = device or ("host",)
+    known = device[0] if device else folder.settings().get("device", "host")
+
+    def choose() -> SearchSpace:
+        return bind(folder, space, data)
+
+    if list_devices:
+        _list(report, folder, [address] if address else [])
+    elif table is not None:
+        _import(report, folder, names[0], choose, table)
     elif export_lut is not None:
-        _export(report, folder, device, export_lut)
+        _export(report, folder, known, export_lut)
     elif explain is not None:
-        _explain(report, folder, device, chosen, explain)
+        _explain(report, folder, known, choose(), explain)
     else:
+        if runner is not None:
+            folder.update({"runner": str(Path(runner).resolve())})
         config = _config(budget_minutes, rounds, threads, cores, seed)
-        _profile(report, folder, device, chosen, config)
+        _profile(report, folder, names, choose, config, address, serial)
+
+
+def _check(names: tuple[str, ...], place: str | None, actions: Sequence[object]) -> None:
+    """Refuse options that contradict each other."""
+    named = sum(action is not None for action in actions)
+    if named > 1:
+        raise EvitError(
+            "--import, --export-lut, --explain and --list-devices do one thing each; name one"
+        )
+    if len(set(names)) < len(names):
+        raise EvitError(f"devices {', '.join(names)}: one is named twice; name each once")
+    if len(names) > 1 and (named or place):
+        raise EvitError(
+            f"{len(names)} devices; --address, --serial, --import, --export-lut and --explain are "
+            "about one: name one --device"
+        )
 
 
 def _config(
@@ -92,30 +128,71 @@ def _config(
 
 
 def _profile(
-    report: Report, folder: Workspace, name: str, space: SearchSpace, config: ProfileConfig
+    report: Report,
+    folder: Workspace,
+    names: tuple[str, ...],
+    choose: Callable[[], SearchSpace],
+    config: ProfileConfig,
+    address: str | None,
+    serial: str | None,
 ) -> None:
+    """Profile the devices at once, each into the same table; then fit and tell one by one."""
     import numpy as np
 
     from devices import open_device
-    from elasticvit.cli.profile_report import Bar, profile_result, show_profile
+    from devices.fleet import run_fleet
+    from elasticvit.cli.profile_report import Bars, profile_result, show_profile
     from lut.dataset import Dataset
     from lut.profile import profile
     from lut.store import Store
 
+    results = {}
+    bars = Bars(report, names)
+    devices = {
+        name: open_device(name, folder, address=address, serial=serial, notice=bars.notice)
+        for name in names
+    }
+    space = choose()
     with Store(folder.lut_path) as store:
-        with open_device(name, folder) as device, Bar(report) as bar:
-            summary = profile(
-                device,
-                space,
-                store,
-                config,
-                rng=np.random.default_rng(config.plan.seed),
-                progress=bar.show,
-            )
-        data = Dataset.of(store, name, space, summary.series)
-    errors = _fit(folder, name, data, space)
-    show_profile(report, summary, errors)
-    report.close(profile_result(folder, summary, errors), NEXT)
+
+        def work(name: str, device: Device, check: Callable[[], None]) -> ProfileSummary:
+            def progress(at: Progress) -> None:
+                bars.show(name, at)
+                check()
+
+            rng = np.random.default_rng(config.plan.seed)
+            return profile(device, space, store, config, rng=rng, progress=progress)
+
+        with bars:
+            outcomes = run_fleet(devices, work)
+        for name in reversed(names):  # the first one named becomes the default
+            summary = outcomes[name].result
+            if summary is None:
+                continue
+            errors = _fit(folder, name, Dataset.of(store, name, space, summary.series), space)
+            quality = getattr(devices[name], "quality", None)
+            show_profile(report, summary, errors, quality.summary() if quality else None)
+            results[name] = profile_result(folder, summary, errors)
+    failed = {name: o.error for name, o in outcomes.items() if o.error is not None}
+    if failed:
+        for name, error in failed.items():
+            if len(names) > 1:
+                report.console.print(f"{name}: {error}")
+        raise next(iter(failed.values()))
+    one = results[names[0]]
+    report.close(one if len(names) == 1 else {"devices": results}, NEXT)
+
+
+def _list(report: Report, folder: Workspace, addresses: list[str]) -> None:
+    from dataclasses import asdict
+
+    from devices.catalog import load_catalog
+    from devices.discovery import list_devices
+    from elasticvit.cli.profile_report import show_devices
+
+    connected, catalog = list_devices(folder, addresses), load_catalog(folder)
+    show_devices(report, connected, catalog)
+    report.close({"connected": [asdict(c) for c in connected], "known": ["host", *catalog]})
 
 
 def _fit(
@@ -149,7 +226,9 @@ def _fit(
     return errors
 
 
-def _import(report: Report, folder: Workspace, name: str, space: SearchSpace, path: str) -> None:
+def _import(
+    report: Report, folder: Workspace, name: str, choose: Callable[[], SearchSpace], path: str
+) -> None:
     from elasticvit.cli.profile_report import import_result, show_block_table, show_errors
     from lut.dataset import Dataset
     from lut.exchange import SUFFIXES, read_table
@@ -158,17 +237,21 @@ def _import(report: Report, folder: Workspace, name: str, space: SearchSpace, pa
     from lut.store import Store
     from predictors.fit import table_predictor
 
-    with Store(folder.lut_path) as store:
-        if Path(path).suffix in SUFFIXES:
-            added = read_table(path).store(store, name)
+    if Path(path).suffix in SUFFIXES:
+        shared = read_table(path)
+        space = choose()
+        with Store(folder.lut_path) as store:
+            added = shared.store(store, name)
             data = Dataset.of(store, name, space)
-            errors = _fit(folder, name, data, space)
-            report.console.print(f"{added} measurements added to {name}: {data.series}")
-            if errors:
-                show_errors(report, errors)
-            report.close(import_result(folder, name, data.series, added, errors=errors), NEXT)
-            return
-        table = read_block_table(path)
+        errors = _fit(folder, name, data, space)
+        report.console.print(f"{added} measurements added to {name}: {data.series}")
+        if errors:
+            show_errors(report, errors)
+        report.close(import_result(folder, name, data.series, added, errors=errors), NEXT)
+        return
+    table = read_block_table(path)
+    space = choose()
+    with Store(folder.lut_path) as store:
         added = table.store(store, name)
         series = store.latest(name)
     predictor = table_predictor(table.table_ms, device=name, source=table.source)

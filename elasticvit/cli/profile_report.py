@@ -11,6 +11,8 @@ from elasticvit.errors import ArchError
 from elasticvit.workspace import Workspace
 
 if TYPE_CHECKING:
+    from devices.catalog import CatalogEntry
+    from devices.discovery import Connected
     from elasticvit.arch import Arch
     from elasticvit.kernels import Kernel
     from elasticvit.space import SearchSpace
@@ -28,14 +30,14 @@ TWICE = "noise floor: subnets timed twice"
 Errors = Mapping[str, Mapping[str, float]]
 
 
-class Bar:
-    """Progress bar with the time left that the profile itself expects."""
+class Bars:
+    """A progress bar a device, with the time left that its profile itself expects."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, devices: Sequence[str]) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
         self._progress = Progress(
-            TextColumn("timing"),
+            TextColumn("{task.description}"),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
             TextColumn("{task.fields[left]}"),
@@ -43,21 +45,27 @@ class Bar:
             console=report.console,
             transient=True,
         )
-        self._task = self._progress.add_task("", total=None, left="", key="")
+        self._tasks = {
+            name: self._progress.add_task(name, total=None, left="", key="") for name in devices
+        }
 
-    def show(self, at: Progress) -> None:
-        """Show where the profile stands."""
+    def show(self, device: str, at: Progress) -> None:
+        """Show where a device's profile stands."""
         minutes, seconds = divmod(round(at.left_s), 60)
         key = at.key if len(at.key) <= 40 else f"{at.key[:37]}..."
         self._progress.update(
-            self._task,
+            self._tasks[device],
             completed=at.done,
             total=at.total,
             left=f"{minutes}:{seconds:02d} left",
             key=key,
         )
 
-    def __enter__(self) -> Bar:
+    def notice(self, text: str) -> None:
+        """Tell what a person should know while a device works."""
+        self._progress.console.print(text)
+
+    def __enter__(self) -> Bars:
         self._progress.start()
         return self
 
@@ -97,8 +105,14 @@ def noise_floor(summary: ProfileSummary) -> dict[str, float] | None:
     return error_summary(first, second).to_dict() if len(first) else None
 
 
-def show_profile(report: Report, summary: ProfileSummary, errors: Errors) -> None:
-    """The closing tables of a profile."""
+def show_profile(
+    report: Report, summary: ProfileSummary, errors: Errors, quality: str | None
+) -> None:
+    """The closing tables of a profile.
+
+    Args:
+        quality: what the device itself says about the conditions, if it does.
+    """
     from rich.table import Table
 
     say = report.console.print
@@ -117,6 +131,8 @@ def show_profile(report: Report, summary: ProfileSummary, errors: Errors) -> Non
             f"drift: the reference subnet took {d.median_ms:.3g} ms in the median of {d.count} "
             f"timings over the profile; 80 % of them lie within {d.spread_pct:.1f} %"
         )
+    if quality:
+        say(quality)
     for key, reason in list(summary.rejected.items())[:NAMED]:
         say(f"rejected: {key}: {reason}")
     if len(summary.rejected) > NAMED:
@@ -149,6 +165,23 @@ def show_errors(report: Report, errors: Errors) -> None:
             f"upper bound: holds for {subnets.get('upper_pct', 0.0):.0f} % of the held-out "
             f"subnets, meant for {subnets['upper_nominal_pct']:.0f} %"
         )
+
+
+def show_devices(
+    report: Report, connected: Sequence[Connected], catalog: Mapping[str, CatalogEntry]
+) -> None:
+    """What is connected, and the catalogue."""
+    from rich.table import Table
+
+    table = Table("where", "serial", "product", "name", "state", title="connected")
+    for phone in connected:
+        state = phone.state if not phone.hint else f"{phone.state}: {phone.hint}"
+        table.add_row(phone.where, phone.serial, phone.product, phone.name or "unknown", state)
+    if connected:
+        report.console.print(table)
+    else:
+        report.console.print("no phone is connected")
+    report.console.print(f"known devices: host, {', '.join(catalog)}")
 
 
 def show_block_table(
