@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from elasticvit.errors import DeviceError
@@ -24,7 +26,6 @@ def load_signers(paths: list[Path] | None = None) -> list[Any]:
     Raises:
         DeviceError: a key cannot be made or read.
     """
-    from adb_shell.auth.keygen import write_public_keyfile
     from adb_shell.auth.sign_pythonrsa import PythonRSASigner
 
     first, *others = paths or key_paths()
@@ -33,9 +34,8 @@ def load_signers(paths: list[Path] | None = None) -> list[Any]:
         try:
             if not path.exists():
                 _make(path)
-            public = path.with_name(path.name + ".pub")
-            if not public.exists():
-                write_public_keyfile(str(path), str(public))
+            if not _public(path).exists():
+                _make_public(path)
             signers.append(PythonRSASigner.FromRSAKeyPath(str(path)))
         except (OSError, ValueError) as error:
             raise DeviceError(
@@ -45,19 +45,31 @@ def load_signers(paths: list[Path] | None = None) -> list[Any]:
     return signers
 
 
+def _public(path: Path) -> Path:
+    return path.with_name(path.name + ".pub")
+
+
 def _make(path: Path) -> None:
-    """Write a new key pair, whole or not at all, readable by its owner alone."""
+    """Write a new private key, whole or not at all, readable by its owner alone.
+
+    Where another process or thread makes one at the same time, the first one counts for both.
+    """
     from adb_shell.auth.keygen import keygen
 
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    public = temporary.with_name(temporary.name + ".pub")
-    before = os.umask(0o077)
-    try:
-        keygen(str(temporary))
-        os.replace(public, path.with_name(path.name + ".pub"))
-        os.replace(temporary, path)
-    finally:
-        os.umask(before)
-        temporary.unlink(missing_ok=True)
-        public.unlink(missing_ok=True)
+    with TemporaryDirectory(dir=path.parent, prefix=".adbkey-") as folder:
+        new = Path(folder) / "adbkey"
+        keygen(str(new))
+        new.chmod(0o600)
+        with contextlib.suppress(FileExistsError):
+            os.link(new, path)
+
+
+def _make_public(path: Path) -> None:
+    """Write the public half of a private key."""
+    from adb_shell.auth.keygen import write_public_keyfile
+
+    with TemporaryDirectory(dir=path.parent, prefix=".adbkey-") as folder:
+        new = Path(folder) / "adbkey.pub"
+        write_public_keyfile(str(path), str(new))
+        os.replace(new, _public(path))

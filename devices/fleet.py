@@ -50,6 +50,7 @@ def run_fleet(
             raise Stopped
 
     def run(name: str, device: Device) -> None:
+        outcomes[name] = Outcome(error=Stopped(name))
         try:
             with device as opened:
                 outcomes[name] = Outcome(result=work(name, opened, check))

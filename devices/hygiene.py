@@ -73,7 +73,6 @@ class Quality:
         if state.thermal_status is not None:
             self.thermal_status = max(self.thermal_status or 0, state.thermal_status)
 
-    @property
     def summary(self) -> str:
         """One sentence for people."""
         parts = [f"{self.accepted} timings, reference within {100 * self.drift:.1f} %"]

@@ -172,7 +172,7 @@ def test_a_phone_that_refuses_the_mode_is_measured_and_said_so(phone, open_phone
     with open_phone(phone) as device:
         assert device.info.facts["power_mode"] == "default"
         list(device.measure(make_models(2), ONCE))
-    assert "clocks not fixed" in device.quality.summary
+    assert "clocks not fixed" in device.quality.summary()
 
 
 @pytest.mark.skipif("sys.platform == 'linux' and __import__('os').geteuid() != 0", reason="root")

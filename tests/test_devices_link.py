@@ -142,6 +142,20 @@ def test_keys_are_made_once_and_kept_private(tmp_path, monkeypatch):
         load_signers()
 
 
+def test_phones_that_are_opened_at_once_share_one_new_key(tmp_path):
+    path, keys = tmp_path / "new" / "adbkey", []
+    threads = [
+        threading.Thread(target=lambda: keys.append(load_signers([path])[0].GetPublicKey()))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(keys) == 4
+    assert len(set(keys)) == 1
+
+
 def test_one_holder_a_lock():
     first, second = LocalLock("a phone"), LocalLock("a phone")
     first.take()
