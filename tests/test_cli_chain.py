@@ -1,0 +1,115 @@
+"""The four commands in an empty folder, as a user runs them, and out of order."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BIN = Path(sys.executable).parent
+SMALL = {
+    "evit-profile": ["--space", "tiny", "--budget-minutes", "0.2"],
+    "evit-train": ["--epochs", "2"],
+    "evit-search": ["--target-ms", "1000", "--population", "4", "--generations", "1"],
+    "evit-export": ["--format", "tflite"],
+}
+
+
+def run(command: str, *options: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [BIN / command, *options],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        env=os.environ | {"COLUMNS": "120"},
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("empty")
+
+
+@pytest.fixture(scope="module")
+def results(folder: Path) -> dict[str, dict]:
+    """The closing JSON line of each command, run one after the other in one empty folder."""
+    lines = {}
+    for command, options in SMALL.items():
+        done = run(command, *options, "--json", cwd=folder)
+        assert done.returncode == 0, f"{command}: {done.stderr[-3000:]}"
+        (line,) = done.stdout.splitlines()
+        lines[command] = json.loads(line)
+        if command != "evit-export":
+            following = list(SMALL)[list(SMALL).index(command) + 1]
+            assert f"next: {following}" in done.stderr, done.stderr[-500:]
+    return lines
+
+
+def test_everything_lies_in_one_workspace(folder: Path, results: dict) -> None:
+    assert [p.name for p in folder.iterdir()] == [".evit"]
+    settings = (folder / ".evit" / "settings.toml").read_text()
+    for fact in ('space = "tiny"', 'data = "digits"', 'device = "host"', "[latest]"):
+        assert fact in settings
+
+
+def test_the_exported_file_runs_in_litert(folder: Path, results: dict) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    export = results["evit-export"]
+    interpreter = Interpreter(str(folder / export["path"]))
+    interpreter.allocate_tensors()
+    (takes,), (gives,) = interpreter.get_input_details(), interpreter.get_output_details()
+    _, height, width, channels = takes["shape"]
+    assert (height, channels) == (width, 3)
+    interpreter.set_tensor(takes["index"], np.zeros(takes["shape"], np.float32))
+    interpreter.invoke()
+    assert interpreter.get_tensor(gives["index"]).shape == (1, 10)
+
+
+def test_the_numbers_hang_together(folder: Path, results: dict) -> None:
+    search, export = results["evit-search"], results["evit-export"]
+    assert search["predicted_ms"] == pytest.approx(export["predicted_ms"])
+    assert search["predicted_ms"] <= search["target"] == 1000
+    assert export["measured_ms"] > 0
+    assert abs(export["torch_accuracy"] - export["exported_accuracy"]) <= 0.5
+    assert export["torch_accuracy"] == pytest.approx(search["test_accuracy"])
+    written = json.loads((folder / search["folder"] / "search.json").read_text())
+    assert written["arch"] == search["arch"]
+
+
+def test_a_second_space_is_refused(folder: Path, results: dict) -> None:
+    done = run("evit-train", "--space", "mobile", cwd=folder)
+    assert done.returncode == 2
+    assert "uses space 'tiny', not 'mobile'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "message"),
+    [
+        ("evit-search", ["--target-ms", "5"], "run `evit-train` first"),
+        ("evit-export", [], "run `evit-search --target-ms N` first"),
+        ("evit-profile", ["--device", "nokia3310"], "nokia3310"),
+        ("evit-profile", ["--space", "huge"], "presets are mobile, tiny"),
+        ("evit-train", ["--data", "no-such-data"], "no-such-data"),
+        ("evit-export", ["--format", "coreml"], "coreml"),
+        ("evit-train", ["--epochs", "minus one"], "minus one"),
+    ],
+)
+def test_mistakes_are_answered_in_one_message(
+    tmp_path: Path, command: str, options: list[str], message: str
+) -> None:
+    done = run(command, *options, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_foreign_folder_is_no_workspace(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").touch()
+    done = run("evit-train", "--workspace", str(tmp_path), cwd=tmp_path)
+    assert done.returncode == 2
+    assert "not empty and not a workspace" in done.stderr
