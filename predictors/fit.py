@@ -39,7 +39,7 @@ def fit_predictor(
         subnets: milliseconds of whole subnets of `space`; may be empty, and the price is then
             the plain sum of kernels.
         device, source: as in `Predictor`.
-        rng: of whatever is drawn.
+        rng: for fits that draw; the present one does not, its result is the same for any.
 
     Raises:
         PredictorError: nothing measured, too little of a kind, a latency that is not a positive

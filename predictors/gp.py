@@ -7,7 +7,8 @@ need priors on the scales: the plain maximum of the likelihood overfits them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from scipy.optimize import minimize  # type: ignore[import-untyped]
 FloatArray = npt.NDArray[np.float64]
 ROOT5 = np.sqrt(5.0)
 TAIL = 4.0  # degrees of freedom of the noise; infinitely many would be the normal distribution
+SCALES_FROM = 300
 PASSES = 2  # refits with the noise that the one before found
 
 
@@ -63,20 +65,19 @@ class GaussianProcess:
     Attributes:
         center, scale: of the inputs, shape (d,).
         lengths: length scales in scaled inputs, shape (d,).
-        amplitude, noise: standard deviations.
+        amplitude: standard deviation of the function.
+        noise_variance: of each training value, shape (n,).
         points: scaled training inputs, shape (n, d).
-        weights: shape (n,); the mean is the correlation with the points times these.
-        factor: lower Cholesky factor of the training covariance, shape (n, n).
+        weights: shape (n,); the mean is the covariance with the points times these.
     """
 
     center: FloatArray
     scale: FloatArray
     lengths: FloatArray
     amplitude: float
-    noise: float
+    noise_variance: FloatArray
     points: FloatArray
     weights: FloatArray
-    factor: FloatArray
 
     def mean(self, x: FloatArray) -> FloatArray:
         """Posterior mean at x (n, d), shape (n,)."""
@@ -85,9 +86,15 @@ class GaussianProcess:
 
     def deviation(self, x: FloatArray) -> FloatArray:
         """Posterior standard deviation of the function at x, without noise, shape (n,)."""
-        half = solve_triangular(self.factor, self._covariance(x).T, lower=True)
+        half = solve_triangular(self._factor, self._covariance(x).T, lower=True)
         value: FloatArray = np.sqrt(np.maximum(self.amplitude**2 - (half**2).sum(0), 0.0))
         return value
+
+    @cached_property
+    def _factor(self) -> FloatArray:
+        covariance = self.amplitude**2 * matern(self.points, self.points, self.lengths)
+        covariance[np.diag_indices(len(covariance))] += self.noise_variance
+        return np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
 
     def _covariance(self, x: FloatArray) -> FloatArray:
         scaled = (x - self.center) / self.scale
@@ -95,18 +102,13 @@ class GaussianProcess:
 
     def to_arrays(self) -> dict[str, FloatArray]:
         """Everything as arrays, for `from_arrays`."""
-        return {
-            name: np.asarray(getattr(self, name), dtype=np.float64)
-            for name in self.__dataclass_fields__
-        }
+        return {f.name: np.asarray(getattr(self, f.name), dtype=np.float64) for f in fields(self)}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Any]) -> GaussianProcess:
         """Inverse of `to_arrays`."""
-        values: dict[str, Any] = {n: np.asarray(arrays[n]) for n in cls.__dataclass_fields__}
-        for name in ("amplitude", "noise"):
-            values[name] = float(values[name])
-        return cls(**values)
+        values: dict[str, Any] = {f.name: np.asarray(arrays[f.name]) for f in fields(cls)}
+        return cls(**values | {"amplitude": float(values["amplitude"])})
 
 
 def noise_factors(inverse: FloatArray, alpha: FloatArray, noise_variance: FloatArray) -> FloatArray:
@@ -128,16 +130,55 @@ def noise_factors(inverse: FloatArray, alpha: FloatArray, noise_variance: FloatA
 
 
 def fit_process(x: FloatArray, y: FloatArray, prior: Prior | None = None) -> GaussianProcess:
-    """Fit a process to values y (n,) at inputs x (n, d), some of which may be disturbed."""
+    """Fit a process to values y (n,) at inputs x (n, d), some of which may be disturbed.
+
+    The scales are fitted to at most `SCALES_FROM` of the points, the function to all of them.
+    """
     prior = prior or Prior()
     center, scale = x.mean(0), x.std(0)
     scale = np.where(scale > 1e-9, scale, 1.0)
     points = (x - center) / scale
+    some = np.random.default_rng(0).permutation(len(y))[:SCALES_FROM]
+    factors = np.ones(len(y))
+    theta = None
+    for remaining in reversed(range(PASSES + 1)):
+        theta = _fit_scales(points[some], y[some], factors[some], prior, theta)
+        amplitude, noise, lengths = float(np.exp(theta[0])), np.exp(theta[1]), np.exp(theta[2:])
+        covariance = amplitude**2 * matern(points, points, lengths)
+        noise_variance = (noise**2 + prior.min_noise**2) * factors
+        covariance[np.diag_indices(len(y))] += noise_variance
+        if remaining:
+            inverse = np.asarray(np.linalg.inv(covariance), dtype=np.float64)
+            factors = noise_factors(inverse, inverse @ y, noise_variance)
+    return GaussianProcess(
+        center=center,
+        scale=scale,
+        lengths=lengths,
+        amplitude=amplitude,
+        noise_variance=noise_variance,
+        points=points,
+        weights=cho_solve(cho_factor(covariance, lower=True), y),
+    )
+
+
+def _fit_scales(
+    points: FloatArray,
+    y: FloatArray,
+    factors: FloatArray,
+    prior: Prior,
+    begin: FloatArray | None,
+) -> FloatArray:
+    """Logarithms of amplitude, noise and length scales, by maximum a posteriori.
+
+    Args:
+        points: scaled inputs, shape (n, d).
+        factors: of the noise variance of each value, shape (n,).
+        begin: where the search begins; by default where the prior is centred.
+    """
     n, d = points.shape
     squares = (points[:, None] - points[None]) ** 2  # (n, n, d)
     start = np.log(np.array([prior.amplitude, prior.noise, *[prior.length] * d]))
     floor = prior.min_noise**2
-    factors = np.ones(n)
 
     def objective(theta: FloatArray) -> tuple[float, FloatArray]:
         amplitude, noise, lengths = np.exp(theta[0]), np.exp(theta[1]), np.exp(theta[2:])
@@ -161,24 +202,6 @@ def fit_process(x: FloatArray, y: FloatArray, prior: Prior | None = None) -> Gau
         return float(value + 0.5 * (pull**2).sum()), gradient + pull / prior.spread
 
     bounds = [(t - 5.0, t + 5.0) for t in start]
-    theta = start
-    for remaining in reversed(range(PASSES + 1)):
-        theta = minimize(objective, theta, jac=True, method="L-BFGS-B", bounds=bounds).x
-        amplitude, noise, lengths = float(np.exp(theta[0])), np.exp(theta[1]), np.exp(theta[2:])
-        covariance = amplitude**2 * matern(points, points, lengths)
-        noise_variance = (noise**2 + floor) * factors
-        covariance[np.diag_indices(n)] += noise_variance
-        if remaining:
-            inverse = np.asarray(np.linalg.inv(covariance), dtype=np.float64)
-            factors = noise_factors(inverse, inverse @ y, noise_variance)
-    lower = np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
-    return GaussianProcess(
-        center=center,
-        scale=scale,
-        lengths=lengths,
-        amplitude=amplitude,
-        noise=float(np.sqrt(noise**2 + floor)),
-        points=points,
-        weights=cho_solve((lower, True), y),
-        factor=lower,
-    )
+    first = start if begin is None else begin
+    found = minimize(objective, first, jac=True, method="L-BFGS-B", bounds=bounds)
+    return np.asarray(found.x, dtype=np.float64)
