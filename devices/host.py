@@ -143,6 +143,7 @@ class HostDevice:
                 ],
                 "governor": host_facts.governor(clusters[-1].cores[-1]),
                 "nice": worker.hello["nice"],
+                "realtime": worker.hello["realtime"],
             },
         )
         return self

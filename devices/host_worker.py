@@ -27,6 +27,7 @@ from devices.framing import LinkClosed, read_message, write_message
 from devices.host_facts import conditions, peak_bytes, reset_peak_bytes
 
 NICE = -10  # where permitted: other programs then rarely interrupt a run
+REALTIME = 1  # where permitted, the lowest real-time priority: they interrupt none at all
 PATIENCE = 4  # a round is prolonged to at most this many times `min_runs` by interrupted runs
 
 
@@ -115,13 +116,28 @@ def time_model(interpreter_class: Any, data: bytes, job: dict[str, Any]) -> dict
     }
 
 
+def take_precedence() -> None:
+    """Put this process before others as far as the system permits.
+
+    Eight busy programs on two cores: a 10 ms model then takes 11 ms, and otherwise 21 ms in the
+    fastest of 40 runs. The system still gives others a share of every second.
+    """
+    with contextlib.suppress(AttributeError, OSError):  # not on Linux, or not permitted
+        os.setpriority(os.PRIO_PROCESS, 0, NICE)
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(REALTIME))
+
+
+def is_realtime() -> bool:
+    """Whether other programs cannot interrupt this process."""
+    return hasattr(os, "SCHED_FIFO") and os.sched_getscheduler(0) == os.SCHED_FIFO
+
+
 def main() -> None:
     """Serve jobs until standard input ends."""
     answers = os.dup(1)
     os.dup2(2, 1)  # the runtime prints to standard output; the answers have their own pipe
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, NICE)
+    take_precedence()
     try:
         interpreter_class, runtime = load_interpreter()
     except ImportError as error:
@@ -133,6 +149,7 @@ def main() -> None:
             "runtime": runtime,
             "runtime_hash": library_hash(interpreter_class.__module__.partition(".")[0]),
             "nice": os.getpriority(os.PRIO_PROCESS, 0),
+            "realtime": is_realtime(),
         },
     )
     gc.freeze()
