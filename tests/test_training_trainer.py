@@ -19,8 +19,9 @@ from elasticvit.nn import Subnet
 from elasticvit.training.checkpoint import CHECKPOINT_FILE, Checkpoint, load_supernet
 from elasticvit.training.config import TrainConfig, default_config
 from elasticvit.training.forecast import forecast
+from elasticvit.training.start import parameter_groups
 from elasticvit.training.step import StepLosses
-from elasticvit.training.trainer import Progress, parameter_groups
+from elasticvit.training.trainer import Progress
 from elasticvit.training.watch import LossWatch
 
 TESTS = Path(__file__).parent

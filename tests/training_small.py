@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from elasticvit.cost import MacsCost
 from elasticvit.kernels import Layout
@@ -33,6 +34,7 @@ MICRO = SearchSpace(
     ),
 )
 DATA = open_data("digits")
+torch.set_num_threads(1)  # the networks are so small that more threads only wait for each other
 
 
 def config(**changes: object) -> TrainConfig:

@@ -14,14 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import numpy as np
 import torch
 from timm.scheduler import CosineLRScheduler
 from timm.utils import ModelEmaV3
 from timm.utils.agc import adaptive_clip_grad
-from torch import Tensor, nn
+from torch import Tensor
 
 from elasticvit.errors import CheckpointError
 from elasticvit.nn import Supernet
@@ -32,6 +31,7 @@ from elasticvit.training.log import TrainingLog
 from elasticvit.training.losses import AlphaDivergence
 from elasticvit.training.ranks import Ranks
 from elasticvit.training.sampler import Draw, Sampler
+from elasticvit.training.start import initialise, parameter_groups
 from elasticvit.training.step import StepLosses, mixed, run_step
 from elasticvit.training.watch import LossWatch
 
@@ -81,7 +81,7 @@ class Trainer:
         self.ranks = ranks or Ranks()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(info.seed)
-            supernet = Supernet(info.space, info.options)
+            supernet = initialise(Supernet(info.space, info.options))
         supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.supernet = supernet.to(self.ranks.device).train()
         resolutions = info.space.choices[0]
@@ -233,19 +233,6 @@ class Trainer:
         """The supernet with the moving average of the weights."""
         module: Supernet = self.ema.module
         return module
-
-
-def parameter_groups(supernet: Supernet, weight_decay: float) -> list[dict[str, Any]]:
-    """Weights with decay; norms, biases and position biases without."""
-    decayed: list[nn.Parameter] = []
-    free: list[nn.Parameter] = []
-    for name, parameter in supernet.named_parameters():
-        plain = parameter.ndim <= 1 or name.endswith("position_bias")
-        (free if plain else decayed).append(parameter)
-    return [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": free, "weight_decay": 0.0},
-    ]
 
 
 def _on_cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:
