@@ -81,7 +81,8 @@ class ProfileSummary:
         seconds: that this run took.
         complete: whether everything planned was timed before the budget was spent.
         twice: milliseconds of the held-out subnets, timed twice (see `lut.quality`).
-        drift: of the reference model.
+        reference: key of the model that is timed again and again.
+        drift: of the reference.
     """
 
     info: DeviceInfo
@@ -93,6 +94,7 @@ class ProfileSummary:
     seconds: float
     complete: bool
     twice: tuple[FloatArray, FloatArray]
+    reference: str
     drift: Drift | None
 
 
@@ -317,6 +319,7 @@ class _Run:
             seconds=time.monotonic() - self.started,
             complete=complete,
             twice=timed_twice(subnets, [j.key for j in jobs if j.held_out]),
+            reference=self.plan.reference.key,
             drift=drift(subnets, self.plan.reference.key),
         )
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from elasticvit.space import SearchSpace
     from lut.dataset import Dataset
     from lut.profile import ProfileConfig, ProfileSummary, Progress
+    from predictors.predictor import Predictor
 
 HELP = """Time kernels and whole subnets on a device and fit its latency predictor.
 
@@ -141,6 +142,7 @@ def _profile(
 
     from devices import open_device
     from devices.fleet import run_fleet
+    from elasticvit.cli.profile_page import write_page
     from elasticvit.cli.profile_report import Bars, profile_result, show_profile
     from lut.dataset import Dataset
     from lut.profile import profile
@@ -169,10 +171,14 @@ def _profile(
             summary = outcomes[name].result
             if summary is None:
                 continue
-            errors = _fit(folder, name, Dataset.of(store, name, space, summary.series), space)
+            data = Dataset.of(store, name, space, summary.series)
+            predictor, errors = _fit(folder, name, data, space)
             quality = getattr(devices[name], "quality", None)
-            show_profile(report, summary, errors, quality.summary() if quality else None)
-            results[name] = profile_result(folder, summary, errors)
+            said = quality.summary() if quality else None
+            page = write_page(folder, store, data, predictor, space, summary, errors, said)
+            show_profile(report, summary, errors, said)
+            report.console.print(f"report: {page}")
+            results[name] = profile_result(folder, summary, errors) | {"report": str(page)}
     failed = {name: o.error for name, o in outcomes.items() if o.error is not None}
     if failed:
         for name, error in failed.items():
@@ -197,7 +203,7 @@ def _list(report: Report, folder: Workspace, addresses: list[str]) -> None:
 
 def _fit(
     folder: Workspace, name: str, data: Dataset, space: SearchSpace
-) -> dict[str, dict[str, float]]:
+) -> tuple[Predictor, dict[str, dict[str, float]]]:
     """Fit and save the predictor, make the device the default; errors on what is held out.
 
     Kernels without any whole subnet are a table to look up, and nothing is held out of it.
@@ -223,7 +229,7 @@ def _fit(
         predictor, errors = table_predictor(kernels, device=name, source=source), {}
     predictor.save(folder.predictor_path(name))
     folder.update({"device": name})
-    return errors
+    return predictor, errors
 
 
 def _import(
@@ -243,7 +249,7 @@ def _import(
         with Store(folder.lut_path) as store:
             added = shared.store(store, name)
             data = Dataset.of(store, name, space)
-        errors = _fit(folder, name, data, space)
+        _, errors = _fit(folder, name, data, space)
         report.console.print(f"{added} measurements added to {name}: {data.series}")
         if errors:
             show_errors(report, errors)
