@@ -48,7 +48,9 @@ class Subnet(nn.Module):
         """
         supernet.space.check(arch)
         layout = supernet.space.layout
-        subnet = cls(arch, layout, supernet.options)
+        subnet = cls.__new__(cls)  # the blocks are cut, not drawn at random first
+        nn.Module.__init__(subnet)
+        subnet.arch, subnet.layout, subnet.options = arch, layout, supernet.options
         places = walk(arch, layout)
         subnet.blocks = nn.Sequential(*(supernet.block(place).cut(k) for place, k in places))
         device = next(supernet.parameters()).device
