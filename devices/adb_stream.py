@@ -12,6 +12,7 @@ import time
 from collections import deque
 from typing import Any
 
+import numpy as np
 from adb_shell import constants
 from adb_shell.adb_message import AdbMessage
 
@@ -25,6 +26,15 @@ class StreamClosed(Exception):
 
 class SendRefused(Exception):
     """The phone refused a file, with its reason."""
+
+
+class _Message(AdbMessage):  # type: ignore[misc]  # adb_shell has no types
+    """A packet whose checksum, the sum of its bytes, does not take Python 7 ms a megabyte."""
+
+    def pack(self) -> bytes:
+        total = int(np.frombuffer(self.data, np.uint8).sum(dtype=np.uint32))
+        words = (self.command, self.arg0, self.arg1, len(self.data), total, self.magic)
+        return struct.pack(constants.MESSAGE_FORMAT, *words)
 
 
 class Stream:
@@ -104,7 +114,7 @@ class Stream:
         return bytes(command)
 
     def _send(self, command: bytes, data: bytes = b"") -> None:
-        message = AdbMessage(command, self._info.local_id, self._info.remote_id, data)
+        message = _Message(command, self._info.local_id, self._info.remote_id, data)
         self._io.send(message, self._info)
 
 

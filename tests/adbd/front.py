@@ -58,6 +58,7 @@ class Front:
         self.cuts = 0
         self.bytes_to_phone = 0
         self.bytes_from_phone = 0
+        self.delay_s = 0.0  # of every piece that passes, either way
         self._limits: list[tuple[str, int]] = []
         self._down_until = 0.0
         self._guard = threading.Lock()
@@ -122,7 +123,9 @@ class Front:
 
     def _splice(self, source: socket.socket, target: socket.socket, way: str) -> None:
         try:
-            while data := source.recv(1 << 14):
+            while data := source.recv(1 << 17):
+                if self.delay_s:
+                    time.sleep(self.delay_s)
                 data, cut = self._count(way, data)
                 target.sendall(data)
                 if cut:

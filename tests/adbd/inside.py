@@ -106,7 +106,7 @@ def become_adbd(root: Path, config: dict) -> None:
 
 async def splice(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
-        while data := await reader.read(1 << 16):
+        while data := await reader.read(1 << 17):
             writer.write(data)
             await writer.drain()
     except OSError:
