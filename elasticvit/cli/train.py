@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from elasticvit.nn import Supernet
     from elasticvit.space import SearchSpace
     from elasticvit.training.checkpoint import RunInfo
+    from elasticvit.training.config import TrainConfig
     from elasticvit.training.data import ImageData
     from elasticvit.training.forecast import Forecast
     from elasticvit.training.ranks import Ranks
@@ -78,13 +80,10 @@ def main(
     chosen = bind(folder, space, data)
     cost, device_name = _cost(folder, chosen, complexity, device)
 
-    import numpy as np
     import torch
 
-    from elasticvit.training.checkpoint import RunInfo
     from elasticvit.training.config import default_config
     from elasticvit.training.data import open_data
-    from elasticvit.training.levels import levels_for
     from elasticvit.training.ranks import joined
 
     if threads is not None:
@@ -98,31 +97,40 @@ def main(
         complexity=complexity,
         device=device_name,
     )
-    levels = levels_for(chosen, cost, np.random.default_rng(0))
-    info = RunInfo(
-        space=chosen,
+    info = _run_info(chosen, images, config, cost, seed)
+    with joined() as ranks:
+        report = Report(as_json and ranks.writes)
+        report.console.quiet = not ranks.writes
+        found = _choose_run(report, folder, info, resume, fresh) if ranks.writes else None
+        run: Path = ranks.share(found)
+        if not (run / RESULT_FILE).exists():
+            seconds = _train(report, run, info, images, cost, ranks)
+            if ranks.writes:
+                result = _summarise(report, run, info, images, cost) | seconds
+                write_atomic(run / RESULT_FILE, json.dumps(result, indent=2) + "\n")
+        if ranks.writes:
+            folder.set_latest("run", run)
+            _close(report, folder, chosen, run)
+
+
+def _run_info(
+    space: SearchSpace, images: ImageData, config: TrainConfig, cost: CostModel, seed: int
+) -> RunInfo:
+    """What the run is; its levels are part of it, since another profile moves those in ms."""
+    import numpy as np
+
+    from elasticvit.training.checkpoint import RunInfo
+    from elasticvit.training.levels import levels_for
+
+    levels = levels_for(space, cost, np.random.default_rng(0))
+    return RunInfo(
+        space=space,
         data=images.info.spec,
         seed=seed,
         mean=images.mean,
         std=images.std,
         settings={**config.to_dict(), "levels": list(levels.values), "level_unit": levels.unit},
     )
-    with joined() as ranks:
-        report = Report(as_json and ranks.writes)
-        report.console.quiet = not ranks.writes
-        run = Path(
-            ranks.share(
-                str(_choose_run(report, folder, info, resume, fresh)) if ranks.writes else None
-            )
-        )
-        if not (run / RESULT_FILE).exists():
-            _train(report, run, info, images, cost, ranks)
-            if ranks.writes:
-                result = _summarise(report, folder, run, info, images, cost)
-                write_atomic(run / RESULT_FILE, json.dumps(result, indent=2) + "\n")
-        if ranks.writes:
-            folder.set_latest("run", run)
-            _close(report, folder, chosen, run)
 
 
 def _cost(
@@ -196,7 +204,8 @@ def _train(
     images: ImageData,
     cost: CostModel,
     ranks: Ranks,
-) -> None:
+) -> dict[str, float]:
+    """Train to the end; the seconds that were expected and taken."""
     from elasticvit.training.config import TrainConfig
     from elasticvit.training.forecast import forecast
     from elasticvit.training.trainer import Trainer
@@ -218,8 +227,12 @@ def _train(
     job = trainer()
     job.resume(run)
     _tell_forecast(report, expected, levels.values, levels.unit, job.step)
+    expected_s, started_s = expected.total_s(job.step), time.monotonic()
     with _Bar(report, levels.values, expected, job.step) as bar:
         job.run(run, bar.show)
+    took_s = time.monotonic() - started_s
+    report.console.print(f"trained in {_duration(took_s)}, {_duration(expected_s)} were expected")
+    return {"expected_s": round(expected_s, 1), "took_s": round(took_s, 1)}
 
 
 def _tell_forecast(
@@ -269,8 +282,6 @@ class _Bar:
         self._means: dict[int, float] = {}
 
     def show(self, at: Progress) -> None:
-        import time
-
         now_s = time.monotonic()
         if self._first == at.step - 1:
             self._start_s = now_s
@@ -311,12 +322,7 @@ def _duration(seconds: float) -> str:
 
 
 def _summarise(
-    report: Report,
-    folder: Workspace,
-    run: Path,
-    info: RunInfo,
-    images: ImageData,
-    cost: CostModel,
+    report: Report, run: Path, info: RunInfo, images: ImageData, cost: CostModel
 ) -> dict[str, Any]:
     """Accuracies of a small, a middle and a large subnet on the search part."""
     from rich.table import Table

@@ -12,21 +12,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from elasticvit.errors import DataError
-from elasticvit.training.sources import LabelArray, Pool, Source, find_source
+from elasticvit.training.parts import IndexArray, Split
+from elasticvit.training.sources import Source, find_source
 
 if TYPE_CHECKING:
     from elasticvit.training.loader import Loader
 
 SplitName = Literal["train", "search", "test"]
-IndexArray = npt.NDArray[np.int64]
 
 TEST_SHARE = 0.20  # of a set without a test part
 SEARCH_SHARE = 0.15  # of the images that remain
 SEARCH_LIMIT = 10_000  # images; more do not make the choice better, only slower
-MEMORY_LIMIT_BYTES = 512 * 2**20  # decoded images up to this stay in memory
 PHOTO_MEAN = (0.485, 0.456, 0.406)  # ImageNet's, for sets that are too large to measure
 PHOTO_STD = (0.229, 0.224, 0.225)
 
@@ -48,41 +46,6 @@ class DataInfo:
     train_images: int
     search_images: int
     test_images: int
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """One part: rows of a pool of images.
-
-    Attributes:
-        pool: the images it is taken from.
-        rows: which of them, shape (n,).
-    """
-
-    pool: Pool
-    rows: IndexArray
-
-    @property
-    def labels(self) -> LabelArray:
-        return self.pool.labels[self.rows]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @cached_property
-    def pixels(self) -> npt.NDArray[np.uint8] | None:
-        """All images decoded, shape (n, H, W, 3); None when their sizes differ or they need
-        more than `MEMORY_LIMIT_BYTES`."""
-        first = np.asarray(self.pool.image(int(self.rows[0])))
-        if first.nbytes * len(self.rows) > MEMORY_LIMIT_BYTES:
-            return None
-        pixels = np.empty((len(self.rows), *first.shape), dtype=np.uint8)
-        for i, row in enumerate(self.rows):
-            image = self.pool.image(int(row))
-            if (image.height, image.width) != first.shape[:2]:
-                return None
-            pixels[i] = image
-        return pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,8 +123,10 @@ class ImageData:
         from elasticvit.training.loader import Loader
 
         return Loader(
-            self,
-            split,
+            self.split(split),
+            flips=self.flips,
+            mean=self.mean,
+            std=self.std,
             resolution=resolution,
             batch_size=batch_size,
             augment=augment,

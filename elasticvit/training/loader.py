@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-if TYPE_CHECKING:
-    from elasticvit.training.data import ImageData, Split, SplitName
+from elasticvit.training.parts import Split
 
 Batch = tuple[Tensor, Tensor]
 SHIFT, SCALE = 0.1, 0.1  # of the side, and about 1
@@ -39,9 +37,11 @@ class Loader:
 
     def __init__(
         self,
-        data: ImageData,
-        split: SplitName,
+        split: Split,
         *,
+        flips: bool,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
         resolution: int,
         batch_size: int,
         augment: bool,
@@ -55,11 +55,10 @@ class Loader:
             raise ValueError(
                 f"resolution {resolution} and batch size {batch_size} must be positive"
             )
-        self.data, self.split = data, data.split(split)
+        self.split, self.flips, self.mean, self.std = split, flips, mean, std
         self.resolution, self.batch_size = resolution, batch_size
         self.augment, self.shuffle, self.workers = augment, shuffle, workers
         self.seed, self.drop_last, self.shard = seed, drop_last, shard
-        mean, std = data.normalisation
         self._mean = torch.tensor(mean).view(3, 1, 1)
         self._std = torch.tensor(std).view(3, 1, 1)
         self._labels = torch.from_numpy(self.split.labels)
@@ -101,7 +100,7 @@ class Loader:
             if self.augment:
                 seed = np.random.SeedSequence([self.seed, epoch, i, self.shard[0]])
                 generator = torch.Generator().manual_seed(int(seed.generate_state(1)[0]))
-                images = varied(images, self.resolution, self.data.flips, generator)
+                images = varied(images, self.resolution, self.flips, generator)
             else:
                 images = fitted(images, self.resolution)
             yield (images - self._mean) / self._std, self._labels[index]
@@ -123,20 +122,19 @@ class _Images(Dataset[tuple[Tensor, int]]):
     def __init__(self, loader: Loader, epoch: int) -> None:
         from timm.data import create_transform
 
-        self.split: Split = loader.split
+        self.split = loader.split
         self.seed = (loader.seed, epoch) if loader.augment else None
-        mean, std = loader.data.normalisation
         self.transform = create_transform(
             input_size=loader.resolution,
             is_training=loader.augment,
             scale=CROP_SCALE,
-            hflip=0.5 if loader.data.flips else 0.0,
+            hflip=0.5 if loader.flips else 0.0,
             color_jitter=PHOTO_JITTER,
-            auto_augment=RAND_AUGMENT if loader.data.flips else None,
+            auto_augment=RAND_AUGMENT if loader.flips else None,
             interpolation="bicubic",
             crop_pct=0.9 if loader.resolution >= LARGE_PIXELS else 1.0,
-            mean=mean,
-            std=std,
+            mean=loader.mean,
+            std=loader.std,
         )
 
     def __len__(self) -> int:
