@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,10 +19,10 @@ import numpy as np
 
 from devices.protocol import Device, DeviceInfo, Measurement, TimedModel, TimingConfig
 from elasticvit.errors import StoreError
-from elasticvit.kernels import Kernel
+from elasticvit.kernels import KINDS, Kernel
 from elasticvit.space import SearchSpace
-from lut.dataset import split_of
-from lut.keys import kind_of
+from lut.dataset import Dataset, split_of
+from lut.keys import SUBNET, subnet_key
 from lut.pace import Pace
 from lut.plan import Job, Plan, PlanConfig
 from lut.quality import Drift, FloatArray, drift, timed_twice
@@ -304,24 +304,28 @@ class _Run:
         if series is None:
             reasons = "; ".join(sorted(set(self.rejected.values()))[:3])
             raise StoreError(f"{self.name} timed nothing: {reasons or 'the budget is too small'}")
-        counts = {
-            held: Counter(kind_of(j.key) for j in jobs if j.held_out == held and j.key in self.have)
-            for held in (False, True)
-        }
-        subnets = self.store.measurements(self.name, kind="subnet", series=series)
+        data = Dataset.of(self.store, self.name, self.plan.space, series)
+        layout = self.plan.space.layout
+        held_subnets = [subnet_key(arch, layout) for arch in data.held_subnets]
+        subnets = self.store.measurements(self.name, kind=SUBNET, series=series)
         return ProfileSummary(
             info=self.device.info,
             series=series,
-            fitted=dict(counts[False]),
-            held_out=dict(counts[True]),
+            fitted=_counts(data.fit_kernels, len(data.fit_subnets)),
+            held_out=_counts(data.held_kernels, len(data.held_subnets)),
             timed=self.timed,
             rejected={k: v for k, v in self.rejected.items() if k in {j.key for j in jobs}},
             seconds=time.monotonic() - self.started,
             complete=complete,
-            twice=timed_twice(subnets, [j.key for j in jobs if j.held_out]),
+            twice=timed_twice(subnets, held_subnets),
             reference=self.plan.reference.key,
             drift=drift(subnets, self.plan.reference.key),
         )
+
+
+def _counts(kernels: Iterable[Kernel], subnets: int) -> dict[str, int]:
+    counts = Counter(kernel.kind for kernel in kernels)
+    return {SUBNET: subnets} | {kind: counts[kind] for kind in KINDS}
 
 
 def settled(store: Store, device: str, config: PlanConfig) -> PlanConfig:
