@@ -16,7 +16,7 @@ from elasticvit.space import SearchSpace
 from elasticvit.workspace import Workspace
 from lut.sample import reachable_kernels
 from predictors.kernel_table import KernelTable
-from predictors.predictor import NAMED, Predictor, load_predictor
+from predictors.predictor import NAMED, Predictor, load_device
 
 FloatArray = npt.NDArray[np.float64]
 OCTAVE_DEVIATION = 0.15  # of the log of a prediction, for each octave outside what was measured
@@ -149,13 +149,4 @@ def load_latency_cost(
         PredictorError: no predictor of that name (the ones there are named), or it cannot
             price the space.
     """
-    folder = workspace.predictor_path(device)
-    if not folder.is_dir():
-        base = folder.parent
-        known = sorted(p.name for p in base.iterdir()) if base.is_dir() else []
-        others = f"; there is one for {', '.join(known)}" if known else ""
-        raise PredictorError(
-            f"no predictor of device {device!r} in workspace {workspace.root}{others}: make one "
-            f"with `evit-profile --device {device}`"
-        )
-    return load_predictor(folder).cost(space, extrapolate=extrapolate)
+    return load_device(workspace, device).cost(space, extrapolate=extrapolate)

@@ -23,7 +23,7 @@ from elasticvit.errors import EvitError, PredictorError
 from elasticvit.kernels import Kernel
 from elasticvit.space import SearchSpace
 from elasticvit.version import __version__
-from elasticvit.workspace import write_atomic
+from elasticvit.workspace import Workspace, write_atomic
 from predictors.interval import Interval
 from predictors.kernel_model import Arrays, KernelModel
 from predictors.kernel_table import KernelTable
@@ -187,6 +187,25 @@ def load_predictor(folder: Path) -> Predictor:
         raise
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EvitError) as error:
         raise PredictorError(f"predictor in {folder} is corrupt ({error}); {again}") from error
+
+
+def load_device(workspace: Workspace, device: str) -> Predictor:
+    """The predictor of a device that was profiled, or whose table was imported, in a workspace.
+
+    Raises:
+        PredictorError: no predictor of that name (the ones there are named), or as
+            `load_predictor`.
+    """
+    folder = workspace.predictor_path(device)
+    if not folder.is_dir():
+        base = folder.parent
+        known = sorted(p.name for p in base.iterdir()) if base.is_dir() else []
+        others = f"; there is one for {', '.join(known)}" if known else ""
+        raise PredictorError(
+            f"no predictor of device {device!r} in workspace {workspace.root}{others}: make one "
+            f"with `evit-profile --device {device}`"
+        )
+    return load_predictor(folder)
 
 
 def _read_arrays(folder: Path, entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,10 +21,12 @@ import numpy.typing as npt
 from elasticvit.errors import PredictorError
 from elasticvit.kernels import KINDS, Kernel
 from elasticvit.space import SearchSpace
+from elasticvit.workspace import Workspace
 from lut.sample import reachable_kernels
 from predictors.features import coordinates, work_matrix
 from predictors.gp import fit_process, matern
 from predictors.kernel_model import FLOOR_MS, fit_work
+from predictors.predictor import load_device
 
 FloatArray = npt.NDArray[np.float64]
 SMOOTHED_FROM = 300  # kernels a kind that a table is smoothed from
@@ -112,6 +114,16 @@ class Relatives:
             lengths = np.full(x.shape[1], SMOOTH_LENGTH)
             value[np.ix_(a, b)] = matern(x[place[rows[a]]], x[place[others[b]]], lengths)
         return value
+
+
+def load_relatives(workspace: Workspace, names: Sequence[str], space: SearchSpace) -> Relatives:
+    """Relatives from the predictors of a workspace's devices.
+
+    Raises:
+        PredictorError: a device has no predictor there (the others are named), or it lacks
+            kernels of the space.
+    """
+    return Relatives.of({n: load_device(workspace, n).kernels for n in names}, space)
 
 
 def _rows_by_kind(kernels: Sequence[Kernel]) -> dict[str, list[int]]:

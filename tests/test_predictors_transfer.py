@@ -9,13 +9,15 @@ import pytest
 from elasticvit.errors import PredictorError
 from elasticvit.kernels import FFN, Kernel, lower
 from elasticvit.space import MOBILE, TINY, SearchSpace
+from elasticvit.workspace import Workspace
 from lut.sample import reachable_kernels
 from predictors.features import WORK_NAMES, work_matrix
+from predictors.fit import table_predictor
 from predictors.kernel_table import KernelTable
 from predictors.latency import LatencyCost
 from predictors.metrics import share_within
 from predictors.predictor import load_predictor
-from predictors.relatives import Relatives
+from predictors.relatives import Relatives, load_relatives
 from predictors.transfer import Transfer, transfer_predictor
 
 TABLES = Path(__file__).parents[2] / "shared" / "data" / "block_luts"
@@ -135,6 +137,16 @@ def test_its_predictor_prices_the_space_with_an_honest_bound(
     assert np.mean(whole <= upper) > 0.85
     assert (upper < 1.15 * price).all()
     assert predictor.kernels.ms(chosen).tolist() == list(measured.values())
+
+
+def test_known_devices_come_from_the_workspace(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    known = table_predictor(device(1), device="a", source="import:a.json")
+    known.save(workspace.predictor_path("a"))
+    relatives = load_relatives(workspace, ["a"], TINY)
+    assert relatives.names == ("a",)
+    with pytest.raises(PredictorError, match=r"no predictor of device 'b'.*there is one for a"):
+        load_relatives(workspace, ["a", "b"], TINY)
 
 
 def test_what_cannot_be_learnt_is_refused(relatives: Relatives) -> None:
