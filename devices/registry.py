@@ -58,11 +58,12 @@ def open_device(
     from devices.adb import AdbDevice
 
     settings = workspace.settings() if workspace is not None else {}
+    own = entry.runner and (workspace.root / entry.runner if workspace else Path(entry.runner))
     return AdbDevice(
         name,
         entry=entry,
         address=address or (None if serial else entry.address),
         serial=serial or (None if address else entry.serial),
-        runner=runner or entry.runner or settings.get("runner"),
+        runner=runner or own or settings.get("runner"),
         notice=notice,
     )

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from adbd.harness import HERE, PIXEL6, STAND_IN, Phone
@@ -16,6 +19,7 @@ from contracts.tiny_models import dense_model
 
 from devices import Measurement, Rejected, TimedModel, TimingConfig, open_device
 from devices.adb_link import AdbLink
+from devices.adb_transport import SocketTransport
 from devices.discovery import list_devices
 from devices.fleet import run_fleet
 from elasticvit.errors import DeviceError
@@ -99,6 +103,7 @@ def test_models_are_sent_once(phone, open_phone):
         assert phone.front.bytes_to_phone - before < 100_000
 
 
+@pytest.mark.skipif(shutil.which("adb") is None, reason="no adb client on this computer")
 def test_the_real_adb_client_sees_what_was_pushed(phone, key):
     data = bytes(range(256)) * 5000
     link = AdbLink(phone.address, config=FAST_LINK, keys=[key])
@@ -175,7 +180,7 @@ def test_a_phone_that_refuses_the_mode_is_measured_and_said_so(phone, open_phone
     assert "clocks not fixed" in device.quality.summary()
 
 
-@pytest.mark.skipif("sys.platform == 'linux' and __import__('os').geteuid() != 0", reason="root")
+@pytest.mark.skipif(os.geteuid() != 0, reason="a rooted test phone needs root here")
 def test_with_root_the_governor_is_set_and_given_back(folder, open_phone):
     governor = "/sys/devices/system/cpu/cpu7/cpufreq/scaling_governor"
     with Phone(folder / "p", rooted=True) as phone:
@@ -206,6 +211,51 @@ def test_a_genuine_runtime_goes_the_whole_way(folder, open_phone):
     small, large = by_key["dense 64"], by_key["dense 512"]
     assert small.statistic == "median"
     assert small.latency_ms < large.latency_ms
+
+
+def test_the_usb_path_but_for_libusb_itself(phone, open_phone, monkeypatch):
+    """A stand-in for libusb carries the bytes; finding, claiming and losing a phone are ours."""
+
+    class USBErrorNoDevice(Exception):
+        __module__ = "usb1"
+
+    class Usb:
+        found: ClassVar[list[str | None]] = []
+
+        def __init__(self) -> None:
+            self.pipe = SocketTransport(phone.address)
+
+        @classmethod
+        def find_adb(cls, serial, port_path, timeout):
+            cls.found.append(serial)
+            return cls()
+
+        def connect(self, timeout):
+            self.pipe.connect(timeout)
+
+        def close(self):
+            self.pipe.close()
+
+        def bulk_read(self, size, timeout):
+            try:
+                return bytearray(self.pipe.bulk_read(size, timeout))
+            except OSError as error:
+                raise USBErrorNoDevice("no such device") from error
+
+        def bulk_write(self, data, timeout):
+            return self.pipe.bulk_write(data, timeout)
+
+    monkeypatch.setattr("devices.adb_transport.usb_class", lambda: Usb)
+    models = make_models(30)
+    with open_phone(phone, address=None, serial="STANDIN0001") as device:
+        results = []
+        for result in device.measure(models, ONCE):
+            results.append(result)
+            if len(results) == 12:
+                phone.front.cut_after(from_phone=5000)
+    assert sorted(r.key for r in results) == sorted(m.key for m in models)
+    assert set(Usb.found) == {"STANDIN0001"}
+    assert len(Usb.found) >= 2  # found anew after the cut
 
 
 def test_two_phones_at_once_into_one_store(folder, open_phone):

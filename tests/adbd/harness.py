@@ -1,7 +1,7 @@
 """A phone for tests: Debian's genuine adbd in namespaces of its own, with scripted answers.
 
 Genuine: adbd, its shell and file services, the protocol, processes, signals, the file system
-and its limits. Scripted, and said so in their names or below: what `getprop`, `dumpsys`,
+and its limits. Scripted, and said so in their names or below: what `getprop`, `dumpsys`, `id`,
 `cmd` and `taskset` say, what /sys shows, and the runner (`benchmark_model_stand_in.sh`, which
 computes its latencies). Nothing that such a phone measures is a latency of anything.
 """
@@ -31,6 +31,7 @@ PIXEL6 = {
 }
 CLUSTERS = {(0, 1, 2, 3): 1803000, (4, 5): 2253000, (6, 7): 2802000}
 SCRIPTS = {
+    "id": '[ "$1" = -u ] && cat /system/bin/uid || exec /usr/bin/id "$@"',
     "getprop": 'sed -n "s/^$1=//p" /system/bin/props',
     "dumpsys": "cat /system/bin/thermal",
     "cmd": 'cat /system/bin/power; echo "$*" >>/data/local/tmp/cmd.log; '
@@ -47,7 +48,9 @@ def why_not() -> str | None:
         return "Debian's adbd is not installed (tests/adbd/setup.sh installs it)"
     if shutil.which("unshare") is None:
         return "no unshare program"
-    probe = subprocess.run([*_unshare(), "true"], capture_output=True, text=True)
+    drop = "setpriv --reuid=2000 --regid=2000 --clear-groups true" if os.geteuid() == 0 else "true"
+    tried = f"mount -t tmpfs tmpfs /tmp && mount -t proc proc /proc && {drop}"
+    probe = subprocess.run([*_unshare(), "sh", "-c", tried], capture_output=True, text=True)
     if probe.returncode != 0:
         return f"namespaces are not permitted here: {probe.stderr.strip()}"
     return None
@@ -88,6 +91,7 @@ class Phone:
             (self.bin / name).write_text(f"#!/bin/sh\n{body}\n")
             (self.bin / name).chmod(0o755)
         self.script("props", "".join(f"{k}={v}\n" for k, v in props.items()))
+        self.script("uid", "0\n" if rooted else "2000\n")
         self.script("power", "")
         self.script("power_code", "0\n")
         self.thermal(0)

@@ -28,6 +28,10 @@ fi
 if ! apt-get indextargets --format '$(CODENAME)' | grep -qx "$suite"; then
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >"$list"
 fi
+# the package starts adbd as a service, open to the network; these tests start their own
+if [ -d /etc/systemd/system ] && [ ! -e /etc/systemd/system/adbd.service ]; then
+    ln -s /dev/null /etc/systemd/system/adbd.service
+fi
 export DEBIAN_FRONTEND=noninteractive
 if ! { apt-get update -q && apt-get install -q -y --no-install-recommends adb &&
     apt-get install -q -y --no-install-recommends -t "$suite" adbd; }; then
