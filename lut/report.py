@@ -25,7 +25,7 @@ body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
 h1 { font-size: 1.5em; } h2 { font-size: 1.15em; margin-top: 2em; }
 table { border-collapse: collapse; margin: .6em 0; }
 td, th { padding: .25em .8em; border-bottom: 1px solid var(--faint); text-align: right; }
-td:first-child, th:first-child { text-align: left; }
+td:first-child, th:first-child, .facts td { text-align: left; }
 svg { max-width: 100%; height: auto; } svg text { font-size: 12px; fill: var(--ink); }
 .grid { stroke: var(--faint); stroke-width: .6; } .box { fill: none; stroke: var(--ink); }
 .rule { stroke: var(--ink); stroke-width: .8; }
@@ -130,7 +130,7 @@ def _facts(facts: Mapping[str, Any]) -> str:
         f"<tr><td>{escape(str(name))}</td><td>{escape(str(value))}</td></tr>"
         for name, value in facts.items()
     )
-    return f"<table>{rows}</table>"
+    return f'<table class="facts">{rows}</table>'
 
 
 def _errors(errors: Mapping[str, Mapping[str, float]]) -> str:
@@ -203,6 +203,6 @@ def _by_level(pairs: Sequence[Pair]) -> str:
     for part in np.array_split(np.arange(len(held)), LEVELS):
         if len(part):
             chosen = [held[i] for i in part]
-            name = f"{chosen[0].mmacs:.3g} to {chosen[-1].mmacs:.3g} M"
+            name = f"{chosen[0].mmacs:,.0f} to {chosen[-1].mmacs:,.0f} M"
             rows.append(_row(name, [p.error_pct for p in chosen]))
     return _table(["multiply-accumulates", "count", "RMSPE", "bias", "worst"], rows)

@@ -71,6 +71,14 @@ def test_a_person_is_told_the_errors_the_source_and_the_next_step(profiled: Path
         assert words in told
 
 
+def test_the_report_is_a_page(profiled: Path) -> None:
+    (line,) = (profiled.parent / "result.json").read_text().splitlines()
+    page = Path(json.loads(line)["report"]).read_text()
+    for words in ("Latency profile of fake", "fake:fake", "Where the time goes", "noise floor"):
+        assert words in page
+    assert "http" not in page.replace("http://www.w3.org", "")
+
+
 def test_the_predictor_and_the_default_device_are_set(profiled: Path) -> None:
     workspace = Workspace.open(profiled)
     assert workspace.settings()["device"] == "fake"

@@ -146,7 +146,16 @@ def _facts(store: Store, data: Dataset, summary: ProfileSummary) -> dict[str, st
         facts[name] = (
             f"{values.min():.0f} to {values.max():.0f} {label}" if len(values) else "not told"
         )
-    return facts | {name: str(value) for name, value in summary.info.facts.items()}
+    return facts | {name: _text(value) for name, value in summary.info.facts.items()}
+
+
+def _text(value: object) -> str:
+    """A fact for people, whatever its form."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_text(part)}" for name, part in value.items())
+    if isinstance(value, list | tuple):
+        return "; ".join(_text(part) for part in value)
+    return "not told" if value is None else str(value)
 
 
 def _reference(store: Store, data: Dataset, summary: ProfileSummary) -> list[tuple[float, float]]:
