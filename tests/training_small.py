@@ -38,7 +38,9 @@ torch.set_num_threads(1)  # the networks are so small that more threads only wai
 
 
 def config(**changes: object) -> TrainConfig:
-    return default_config(DATA.info, **{"epochs": 1, "batch_size": 64, **changes})
+    return default_config(
+        DATA.info, MICRO, **{"epochs": 1, "batch_size": 64, "lr": 5e-3, **changes}
+    )
 
 
 def run_info(settings: TrainConfig, seed: int = 0) -> RunInfo:

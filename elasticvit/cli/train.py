@@ -47,7 +47,9 @@ RECALIBRATION_IMAGES = 512
 @click.option(
     "--batch-size", type=click.IntRange(min=2), default=None, help="[default: by data size]"
 )
-@click.option("--lr", type=float, default=None, help="Learning rate.  [default: by data size]")
+@click.option(
+    "--lr", type=float, default=None, help="Learning rate.  [default: by data size and width]"
+)
 @click.option(
     "--complexity",
     type=click.Choice(["macs", "ms"]),
@@ -91,6 +93,7 @@ def main(
     images = open_data(folder.settings()["data"])
     config = default_config(
         images.info,
+        chosen,
         epochs=epochs,
         batch_size=batch_size,
         lr=lr,

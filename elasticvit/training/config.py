@@ -1,4 +1,4 @@
-"""Settings of a training run, and what an expert would choose for a data set's size.
+"""Settings of a training run, and what an expert would choose for a data set and a space.
 
 The recipe for large sets is the paper's (AdamW, cosine, adaptive gradient clipping, label
 smoothing, mixup, moving average). Small sets need few images a step and a high learning rate
@@ -12,10 +12,12 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from elasticvit.errors import TrainingError
+from elasticvit.space import SearchSpace
 from elasticvit.training.data import DataInfo
 
 TINY_IMAGES = 5_000  # up to this many training images
 SMALL_IMAGES = 200_000
+LR_WIDTH = 128  # of the last stage, for which the learning rates below are meant
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,16 +81,20 @@ class TrainConfig:
         return cls(**{k: v for k, v in data.items() if k in known})
 
 
-def default_config(info: DataInfo, **changes: Any) -> TrainConfig:
-    """What an expert would choose for a data set of this size.
+def default_config(info: DataInfo, space: SearchSpace, **changes: Any) -> TrainConfig:
+    """What an expert would choose for a data set of this size and a space of this width.
+
+    Short trainings on small sets need the highest learning rate that is stable, which falls
+    as networks get wider; the long one on large sets is the paper's.
 
     Args:
-        changes: settings that the user chose.
+        changes: settings that the user chose; None leaves the choice here.
     """
+    width = space.largest.attn[-1].width if space.largest.attn else LR_WIDTH
     if info.train_images <= TINY_IMAGES:
-        settings: dict[str, Any] = {"epochs": 12, "batch_size": 32, "lr": 5e-3}
+        settings: dict[str, Any] = {"epochs": 8, "batch_size": 32, "lr": 8e-3 * LR_WIDTH / width}
     elif info.train_images <= SMALL_IMAGES:
-        settings = {"epochs": 60, "batch_size": 128, "lr": 1e-3, "mixup": 0.2}
+        settings = {"epochs": 30, "batch_size": 128, "lr": 4e-3 * LR_WIDTH / width, "mixup": 0.2}
     else:
         settings = {"epochs": 600, "batch_size": 768, "lr": 5e-4, "mixup": 0.2}
         settings["warmup_share"] = 5 / 600
