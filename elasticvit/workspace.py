@@ -26,6 +26,7 @@ SCHEMA = 1
 FOLDER = ".evit"
 SETTINGS = "settings.toml"
 KINDS = {"run": "evit-train", "search": "evit-search --target-ms N", "export": "evit-export"}
+PLURALS = {"run": "runs", "search": "searches", "export": "exports"}  # names of their folders
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
@@ -169,7 +170,7 @@ class Workspace:
 
     def new_folder(self, kind: str) -> Path:
         """A fresh folder for a `run`, `search` or `export`, named after the time."""
-        base = self.root / f"{kind}s" / time.strftime("%Y%m%d-%H%M%S")
+        base = self.root / PLURALS[kind] / time.strftime("%Y%m%d-%H%M%S")
         path, number = base, 1
         while path.exists():
             number += 1
@@ -179,7 +180,7 @@ class Workspace:
 
     def folders(self, kind: str) -> list[Path]:
         """All `run`, `search` or `export` folders, oldest first."""
-        base = self.root / f"{kind}s"
+        base = self.root / PLURALS[kind]
         return sorted(p for p in base.iterdir() if p.is_dir()) if base.is_dir() else []
 
     def set_latest(self, kind: str, path: Path) -> None:

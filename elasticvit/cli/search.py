@@ -58,6 +58,8 @@ def main(
     started_s = time.monotonic()
     report = Report(as_json)
     folder = Workspace.open(workspace)
+    if "space" in folder.settings():  # what the space can do is known before it is trained
+        _check_targets(folder, folder.choose_space(None), target_ms, device, target_mmacs)
     run_folder, space = _run_and_space(folder, run)
     caps, coverage = _caps(folder, space, target_ms, device, target_mmacs, extrapolate)
     _say_caps(report, space, caps, coverage)
@@ -128,30 +130,25 @@ def _run_and_space(folder: Workspace, run: str | None) -> tuple[Path, SearchSpac
     return run_folder, space
 
 
-def _caps(
+def _check_targets(
     folder: Workspace,
     space: SearchSpace,
     target_ms: tuple[float, ...],
     devices: tuple[str, ...],
     target_mmacs: float | None,
-    extrapolate: bool,
-) -> tuple[list[Cap], dict[str, float | None]]:
-    """The caps that the options ask for, latencies first, and how often each device's bound
-    holds (None where its predictor knows none).
+) -> tuple[str, ...]:
+    """The devices whose latency is meant.
 
     Raises:
         TargetError: no target, or not as many as devices; what the space can do is told.
+        WorkspaceError: no device was profiled.
     """
-    from elasticvit.cost import MacsCost
-    from elasticvit.search.caps import Cap
-    from predictors.latency import load_latency_cost
-
     if len(set(devices)) < len(devices):
         raise TargetError(f"devices {', '.join(devices)}: one is named twice; name each once")
     default = folder.settings().get("device")
     names = devices or ((default,) if default else ())
     if not target_ms and (target_mmacs is None or devices):
-        raise TargetError(_no_target(folder, space, names, extrapolate))
+        raise TargetError(_no_target(folder, space, names))
     if target_ms and not names:
         raise WorkspaceError(
             f"workspace {folder.root} has no profiled device for --target-ms; run "
@@ -162,6 +159,24 @@ def _caps(
             f"{len(target_ms)} targets for {len(names)} devices ({', '.join(names)}); give one "
             "--target-ms for all, or one for each --device in its order"
         )
+    return names
+
+
+def _caps(
+    folder: Workspace,
+    space: SearchSpace,
+    target_ms: tuple[float, ...],
+    devices: tuple[str, ...],
+    target_mmacs: float | None,
+    extrapolate: bool,
+) -> tuple[list[Cap], dict[str, float | None]]:
+    """The caps that the options ask for, latencies first, and how often each device's bound
+    holds (None where its predictor knows none)."""
+    from elasticvit.cost import MacsCost
+    from elasticvit.search.caps import Cap
+    from predictors.latency import load_latency_cost
+
+    names = _check_targets(folder, space, target_ms, devices, target_mmacs)
     caps: list[Cap] = []
     coverage: dict[str, float | None] = {}
     for i, name in enumerate(names if target_ms else ()):
@@ -174,18 +189,14 @@ def _caps(
     return caps, coverage
 
 
-def _no_target(
-    folder: Workspace, space: SearchSpace, names: tuple[str, ...], extrapolate: bool
-) -> str:
+def _no_target(folder: Workspace, space: SearchSpace, names: tuple[str, ...]) -> str:
     import numpy as np
 
     from elasticvit.cost import MacsCost
     from elasticvit.search.caps import reach
     from predictors.latency import load_latency_cost
 
-    costs: list[CostModel] = [
-        load_latency_cost(folder, name, space, extrapolate=extrapolate) for name in names
-    ]
+    costs: list[CostModel] = [load_latency_cost(folder, name, space) for name in names]
     ranges = []
     for cost in costs or [MacsCost(space)]:
         can = reach(space, cost.price, np.random.default_rng(0))
@@ -244,7 +255,7 @@ def _say_caps(
                 "the predictor knows no bound of its error, as no whole subnet was timed: the "
                 "measured latency may be above the target"
                 if share is None
-                else f"the bound is above what is measured for {share:.0%} of architectures"
+                else f"the bound is made to hold for {share:.0%} of what is measured"
             )
         if cap.limit >= can.high:
             report.console.print(
@@ -318,19 +329,21 @@ def _number(value: float | None, digits: int) -> str:
 def _print_front(report: Report, result: SearchResult) -> None:
     from rich.table import Table
 
-    table = Table(title=f"Front of {result.evaluations} architectures", title_justify="left")
+    table = Table(
+        title=f"Front of {result.evaluations} architectures (ms as predicted)", title_justify="left"
+    )
     columns: dict[str, Callable[[FrontPoint], str]] = {
-        "predicted ms": lambda p: _number(p.predicted_ms, 3),
-        "upper bound ms": lambda p: _number(p.upper_ms, 3),
+        "ms": lambda p: _number(p.predicted_ms, 3),
+        "bound ms": lambda p: _number(p.upper_ms, 3),
         "MMACs": lambda p: f"{p.macs_m:.1f}",
         "accuracy %": lambda p: f"{p.accuracy:.2f}",
     }
     if result.predicted_ms is None:
-        del columns["predicted ms"], columns["upper bound ms"]
-    table.add_column("")
+        del columns["ms"], columns["bound ms"]
+    table.add_column("", no_wrap=True)
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("architecture", overflow="ellipsis", no_wrap=True)
+    table.add_column("architecture")
     step = max(1, -(-len(result.front) // FRONT_ROWS))
     for i, point in enumerate(reversed(result.front)):
         chosen = point.arch == result.arch
