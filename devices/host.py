@@ -114,6 +114,7 @@ class HostDevice:
         self.timeout_s = timeout_s
         self._worker: _Worker | None = None
         self._info: DeviceInfo | None = None
+        self._cores: dict[tuple[str, int], tuple[int, ...]] = {}
 
     @property
     def info(self) -> DeviceInfo:
@@ -161,15 +162,19 @@ class HostDevice:
         self, models: Iterable[TimedModel], config: TimingConfig
     ) -> Iterator[Measurement | Rejected]:
         """Time models; see `devices.protocol.Device`."""
-        info, listed = self.info, as_sequence(models)
-        core = host_facts.current_core()
-        cores = choose_cores(
-            host_facts.host_clusters(),
-            config.cores,
-            config.threads,
-            avoid=() if core is None else (core,),
-        )
-        return self._rounds(info, listed, config, cores)
+        info, cores = self.info, self._choose_cores(config)
+        return self._rounds(info, as_sequence(models), config, cores)
+
+    def _choose_cores(self, config: TimingConfig) -> tuple[int, ...]:
+        """The same cores for the whole session, away from where this program runs now: equal
+        cores of one machine are not always equally fast."""
+        wanted = (config.cores, config.threads)
+        if wanted not in self._cores:
+            core = host_facts.current_core()
+            avoid = () if core is None else (core,)
+            clusters = host_facts.host_clusters()
+            self._cores[wanted] = choose_cores(clusters, *wanted, avoid=avoid)
+        return self._cores[wanted]
 
     def _rounds(
         self,

@@ -56,13 +56,13 @@ def test_a_cut_in_mid_push_loses_nothing(phone, open_phone):
 
 
 def test_cuts_in_mid_run_lose_nothing_and_leave_no_second_runner(phone, open_phone):
-    models = make_models(30)
+    models = make_models(36)  # three groups; the cuts fall into the second and the third
     phone.slow_runner(0.03)
     with open_phone(phone) as device:
         results = []
         for result in device.measure(models, ONCE):
             results.append(result)
-            if len(results) in (12, 24):
+            if len(results) in (1, 13):
                 phone.front.cut_after(from_phone=6000)
         assert phone.front.cuts == 2
         assert device.quality.reconnects == 2

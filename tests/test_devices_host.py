@@ -115,6 +115,13 @@ def test_the_worker_is_pinned_and_says_where(models):
     assert result.cores == str(core)
 
 
+def test_a_session_stays_on_its_cores(models):
+    with HostDevice() as device:
+        config = TimingConfig(min_runs=1, max_runs=1, rounds=1)
+        used = {r.cores for _ in range(6) for r in device.measure(models, config)}
+    assert len(used) == 1
+
+
 def test_cores_that_do_not_exist_are_refused(models):
     with HostDevice() as device, pytest.raises(DeviceError, match="core"):
         list(device.measure(models, TimingConfig(cores=f"{1 << 4000:x}")))
