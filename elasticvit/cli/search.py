@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from elasticvit.cli.app import Report, evit_command
+from elasticvit.cli.search_report import Bar, duration, print_choice, print_front
 from elasticvit.errors import TargetError, WorkspaceError
 from elasticvit.workspace import Workspace
 
 if TYPE_CHECKING:
     from elasticvit.cost import CostModel
     from elasticvit.search.caps import Cap
-    from elasticvit.search.evolution import Progress as SearchProgress
-    from elasticvit.search.result import FrontPoint, SearchResult
     from elasticvit.space import SearchSpace
 
 HELP = """Find the most accurate architecture that keeps a latency target on your device.
@@ -25,7 +23,6 @@ HELP = """Find the most accurate architecture that keeps a latency target on you
 Several devices: repeat --device, with one --target-ms for all or one for each. An interrupted
 search goes on when the same command is given again.
 """
-FRONT_ROWS = 16  # of the table that is printed
 
 
 @evit_command("evit-search", HELP)
@@ -91,10 +88,10 @@ def main(
         f"{plan.config.evaluations} architectures ({plan.config.population} and "
         f"{plan.config.generations} generations), {plan.evaluation_s:.2g} s each (recalibrated on "
         f"{sizes.recalibration_images} images, judged on {sizes.search_images}): about "
-        f"{_duration(plan.total_s)} in all"
+        f"{duration(plan.total_s)} in all"
     )
     path = found[0] if found else folder.new_folder("search")
-    with _Bar(report, caps, plan.deadline_s) as bar:
+    with Bar(report, caps, plan.deadline_s) as bar:
         result = job.run(
             path,
             plan.config,
@@ -105,8 +102,8 @@ def main(
             stage=bar.stage,
         )
     folder.set_latest("search", path)
-    _print_front(report, result)
-    _print_choice(report, result, path)
+    print_front(report, result)
+    print_choice(report, result, path)
     report.close(
         {"command": "evit-search", "folder": str(path), **result.to_dict()},
         "evit-export --format tflite",
@@ -261,109 +258,3 @@ def _say_caps(
             report.console.print(
                 f"every architecture of space {space.name} keeps this target: it limits nothing"
             )
-
-
-class _Bar:
-    """Progress bar with the time left and the best so far; also watches the time."""
-
-    def __init__(self, report: Report, caps: list[Cap], deadline_s: float | None) -> None:
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-        )
-
-        self.caps, self.deadline_s = caps, deadline_s
-        self.console = report.console
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[best]}"),
-            console=report.console,
-        )
-        self.task = self.progress.add_task("start", total=None, best="")
-
-    def __enter__(self) -> _Bar:
-        self.started_s = time.monotonic()
-        self.progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.progress.stop()
-
-    def update(self, now: SearchProgress) -> None:
-        from elasticvit.arch import ArchBatch
-
-        one = ArchBatch.of([now.best])
-        costs = ", ".join(f"{cap.cost.price(one)[0]:.3g} {cap.cost.unit}" for cap in self.caps)
-        self.progress.update(
-            self.task,
-            description=f"generation {now.generation}/{now.generations}",
-            completed=now.evaluated,
-            total=now.planned,
-            best=f"best {now.best_accuracy:.2f} % at {costs}",
-        )
-
-    def time_is_up(self) -> bool:
-        return self.deadline_s is not None and time.monotonic() - self.started_s > self.deadline_s
-
-    def stage(self, text: str) -> None:
-        self.progress.stop()
-        self.console.print(text)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-def _print_front(report: Report, result: SearchResult) -> None:
-    from rich.table import Table
-
-    table = Table(
-        title=f"Front of {result.evaluations} architectures (ms as predicted)", title_justify="left"
-    )
-    columns: dict[str, Callable[[FrontPoint], str]] = {
-        "ms": lambda p: _number(p.predicted_ms, 3),
-        "bound ms": lambda p: _number(p.upper_ms, 3),
-        "MMACs": lambda p: f"{p.macs_m:.1f}",
-        "accuracy %": lambda p: f"{p.accuracy:.2f}",
-    }
-    if result.predicted_ms is None:
-        del columns["ms"], columns["bound ms"]
-    table.add_column("", no_wrap=True)
-    for name in columns:
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("architecture")
-    step = max(1, -(-len(result.front) // FRONT_ROWS))
-    for i, point in enumerate(reversed(result.front)):
-        chosen = point.arch == result.arch
-        if chosen or i % step == 0:
-            cells = ["*" if chosen else "", *(show(point) for show in columns.values())]
-            table.add_row(*cells, str(point.arch), style="bold" if chosen else None)
-    report.console.print(table)
-
-
-def _print_choice(report: Report, result: SearchResult, path: Path) -> None:
-    say = report.console.print
-    if not result.complete:
-        say("the time was up before all generations were done; more time may find better")
-    for cap in result.caps:
-        whose = f"on {cap.device}" if cap.device else "in all"
-        upper = "" if cap.upper is None else f", upper bound {cap.upper:.4g} {cap.unit}"
-        say(f"{whose}: predicted {cap.predicted:.4g} {cap.unit}{upper}; target {cap.target:g}")
-    say(
-        f"chosen {result.arch}: {result.accuracy:.2f} % on the {result.search_images} images that "
-        f"it was chosen by, {result.test_accuracy:.2f} % on {result.test_images} test images that "
-        "nothing has looked at before"
-    )
-    say(f"written to {path}")
