@@ -43,7 +43,8 @@ class _AlignedBuffer(schema.BufferT):  # type: ignore[misc]
             raw = self.data.reshape(-1).view(np.uint8)
             builder.StartVector(1, raw.size, 16)
             builder.head -= raw.size
-            builder.Bytes[builder.head : builder.head + raw.size] = raw.data
+            target = np.frombuffer(builder.Bytes, np.uint8)  # slices of bytes would copy twice
+            target[builder.head : builder.head + raw.size] = raw
             data = builder.EndVector()
         schema.BufferStart(builder)
         if data is not None:
