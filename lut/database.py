@@ -41,7 +41,8 @@ CREATE TABLE measurements (
 );
 CREATE INDEX measurements_by_key ON measurements (series, kind, key);
 CREATE TABLE rejected (
-    id INTEGER PRIMARY KEY, device TEXT NOT NULL, key TEXT NOT NULL, reason TEXT NOT NULL
+    id INTEGER PRIMARY KEY, device TEXT NOT NULL, runtime_hash TEXT NOT NULL,
+    key TEXT NOT NULL, reason TEXT NOT NULL
 );
 CREATE TABLE notes (
     id INTEGER PRIMARY KEY, device TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL

@@ -178,7 +178,7 @@ class _Run:
     def go(self) -> ProfileSummary:
         series = self._series()
         self.have = self.store.rounds(self.name, series) if series else {}
-        self.rejected = self.store.rejected(self.name)
+        self.rejected = self.store.rejected(self.device.info)
         in_time = self._calibrate()
         jobs = self.plan.jobs(self._level(), self.rounds)
         complete = in_time and self._measure(jobs)
@@ -278,10 +278,11 @@ class _Run:
                 made = by_key[result.key]
                 if isinstance(result, Measurement):
                     result = replace(result, round=made.number)
+                    self.store.add(self.name, result, cores=timing.cores)
                     self.have.setdefault(result.key, set()).add(made.number)
                 else:
+                    self.store.reject(self.device.info, result)
                     self.rejected[result.key] = result.reason
-                self.store.add(self.name, result, cores=timing.cores)
                 now = time.monotonic()
                 self.pace.saw(made.job, now - last)
                 self.left_s -= now - last

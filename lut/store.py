@@ -96,8 +96,8 @@ class Store:
         """
         return self._db.exclusive(device)
 
-    def add(self, device: str, *items: Measurement | Rejected, cores: str | None = None) -> None:
-        """Append results, all or none.
+    def add(self, device: str, *items: Measurement, cores: str | None = None) -> None:
+        """Append measurements, all or none.
 
         Args:
             cores: as they were asked for (see `Series`); by default those in force.
@@ -108,22 +108,26 @@ class Store:
         """
         self.add_all(device, [(item, cores) for item in items])
 
-    def add_all(
-        self, device: str, rows: Sequence[tuple[Measurement | Rejected, str | None]]
-    ) -> None:
-        """Append results, each with the cores that were asked for, all or none; see `add`."""
+    def add_all(self, device: str, rows: Sequence[tuple[Measurement, str | None]]) -> None:
+        """Append measurements, each with the cores that were asked for, all or none; see `add`."""
         for item, _ in rows:
-            if isinstance(item, Measurement):
-                _check(item)
+            _check(item)
         with self._db.transaction() as db:
             for item, cores in rows:
-                if isinstance(item, Rejected):
-                    db.execute(
-                        "INSERT INTO rejected (device, key, reason) VALUES (?, ?, ?)",
-                        (device, item.key, item.reason),
-                    )
-                else:
-                    _insert(db, _series_id(db, device, item, cores or item.cores), item)
+                _insert(db, _series_id(db, device, item, cores or item.cores), item)
+
+    def reject(self, info: DeviceInfo, item: Rejected) -> None:
+        """Append that a device's runtime refused a model."""
+        with self._db.transaction() as db:
+            db.execute(
+                "INSERT INTO rejected (device, runtime_hash, key, reason) VALUES (?, ?, ?, ?)",
+                (info.name, info.runtime_hash, item.key, item.reason),
+            )
+
+    def rejected(self, info: DeviceInfo) -> dict[str, str]:
+        """The models that a device's present runtime refused, with the latest reason."""
+        query = "SELECT key, reason FROM rejected WHERE (device, runtime_hash) = (?, ?) ORDER BY id"
+        return dict(self._db.rows(query, info.name, info.runtime_hash))
 
     def devices(self) -> list[str]:
         """Names of the devices that have measurements."""
@@ -225,11 +229,6 @@ class Store:
         if not rows:
             raise StoreError(f"no measurement {measurement} in {self.path}")
         return np.frombuffer(rows[0][0], dtype="<f8")
-
-    def rejected(self, device: str) -> dict[str, str]:
-        """The models that a device refused, with its latest reason."""
-        query = "SELECT key, reason FROM rejected WHERE device = ? ORDER BY id"
-        return dict(self._db.rows(query, device))
 
     def note(self, device: str, name: str, value: Any) -> None:
         """Append a fact about a device as JSON, such as its `info` or the profile's settings."""

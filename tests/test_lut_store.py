@@ -135,8 +135,11 @@ def test_notes_rejections_and_facts(tmp_path) -> None:
         name="host", source="s", runtime="r", runtime_hash="h", facts={"cores": [0, 1]}
     )
     with Store(tmp_path / "lut.sqlite") as store:
-        store.add("host", Rejected("k", "first"), Rejected("k", "second"))
-        assert store.rejected("host") == {"k": "second"}
+        store.reject(info, Rejected("k", "first"))
+        store.reject(info, Rejected("k", "second"))
+        assert store.rejected(info) == {"k": "second"}
+        assert store.rejected(replace(info, runtime_hash="newer")) == {}
+        assert store.rejected(replace(info, name="other")) == {}
         for device in (info, info, replace(info, runtime="r2"), info):
             store.remember(device)
         assert [fact["runtime"] for fact in store.noted("host", "info")] == ["r", "r2", "r"]
