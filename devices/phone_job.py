@@ -76,10 +76,10 @@ class JobResult:
 def script(spec: JobSpec, models: Sequence[str]) -> str:
     """The group's script; models are paths on the phone."""
     command = [spec.runner, *spec.arguments]
-    if spec.mask is not None:
-        command = ["taskset", spec.mask, *command]
     if spec.timeout_s is not None:
         command = ["timeout", "-s", "KILL", str(spec.timeout_s), *command]
+    if spec.mask is not None:
+        command = ["taskset", spec.mask, *command]
     temperatures = " ".join(f"{zone}/temp" for zone in spec.zones)
     clocks = " ".join(f"{CPU}/cpu{core}/cpufreq/scaling_cur_freq" for core in spec.cores)
     lines = [

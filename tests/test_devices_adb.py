@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import pytest
 from adbd.harness import HERE, PIXEL6, STAND_IN, Phone
-from adbd.settings import FAST, FAST_LINK, ONCE, make_models, needs_adbd
+from adbd.settings import FAST, FAST_LINK, ONCE, TOOLS, make_models, needs_adbd
 from contracts.device_contract import DeviceContract
 from contracts.tiny_models import dense_model
 
@@ -47,6 +47,10 @@ class TestPhoneKeepsTheContract(DeviceContract):
         return TimedModel("bad", b"refuse me\n")
 
 
+on_both = pytest.mark.parametrize("phone", TOOLS, indirect=True)
+
+
+@on_both
 def test_the_stand_ins_latencies_arrive_as_it_computed_them(phone, open_phone):
     models = make_models(30)
     with open_phone(phone) as device:
@@ -80,6 +84,7 @@ def test_facts_and_runner_are_recorded(phone, open_phone):
     json.dumps(info.facts)
 
 
+@on_both
 def test_only_the_runner_stays_and_it_is_sent_once(phone, open_phone):
     runner = STAND_IN.read_bytes() + b"#" * 3_000_000
     big = phone.folder / "big_runner"
@@ -130,6 +135,7 @@ def test_the_real_adb_client_sees_what_was_pushed(phone, key):
         link.close()
 
 
+@on_both
 @pytest.mark.parametrize("v2", [True, False], ids=["shell v2", "old phone"])
 def test_commands_have_exit_codes(phone, key, monkeypatch, v2):
     if not v2:
@@ -163,6 +169,7 @@ def test_a_phone_without_tar_and_timeout_can_be_profiled(phone, open_phone, monk
         assert len(list(device.measure(make_models(5), ONCE))) == 5
 
 
+@on_both
 def test_without_root_fixed_performance_mode_is_asked_for_and_given_back(phone, open_phone):
     with open_phone(phone) as device:
         assert device.info.facts["power_mode"] == "fixed performance mode"

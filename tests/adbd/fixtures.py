@@ -33,8 +33,9 @@ def key(tmp_path_factory):
 
 
 @pytest.fixture
-def phone(folder):
-    with Phone(folder / "p") as running:
+def phone(folder, request):
+    """A running phone; a test may ask for Android's tools by `indirect` parameters."""
+    with Phone(folder / "p", android_tools=getattr(request, "param", False)) as running:
         yield running
 
 

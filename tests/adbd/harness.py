@@ -71,6 +71,8 @@ class Phone:
         lock: whether and how it asks for keys; None asks for none.
         rooted: whether commands run as root.
         extra: folders of this computer that it sees.
+        android_tools: its shell is mksh and its tools are toybox's, as on Android, and not
+            Debian's dash and GNU tools.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Phone:
         lock: Lock | None = None,
         rooted: bool = False,
         extra: tuple[str, ...] = (),
+        android_tools: bool = False,
     ) -> None:
         self.folder, self.lock = folder, lock
         self.bin, self.sys = folder / "bin", folder / "sys"
@@ -111,6 +114,7 @@ class Phone:
             "data_bytes": data_bytes,
             "rooted": rooted,
             "extra": list(extra),
+            "android_tools": android_tools,
         }
 
     def script(self, name: str, text: str) -> None:

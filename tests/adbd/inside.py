@@ -14,6 +14,7 @@ import json
 import os
 import socket
 import struct
+import subprocess
 import sys
 from pathlib import Path
 
@@ -24,7 +25,8 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def mount(source: str, target: Path, kind: str = "", flags: int = 0, options: str = "") -> None:
-    target.mkdir(parents=True, exist_ok=True)
+    if not target.exists():
+        target.mkdir(parents=True)
     arguments = (source.encode(), str(target).encode(), kind.encode() or None, flags)
     if LIBC.mount(*arguments, options.encode() or None) != 0:
         raise OSError(ctypes.get_errno(), f"mount {source} on {target}")
@@ -68,12 +70,26 @@ def build_root(config: dict) -> Path:
     mount("proc", root / "proc", "proc")
     bind(config["sys"], root / "sys")
     bind(config["bin"], root / "system/bin")
+    if config["android_tools"]:
+        give_android_tools(root)
     mount("tmpfs", root / "tmp", "tmpfs", options="mode=1777")
     mount("tmpfs", root / "data", "tmpfs", options=f"mode=755,size={config['data_bytes']}")
     for part in ("data/local", "data/local/tmp"):
         (root / part).mkdir()
         os.chmod(root / part, 0o777)
     return root
+
+
+def give_android_tools(root: Path) -> None:
+    """Android's shell and tools, mksh and toybox, and no others on the path."""
+    folder = root / "system/xbin"
+    mount("tmpfs", folder, "tmpfs", options="mode=755")
+    for name in subprocess.run(["toybox"], capture_output=True, text=True).stdout.split():
+        (folder / name).symlink_to("/usr/bin/toybox")
+    if not (folder / "sh").exists():
+        (folder / "sh").symlink_to("/usr/bin/mksh")
+    shell = (root / "usr/bin/sh").resolve()  # a link to dash, within the new root's /usr
+    bind("/usr/bin/mksh", root / "usr/bin" / shell.name)
 
 
 def start_adbd(root: Path, config: dict) -> int:
@@ -95,8 +111,9 @@ def become_adbd(root: Path, config: dict) -> None:
         os.setgroups([])
         os.setgid(SHELL_UID)
         os.setuid(SHELL_UID)
+    programs = "/system/xbin" if config["android_tools"] else "/usr/sbin:/usr/bin:/sbin:/bin"
     environment = {
-        "PATH": "/system/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "PATH": f"/system/bin:{programs}",
         "ADBD_PORT": str(PORT),
         "HOME": "/data/local/tmp",
         "ANDROID_DATA": "/data",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from adbd.harness import why_not
 
@@ -11,6 +13,15 @@ from devices.hygiene import Hygiene
 
 REASON = why_not()
 needs_adbd = pytest.mark.skipif(REASON is not None, reason=REASON or "")
+android_tools = pytest.param(
+    True,
+    id="mksh and toybox",
+    marks=pytest.mark.skipif(
+        shutil.which("mksh") is None or shutil.which("toybox") is None,
+        reason="mksh and toybox are not installed (tests/adbd/setup.sh installs them)",
+    ),
+)
+TOOLS = [pytest.param(False, id="dash and GNU"), android_tools]
 FAST_LINK = LinkConfig(connect_s=2.0, dialog_s=1.0, command_s=10.0, patience_s=15.0)
 FAST = Hygiene(poll_s=0.1, cool_down_s=1.0, gate_every_s=0.0, runner_timeout_s=2)
 ONCE = TimingConfig(warmup_runs=1, min_runs=3, min_ms=0.1, rounds=1)

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Installs Debian's genuine adbd (and the adb client, for cross-checks) for the tests of the
-# phone path. adbd is in the backports suite; it is taken from the mirror that this machine's
+# Installs Debian's genuine adbd for the tests of the phone path, and beside it the adb client
+# and Android's shell and tools (mksh, toybox). adbd is in the backports suite; it is taken from the mirror that this machine's
 # apt already uses. Without root, without apt or without that suite the tests skip and say so.
 set -eu
 
-if command -v adbd >/dev/null && command -v adb >/dev/null; then
+if command -v adbd >/dev/null && command -v adb >/dev/null && command -v toybox >/dev/null; then
     echo "adbd: already installed"
     exit 0
 fi
@@ -33,7 +33,7 @@ if [ -d /etc/systemd/system ] && [ ! -e /etc/systemd/system/adbd.service ]; then
     ln -s /dev/null /etc/systemd/system/adbd.service
 fi
 export DEBIAN_FRONTEND=noninteractive
-if ! { apt-get update -q && apt-get install -q -y --no-install-recommends adb &&
+if ! { apt-get update -q && apt-get install -q -y --no-install-recommends adb mksh toybox &&
     apt-get install -q -y --no-install-recommends -t "$suite" adbd; }; then
     rm -f "$list"
     echo "adbd: installation failed; the tests that need it will skip"
