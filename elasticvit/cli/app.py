@@ -24,6 +24,7 @@ class EvitCommand(click.Command):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         kwargs["standalone_mode"] = False
+        kwargs.setdefault("prog_name", self.name)
         try:
             super().main(*args, **kwargs)
         except click.ClickException as error:
