@@ -34,7 +34,7 @@ COLUMNS = (
     *("frequency_before_mhz", "frequency_after_mhz", "peak_bytes", "samples_us"),
 )
 FASTEST_US, SLOWEST_US = 0.01, 1e8  # outside of this the unit must be wrong
-KEPT_SOURCES = ("fake:", "emulated:")  # no latencies; an import must not hide that
+KEPT_SOURCES = ("fake:", "emulated:", "adb-emulated:")  # no latencies; an import must not hide that
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,8 @@ def _measurement(row: Any, name: str) -> tuple[Measurement, str]:
         raise StoreError(
             f"{row.key!r} has a latency of {bad} us; latencies are positive microseconds"
         )
-    kept = row.source.startswith((*KEPT_SOURCES, IMPORTED))
+    first = row.source.partition(":")[0]
+    kept = row.source.startswith(IMPORTED) or any(word in first for word in NO_LATENCIES)
     measurement = Measurement(
         key=row.key,
         samples_us=samples,

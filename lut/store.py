@@ -66,12 +66,17 @@ class Series:
     count: int
 
     @property
+    def recorded(self) -> bool:
+        """Whether it is known how it was measured."""
+        return self.runtime != UNRECORDED
+
+    @property
     def imported(self) -> bool:
         """Whether it was read from a file."""
         return self.source.startswith(IMPORTED)
 
     def __str__(self) -> str:
-        if self.runtime == UNRECORDED:
+        if not self.recorded:
             return f"{self.source}, conditions unrecorded"
         return f"{self.source}, {self.runtime}, {self.threads} thread(s) on core(s) {self.cores}"
 
@@ -299,7 +304,7 @@ def _insert(db: sqlite3.Connection, series: int, m: Measurement) -> None:
     low, median, high = np.quantile(samples, [0.25, 0.5, 0.75])
     values = (
         *(series, m.key, kind_of(m.key), m.round, m.time_s),
-        *(m.cores, len(samples), m.interrupted_runs),
+        *(m.cores, m.run_count, m.interrupted_runs),
         *(round_ms(samples), median / 1e3, (high - low) / median),
         *(m.before.temperature_c, m.after.temperature_c),
         *(m.before.frequency_mhz, m.after.frequency_mhz),
