@@ -55,7 +55,7 @@ class Interval:
         if rank <= n:
             low, high = logs[n - rank], logs[rank - 1]
         else:
-            spread = logs.std(ddof=1) * (rank - n) / 2
+            spread = logs.std(ddof=1) * (rank - n)
             low, high = logs[0] - spread, logs[-1] + spread
         return cls(
             lower=float(min(np.exp(low), 1.0)),

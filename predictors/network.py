@@ -32,11 +32,11 @@ FloatArray = npt.NDArray[np.float64]
 Arrays = dict[str, npt.NDArray[Any]]
 KernelMs = Callable[[Sequence[Kernel]], FloatArray]
 
-SMOOTH_OCTAVES = 2.0  # how far along a dimension a kernel's factor tells about another's
+SMOOTH_OCTAVES = 1.5  # how far along a dimension a kernel's factor tells about another's
 PARTS = ("all", "kind", "smooth", "call", "weights", "subnet")
-PRIOR = (0.15, 0.10, 0.05, 0.02, 0.05, 0.02)  # standard deviation of each part's share
-PRIOR_NOISE = 0.01
-SPREAD = 1.0  # of the logarithms of those, when they are fitted
+PRIOR = (0.15, 0.10, 0.10, 0.02, 0.15, 0.02)  # standard deviation of each part's share
+PRIOR_NOISE = 0.02
+SPREAD = 0.5  # of the logarithms of those, when they are fitted
 MIN_SUBNETS = 4
 
 
