@@ -19,6 +19,7 @@ PROPS = (
     *("ro.serialno", "ro.product.manufacturer", "ro.product.model", "ro.product.device"),
     *("ro.product.name", "ro.soc.model", "ro.board.platform", "ro.hardware"),
     *("ro.build.fingerprint", "ro.build.version.release", "ro.product.cpu.abi"),
+    *("ro.boot.qemu", "ro.kernel.qemu"),
 )
 CPU = "/sys/devices/system/cpu"
 THERMAL = "/sys/class/thermal"
@@ -56,6 +57,12 @@ class PhoneFacts:
     def serial(self) -> str:
         """The phone's serial number, or its name where it has none."""
         return self.props.get("ro.serialno") or self.board or self.product
+
+    @property
+    def emulated(self) -> bool:
+        """Whether it is an emulator, whose timings are those of nothing that is sold."""
+        marks = (self.props.get("ro.boot.qemu"), self.props.get("ro.kernel.qemu"))
+        return "1" in marks or self.props.get("ro.hardware") in ("goldfish", "ranchu")
 
     @property
     def product(self) -> str:

@@ -88,13 +88,9 @@ class PhoneSession:
 
 
 def _info(name: str, facts: PhoneFacts, runner: Runner, power_mode: str) -> DeviceInfo:
-    emulated = facts.props.get("ro.boot.qemu") == "1" or facts.props.get("ro.hardware") in (
-        "ranchu",
-        "goldfish",
-    )
     return DeviceInfo(
         name=name,
-        source=f"{'adb-emulated' if emulated else 'adb'}:{facts.serial}",
+        source=f"{'adb-emulated' if facts.emulated else 'adb'}:{facts.serial}",
         runtime=runner.name,
         runtime_hash=runner.sha256,
         facts={
@@ -108,6 +104,6 @@ def _info(name: str, facts: PhoneFacts, runner: Runner, power_mode: str) -> Devi
             ],
             "power_mode": power_mode,
             "rooted": facts.rooted,
-            "emulated": emulated,
+            "emulated": facts.emulated,
         },
     )

@@ -287,6 +287,13 @@ def test_two_phones_at_once_into_one_store(folder, open_phone):
         assert len(frame) == 50
 
 
+def test_an_emulator_is_named_in_every_row(folder, open_phone):
+    props = PIXEL6 | {"ro.boot.qemu": "1"}
+    with Phone(folder / "p", props=props) as phone, open_phone(phone) as device:
+        (result,) = device.measure(make_models(1), ONCE)
+    assert result.source == "adb-emulated:STANDIN0001"
+
+
 def test_devices_are_listed_with_their_state(phone, folder, key, monkeypatch):
     monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", "1")
     nobody = f"unix:{folder}/nobody.sock"

@@ -63,6 +63,14 @@ def test_phones_and_boards_are_recognised():
     assert [n for n, e in catalog.items() if e.matches(BOARD)] == ["raspberry-pi-5"]
 
 
+@pytest.mark.parametrize(
+    "prop", [("ro.boot.qemu", "1"), ("ro.kernel.qemu", "1"), ("ro.hardware", "ranchu")]
+)
+def test_emulators_are_known(prop):
+    assert not FACTS.emulated
+    assert replace(FACTS, props=dict([prop])).emulated
+
+
 def test_another_phone_is_refused_with_both_names_and_the_right_command():
     with pytest.raises(DeviceError, match=r"Pixel 6.*Oriole.*not pixel4.*--device pixel6"):
         load_catalog()["pixel4"].check(FACTS)
