@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -68,10 +67,15 @@ class PhoneSession:
 
     def leave(self) -> None:
         """Give the phone back as it was; a phone that is gone is left to the next start."""
-        self.link.config = replace(self.link.config, patience_s=EXIT_PATIENCE_S)
-        with contextlib.suppress(DeviceError):
+        patient = self.link.config
+        self.link.config = replace(patient, patience_s=EXIT_PATIENCE_S)
+        try:
             self.folder.clear()
             self.power.restore()
+        except DeviceError as error:
+            self.notice(f"not cleaned up, the next profile does it: {error}")
+        finally:
+            self.link.config = patient
 
     def check_cores(self, cores: tuple[int, ...], config: TimingConfig) -> None:
         """Refuse cores that the phone will not pin to."""

@@ -72,12 +72,15 @@ def test_cuts_in_mid_run_lose_nothing_and_leave_no_second_runner(phone, open_pho
 
 def test_a_phone_that_stays_away_is_said_so(phone, open_phone):
     link = replace(FAST_LINK, patience_s=0.8)
-    with open_phone(phone, link=link) as device:
+    said = []
+    with open_phone(phone, link=link, notice=said.append) as device:
         results = device.measure(make_models(30), ONCE)
         next(results)
         phone.front.cut(down_s=60)
         with pytest.raises(DeviceUnreachable, match=r"did not come back within 0\.8 s"):
             list(results)
+    assert any("the next profile does it" in line for line in said)
+    assert device._link.config.patience_s == 0.8
 
 
 def test_nobody_there(phone, open_phone, folder):
