@@ -143,9 +143,8 @@ def profile(
         StoreError: the table cannot be written, or nothing could be measured.
         DeviceError: the device went away; what was timed is in the store.
     """
-    run = _Run(device, space, store, config, rng, progress, build or _builder())
     with store.exclusive(device.info.name):
-        return run.go()
+        return _Run(device, space, store, config, rng, progress, build or _builder()).go()
 
 
 def _builder() -> ModelBuilder:

@@ -77,7 +77,7 @@ def test_another_split_is_refused_and_nothing_is_stored(tmp_path) -> None:
         assert store.devices() == []
 
 
-@pytest.mark.parametrize("source", ["fake:x", "emulated:qemu"])
+@pytest.mark.parametrize("source", ["fake:x", "adb-emulated:qemu"])
 def test_an_import_does_not_hide_what_is_no_latency(tmp_path, source: str) -> None:
     rows = [replace(ROWS[0], source=source)]
     table = read_table(exported(tmp_path, "t.csv", rows))

@@ -25,6 +25,7 @@ Goes on where an earlier profile of the device ended; run again, it deepens the 
 """
 DEFAULT_MINUTES = 4.0
 DEFAULT_KERNELS, DEFAULT_SUBNETS = 480, 72  # to fit with, unless a budget is named
+LONG_MINUTES, LONG_HELD_OUT = 10.0, 60  # from this budget on, more subnets are held out
 NEXT = "evit-train"
 FILE = click.Path(dir_okay=False)
 
@@ -121,6 +122,8 @@ def _config(
     plan = PlanConfig(seed=seed)
     if budget_minutes is None:
         plan = PlanConfig(seed=seed, max_kernels=DEFAULT_KERNELS, max_subnets=DEFAULT_SUBNETS)
+    elif budget_minutes >= LONG_MINUTES:
+        plan = PlanConfig(seed=seed, held_out_subnets=LONG_HELD_OUT)
     return ProfileConfig(
         budget_s=60 * (budget_minutes or DEFAULT_MINUTES),
         timing=TimingConfig(threads=threads, cores=cores, rounds=rounds),
@@ -206,7 +209,7 @@ def _fit(
 ) -> tuple[Predictor, dict[str, dict[str, float]]]:
     """Fit and save the predictor, make the device the default; errors on what is held out.
 
-    Kernels without any whole subnet are a table to look up, and nothing is held out of it.
+    An imported block table is looked up as it is, and nothing is held out of it.
     """
     import numpy as np
 
@@ -214,7 +217,7 @@ def _fit(
     from predictors.fit import fit_predictor, table_predictor
 
     source = data.series.source
-    if data.fit_subnets or data.held_subnets:
+    if data.series.recorded:
         predictor = fit_predictor(
             data.fit_kernels,
             data.fit_subnets,

@@ -98,7 +98,8 @@ def _subnets(
                 group="",
                 held_out=held_out,
                 measured_ms=ms,
-                predicted_ms=predictor.predict_ms(kernels),
+                predicted_ms=float(predictor.kernel_ms(kernels).sum())
+                + predictor.network.subnet_ms,
                 mmacs=sum(kernel.macs for kernel in kernels) / 1e6,
             )
         )
