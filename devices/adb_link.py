@@ -237,12 +237,12 @@ class AdbLink:
                     yield stream.read()
                 except StreamClosed:
                     return
-        except GeneratorExit:
-            self.close()  # the command's later output would be taken for another's
-            raise
         except Exception as error:
             self.close()
             raise self._lost(error) from error
+        except BaseException:  # closed early, or Ctrl-C
+            self.close()  # the command's later output would be taken for another's
+            raise
 
     def push(self, data: bytes, path: str, mode: int = 0o644) -> None:
         """Write a file on the phone: whole, or not at all.
@@ -319,6 +319,9 @@ class AdbLink:
                 lost = self._lost(error)
                 if time.monotonic() > deadline:
                     raise lost from error
+            except BaseException:  # Ctrl-C
+                self.close()  # half a packet may be under way
+                raise
             self.close()
             self.reconnect()
 
