@@ -93,7 +93,7 @@ def default_config(info: DataInfo, space: SearchSpace, **changes: Any) -> TrainC
     width = space.largest.attn[-1].width if space.largest.attn else LR_WIDTH
     narrow = (LR_WIDTH / width) ** 2
     if info.train_images <= TINY_IMAGES:
-        settings: dict[str, Any] = {"epochs": 8, "batch_size": 32, "lr": 8e-3 * min(narrow, 1)}
+        settings: dict[str, Any] = {"epochs": 10, "batch_size": 32, "lr": 8e-3 * min(narrow, 1)}
     elif info.train_images <= SMALL_IMAGES:
         settings = {"epochs": 30, "batch_size": 128, "lr": 4e-3 * min(narrow, 1), "mixup": 0.2}
     else:
