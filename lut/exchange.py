@@ -34,7 +34,7 @@ COLUMNS = (
     *("frequency_before_mhz", "frequency_after_mhz", "peak_bytes", "samples_us"),
 )
 FASTEST_US, SLOWEST_US = 0.01, 1e8  # outside of this the unit must be wrong
-KEPT_SOURCES = ("fake:", "emulated:", "adb-emulated:")  # no latencies; an import must not hide that
+NO_LATENCIES = ("fake", "emulated")  # in the first part of a source; imports must not hide it
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,6 @@ from lut.store import DRIFT_ROUND, Series, Store
 CHUNK_KERNELS = 40
 CHUNK_SUBNETS = 8
 SUBNET_RUNS = 10  # building and loading a subnet costs more than a few further runs
-CALIBRATION_JOBS = 6  # of kernels and of subnets each
 MARGIN = 1.1  # the pace is known from a few timings only
 ModelBuilder = Callable[[Sequence[Kernel]], bytes]
 
@@ -42,7 +41,8 @@ class ProfileConfig:
     """How much to measure, and how.
 
     Attributes:
-        budget_s: seconds that measuring may take, in this run.
+        budget_s: seconds that measuring may take in this run; what no predictor can do without
+            is timed once in any case.
         timing: of one round; `rounds` is that of jobs to fit with.
         plan: what to measure.
     """
@@ -178,9 +178,9 @@ class _Run:
         series = self._series()
         self.have = self.store.rounds(self.name, series) if series else {}
         self.rejected = self.store.rejected(self.device.info)
-        in_time = self._calibrate()
+        self._begin()
         jobs = self.plan.jobs(self._level(), self.rounds)
-        complete = in_time and self._measure(jobs)
+        complete = self._measure(jobs)
         return self._summary(jobs, complete)
 
     def _series(self) -> Series | None:
@@ -207,22 +207,23 @@ class _Run:
             if number not in self.have.get(job.key, ())
         ]
 
-    def _calibrate(self) -> bool:
-        """Time a few models of all sizes, so that the pace of the device is known."""
-        first = [t for t in self._missing(self.plan.jobs(1, self.rounds)) if t.number == 0]
-        some: list[_Timing] = []
-        for whole in (False, True):
-            group = sorted((t for t in first if t.job.whole == whole), key=lambda t: t.job.gmacs)
-            rows = np.linspace(0, len(group) - 1, min(CALIBRATION_JOBS, len(group)))
-            some += [group[round(i)] for i in rows]
-        if not first:
-            some = [self._again(job) for job in self.plan.samples()]
-        self.total = len(some)
-        return self._chunk(some)
+    def _begin(self) -> None:
+        """Time what no predictor can do without, whatever the budget: one round of what the
+        first level fits with. It shows the pace of the device besides."""
+        first = [job for job in self.plan.jobs(1, self.rounds) if not job.held_out]
+        chunks = self._chunks([t for t in self._missing(first) if t.number == 0])
+        if not chunks:
+            chunks = [[self._again(job) for job in self.plan.samples()]]
+        self.total, self.left_s = sum(map(len, chunks)), self.config.budget_s
+        for chunk in chunks:
+            self._chunk(chunk)
+
+    def _spent(self) -> float:
+        return time.monotonic() - self.started
 
     def _level(self) -> int:
         """The deepest plan that is expected to fit in the rest of the budget."""
-        left = self.config.budget_s - (time.monotonic() - self.started)
+        left = self.config.budget_s - self._spent()
         level = 1
         while level < self.plan.levels:
             todo = self._missing(self.plan.jobs(level + 1, self.rounds))
@@ -235,10 +236,13 @@ class _Run:
         """Make every missing timing; False when the budget ended before."""
         chunks = self._chunks(self._missing(jobs))
         for i, chunk in enumerate(chunks):
+            if self._spent() > self.config.budget_s:
+                return False
             left = [t.job for later in chunks[i:] for t in later]
             self.total = self.timed + len(left) + len(chunks) - i
             self.left_s = self.pace.expect([*left, *[self.plan.reference] * (len(chunks) - i)])
-            if not (self._chunk(chunk) and self._chunk([self._again(self.plan.reference)])):
+            reference = [self._again(self.plan.reference)]
+            if not (self._chunk(chunk, bounded=True) and self._chunk(reference)):
                 return False
         return True
 
@@ -264,8 +268,8 @@ class _Run:
     def _again(self, job: Job) -> _Timing:
         return _Timing(job, max(DRIFT_ROUND - 1, *self.have.get(job.key, (0,))) + 1, 0)
 
-    def _chunk(self, timings: Sequence[_Timing]) -> bool:
-        """Make some timings; False when the budget ended before."""
+    def _chunk(self, timings: Sequence[_Timing], bounded: bool = False) -> bool:
+        """Make some timings; False when they are bounded and the budget ended before."""
         by_key = {t.job.key: t for t in timings}
         timing = replace(self.config.timing, rounds=1, seed=int(self.rng.integers(2**31)))
         if any(t.job.whole for t in timings):
@@ -291,7 +295,7 @@ class _Run:
                 self.progress(
                     Progress(done=self.timed, total=self.total, left_s=left_s, key=result.key)
                 )
-                if now - self.started > self.config.budget_s:
+                if bounded and self._spent() > self.config.budget_s:
                     return False
         finally:
             close = getattr(results, "close", None)

@@ -23,7 +23,7 @@ SHARED = Path(__file__).parents[2] / "shared" / "data" / "block_luts"
 needs_tables = pytest.mark.skipif(
     not SHARED.is_dir(), reason=f"the block tables are not part of this project ({SHARED} absent)"
 )
-BUDGET = ["--space", "tiny", "--budget-minutes", "0.05", "--rounds", "2"]
+BUDGET = ["--space", "tiny", "--budget-minutes", "0.2", "--rounds", "2"]
 
 
 def call(folder: Path, *options: str, device: str | None = "fake") -> Result:
@@ -124,7 +124,7 @@ def test_a_table_goes_out_and_in(profiled: Path, tmp_path: Path) -> None:
 
 
 def test_two_devices_are_profiled_at_once(tmp_path: Path) -> None:
-    options = [*BUDGET, "--budget-minutes", "0.4", "--device", "host", "--device", "fake"]
+    options = [*BUDGET, "--budget-minutes", "0.1", "--device", "host", "--device", "fake"]
     result = call(tmp_path / "ws", *options, device=None)
     assert result.exit_code == 0, result.output
     both = json.loads(result.stdout)["devices"]
