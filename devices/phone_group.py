@@ -23,6 +23,7 @@ REFERENCE_AT_MOST_US = 20_000.0
 REFERENCE_RUNS = 3
 DRIFT_PATIENCE = 5  # how often a moved reference is waited for, with growing pauses
 FRUITLESS = 3  # attempts without any result, before the model whose turn it was is blamed
+LOST_CODE = 127  # toybox's `timeout` says so of a program that ended before it looked
 LONGEST_COMMAND = 3500  # bytes; old phones take packets of 4096
 
 
@@ -174,11 +175,11 @@ class Group:
         """A measurement, or None with the turn's reason filled in."""
         turn.attempts += 1
         reason = result.failure
-        if reason is None:
+        if reason is None or result.code == LOST_CODE:
             try:
                 return self._measurement(turn, result, parse_output(result.output or ""), round_)
             except RunnerOutputError as error:
-                reason = str(error)
+                reason = reason or str(error)
         self.s.quality.failed_runs += 1
         turn.reason = reason
         return None

@@ -167,7 +167,7 @@ def test_a_full_disk_is_said_so_and_leaves_nothing_half(folder, open_phone):
 @pytest.mark.parametrize(
     ("first_line", "said"),
     [
-        (b"crash\n", "signal 11|exit code 127"),  # toybox's timeout may lose the signal
+        (b"crash\n", "signal 11|exit code 127"),  # toybox's `timeout` may lose it
         (b"hang\n", "no answer in time"),
         (b"garbage\n", "no timings in the runner's output"),
         (b"refuse\n", "Failed to load model"),
@@ -193,6 +193,18 @@ def test_one_crash_is_forgiven(phone, open_phone):
         results = list(device.measure([*make_models(2), flaky], ONCE))
         assert device.quality.failed_runs == 1
     assert keys_of(results)["flaky", 0] == 1
+
+
+def test_a_lost_exit_code_costs_no_timing(phone, open_phone):
+    """toybox's `timeout` ends with 127 when the program ended before it looked."""
+    phone.script("timeout", '#!/bin/sh\nshift 3\n"$@"\nexit 127\n')
+    (phone.bin / "timeout").chmod(0o755)
+    models = make_models(3)
+    with open_phone(phone) as device:
+        results = list(device.measure([*models, TimedModel("bad", b"refuse\n")], ONCE))
+    (rejected,) = [r for r in results if isinstance(r, Rejected)]
+    assert rejected.key == "bad"
+    assert len(results) == 4
 
 
 def test_a_runner_that_fails_on_everything_is_blamed_itself(phone, open_phone):
