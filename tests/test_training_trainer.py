@@ -169,6 +169,15 @@ def test_norms_biases_and_position_biases_are_not_decayed() -> None:
     assert not [n for n in kept if re.search(r"bias$|norm|bn", n)]
 
 
+def test_a_step_on_mixed_images_depends_on_its_number() -> None:
+    losses = []
+    for step in (0, 0, 1):
+        job = trainer(config(mixup=0.5))
+        job.step = step
+        losses.append(job.step_at(next(iter(job.loader)), job.sampler.draw()).sampled)
+    assert losses[0] == losses[1] != losses[2]
+
+
 def test_a_forecast_times_real_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("elasticvit.training.forecast.BUDGET_S", 0.0)
     expected = forecast(trainer())
