@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+JOBS   ?= 2
 READY  := $(VENV)/.ready
 
 .PHONY: help demo test lint format clean
@@ -23,7 +24,7 @@ demo: $(READY)
 
 ## make test    format, lint, types and the whole test suite
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(JOBS)
 
 ## make lint    format, lint and types alone
 lint: $(READY)
