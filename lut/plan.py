@@ -30,7 +30,7 @@ class PlanConfig:
 
     seed: int = 0
     kernels: int = 48
-    subnets: int = 8
+    subnets: int = 16
     held_out_kernels: int = 40
     held_out_subnets: int = 24
     held_out_rounds: int = 4

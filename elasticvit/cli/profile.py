@@ -24,7 +24,7 @@ HELP = """Time kernels and whole subnets on a device and fit its latency predict
 Goes on where an earlier profile of the device ended; run again, it deepens the same table.
 """
 DEFAULT_MINUTES = 4.0
-DEFAULT_KERNELS, DEFAULT_SUBNETS = 480, 72  # to fit with, unless a budget is named
+DEFAULT_KERNELS, DEFAULT_SUBNETS = 336, 112  # to fit with, unless a budget is named
 LONG_MINUTES, LONG_HELD_OUT = 10.0, 60  # from this budget on, more subnets are held out
 NEXT = "evit-train"
 FILE = click.Path(dir_okay=False)
