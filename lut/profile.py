@@ -31,7 +31,8 @@ from lut.store import DRIFT_ROUND, Series, Store
 # models handed to the device at once; the reference is timed after each chunk
 CHUNK_KERNELS = 40
 CHUNK_SUBNETS = 8
-SUBNET_RUNS = 10  # building and loading a subnet costs more than a few further runs
+# building and loading a subnet costs more than a few further runs, and noise comes in bursts
+SUBNET_RUNS, SUBNET_MS = 10, 80.0
 MARGIN = 1.1  # the pace is known from a few timings only
 ModelBuilder = Callable[[Sequence[Kernel]], bytes]
 
@@ -273,7 +274,11 @@ class _Run:
         by_key = {t.job.key: t for t in timings}
         timing = replace(self.config.timing, rounds=1, seed=int(self.rng.integers(2**31)))
         if any(t.job.whole for t in timings):
-            timing = replace(timing, min_runs=max(timing.min_runs, SUBNET_RUNS))
+            timing = replace(
+                timing,
+                min_runs=max(timing.min_runs, SUBNET_RUNS),
+                min_ms=max(timing.min_ms, SUBNET_MS),
+            )
         results = self.device.measure(_LazyModels([t.job for t in timings], self.build), timing)
         last = time.monotonic()
         try:

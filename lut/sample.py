@@ -17,12 +17,11 @@ import numpy.typing as npt
 
 from elasticvit.arch import Arch, ArchBatch
 from elasticvit.cost import MacsCost, space_kernels
-from elasticvit.kernels import KINDS, Kernel, lower
+from elasticvit.kernels import KINDS, Kernel
 from elasticvit.space import SearchSpace
 from lut.keys import SUBNET, kind_of, subnet_key
 
 POOL = 20000  # random architectures that a sequence of subnets is chosen from
-OCCURRENCE_POOL = 2000
 NEVER_HELD_OUT = ("first_conv", "head")  # so few that they are soon measured whole
 FEWEST = 6  # kernels of a kind, at least, that come before all others
 FloatArray = npt.NDArray[np.float64]
@@ -59,18 +58,6 @@ def reachable_kernels(space: SearchSpace) -> list[Kernel]:
         for k in space_kernels(space)
         if k.kind not in ("mbconv", "downsample") or k.dims["cin"] <= k.dims["cout"]
     ]
-
-
-def occurrences(space: SearchSpace, rng: np.random.Generator) -> dict[Kernel, float]:
-    """How often each kernel occurs in a random architecture, estimated from a sample.
-
-    Kernels that the sample lacks get half of one occurrence in it.
-    """
-    counts = dict.fromkeys(reachable_kernels(space), 0.5)
-    for arch in space.sample(OCCURRENCE_POOL, rng):
-        for kernel in lower(arch, space.layout):
-            counts[kernel] += 1
-    return {kernel: count / OCCURRENCE_POOL for kernel, count in counts.items()}
 
 
 def kernel_sequences(space: SearchSpace, split: Split) -> tuple[list[Kernel], list[Kernel]]:
