@@ -19,7 +19,7 @@ from devices.protocol import Conditions, Measurement
 from elasticvit.errors import ArchError, StoreError
 from elasticvit.kernels import KINDS, Kernel
 from elasticvit.workspace import write_atomic
-from lut.keys import CHAIN, SUBNET, SubnetKey, chain_of, kind_of
+from lut.keys import SUBNET, SubnetKey, kind_of
 from lut.store import IMPORTED, Store
 
 if TYPE_CHECKING:
@@ -197,8 +197,6 @@ def _measurement(row: Any, name: str) -> tuple[Measurement, str]:
     kind = kind_of(row.key)
     if kind == SUBNET:
         SubnetKey.parse(row.key)
-    elif kind == CHAIN:
-        chain_of(row.key)
     elif kind not in KINDS or Kernel.from_key(row.key).key != row.key:
         raise StoreError(f"{row.key!r} is no key of a kernel")
     raw = row.samples_us

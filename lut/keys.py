@@ -1,8 +1,7 @@
 """Keys of the table's rows: what was timed, as stable text, and back.
 
-A kernel's key is `Kernel.key`. A chain of copies, each with its own weights, is
-`chain <copies> <kernel's key>`. A whole subnet is `subnet <classes> <layout> <genes>`: the
-genome alone does not say what runs, so eight hexadecimal digits of a hash stand for the rest
+A kernel's key is `Kernel.key`. A whole subnet's is `subnet <classes> <layout> <genes>`: the genome
+alone does not say what runs, so eight hexadecimal digits of a hash stand for the rest
 (strides, squeeze-and-excitation, head, classes, input channels).
 """
 
@@ -14,9 +13,8 @@ from dataclasses import dataclass
 
 from elasticvit.arch import Arch
 from elasticvit.errors import ArchError
-from elasticvit.kernels import Kernel, Layout
+from elasticvit.kernels import Layout
 
-CHAIN = "chain"
 SUBNET = "subnet"
 
 
@@ -32,13 +30,8 @@ def subnet_key(arch: Arch, layout: Layout) -> str:
     return f"{SUBNET} {layout.classes} {layout_hash(layout)} {genes}"
 
 
-def chain_key(kernel: Kernel, copies: int) -> str:
-    """Key of `copies` copies of a kernel in a row."""
-    return f"{CHAIN} {copies} {kernel.key}"
-
-
 def kind_of(key: str) -> str:
-    """`subnet`, `chain`, or the kernel kind that a key begins with."""
+    """`subnet`, or the kernel kind that a key begins with."""
     return key.partition(" ")[0]
 
 
@@ -83,12 +76,3 @@ class SubnetKey:
                 "other strides, another head or other classes"
             )
         return Arch.from_genes(self.genes, layout.n_conv)
-
-
-def chain_of(key: str) -> tuple[int, Kernel]:
-    """Copies and kernel of a chain's key; raises `ArchError` on anything else."""
-    word, _, rest = key.partition(" ")
-    copies, _, kernel = rest.partition(" ")
-    if word != CHAIN or not copies.isdigit():
-        raise ArchError(f"{key!r} is not the key of a chain")
-    return int(copies), Kernel.from_key(kernel)

@@ -170,7 +170,7 @@ class Store:
         """One row a measurement of one series, in the order they were made.
 
         Args:
-            kind: only these (`subnet`, `chain`, or a kernel kind).
+            kind: only these (`subnet`, or a kernel kind).
             series: which; by default the latest.
 
         Returns:

@@ -1,14 +1,13 @@
-"""Keys of kernels, chains and subnets."""
+"""Keys of subnets."""
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from elasticvit.arch import Arch
 from elasticvit.errors import ArchError
-from elasticvit.kernels import FFN, Layout
+from elasticvit.kernels import Layout
 from elasticvit.space import MOBILE, TINY
-from lut.keys import SubnetKey, chain_key, chain_of, kind_of, layout_hash, subnet_key
+from lut.keys import SubnetKey, kind_of, layout_hash, subnet_key
 from tests.strategies import archs
 
 
@@ -59,15 +58,3 @@ def test_a_subnet_of_another_layout_is_refused() -> None:
 def test_what_is_no_subnet_is_refused(text: str) -> None:
     with pytest.raises(ArchError, match="not the key of a subnet"):
         SubnetKey.parse(text)
-
-
-@given(st.integers(1, 64), st.integers(1, 32), st.integers(16, 320), st.integers(2, 5))
-def test_chains(copies: int, size: int, width: int, ratio: int) -> None:
-    kernel = FFN(size, width, ratio)
-    assert chain_of(chain_key(kernel, copies)) == (copies, kernel)
-
-
-@pytest.mark.parametrize("text", ["chain x ffn size=8", "ffn size=8 width=96 mlp_ratio=2", "chain"])
-def test_what_is_no_chain_is_refused(text: str) -> None:
-    with pytest.raises(ArchError):
-        chain_of(text)
