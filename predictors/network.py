@@ -202,7 +202,9 @@ def fit_network(
     square = scales**2
     return NetworkModel(
         overall=float(square[0] * alpha.sum()),
-        by_kind={k: float(v) for k, v in zip(kinds, square[1] * by_kind.T @ alpha, strict=True)},
+        by_kind={
+            str(k): float(v) for k, v in zip(kinds, square[1] * by_kind.T @ alpha, strict=True)
+        },
         centers=kernels,
         center_weights=square[2] * shares.T @ alpha,
         call_ms=float(square[3] * calls @ alpha / units[0]),
