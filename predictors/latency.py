@@ -2,142 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
-
-import numpy as np
-import numpy.typing as npt
-
-from elasticvit.arch import ArchBatch
-from elasticvit.cost import StageTables, space_kernels
-from elasticvit.errors import PredictorError
-from elasticvit.kernels import Kernel, lower
 from elasticvit.space import SearchSpace
 from elasticvit.workspace import Workspace
-from lut.sample import reachable_kernels
-from predictors.kernel_table import KernelTable
-from predictors.predictor import NAMED, Predictor, load_device
+from predictors.predictor import load_device
+from predictors.pricing import ExtrapolationWarning, LatencyCost
 
-FloatArray = npt.NDArray[np.float64]
-OCTAVE_DEVIATION = 0.15  # of the log of a prediction, for each octave outside what was measured
-WIDE = 2.0  # deviations by which the bound of a kernel that was never measured is raised
-
-
-class ExtrapolationWarning(UserWarning):
-    """Kernels are priced that lie outside what was measured."""
-
-
-class LatencyCost:
-    """Predicted latency in milliseconds of the architectures of a space.
-
-    Args:
-        predictor: of the device.
-        space: a table covers exactly its choices.
-        extrapolate: price kernels outside what was measured, with a wider bound and a warning,
-            instead of refusing them.
-
-    Raises:
-        PredictorError: kernels of the space lie outside what was measured, by name.
-    """
-
-    unit = "ms"
-
-    def __init__(
-        self, predictor: Predictor, space: SearchSpace, *, extrapolate: bool = False
-    ) -> None:
-        self.predictor = predictor
-        self.space = space
-        self.name = f"latency on {predictor.device}"
-        kernels = space_kernels(space)
-        outside = predictor.outside(reachable_kernels(space))
-        if outside and not extrapolate:
-            predictor.check(outside)
-        self.extrapolated: tuple[Kernel, ...] = tuple(outside)
-        if outside:
-            predictor = _with_stand_in(predictor, outside)
-            named = "; ".join(k.key for k in outside[:NAMED])
-            warnings.warn(
-                f"{len(outside)} kernels lie outside what was measured on {predictor.device} and "
-                f"are extrapolated ({named}{', ...' if len(outside) > NAMED else ''}); their "
-                "bounds are widened",
-                ExtrapolationWarning,
-                stacklevel=2,
-            )
-        values = dict(zip(kernels, predictor.kernel_ms(kernels), strict=True))
-        self._subnet_ms = predictor.network.subnet_ms
-        self._tables = StageTables(space, lambda ks: np.array([values[k] for k in ks]))
-        self._extra: StageTables | None = None
-        if outside:
-            extra = _extra_ms(predictor, outside, np.array([values[k] for k in outside]))
-            added = dict(zip(outside, extra, strict=True))
-            self._extra = StageTables(space, lambda ks: np.array([added.get(k, 0.0) for k in ks]))
-
-    def price(self, batch: ArchBatch) -> FloatArray:
-        """Predicted milliseconds of every architecture, shape (n,).
-
-        Raises:
-            ArchError: a gene has a value that the space does not offer.
-            PredictorError: an architecture breaks the space's rule on widths and has a kernel
-                that the predictor does not know.
-        """
-        total = self._tables.sum(batch) + self._subnet_ms
-        if np.isnan(total).any():
-            arch = batch[int(np.flatnonzero(np.isnan(total))[0])]
-            self.predictor.check(lower(arch, self.space.layout))
-            raise PredictorError(f"architecture {arch} cannot be priced; it is not in the space")
-        return total
-
-    def price_upper(self, batch: ArchBatch) -> FloatArray:
-        """Upper bound of the latency in milliseconds, shape (n,), for hard caps.
-
-        It holds with the predictor's nominal coverage; where nothing is known about the error,
-        it is the prediction itself. Raises as `price` does.
-        """
-        bound = self.price(batch) * self.predictor.interval.upper
-        return bound if self._extra is None else bound + self._extra.sum(batch)
-
-
-def _with_stand_in(predictor: Predictor, outside: Sequence[Kernel]) -> Predictor:
-    """A predictor whose table, if it is one, is filled up with regressors for its kernels.
-
-    Raises:
-        PredictorError: a kind was never measured at all, so that nothing can be extrapolated.
-    """
-    model = predictor.kernels
-    stand_in = model.regressors() if isinstance(model, KernelTable) else model
-    guesses = stand_in.ms(outside)
-    unknown = [k for k, g in zip(outside, guesses, strict=True) if np.isnan(g)]
-    if unknown:
-        raise PredictorError(
-            f"no kernel of kind {unknown[0].kind} was ever measured on {predictor.device}, so "
-            f"{unknown[0].key} cannot be extrapolated; measure some with `evit-profile`"
-        )
-    if not isinstance(model, KernelTable):
-        return predictor
-    missing = [k for k in outside if model.find(k) is None]
-    filled = dict(model.table_ms) | dict(zip(missing, stand_in.ms(missing), strict=True))
-    return Predictor(
-        device=predictor.device,
-        source=predictor.source,
-        kernels=KernelTable(filled),
-        network=predictor.network,
-        interval=predictor.interval,
-        report=predictor.report,
-    )
-
-
-def _extra_ms(predictor: Predictor, outside: Sequence[Kernel], ms: FloatArray) -> FloatArray:
-    """Milliseconds by which the bounds of extrapolated kernels are raised."""
-    model = predictor.kernels
-    octaves = np.zeros(len(outside))
-    deviation = np.full(len(outside), OCTAVE_DEVIATION)
-    if not isinstance(model, KernelTable):
-        octaves = model.octaves_outside(outside)
-        octaves = np.where(np.isfinite(octaves), octaves, 1.0)  # another operation altogether
-        deviation = model.deviation(outside)
-    spread = np.sqrt(deviation**2 + (OCTAVE_DEVIATION * np.maximum(octaves, 1.0)) ** 2)
-    value: FloatArray = ms * np.expm1(WIDE * spread)
-    return value
+__all__ = ["ExtrapolationWarning", "LatencyCost", "load_latency_cost"]
 
 
 def load_latency_cost(
@@ -149,4 +19,4 @@ def load_latency_cost(
         PredictorError: no predictor of that name (the ones there are named), or it cannot
             price the space.
     """
-    return load_device(workspace, device).cost(space, extrapolate=extrapolate)
+    return LatencyCost(load_device(workspace, device), space, extrapolate=extrapolate)

@@ -14,28 +14,24 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from elasticvit.errors import EvitError, PredictorError
 from elasticvit.kernels import Kernel
-from elasticvit.space import SearchSpace
 from elasticvit.version import __version__
 from elasticvit.workspace import Workspace, write_atomic
 from predictors.interval import Interval
 from predictors.kernel_model import Arrays, KernelModel
 from predictors.kernel_table import KernelTable
 from predictors.network import NetworkModel
-
-if TYPE_CHECKING:
-    from predictors.latency import LatencyCost
+from predictors.pricing import NAMED, LatencyCost
 
 FloatArray = npt.NDArray[np.float64]
 SCHEMA = 1
 MANIFEST = "predictor.json"
-NAMED = 5  # kernels that an error names before it only counts
 TYPES: Mapping[str, type[KernelModel] | type[KernelTable]] = {
     "regressors": KernelModel,
     "table": KernelTable,
@@ -115,16 +111,6 @@ class Predictor:
         """
         self.check(kernels)
         return float(self.kernel_ms(kernels).sum() + self.network.subnet_ms)
-
-    def cost(self, space: SearchSpace, *, extrapolate: bool = False) -> LatencyCost:
-        """Latency of the architectures of a space, for levels, caps and searches.
-
-        Raises:
-            PredictorError: kernels of the space lie outside what was measured.
-        """
-        from predictors.latency import LatencyCost
-
-        return LatencyCost(self, space, extrapolate=extrapolate)
 
     def save(self, folder: Path) -> None:
         """Write to a folder; a reader sees the old predictor or the new one."""
