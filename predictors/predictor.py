@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from elasticvit.errors import EvitError, PredictorError
 from elasticvit.kernels import Kernel
+from elasticvit.space import SearchSpace
 from elasticvit.version import __version__
 from elasticvit.workspace import Workspace, write_atomic
 from predictors.interval import Interval
@@ -111,6 +112,14 @@ class Predictor:
         """
         self.check(kernels)
         return float(self.kernel_ms(kernels).sum() + self.network.subnet_ms)
+
+    def cost(self, space: SearchSpace, *, extrapolate: bool = False) -> LatencyCost:
+        """Latency of the architectures of a space, for levels, caps and searches.
+
+        Raises:
+            PredictorError: kernels of the space lie outside what was measured.
+        """
+        return LatencyCost(self, space, extrapolate=extrapolate)
 
     def save(self, folder: Path) -> None:
         """Write to a folder; a reader sees the old predictor or the new one."""
