@@ -35,6 +35,9 @@ class Prices(Protocol):
     def device(self) -> str: ...
 
     @property
+    def source(self) -> str: ...
+
+    @property
     def kernels(self) -> KernelModel | KernelTable: ...
 
     @property
