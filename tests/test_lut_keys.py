@@ -2,13 +2,13 @@
 
 import pytest
 from hypothesis import given
+from strategies import archs
 
 from elasticvit.arch import Arch
 from elasticvit.errors import ArchError
 from elasticvit.kernels import Layout
 from elasticvit.space import MOBILE, TINY
 from lut.keys import SubnetKey, kind_of, layout_hash, subnet_key
-from tests.strategies import archs
 
 
 @given(archs(TINY))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from strategies import seeds, space_and_arch
 
 from elasticvit.arch import ArchBatch
 from elasticvit.cost import MacsCost
@@ -21,7 +22,6 @@ from lut.sample import (
     van_der_corput,
 )
 from predictors.kernel_model import KernelModel
-from tests.strategies import seeds, space_and_arch
 
 SPACES = list(PRESETS.values())
 
