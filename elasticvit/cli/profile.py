@@ -146,7 +146,7 @@ def _profile(
     from devices import open_device
     from devices.fleet import run_fleet
     from elasticvit.cli.profile_page import write_page
-    from elasticvit.cli.profile_report import Bars, profile_result, show_profile
+    from elasticvit.cli.profile_report import Bars, profile_result, show_profile, show_reach
     from lut.dataset import Dataset
     from lut.profile import profile
     from lut.store import Store
@@ -181,7 +181,11 @@ def _profile(
             page = write_page(folder, store, data, predictor, space, summary, errors, said)
             show_profile(report, summary, errors, said)
             report.console.print(f"report: {page}")
-            results[name] = profile_result(folder, summary, errors) | {"report": str(page)}
+            reach = show_reach(report, predictor, space)
+            results[name] = profile_result(folder, summary, errors) | {
+                "space_ms": reach,
+                "report": str(page),
+            }
     failed = {name: o.error for name, o in outcomes.items() if o.error is not None}
     if failed:
         for name, error in failed.items():

@@ -171,6 +171,27 @@ def show_errors(report: Report, errors: Errors) -> None:
         )
 
 
+def show_reach(report: Report, predictor: Predictor, space: SearchSpace) -> dict[str, float] | None:
+    """What targets make sense: predicted milliseconds of the space's fastest, median and slowest
+    architecture; None when the profile was cut too short to price the space."""
+    import numpy as np
+
+    from elasticvit.errors import PredictorError
+    from elasticvit.search.caps import reach
+
+    try:
+        cost = predictor.cost(space)
+    except PredictorError as error:
+        report.console.print(f"not every architecture can be priced yet: {error}")
+        return None
+    found = reach(space, cost.price, np.random.default_rng(0))
+    report.console.print(
+        f"space {space.name} on {predictor.device}: fastest {found.low:.3g} ms, median "
+        f"{found.median:.3g} ms, slowest {found.high:.3g} ms"
+    )
+    return {"fastest": found.low, "median": found.median, "slowest": found.high}
+
+
 def show_devices(
     report: Report, connected: Sequence[Connected], catalog: Mapping[str, CatalogEntry]
 ) -> None:
