@@ -9,7 +9,7 @@ mkdir -p "$folder"
 cd "$folder"
 
 run() {
-    printf '\n\033[1m$ %s\033[0m\n' "$*"
+    printf '\n\033[1m$ %s\033[0m\n' "$*" >&2
     "$@"
 }
 
