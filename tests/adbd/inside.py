@@ -55,6 +55,7 @@ def build_root(config: dict) -> Path:
             (root / name).symlink_to(os.readlink(f"/{name}"))
         elif os.path.isdir(f"/{name}"):
             bind(f"/{name}", root / name, read_only=True)
+    mount("tmpfs", root / "tmp", "tmpfs", options="mode=1777")  # before what may lie in it
     for name in config["extra"]:
         bind(name, root / name.lstrip("/"), read_only=True)
     mount("tmpfs", root / "dev", "tmpfs", options="mode=755")
@@ -72,7 +73,6 @@ def build_root(config: dict) -> Path:
     bind(config["bin"], root / "system/bin")
     if config["android_tools"]:
         give_android_tools(root)
-    mount("tmpfs", root / "tmp", "tmpfs", options="mode=1777")
     mount("tmpfs", root / "data", "tmpfs", options=f"mode=755,size={config['data_bytes']}")
     for part in ("data/local", "data/local/tmp"):
         (root / part).mkdir()
