@@ -82,6 +82,13 @@ class Report:
             click.echo(json.dumps(result, allow_nan=False))
 
 
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def bind(workspace: Workspace, space: str | None, data: str | None) -> SearchSpace:
     """The workspace's space with the classes of its data set, both chosen now if they were not.
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from elasticvit.cli.app import Report, evit_command
-from elasticvit.cli.search_report import Bar, duration, print_choice, print_front
+from elasticvit.cli.app import Report, duration, evit_command
+from elasticvit.cli.search_report import Bar, print_choice, print_front
 from elasticvit.errors import TargetError, WorkspaceError
 from elasticvit.workspace import Workspace
 

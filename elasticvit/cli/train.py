@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from elasticvit.cli.app import Report, bind, evit_command
+from elasticvit.cli.app import Report, bind, duration, evit_command
+from elasticvit.cli.train_report import TrainBar, show_accuracies, show_forecast
 from elasticvit.errors import CheckpointError, WorkspaceError
 from elasticvit.workspace import Workspace, write_atomic
 
@@ -20,10 +21,8 @@ if TYPE_CHECKING:
     from elasticvit.training.checkpoint import RunInfo
     from elasticvit.training.config import TrainConfig
     from elasticvit.training.data import ImageData
-    from elasticvit.training.forecast import Forecast
     from elasticvit.training.ranks import Ranks
     from elasticvit.training.sampler import LevelSampler
-    from elasticvit.training.trainer import Progress
 
 HELP = """Train the supernet, from which evit-search cuts the best architecture.
 
@@ -229,107 +228,19 @@ def _train(
     expected = forecast(trainer())
     job = trainer()
     job.resume(run)
-    _tell_forecast(report, expected, levels.values, levels.unit, job.step)
+    show_forecast(report, expected, levels.values, levels.unit, job.step)
     expected_s, started_s = expected.total_s(job.step), time.monotonic()
-    with _Bar(report, levels.values, expected, job.step) as bar:
+    with TrainBar(report, levels.values, expected, job.step) as bar:
         job.run(run, bar.show)
     took_s = time.monotonic() - started_s
-    report.console.print(f"trained in {_duration(took_s)}, {_duration(expected_s)} were expected")
+    report.console.print(f"trained in {duration(took_s)}, {duration(expected_s)} were expected")
     return {"expected_s": round(expected_s, 1), "took_s": round(took_s, 1)}
-
-
-def _tell_forecast(
-    report: Report, expected: Forecast, values: tuple[float, ...], unit: str, done: int
-) -> None:
-    steps = ", ".join(f"{s:.2g} s at {values[i]:g} {unit}" for i, s in expected.step_s.items())
-    where = (
-        f"{done} of {expected.steps} steps are done; the others"
-        if done
-        else (f"{expected.steps} steps")
-    )
-    report.console.print(
-        f"a step takes {steps} on this machine; {where} will take about "
-        f"[bold]{_duration(expected.total_s(done))}[/bold]"
-    )
-
-
-class _Bar:
-    """Progress bar with the loss of each level; a line an epoch where there is no terminal."""
-
-    def __init__(
-        self, report: Report, values: tuple[float, ...], expected: Forecast, done: int
-    ) -> None:
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-        )
-
-        self.console, self.values, self.expected = report.console, values, expected
-        self._bar = Progress(
-            TextColumn("epoch {task.fields[epoch]}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[left]} left  {task.fields[losses]}"),
-            console=report.console,
-            transient=True,
-        )
-        left = _duration(expected.total_s(done))
-        self._task = self._bar.add_task(
-            "", total=expected.steps, completed=done, epoch="1", left=left, losses=""
-        )
-        self._first, self._epoch = done, -1
-        self._means: dict[int, float] = {}
-
-    def show(self, at: Progress) -> None:
-        now_s = time.monotonic()
-        if self._first == at.step - 1:
-            self._start_s = now_s
-        old = self._means.get(at.losses.level, at.losses.sampled)
-        self._means[at.losses.level] = 0.8 * old + 0.2 * at.losses.sampled
-        timed = at.step - 1 - self._first
-        step_s = self.expected.mean_step_s
-        if timed:  # trust the forecast less and less
-            step_s = (20 * step_s + now_s - self._start_s) / (20 + timed)
-        left = _duration(step_s * (at.steps - at.step))
-        losses = " ".join(f"{self.values[i]:g}:{m:.2f}" for i, m in sorted(self._means.items()))
-        self._bar.update(
-            self._task, completed=at.step, epoch=str(at.epoch + 1), left=left, losses=losses
-        )
-        if at.warning is not None:
-            self.console.print(f"[yellow]warning:[/yellow] {at.warning}")
-        if at.epoch != self._epoch and not self.console.is_terminal:
-            self.console.print(
-                f"epoch {at.epoch + 1}, step {at.step} of {at.steps}, {left} left, loss by level "
-                f"{losses}"
-            )
-        self._epoch = at.epoch
-
-    def __enter__(self) -> _Bar:
-        if self.console.is_terminal:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
 def _summarise(
     report: Report, run: Path, info: RunInfo, images: ImageData, cost: CostModel
 ) -> dict[str, Any]:
     """Accuracies of a small, a middle and a large subnet on the search part."""
-    from rich.table import Table
-
     from elasticvit.arch import ArchBatch
     from elasticvit.cost import MacsCost
     from elasticvit.search.evaluate import Sizes, SupernetEvaluator
@@ -353,27 +264,11 @@ def _summarise(
     )
     batch = ArchBatch.of(list(archs.values()))
     macs, accuracies = MacsCost(info.space).price(batch), evaluator(batch)
-    table = Table(
-        title=f"accuracy on {evaluator.sizes.search_images} images that were not trained on, "
-        "batch norm recalibrated",
-        title_justify="left",
-    )
-    table.add_column("subnet", no_wrap=True)
-    table.add_column("MMACs", justify="right", no_wrap=True, min_width=6)
-    table.add_column("accuracy %", justify="right", no_wrap=True, min_width=10)
-    table.add_column("architecture", overflow="fold")
-    rows = []
-    for (name, arch), macs_m, accuracy in zip(archs.items(), macs, accuracies, strict=True):
-        table.add_row(name, f"{macs_m:.1f}", f"{accuracy:.2f}", str(arch))
-        rows.append(
-            {
-                "name": name,
-                "arch": arch.to_dict(),
-                "macs_m": float(macs_m),
-                "accuracy": float(accuracy),
-            }
-        )
-    report.console.print(table)
+    rows = [
+        {"name": name, "arch": arch.to_dict(), "macs_m": float(macs_m), "accuracy": float(accuracy)}
+        for (name, arch), macs_m, accuracy in zip(archs.items(), macs, accuracies, strict=True)
+    ]
+    show_accuracies(report, rows, list(archs.values()), evaluator.sizes.search_images)
     return {
         "command": "evit-train",
         "run": str(run),
