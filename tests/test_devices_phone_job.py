@@ -10,7 +10,7 @@ from devices.phone import celsius, sections
 from devices.phone_job import KEPT_OUTPUT, JobSpec, read_results, script
 
 TOKEN = "@evit-00ff "
-line = st.text(st.characters(exclude_characters="\n\r"), max_size=60)
+line = st.text(st.characters(codec="utf-8", exclude_characters="\n\r"), max_size=60)
 
 
 def stream(outputs: list[str], *, upto: int | None = None) -> bytes:
