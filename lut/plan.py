@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from elasticvit.arch import Arch
@@ -26,6 +26,8 @@ class PlanConfig:
         held_out_rounds: how often the held-out models are gone through; even, so that they can
             be compared with themselves.
         max_kernels, max_subnets: to fit with, at most.
+        chosen: exactly these kernels to fit with, and nothing else: no subnets but the reference
+            that shows drift, and nothing held out. None plans for the whole space.
     """
 
     seed: int = 0
@@ -36,6 +38,7 @@ class PlanConfig:
     held_out_rounds: int = 4
     max_kernels: int = 100_000
     max_subnets: int = 400
+    chosen: tuple[Kernel, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,10 @@ class Plan:
     def of(cls, space: SearchSpace, config: PlanConfig) -> Plan:
         """The plan for a space."""
         split = Split(seed=config.seed)
+        if config.chosen is not None:
+            sizes = replace(config, kernels=len(config.chosen), subnets=0)
+            reference = subnet_sequences(space, split, 1).fit
+            return cls(space, sizes, config.chosen, (), reference, ())
         fit, held = kernel_sequences(space, split)
         subnets = subnet_sequences(space, split, max(config.max_subnets, config.held_out_subnets))
         return cls(
