@@ -12,6 +12,7 @@ from elasticvit.space import SearchSpace
 from lut.keys import SUBNET, subnet_key
 from lut.sample import Split, kernel_sequences, subnet_sequences
 
+GAUGE_KIND = "mbconv"
 HELD_OUT_LEVELS = 4  # in which the held-out models come in
 
 
@@ -26,8 +27,8 @@ class PlanConfig:
         held_out_rounds: how often the held-out models are gone through; even, so that they can
             be compared with themselves.
         max_kernels, max_subnets: to fit with, at most.
-        chosen: exactly these kernels to fit with, and nothing else: no subnets but the reference
-            that shows drift, and nothing held out. None plans for the whole space.
+        chosen: exactly these kernels to fit with, beside `max_subnets` subnets, and nothing held
+            out. None plans for the whole space.
     """
 
     seed: int = 0
@@ -90,9 +91,9 @@ class Plan:
         """The plan for a space."""
         split = Split(seed=config.seed)
         if config.chosen is not None:
-            sizes = replace(config, kernels=len(config.chosen), subnets=0)
-            reference = subnet_sequences(space, split, 1).fit
-            return cls(space, sizes, config.chosen, (), reference, ())
+            sizes = replace(config, kernels=len(config.chosen), subnets=config.max_subnets)
+            few = subnet_sequences(space, split, max(1, config.max_subnets)).fit
+            return cls(space, sizes, config.chosen, (), few, ())
         fit, held = kernel_sequences(space, split)
         subnets = subnet_sequences(space, split, max(config.max_subnets, config.held_out_subnets))
         return cls(
@@ -115,6 +116,17 @@ class Plan:
     def reference(self) -> Job:
         """The model that is timed again and again to show drift: a subnet of middle size."""
         return self._subnet(self.fit_subnets[0], False, 1)
+
+    @cached_property
+    def gauges(self) -> tuple[Job, ...]:
+        """Models that show how fast the device is at a moment: a kernel that computes from the
+        caches, and the smallest subnet, most of whose time goes into fetching its weights."""
+        kernels = [k for k in self.fit_kernels if k.kind == GAUGE_KIND]
+        middle = sorted(kernels, key=lambda k: k.macs)[len(kernels) // 2 : len(kernels) // 2 + 1]
+        return (
+            *(Job(k.key, (k,), False, 1) for k in middle),
+            self._subnet(self.space.smallest, False, 1),
+        )
 
     def samples(self) -> list[Job]:
         """A few models that show the pace of a device."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from predictors.interval import Interval
 from predictors.kernel_model import KernelModel
 from predictors.kernel_table import KernelTable
 from predictors.metrics import error_summary
-from predictors.network import NetworkModel, fit_network
+from predictors.network import MIN_SUBNETS, NetworkModel, fit_network
 from predictors.predictor import Predictor
 
 FloatArray = npt.NDArray[np.float64]
@@ -45,7 +46,7 @@ def fit_predictor(
         PredictorError: nothing measured, too little of a kind, a latency that is not a positive
             number, or measurements of an emulated device.
     """
-    _refuse_emulated(source)
+    refuse_emulated(source)
     for thing, value in [*kernels.items(), *subnets.items()]:
         if not (np.isfinite(value) and value > 0):
             name = thing.key if isinstance(thing, Kernel) else str(thing)
@@ -83,6 +84,28 @@ def fit_predictor(
     )
 
 
+def with_subnets(
+    predictor: Predictor, subnets: Mapping[Arch, float], space: SearchSpace
+) -> Predictor:
+    """The predictor with its sums of kernels corrected by a few whole subnets of `space`, and an
+    interval that is as wide as the error on each of them, predicted from the others.
+
+    Args:
+        subnets: milliseconds; fewer than four say too little and change nothing.
+    """
+    if len(subnets) < MIN_SUBNETS:
+        return predictor
+    lowered = [lower(arch, space.layout) for arch in subnets]
+    network = fit_network(lowered, np.array(list(subnets.values())), predictor.kernels.ms)
+    seen, own = Interval.conformal(network.held_out), predictor.interval
+    return replace(
+        predictor,
+        network=network,
+        interval=replace(seen, lower=min(seen.lower, own.lower), upper=max(seen.upper, own.upper)),
+        report=predictor.report | {"subnets": len(subnets)},
+    )
+
+
 def _check_kinds(model: KernelModel, lowered: list[tuple[Kernel, ...]]) -> list[tuple[Kernel, ...]]:
     missing = sorted({k.kind for ks in lowered for k in ks} - set(model.kinds))
     if missing:
@@ -93,7 +116,12 @@ def _check_kinds(model: KernelModel, lowered: list[tuple[Kernel, ...]]) -> list[
     return lowered
 
 
-def _refuse_emulated(source: str) -> None:
+def refuse_emulated(source: str) -> None:
+    """Refuse to learn from an emulated device.
+
+    Raises:
+        PredictorError: the source is one.
+    """
     if EMULATED in source.partition(":")[0]:
         raise PredictorError(
             f"measurements of {source} come from an emulator: they show that models run, not how "
@@ -102,17 +130,18 @@ def _refuse_emulated(source: str) -> None:
 
 
 def table_predictor(kernels: Mapping[Kernel, float], *, device: str, source: str) -> Predictor:
-    """A predictor that reads a table: exact where it has a kernel, refused by name where not.
+    """A predictor that reads a table of which nobody recorded how it was measured: exact where
+    it has a kernel, refused by name where not.
 
     Raises:
         PredictorError: an empty table, a latency that is not a positive number, or measurements
             of an emulated device.
     """
-    _refuse_emulated(source)
+    refuse_emulated(source)
     table = KernelTable(dict(kernels))
     return Predictor(
         device=device,
         source=source,
         kernels=table,
-        report={"kernels": len(kernels), "subnets": 0},
+        report={"kernels": len(kernels), "subnets": 0, "recorded": False},
     )

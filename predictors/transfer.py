@@ -18,6 +18,7 @@ from scipy.optimize import minimize  # type: ignore[import-untyped]
 from elasticvit.errors import PredictorError
 from elasticvit.kernels import Kernel, lower
 from elasticvit.space import SearchSpace
+from predictors.fit import refuse_emulated
 from predictors.gp import PASSES, noise_factors
 from predictors.interval import Interval
 from predictors.kernel_table import KernelTable
@@ -224,8 +225,9 @@ def transfer_predictor(
         rng: of those architectures.
 
     Raises:
-        PredictorError: as `Transfer.fit`.
+        PredictorError: as `Transfer.fit`, or measurements of an emulated device.
     """
+    refuse_emulated(source)
     fitted = Transfer(relatives).fit(measured_ms)
     index = {k: i for i, k in enumerate(relatives.kernels)}
     counts = np.zeros((SUBNETS, len(index)))

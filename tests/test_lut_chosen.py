@@ -19,7 +19,7 @@ from lut.sample import Split, reachable_kernels
 from lut.store import DRIFT_ROUND, Store
 
 CHOSEN = tuple(k for k in reachable_kernels(TINY) if not Split(seed=0).held_out(k.key))[:90:9]
-PLAN = PlanConfig(chosen=CHOSEN)
+PLAN = PlanConfig(chosen=CHOSEN, max_subnets=0)
 CONFIG = ProfileConfig(budget_s=1e6, timing=TimingConfig(rounds=3, max_runs=20), plan=PLAN)
 
 
@@ -53,6 +53,15 @@ def test_the_chosen_kernels_are_timed_and_nothing_else_to_fit_with(tmp_path: Pat
         data = Dataset.of(store, "fake", TINY)
     assert set(data.fit_kernels) == set(CHOSEN)
     assert not data.held_kernels
+
+
+def test_a_few_subnets_go_with_the_chosen_kernels(tmp_path: Path) -> None:
+    summary = run(
+        tmp_path / "lut.sqlite", config=replace(CONFIG, plan=replace(PLAN, max_subnets=4))
+    )
+    assert summary.fitted["subnet"] == 4
+    assert sum(summary.fitted.values()) == len(CHOSEN) + 4
+    assert not sum(summary.held_out.values())
 
 
 def test_a_profile_of_chosen_kernels_goes_on_where_it_ended(tmp_path: Path) -> None:

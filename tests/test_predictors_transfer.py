@@ -12,7 +12,7 @@ from elasticvit.space import MOBILE, TINY, SearchSpace
 from elasticvit.workspace import Workspace
 from lut.sample import reachable_kernels
 from predictors.features import WORK_NAMES, work_matrix
-from predictors.fit import table_predictor
+from predictors.fit import table_predictor, with_subnets
 from predictors.kernel_table import KernelTable
 from predictors.latency import LatencyCost
 from predictors.metrics import share_within
@@ -137,6 +137,45 @@ def test_its_predictor_prices_the_space_with_an_honest_bound(
     assert np.mean(whole <= upper) > 0.85
     assert (upper < 1.15 * price).all()
     assert predictor.kernels.ms(chosen).tolist() == list(measured.values())
+
+
+def test_a_few_whole_subnets_correct_what_a_sum_of_kernels_misses(relatives: Relatives) -> None:
+    """A device that runs whole subnets a fifth slower than their kernels."""
+    truth, rng = device(3), np.random.default_rng(0)
+    measured = {k: truth[k] for k in Transfer(relatives).choose(20, rng)}
+    plain = transfer_predictor(
+        measured, relatives, TINY, device="new", source="fake:x", rng=np.random.default_rng(1)
+    )
+
+    def whole(arch) -> float:
+        return 1.2 * sum(truth[k] for k in lower(arch, TINY.layout))
+
+    few = {arch: whole(arch) for arch in TINY.sample(8, rng)}
+    corrected = with_subnets(plain, few, TINY)
+    batch = TINY.sample(200, rng)
+    measured_ms = np.array([whole(arch) for arch in batch])
+    before, after = (
+        LatencyCost(p, TINY).price(batch) / measured_ms - 1 for p in (plain, corrected)
+    )
+    assert np.abs(before).mean() > 0.1
+    assert np.abs(after).mean() < 0.02
+    assert (measured_ms <= LatencyCost(corrected, TINY).price_upper(batch)).mean() > 0.9
+    assert corrected.report["subnets"] == 8
+    three = dict(list(few.items())[:3])
+    assert with_subnets(plain, three, TINY) is plain
+
+
+def test_an_emulated_device_is_not_learnt(relatives: Relatives) -> None:
+    measured = dict(list(device(3).items())[:5])
+    with pytest.raises(PredictorError, match="emulator"):
+        transfer_predictor(
+            measured,
+            relatives,
+            TINY,
+            device="new",
+            source="adb-emulated:x",
+            rng=np.random.default_rng(1),
+        )
 
 
 def test_known_devices_come_from_the_workspace(tmp_path: Path) -> None:

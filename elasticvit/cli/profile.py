@@ -14,6 +14,7 @@ from elasticvit.workspace import Workspace
 
 if TYPE_CHECKING:
     from devices import Device
+    from elasticvit.cli.profile_like import FewShot
     from elasticvit.space import SearchSpace
     from lut.dataset import Dataset
     from lut.profile import ProfileConfig, ProfileSummary, Progress
@@ -42,6 +43,10 @@ FILE = click.Path(dir_okay=False)
     default=None,
     help=f"Time for measuring.  [default: at most {DEFAULT_MINUTES:g}]",
 )
+@click.option("--like", default=None, help="Known devices, A,B: learn a new one from them.")
+@click.option(
+    "--budget-kernels", type=int, default=None, help="Kernels to time with --like.  [default: 50]"
+)
 @click.option("--rounds", type=click.IntRange(2, 99), default=3, help="Timings of each model.")
 @click.option("--threads", type=click.IntRange(1, 64), default=1, help="Inference threads.")
 @click.option("--cores", default="auto", help="auto, big, mid, little or a hexadecimal mask.")
@@ -60,6 +65,8 @@ def main(
     space: str | None,
     data: str | None,
     budget_minutes: float | None,
+    like: str | None,
+    budget_kernels: int | None,
     rounds: int,
     threads: int,
     cores: str,
@@ -72,10 +79,13 @@ def main(
     export_lut: str | None,
     explain: str | None,
 ) -> None:
+    from elasticvit.cli.profile_like import FewShot, like_names
+
     report = Report(as_json)
     folder = Workspace.open(workspace)
-    _check(device, address or serial, [table, export_lut, explain, list_devices or None])
     names = device or ("host",)
+    likes = like_names(like, budget_kernels, names)
+    _check(device, address or serial, [table, export_lut, explain, list_devices or None], like)
     known = device[0] if device else folder.settings().get("device", "host")
 
     def choose() -> SearchSpace:
@@ -93,15 +103,26 @@ def main(
         if runner is not None:
             folder.update({"runner": str(Path(runner).resolve())})
         config = _config(budget_minutes, rounds, threads, cores, seed)
-        _profile(report, folder, names, choose, config, address, serial)
+
+        def learn(space: SearchSpace) -> FewShot | None:
+            return FewShot.of(folder, likes, space, budget_kernels) if likes else None
+
+        _profile(report, folder, names, choose, learn, config, address, serial)
 
 
-def _check(names: tuple[str, ...], place: str | None, actions: Sequence[object]) -> None:
+def _check(
+    names: tuple[str, ...], place: str | None, actions: Sequence[object], like: str | None
+) -> None:
     """Refuse options that contradict each other."""
     named = sum(action is not None for action in actions)
     if named > 1:
         raise EvitError(
             "--import, --export-lut, --explain and --list-devices do one thing each; name one"
+        )
+    if named and like:
+        raise EvitError(
+            f"--like {like} is for measuring; --import, --export-lut, --explain and --list-devices "
+            "measure nothing: name one of them, or --like"
         )
     if len(set(names)) < len(names):
         raise EvitError(f"devices {', '.join(names)}: one is named twice; name each once")
@@ -136,11 +157,18 @@ def _profile(
     folder: Workspace,
     names: tuple[str, ...],
     choose: Callable[[], SearchSpace],
+    learn: Callable[[SearchSpace], FewShot | None],
     config: ProfileConfig,
     address: str | None,
     serial: str | None,
 ) -> None:
-    """Profile the devices at once, each into the same table; then fit and tell one by one."""
+    """Profile the devices at once, each into the same table; then fit and tell one by one.
+
+    Args:
+        learn: how to learn them from known devices; None where each is profiled by itself.
+    """
+    from dataclasses import replace
+
     import numpy as np
 
     from devices import open_device
@@ -158,7 +186,9 @@ def _profile(
         for name in names
     }
     space = choose()
+    few = learn(space)
     with Store(folder.lut_path) as store:
+        plans = {n: few.plan(store, n, config.plan) if few else config.plan for n in names}
 
         def work(name: str, device: Device, check: Callable[[], None]) -> ProfileSummary:
             def progress(at: Progress) -> None:
@@ -166,7 +196,8 @@ def _profile(
                 check()
 
             rng = np.random.default_rng(config.plan.seed)
-            return profile(device, space, store, config, rng=rng, progress=progress)
+            own = replace(config, plan=plans[name])
+            return profile(device, space, store, own, rng=rng, progress=progress)
 
         with bars:
             outcomes = run_fleet(devices, work)
@@ -175,16 +206,20 @@ def _profile(
             if summary is None:
                 continue
             data = Dataset.of(store, name, space, summary.series)
-            predictor, errors = _fit(folder, name, data, space)
+            data = few.within(data) if few else data
+            predictor, errors = _fit(folder, name, data, space, few)
             quality = getattr(devices[name], "quality", None)
             said = quality.summary() if quality else None
             page = write_page(folder, store, data, predictor, space, summary, errors, said)
             show_profile(report, summary, errors, said)
+            if few:
+                few.show(report, predictor, data, errors)
             report.console.print(f"report: {page}")
             reach = show_reach(report, predictor, space)
             results[name] = profile_result(folder, summary, errors) | {
                 "space_ms": reach,
                 "report": str(page),
+                **({"transfer": few.result(predictor, data)} if few else {}),
             }
     failed = {name: o.error for name, o in outcomes.items() if o.error is not None}
     if failed:
@@ -209,7 +244,7 @@ def _list(report: Report, folder: Workspace, addresses: list[str]) -> None:
 
 
 def _fit(
-    folder: Workspace, name: str, data: Dataset, space: SearchSpace
+    folder: Workspace, name: str, data: Dataset, space: SearchSpace, few: FewShot | None = None
 ) -> tuple[Predictor, dict[str, dict[str, float]]]:
     """Fit and save the predictor, make the device the default; errors on what is held out.
 
@@ -221,7 +256,10 @@ def _fit(
     from predictors.fit import fit_predictor, table_predictor
 
     source = data.series.source
-    if data.series.recorded:
+    if few is not None:
+        predictor = few.fit(name, data)
+        errors = held_out_errors(predictor, data, space)
+    elif data.series.recorded:
         predictor = fit_predictor(
             data.fit_kernels,
             data.fit_subnets,

@@ -150,6 +150,8 @@ def show_errors(report: Report, errors: Errors) -> None:
     """Errors on held-out models, a row a kind of model."""
     from rich.table import Table
 
+    if not errors:
+        return
     table = Table("never fitted to")
     for column in ("count", "within 5 %", "within 10 %", "RMSPE", "bias"):
         table.add_column(column, justify="right")
