@@ -32,7 +32,8 @@ PIXEL6 = {
 CLUSTERS = {(0, 1, 2, 3): 1803000, (4, 5): 2253000, (6, 7): 2802000}
 SCRIPTS = {
     "id": '[ "$1" = -u ] && cat /system/bin/uid || exec /usr/bin/id "$@"',
-    "getprop": 'sed -n "s/^$1=//p" /system/bin/props',
+    "getprop": 'while IFS== read -r k v; do [ "$k" = "$1" ] && echo "$v"; done '
+    "</system/bin/props; true",
     "dumpsys": "cat /system/bin/thermal",
     "cmd": 'cat /system/bin/power; echo "$*" >>/data/local/tmp/cmd.log; '
     'exit "$(cat /system/bin/power_code)"',
@@ -50,14 +51,19 @@ def why_not() -> str | None:
         return "no unshare program"
     drop = "setpriv --reuid=2000 --regid=2000 --clear-groups true" if os.geteuid() == 0 else "true"
     tried = f"mount -t tmpfs tmpfs /tmp && mount -t proc proc /proc && {drop}"
-    probe = subprocess.run([*_unshare(), "sh", "-c", tried], capture_output=True, text=True)
+    probe = subprocess.run([*unshare(), "sh", "-c", tried], capture_output=True, text=True)
     if probe.returncode != 0:
         return f"namespaces are not permitted here: {probe.stderr.strip()}"
     return None
 
 
-def _unshare() -> list[str]:
-    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+def unshare(*, own_user: bool = False) -> list[str]:
+    """The beginning of a command that runs in namespaces of its own.
+
+    Args:
+        own_user: a user namespace also for root; others need one in any case.
+    """
+    user = ["--user", "--map-root-user"] if own_user or os.geteuid() != 0 else []
     return ["unshare", *user, "--mount", "--net", "--pid", "--fork", "--kill-child=KILL"]
 
 
@@ -73,6 +79,8 @@ class Phone:
         extra: folders of this computer that it sees.
         android_tools: its shell is mksh and its tools are toybox's, as on Android, and not
             Debian's dash and GNU tools.
+        arm64: a root of arm64 programs (see `adbd.arm64`): adbd, the shell, the tools and what the
+            runner needs are then arm64's, started through qemu. Always Android's tools.
     """
 
     def __init__(
@@ -85,6 +93,7 @@ class Phone:
         rooted: bool = False,
         extra: tuple[str, ...] = (),
         android_tools: bool = False,
+        arm64: Path | None = None,
     ) -> None:
         self.folder, self.lock = folder, lock
         self.bin, self.sys = folder / "bin", folder / "sys"
@@ -103,6 +112,8 @@ class Phone:
                 self.tell(f"devices/system/cpu/cpu{core}/cpufreq/cpuinfo_max_freq", khz)
                 self.tell(f"devices/system/cpu/cpu{core}/cpufreq/scaling_cur_freq", khz)
                 self.tell(f"devices/system/cpu/cpu{core}/cpufreq/scaling_governor", "schedutil")
+        for name in ("possible", "present"):
+            self.tell(f"devices/system/cpu/{name}", "0-7")
         self.tell("class/thermal/thermal_zone0/type", "BIG")
         self.tell("class/thermal/thermal_zone1/type", "battery")
         self.heat(38.0)
@@ -114,7 +125,8 @@ class Phone:
             "data_bytes": data_bytes,
             "rooted": rooted,
             "extra": list(extra),
-            "android_tools": android_tools,
+            "android_tools": android_tools or arm64 is not None,
+            "arm64": str(arm64) if arm64 else None,
         }
 
     def script(self, name: str, text: str) -> None:
@@ -173,11 +185,18 @@ class Phone:
     def __enter__(self) -> Phone:
         environment = dict(os.environ)
         self._user: list[str] = []
-        if os.geteuid() != 0:
+        # the table of program formats belongs to a user namespace, root's own is this computer's
+        own_user = self._config["arm64"] is not None
+        if own_user or os.geteuid() != 0:
             environment["EVIT_USERNS"] = "1"
             self._user = ["--user", "--preserve-credentials"]
         self._process = subprocess.Popen(
-            [*_unshare(), sys.executable, str(HERE / "inside.py"), json.dumps(self._config)],
+            [
+                *unshare(own_user=own_user),
+                sys.executable,
+                str(HERE / "inside.py"),
+                json.dumps(self._config),
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -19,6 +19,7 @@ import sys
 from pathlib import Path
 
 PORT = 5777
+BINFMT = "/usr/lib/binfmt.d/qemu-aarch64.conf"  # Debian's: how the kernel starts arm64 programs
 SHELL_UID = 2000  # Android's `shell` user
 MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC = 1, 32, 4096, 16384
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -45,16 +46,23 @@ def loopback_up() -> None:
         fcntl.ioctl(control, 0x8914, struct.pack("16sH14x", b"lo", flags | 1))
 
 
+def run_arm64_programs(config: dict) -> None:
+    """Let the kernel start arm64 programs through qemu, in this user namespace alone."""
+    table = Path(config["folder"]) / "binfmt"
+    mount("binfmt_misc", table, "binfmt_misc")
+    (table / "register").write_text(Path(BINFMT).read_text())
+
+
 def build_root(config: dict) -> Path:
-    root = Path(config["folder"]) / "root"
+    root, base = Path(config["folder"]) / "root", Path(config["arm64"] or "/")
     mount("tmpfs", root, "tmpfs", options="mode=755")
     for name in ("usr", "etc"):
-        bind(f"/{name}", root / name, read_only=True)
+        bind(base / name, root / name, read_only=True)
     for name in ("bin", "lib", "lib64", "sbin"):
-        if os.path.islink(f"/{name}"):
-            (root / name).symlink_to(os.readlink(f"/{name}"))
-        elif os.path.isdir(f"/{name}"):
-            bind(f"/{name}", root / name, read_only=True)
+        if os.path.islink(base / name):
+            (root / name).symlink_to(os.readlink(base / name))
+        elif os.path.isdir(base / name):
+            bind(base / name, root / name, read_only=True)
     mount("tmpfs", root / "tmp", "tmpfs", options="mode=1777")  # before what may lie in it
     for name in config["extra"]:
         bind(name, root / name.lstrip("/"), read_only=True)
@@ -72,7 +80,7 @@ def build_root(config: dict) -> Path:
     bind(config["sys"], root / "sys")
     bind(config["bin"], root / "system/bin")
     if config["android_tools"]:
-        give_android_tools(root)
+        give_android_tools(root, config)
     mount("tmpfs", root / "data", "tmpfs", options=f"mode=755,size={config['data_bytes']}")
     for part in ("data/local", "data/local/tmp"):
         (root / part).mkdir()
@@ -80,16 +88,18 @@ def build_root(config: dict) -> Path:
     return root
 
 
-def give_android_tools(root: Path) -> None:
+def give_android_tools(root: Path, config: dict) -> None:
     """Android's shell and tools, mksh and toybox, and no others on the path."""
     folder = root / "system/xbin"
     mount("tmpfs", folder, "tmpfs", options="mode=755")
-    for name in subprocess.run(["toybox"], capture_output=True, text=True).stdout.split():
-        (folder / name).symlink_to("/usr/bin/toybox")
-    if not (folder / "sh").exists():
-        (folder / "sh").symlink_to("/usr/bin/mksh")
-    shell = (root / "usr/bin/sh").resolve()  # a link to dash, within the new root's /usr
-    bind("/usr/bin/mksh", root / "usr/bin" / shell.name)
+    toybox = ["chroot", str(root), "/bin/toybox"]
+    for name in subprocess.run(toybox, capture_output=True, text=True, check=True).stdout.split():
+        (folder / name).symlink_to("/bin/toybox")
+    if not (folder / "sh").is_symlink():
+        (folder / "sh").symlink_to("/bin/mksh")
+    if not config["arm64"]:  # where /bin/sh is dash
+        shell = (root / "usr/bin/sh").resolve()
+        bind("/usr/bin/mksh", root / "usr/bin" / shell.name)
 
 
 def start_adbd(root: Path, config: dict) -> int:
@@ -165,6 +175,8 @@ async def live(config: dict, adbd: int) -> None:
 def main() -> None:
     config = json.loads(sys.argv[1])
     loopback_up()
+    if config["arm64"]:
+        run_arm64_programs(config)
     asyncio.run(live(config, start_adbd(build_root(config), config)))
 
 

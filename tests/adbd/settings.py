@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
+from adbd.arm64 import why_no_arm64
 from adbd.harness import why_not
 
 from devices import TimedModel, TimingConfig
@@ -13,6 +14,8 @@ from devices.hygiene import Hygiene
 
 REASON = why_not()
 needs_adbd = pytest.mark.skipif(REASON is not None, reason=REASON or "")
+NO_ARM64 = why_no_arm64()
+needs_arm64 = pytest.mark.skipif(NO_ARM64 is not None, reason=NO_ARM64 or "")
 android_tools = pytest.param(
     True,
     id="mksh and toybox",
