@@ -23,7 +23,7 @@ from devices.clusters import choose_cores, cores_text
 from devices.framing import LinkClosed, LinkTimeout, read_message, write_message
 from devices.order import as_sequence, interleaved
 from devices.protocol import Conditions, DeviceInfo, Measurement, Rejected, TimedModel, TimingConfig
-from elasticvit.errors import DeviceUnreachable, RunnerMissing
+from elasticvit.errors import DeviceError, DeviceUnreachable, RunnerMissing
 
 START_TIMEOUT_S = 60.0
 STDERR_TAIL_BYTES = 4096
@@ -35,6 +35,7 @@ class _Worker:
 
     def __init__(self) -> None:
         self.log = tempfile.TemporaryFile(mode="ab+")  # noqa: SIM115 - closed by `kill`
+        self.gauges: dict[str, str] = {}  # that it holds, each as it was loaded
         root = str(Path(__file__).resolve().parent.parent)
         environment = dict(os.environ)
         environment["PYTHONPATH"] = os.pathsep.join(
@@ -76,6 +77,20 @@ class _Worker:
         write_message(self.stdin, job, data)
         answer, _ = read_message(self.stdout, job["timeout_s"])
         return answer
+
+    def hold(self, gauge: TimedModel, job: dict[str, Any]) -> None:
+        """Have it keep a gauge for jobs like this one.
+
+        Raises:
+            DeviceError: the runtime refuses the gauge.
+        """
+        name = f"{gauge.key} {job['threads']} {job['cores']}"
+        if self.gauges.get(gauge.key) != name:
+            same = {key: job[key] for key in ("cores", "threads", "timeout_s")}
+            answer = self.ask(same | {"gauge": gauge.key}, gauge.data)
+            if "rejected" in answer:
+                raise DeviceError(f"gauge {gauge.key} does not run: {answer['rejected']}")
+            self.gauges[gauge.key] = name
 
     def last_words(self) -> str:
         """How the process ended, and the last line that it wrote."""
@@ -191,13 +206,14 @@ class HostDevice:
             "max_runs": config.max_runs,
             "min_ms": config.min_ms,
             "timeout_s": self.timeout_s,
+            "gauges": [gauge.key for gauge in config.gauges],
         }
         rejected: set[int] = set()
         for round_, index in interleaved(len(models), config.rounds, config.seed):
             if index in rejected:
                 continue
             model = models[index]
-            answer = self._ask(job, model.data)
+            answer = self._ask(job, model.data, config.gauges)
             if "rejected" in answer:
                 rejected.add(index)
                 yield Rejected(model.key, answer["rejected"])
@@ -216,6 +232,7 @@ class HostDevice:
                 time_s=answer["time_s"],
                 peak_bytes=answer["peak_bytes"],
                 interrupted_runs=answer["interrupted"],
+                gauges_us=answer["gauges_us"],
             )
 
     def _ready(self) -> _Worker:
@@ -228,13 +245,17 @@ class HostDevice:
             self._worker.kill()
             self._worker = None
 
-    def _ask(self, job: dict[str, Any], data: bytes) -> dict[str, Any]:
+    def _ask(
+        self, job: dict[str, Any], data: bytes, gauges: Sequence[TimedModel]
+    ) -> dict[str, Any]:
         """The worker's answer. A worker that dies is tried once more before the model is blamed:
         it may have fallen to something else, such as a shortage of memory."""
         reason = ""
         for _ in range(2):
             worker = self._ready()
             try:
+                for gauge in gauges:
+                    worker.hold(gauge, job)
                 return worker.ask(job, data)
             except LinkTimeout:
                 self._stop()

@@ -8,7 +8,7 @@ contract suite `tests/contracts/device_contract.py` holds for all of them.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol
@@ -48,6 +48,8 @@ class TimingConfig:
             `min_ms` milliseconds, but at most `max_runs` times.
         rounds: how often the whole set is gone through, each time in another order.
         seed: of the orders.
+        gauges: models that are timed around every model, in the same process, and so tell how
+            fast the device was just then; a device that cannot do so leaves them out.
 
     Raises:
         DeviceError: a count that is too small, or fewer `max_runs` than `min_runs`.
@@ -61,6 +63,7 @@ class TimingConfig:
     min_ms: float = 10.0
     rounds: int = 3
     seed: int = 0
+    gauges: tuple[TimedModel, ...] = ()
 
     def __post_init__(self) -> None:
         least = {"threads": 1, "warmup_runs": 0, "min_runs": 1, "min_ms": 0, "rounds": 1}
@@ -109,6 +112,8 @@ class Measurement:
         statistic: what a sample is: a `run`, or the `median` or `mean` of the runs of one process
             where the runner tells no more than that.
         runs: how many runs are behind each sample; None when each is one.
+        gauges_us: by the key of each gauge (see `TimingConfig`) the 5th percentile of its runs
+            around this measurement, in microseconds; empty where none was timed.
     """
 
     key: str
@@ -126,6 +131,7 @@ class Measurement:
     interrupted_runs: int | None = None
     statistic: str = "run"
     runs: tuple[int, ...] | None = None
+    gauges_us: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def latency_ms(self) -> float:

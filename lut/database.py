@@ -15,7 +15,7 @@ from typing import Any
 
 from elasticvit.errors import StoreError
 
-SCHEMA = 1
+SCHEMA = 2
 APPLICATION_ID = 0x45565431  # "EVT1"; at byte 68 of the file
 MAGIC = b"SQLite format 3\x00"
 BUSY_S = 60.0
@@ -36,7 +36,7 @@ CREATE TABLE measurements (
     round_ms REAL NOT NULL CHECK (round_ms > 0), median_ms REAL NOT NULL, spread REAL NOT NULL,
     temperature_before_c REAL, temperature_after_c REAL,
     frequency_before_mhz REAL, frequency_after_mhz REAL,
-    peak_bytes INTEGER,
+    peak_bytes INTEGER, gauges TEXT,
     samples_us BLOB NOT NULL
 );
 CREATE INDEX measurements_by_key ON measurements (series, kind, key);
@@ -84,6 +84,9 @@ class Database:
                 f"latency table {self.path} is damaged ({str(verdict).splitlines()[-1]}); move it "
                 "away and profile again, or put a copy of it back"
             )
+        if self._pragma("user_version") == 1:
+            with self.transaction():
+                self._add_gauges()
         self._db.execute("PRAGMA journal_mode = WAL")
         # a power cut may take the last seconds, a killed process nothing; neither breaks the file
         self._db.execute("PRAGMA synchronous = NORMAL")
@@ -96,6 +99,12 @@ class Database:
         # in the header, where the next opening reads them before it touches the file
         self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         self._db.execute(f"PRAGMA user_version = {SCHEMA}")
+
+    def _add_gauges(self) -> None:
+        """Schema 1 knew none."""
+        if self._pragma("user_version") == 1:
+            self._db.execute("ALTER TABLE measurements ADD COLUMN gauges TEXT")
+            self._db.execute(f"PRAGMA user_version = {SCHEMA}")
 
     def _pragma(self, name: str) -> Any:
         return self._db.execute(f"PRAGMA {name}").fetchone()[0]

@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT = "elasticvit latency table"
-SCHEMA = 1
+SCHEMA = 2
+OLDEST = 1  # knew no gauges
 SUFFIXES = (".csv", ".parquet")
 COLUMNS = (
     *("key", "round", "time_s", "source", "runtime", "runtime_hash", "threads", "cores_asked"),
     *("cores", "interrupted_runs", "temperature_before_c", "temperature_after_c"),
-    *("frequency_before_mhz", "frequency_after_mhz", "peak_bytes", "samples_us"),
+    *("frequency_before_mhz", "frequency_after_mhz", "peak_bytes", "gauges"),
+    "samples_us",
 )
 FASTEST_US, SLOWEST_US = 0.01, 1e8  # outside of this the unit must be wrong
 NO_LATENCIES = ("fake", "emulated")  # in the first part of a source; imports must not hide it
@@ -139,11 +141,13 @@ def read_table(path: Path | str) -> SharedTable:
         raise StoreError(f"table {path} is damaged or no table: {error}") from error
     if header.get("format") != FORMAT:
         raise StoreError(f"table {path} has no header of an {FORMAT}; `--export-lut` writes it")
-    if header.get("schema") != SCHEMA:
+    if header.get("schema") not in range(OLDEST, SCHEMA + 1):
         raise StoreError(
             f"table {path} has schema {header.get('schema')!r}, this version reads {SCHEMA}; "
             "update elasticvit or export the table again"
         )
+    if header["schema"] == OLDEST:
+        frame["gauges"] = None
     missing = [name for name in COLUMNS if name not in frame]
     if missing:
         raise StoreError(f"table {path} lacks the columns {', '.join(missing)}")
@@ -228,8 +232,16 @@ def _measurement(row: Any, name: str) -> tuple[Measurement, str]:
         time_s=float(row.time_s),
         peak_bytes=_whole(row.peak_bytes),
         interrupted_runs=_whole(row.interrupted_runs),
+        gauges_us=_gauges(row.gauges),
     )
     return measurement, _text(row.cores_asked)
+
+
+def _gauges(value: Any) -> dict[str, float]:
+    gauges = json.loads(value) if isinstance(value, str) else {}
+    if not all(FASTEST_US <= us <= SLOWEST_US for us in gauges.values()):
+        raise StoreError(f"gauges of {value}; they are positive microseconds")
+    return {str(key): float(us) for key, us in gauges.items()}
 
 
 def _number(value: Any) -> float | None:

@@ -10,7 +10,7 @@ from elasticvit.arch import Arch
 from elasticvit.kernels import Kernel, lower
 from elasticvit.space import SearchSpace
 from lut.keys import SUBNET, subnet_key
-from lut.sample import Split, kernel_sequences, subnet_sequences
+from lut.sample import Split, kernel_sequences, reachable_kernels, subnet_sequences
 
 GAUGE_KIND = "mbconv"
 HELD_OUT_LEVELS = 4  # in which the held-out models come in
@@ -119,14 +119,12 @@ class Plan:
 
     @cached_property
     def gauges(self) -> tuple[Job, ...]:
-        """Models that show how fast the device is at a moment: a kernel that computes from the
-        caches, and the smallest subnet, most of whose time goes into fetching its weights."""
-        kernels = [k for k in self.fit_kernels if k.kind == GAUGE_KIND]
-        middle = sorted(kernels, key=lambda k: k.macs)[len(kernels) // 2 : len(kernels) // 2 + 1]
-        return (
-            *(Job(k.key, (k,), False, 1) for k in middle),
-            self._subnet(self.space.smallest, False, 1),
-        )
+        """Models that show how fast the device is at a moment, the same in every plan of a space:
+        a kernel that computes from the caches, and the smallest subnet, most of whose time goes
+        into fetching its weights."""
+        kernels = [k for k in reachable_kernels(self.space) if k.kind == GAUGE_KIND]
+        middle = sorted(kernels, key=lambda k: (k.macs, k.key))[len(kernels) // 2]
+        return Job(middle.key, (middle,), False, 1), self._subnet(self.space.smallest, False, 1)
 
     def samples(self) -> list[Job]:
         """A few models that show the pace of a device."""

@@ -21,16 +21,15 @@ from devices.protocol import Device, DeviceInfo, Measurement, TimedModel, Timing
 from elasticvit.errors import StoreError
 from elasticvit.kernels import KINDS, Kernel
 from elasticvit.space import SearchSpace
+from lut.choice import Chooser, choose_level, with_choices
 from lut.dataset import Dataset, split_of
 from lut.keys import SUBNET, subnet_key
 from lut.pace import Pace
 from lut.plan import Job, Plan, PlanConfig
 from lut.quality import Drift, FloatArray, drift, timed_twice
 from lut.store import DRIFT_ROUND, Series, Store
+from lut.turns import CHUNK_SUBNETS, Timing, chunks, missing
 
-# models handed to the device at once; the reference is timed after each chunk
-CHUNK_KERNELS = 40
-CHUNK_SUBNETS = 8
 # building and loading a subnet costs more than a few further runs, and noise comes in bursts
 SUBNET_RUNS, SUBNET_MS = 10, 80.0
 MARGIN = 1.1  # the pace is known from a few timings only
@@ -99,15 +98,6 @@ class ProfileSummary:
     drift: Drift | None
 
 
-@dataclass(frozen=True)
-class _Timing:
-    """One round of a job, made in the pass `turn`."""
-
-    job: Job
-    number: int
-    turn: int
-
-
 class _LazyModels(Sequence[TimedModel]):
     """Models that are built when they are asked for, so that one is in memory at a time."""
 
@@ -131,6 +121,7 @@ def profile(
     rng: np.random.Generator,
     progress: Callable[[Progress], None] = lambda _: None,
     build: ModelBuilder | None = None,
+    chooser: Chooser | None = None,
 ) -> ProfileSummary:
     """Time kernels and subnets of a space on an open device into a store.
 
@@ -139,13 +130,15 @@ def profile(
         rng: of the order of jobs; what is measured depends on the plan's seed alone.
         progress: called after every timing, which is then stored; may raise to end the profile.
         build: TFLite flatbuffer of a chain of kernels; by default `export.kernel_models`.
+        chooser: of the kernels after the first level; by default they fill the space.
 
     Raises:
         StoreError: the table cannot be written, or nothing could be measured.
         DeviceError: the device went away; what was timed is in the store.
     """
     with store.exclusive(device.info.name):
-        return _Run(device, space, store, config, rng, progress, build or _builder()).go()
+        builder = build or _builder()
+        return _Run(device, space, store, config, rng, progress, builder, chooser).go()
 
 
 def _builder() -> ModelBuilder:
@@ -166,11 +159,14 @@ class _Run:
         rng: np.random.Generator,
         progress: Callable[[Progress], None],
         build: ModelBuilder,
+        chooser: Chooser | None,
     ) -> None:
         self.device, self.store, self.config = device, store, config
-        self.rng, self.progress, self.build = rng, progress, build
+        self.rng, self.progress, self.build, self.chooser = rng, progress, build, chooser
         self.name, self.rounds = device.info.name, config.timing.rounds
-        self.plan = Plan.of(space, settled(store, self.name, config.plan))
+        plan = Plan.of(space, settled(store, self.name, config.plan))
+        self.plan = plan if chooser is None else with_choices(plan, store, self.name)
+        self.gauges = tuple(TimedModel(g.key, build(g.kernels)) for g in plan.gauges)
         self.pace, self.started = Pace(), time.monotonic()
         self.timed, self.total, self.left_s = 0, 0, 0.0
         store.remember(device.info)
@@ -180,8 +176,9 @@ class _Run:
         self.have = self.store.rounds(self.name, series) if series else {}
         self.rejected = self.store.rejected(self.device.info)
         self._begin()
-        jobs = self.plan.jobs(self._level(), self.rounds)
-        complete = self._measure(jobs)
+        level = self._grow()  # which may replace the plan
+        jobs = self.plan.jobs(level, self.rounds)
+        complete = self._measure(self._missing(jobs))
         return self._summary(jobs, complete)
 
     def _series(self) -> Series | None:
@@ -193,86 +190,76 @@ class _Run:
                 return s
         return None
 
-    def _missing(self, jobs: Sequence[Job]) -> list[_Timing]:
-        """The timings of the jobs that are not in the table, in their passes.
-
-        A job of fewer rounds than there are passes is spread over them, so that every model is
-        timed early and late.
-        """
-        passes = max(job.rounds for job in jobs)
-        return [
-            _Timing(job, number, int((number + 0.5) * passes / job.rounds))
-            for job in jobs
-            if job.key not in self.rejected
-            for number in range(job.rounds)
-            if number not in self.have.get(job.key, ())
-        ]
+    def _missing(self, jobs: Sequence[Job]) -> list[Timing]:
+        return missing(jobs, self.have, self.rejected)
 
     def _begin(self) -> None:
         """Time what no predictor can do without, whatever the budget: one round of what the
         first level fits with. It shows the pace of the device besides."""
-        first = [job for job in self.plan.jobs(1, self.rounds) if not job.held_out]
-        chunks = self._chunks([t for t in self._missing(first) if t.number == 0])
-        if not chunks:
-            chunks = [[self._again(job) for job in self.plan.samples()]]
-        self.total, self.left_s = sum(map(len, chunks)), self.config.budget_s
-        for chunk in chunks:
+        groups = chunks(_first_round(self._missing(self.plan.jobs(1, self.rounds))), self.rng)
+        if not groups:
+            groups = [[self._again(job) for job in self.plan.samples()]]
+        self.total, self.left_s = sum(map(len, groups)), self.config.budget_s
+        for chunk in groups:
             self._chunk(chunk)
 
     def _spent(self) -> float:
         return time.monotonic() - self.started
 
-    def _level(self) -> int:
-        """The deepest plan that is expected to fit in the rest of the budget."""
-        left = self.config.budget_s - self._spent()
+    def _affords(self, level: int) -> bool:
+        """Whether the rest of the budget is expected to allow all rounds of a level."""
+        todo = self._missing(self.plan.jobs(level, self.rounds))
+        expected = self.pace.expect([t.job for t in todo]) * MARGIN
+        return expected <= self.config.budget_s - self._spent()
+
+    def _grow(self) -> int:
+        """Deepen the plan as far as the budget is expected to allow, and tell its level.
+
+        Where kernels are chosen by what is known of them, each level is chosen when the one
+        before it was timed once.
+        """
         level = 1
-        while level < self.plan.levels:
-            todo = self._missing(self.plan.jobs(level + 1, self.rounds))
-            if self.pace.expect([t.job for t in todo]) * MARGIN > left:
-                break
+        while level < self.plan.levels and self._affords(level + 1):
             level += 1
+            if self.chooser is not None:
+                self.plan = choose_level(self.chooser, self.plan, level, self.store, self.name)
+                level = min(level, self.plan.levels)
+                deepest = level
+                while deepest < self.plan.levels and self._affords(deepest + 1):
+                    deepest += 1
+                first = _first_round(self._missing(self.plan.jobs(level, self.rounds)))
+                now = {t.job.key for t in first}
+                every = self._missing(self.plan.jobs(deepest, self.rounds))
+                self._measure(first, [t for t in every if t.number or t.job.key not in now])
         return level
 
-    def _measure(self, jobs: Sequence[Job]) -> bool:
-        """Make every missing timing; False when the budget ended before."""
-        chunks = self._chunks(self._missing(jobs))
-        for i, chunk in enumerate(chunks):
+    def _measure(self, timings: Sequence[Timing], later: Sequence[Timing] = ()) -> bool:
+        """Make every timing; False when the budget ended before.
+
+        Args:
+            later: what is to follow, for the time that is left.
+        """
+        groups = chunks(timings, self.rng)
+        for i, chunk in enumerate(groups):
             if self._spent() > self.config.budget_s:
                 return False
-            left = [t.job for later in chunks[i:] for t in later]
-            self.total = self.timed + len(left) + len(chunks) - i
-            self.left_s = self.pace.expect([*left, *[self.plan.reference] * (len(chunks) - i)])
+            left = [t.job for group in groups[i:] for t in group] + [t.job for t in later]
+            references = len(groups) - i + len(later) // CHUNK_SUBNETS
+            self.total = self.timed + len(left) + references
+            self.left_s = self.pace.expect([*left, *[self.plan.reference] * references])
             reference = [self._again(self.plan.reference)]
             if not (self._chunk(chunk, bounded=True) and self._chunk(reference)):
                 return False
         return True
 
-    def _chunks(self, timings: Sequence[_Timing]) -> list[list[_Timing]]:
-        """The timings pass by pass, in random order; what is fitted comes first in the first
-        pass, so that a budget which ends early still leaves something to fit."""
-        ordered: list[list[_Timing]] = []
-        for turn in sorted({t.turn for t in timings}):
-            groups: dict[tuple[bool, bool], list[_Timing]] = {}
-            for t in timings:
-                if t.turn == turn:
-                    key = (t.job.held_out and turn == 0, t.job.whole)
-                    groups.setdefault(key, []).append(t)
-            in_pass: list[tuple[bool, list[_Timing]]] = []
-            for (last, whole), group in sorted(groups.items()):
-                mixed = [group[i] for i in self.rng.permutation(len(group))]
-                size = CHUNK_SUBNETS if whole else CHUNK_KERNELS
-                in_pass += [(last, mixed[i : i + size]) for i in range(0, len(mixed), size)]
-            mixed_chunks = [in_pass[i] for i in self.rng.permutation(len(in_pass))]
-            ordered += [chunk for _, chunk in sorted(mixed_chunks, key=lambda pair: pair[0])]
-        return ordered
+    def _again(self, job: Job) -> Timing:
+        return Timing(job, max(DRIFT_ROUND - 1, *self.have.get(job.key, (0,))) + 1, 0)
 
-    def _again(self, job: Job) -> _Timing:
-        return _Timing(job, max(DRIFT_ROUND - 1, *self.have.get(job.key, (0,))) + 1, 0)
-
-    def _chunk(self, timings: Sequence[_Timing], bounded: bool = False) -> bool:
+    def _chunk(self, timings: Sequence[Timing], bounded: bool = False) -> bool:
         """Make some timings; False when they are bounded and the budget ended before."""
         by_key = {t.job.key: t for t in timings}
-        timing = replace(self.config.timing, rounds=1, seed=int(self.rng.integers(2**31)))
+        seed = int(self.rng.integers(2**31))
+        timing = replace(self.config.timing, rounds=1, seed=seed, gauges=self.gauges)
         if any(t.job.whole for t in timings):
             timing = replace(
                 timing,
@@ -330,6 +317,11 @@ class _Run:
             reference=self.plan.reference.key,
             drift=drift(subnets, self.plan.reference.key),
         )
+
+
+def _first_round(timings: Sequence[Timing]) -> list[Timing]:
+    """Those that a first fit needs."""
+    return [t for t in timings if t.number == 0 and not t.job.held_out]
 
 
 def _counts(kernels: Iterable[Kernel], subnets: int) -> dict[str, int]:

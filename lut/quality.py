@@ -26,11 +26,18 @@ class Drift:
         count: how often it was timed.
         median_ms: median of its rounds' medians.
         spread_pct: distance of their 10th from their 90th percentile, in percent of the median.
+        steady_pct: the same of its rounds when they are brought to one speed (`lut.steady`).
     """
 
     count: int
     median_ms: float
     spread_pct: float
+    steady_pct: float
+
+
+def _spread_pct(values: FloatArray) -> float:
+    low, median, high = np.quantile(values, [0.1, 0.5, 0.9])
+    return float(100 * (high - low) / median)
 
 
 def timed_twice(measurements: pd.DataFrame, keys: Collection[str]) -> tuple[FloatArray, FloatArray]:
@@ -46,7 +53,7 @@ def timed_twice(measurements: pd.DataFrame, keys: Collection[str]) -> tuple[Floa
     counts = measurements["round"] < DRIFT_ROUND
     chosen = measurements[measurements["key"].isin(list(keys)) & counts]
     for _, group in chosen.sort_values("round").groupby("key"):
-        rounds = group["round_ms"].to_numpy()
+        rounds = group["steady_ms"].to_numpy()
         if len(rounds) > 1:
             rounds = rounds[: len(rounds) // 2 * 2]  # as many in both
             first.append(latency_ms(rounds[::2]))
@@ -56,10 +63,13 @@ def timed_twice(measurements: pd.DataFrame, keys: Collection[str]) -> tuple[Floa
 
 def drift(measurements: pd.DataFrame, key: str) -> Drift | None:
     """Drift of the reference model `key`; None when it was never timed."""
-    medians = measurements.loc[measurements["key"] == key, "median_ms"].to_numpy()
-    if not len(medians):
+    rows = measurements[measurements["key"] == key]
+    if rows.empty:
         return None
-    low, median, high = np.quantile(medians, [0.1, 0.5, 0.9])
+    medians = rows["median_ms"].to_numpy()
     return Drift(
-        count=len(medians), median_ms=float(median), spread_pct=float(100 * (high - low) / median)
+        count=len(rows),
+        median_ms=float(np.median(medians)),
+        spread_pct=_spread_pct(medians),
+        steady_pct=_spread_pct(rows["steady_ms"].to_numpy()),
     )

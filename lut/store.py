@@ -29,6 +29,7 @@ from elasticvit.errors import StoreError
 from lut.database import Database
 from lut.estimate import latency_ms, round_ms
 from lut.keys import kind_of
+from lut.steady import steady_ms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +40,7 @@ DRIFT_ROUND = 1000  # from here on, rounds show drift and do not count for a mod
 COLUMNS = (
     *("id", "key", "kind", "round", "time_s", "cores", "runs", "interrupted_runs"),
     *("round_ms", "median_ms", "spread", "temperature_before_c", "temperature_after_c"),
-    *("frequency_before_mhz", "frequency_after_mhz", "peak_bytes"),
+    *("frequency_before_mhz", "frequency_after_mhz", "peak_bytes", "gauges"),
 )
 
 
@@ -176,18 +177,17 @@ class Store:
         Returns:
             Columns `id, key, kind, round, time_s, cores, runs, interrupted_runs, round_ms`
             (see `lut.estimate`), `median_ms, spread` (quartile distance over median),
-            temperatures, frequencies, `peak_bytes`, `source`, `threads`.
+            temperatures, frequencies, `peak_bytes`, `gauges` (JSON, microseconds), `steady_ms`
+            (see `lut.steady`), `source`, `threads`.
         """
         import pandas as pd
 
         chosen = series or self.latest(device)
-        where, values = "series = ?", (chosen.id, *(() if kind is None else (kind,)))
-        if kind is not None:
-            where += " AND kind = ?"
-        query = f"SELECT {', '.join(COLUMNS)} FROM measurements WHERE {where} ORDER BY id"
-        frame: pd.DataFrame = pd.DataFrame(self._db.rows(query, *values), columns=COLUMNS)
+        query = f"SELECT {', '.join(COLUMNS)} FROM measurements WHERE series = ? ORDER BY id"
+        frame: pd.DataFrame = pd.DataFrame(self._db.rows(query, chosen.id), columns=COLUMNS)
+        frame["steady_ms"] = steady_ms(frame)
         frame["source"], frame["threads"] = chosen.source, chosen.threads
-        return frame
+        return frame if kind is None else frame[frame["kind"] == kind].reset_index(drop=True)
 
     def latencies(
         self, device: str, *, kind: str | None = None, series: Series | None = None
@@ -195,14 +195,14 @@ class Store:
         """One row a key of one series, sorted by key.
 
         Returns:
-            Columns `key, kind, latency_ms` (see `lut.estimate`), `spread` (largest over smallest
-            round, minus 1), `rounds`, `runs`, `source`.
+            Columns `key, kind, latency_ms` (see `lut.estimate` and `lut.steady`), `spread`
+            (largest over smallest round, minus 1), `rounds`, `runs`, `source`.
         """
         import pandas as pd
 
         frame = self.measurements(device, kind=kind, series=series)
         by_key = frame[frame["round"] < DRIFT_ROUND].groupby("key", sort=True)
-        rounds = by_key["round_ms"]
+        rounds = by_key["steady_ms"]
         found = pd.DataFrame(
             {
                 "kind": by_key["kind"].first(),
@@ -308,7 +308,8 @@ def _insert(db: sqlite3.Connection, series: int, m: Measurement) -> None:
         *(round_ms(samples), median / 1e3, (high - low) / median),
         *(m.before.temperature_c, m.after.temperature_c),
         *(m.before.frequency_mhz, m.after.frequency_mhz),
-        *(m.peak_bytes, samples.tobytes()),
+        *(m.peak_bytes, json.dumps(dict(m.gauges_us)) if m.gauges_us else None),
+        samples.tobytes(),
     )
     names = f"series, {', '.join(COLUMNS[1:])}, samples_us"
     db.execute(

@@ -90,6 +90,20 @@ class GaussianProcess:
         value: FloatArray = np.sqrt(np.maximum(self.amplitude**2 - (half**2).sum(0), 0.0))
         return value
 
+    def covariance(self, x: FloatArray) -> FloatArray:
+        """Posterior covariance of the function between the rows of x (n, d), shape (n, n)."""
+        half = solve_triangular(self._factor, self._covariance(x).T, lower=True)
+        scaled = (x - self.center) / self.scale
+        prior = self.amplitude**2 * matern(scaled, scaled, self.lengths)
+        value: FloatArray = prior - half.T @ half
+        return value
+
+    def left_out(self) -> FloatArray:
+        """Each training value minus its prediction from all the others, shape (n,)."""
+        inverse = cho_solve((self._factor, True), np.eye(len(self.weights)))
+        value: FloatArray = self.weights / np.diag(inverse)
+        return value
+
     @cached_property
     def _factor(self) -> FloatArray:
         covariance = self.amplitude**2 * matern(self.points, self.points, self.lengths)

@@ -255,6 +255,20 @@ def test_a_newer_table_is_refused(tmp_path) -> None:
     refused(path, f"schema {SCHEMA + 1}, this version reads {SCHEMA}; update")
 
 
+def test_a_table_from_before_there_were_gauges_is_used(tmp_path) -> None:
+    path = filled(tmp_path / "lut.sqlite", rows=3)
+    with sqlite3.connect(path) as db:
+        db.execute("ALTER TABLE measurements DROP COLUMN gauges")
+        db.execute("PRAGMA user_version = 1")
+        db.execute("PRAGMA journal_mode = DELETE")
+    db.close()
+    with Store(path) as store:
+        store.add("host", replace(ROW, key="head", round=9, gauges_us={"a": 2.0}))
+        gauges = store.measurements("host")["gauges"]
+    assert gauges.isna().sum() == 3
+    assert gauges.dropna().tolist() == ['{"a": 2.0}']
+
+
 def test_a_half_written_table_is_refused(tmp_path) -> None:
     path = filled(tmp_path / "lut.sqlite", rows=400)
     whole = path.read_bytes()

@@ -1,0 +1,146 @@
+"""Which kernels to measure next: those that the regressors know least about.
+
+The first kernels of a profile fill each kind's space evenly. From then on the fitted processes
+say where they are uncertain, in the distances that they learnt: the next kernel is the one with
+the largest posterior deviation, given all that are measured and those that were chosen before
+it, until what is left to learn is below what the processes cannot see anyway.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from elasticvit.kernels import Kernel
+from predictors.features import coordinates
+from predictors.kernel_model import MIN_KERNELS, KernelModel
+
+FloatArray = npt.NDArray[np.float64]
+CANDIDATES = 600  # of a kind that are compared; more would only take longer
+MIN_OF_A_KIND = 5  # below that, a left-out error says nothing
+
+
+@dataclass(frozen=True)
+class UncertaintyChoice:
+    """Chooses by the regressors of `predictors.kernel_model`.
+
+    Attributes:
+        error_goal_pct: root mean square error on unseen kernels that is good enough.
+    """
+
+    error_goal_pct: float = 3.0
+
+    def error_pct(
+        self, measured_ms: Mapping[Kernel, float], reachable: Sequence[Kernel]
+    ) -> float | None:
+        """Root mean square error in percent that kernels not measured yet are expected to have;
+        None while a kind is not measured.
+
+        Each measured kernel is predicted from the others of its kind (a kind with very few says
+        by itself how uncertain it is); a kind counts by how many of its kernels can be reached.
+
+        Args:
+            measured_ms: milliseconds of the kernels to fit with.
+            reachable: every kernel of the space.
+        """
+        model = _fit(measured_ms)
+        square = total = 0.0
+        for kind, kernels in _by_kind(reachable).items():
+            fitted = model.kinds.get(kind)
+            if fitted is None or fitted.process is None:
+                return None
+            measured = len(fitted.process.weights)
+            if measured >= len(kernels):
+                continue  # nothing of it is left to be predicted
+            errors = fitted.process.left_out()
+            if measured < MIN_OF_A_KIND:
+                errors = fitted.deviation(kernels)
+            square += len(kernels) * float((np.expm1(errors) ** 2).mean())
+            total += len(kernels)
+        return 100 * float(np.sqrt(square / total)) if total else 0.0
+
+    def choose(
+        self,
+        measured_ms: Mapping[Kernel, float],
+        candidates: Sequence[Kernel],
+        count: int,
+        rng: np.random.Generator,
+    ) -> list[Kernel]:
+        """The next kernels to measure, the most uncertain first.
+
+        Args:
+            measured_ms: milliseconds of what was measured to fit with.
+            candidates: what may be measured, without the measured ones.
+            count: how many, at most.
+            rng: of which candidates are compared, where there are many.
+        """
+        model = _fit(measured_ms)
+        fields = []
+        for kind, kernels in _by_kind(candidates).items():
+            some = [kernels[int(i)] for i in rng.permutation(len(kernels))[:CANDIDATES]]
+            fields.append(_Field.of(model, kind, some))
+        chosen: list[Kernel] = []
+        while fields and len(chosen) < count:
+            field = max(fields, key=lambda f: f.largest)
+            chosen.append(field.take())
+            if not field.kernels:
+                fields.remove(field)
+        return chosen
+
+
+def _by_kind(kernels: Sequence[Kernel]) -> dict[str, list[Kernel]]:
+    groups: dict[str, list[Kernel]] = {}
+    for kernel in kernels:
+        groups.setdefault(kernel.kind, []).append(kernel)
+    return groups
+
+
+def _fit(measured_ms: Mapping[Kernel, float]) -> KernelModel:
+    """Regressors of the kinds of which enough is measured."""
+    counts = Counter(k.kind for k in measured_ms)
+    enough = {k: v for k, v in measured_ms.items() if counts[k.kind] >= MIN_KERNELS}
+    return KernelModel.fit(enough)
+
+
+@dataclass
+class _Field:
+    """One kind's candidates and their joint uncertainty.
+
+    Attributes:
+        kernels: that are still free.
+        covariance: posterior, of the log latency of each, shape (n, n).
+        noise: variance of a measurement.
+    """
+
+    kernels: list[Kernel]
+    covariance: FloatArray
+    noise: float
+
+    @classmethod
+    def of(cls, model: KernelModel, kind: str, kernels: list[Kernel]) -> _Field:
+        fitted = model.kinds.get(kind)
+        if fitted is None or fitted.process is None:  # not measured at all: before all others
+            return cls(kernels, np.diag(np.full(len(kernels), np.inf)), 0.0)
+        process = fitted.process
+        covariance = process.covariance(coordinates(kernels))
+        return cls(kernels, covariance, float(np.median(process.noise_variance)))
+
+    @property
+    def largest(self) -> float:
+        """Largest variance of a candidate."""
+        return float(np.diag(self.covariance).max())
+
+    def take(self) -> Kernel:
+        """Choose the most uncertain candidate; the others are then known better."""
+        best = int(np.argmax(np.diag(self.covariance)))
+        if np.isfinite(self.covariance[best, best]):
+            column = self.covariance[:, best]
+            update = np.outer(column, column) / (column[best] + self.noise)
+            self.covariance = self.covariance - update
+        rest = np.arange(len(self.kernels)) != best
+        self.covariance = self.covariance[np.ix_(rest, rest)]
+        return self.kernels.pop(best)

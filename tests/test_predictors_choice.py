@@ -1,0 +1,135 @@
+"""Choosing kernels where the regressors are uncertain, within a profile and on its own."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from devices import TimingConfig
+from devices.fake import FakeDevice
+from devices.protocol import TimedModel
+from elasticvit.kernels import Kernel
+from elasticvit.space import TINY
+from lut.choice import NOTE
+from lut.dataset import Dataset
+from lut.plan import PlanConfig
+from lut.profile import ProfileConfig, ProfileSummary, profile
+from lut.sample import Split, kernel_sequences, reachable_kernels
+from lut.store import Store
+from predictors.choice import UncertaintyChoice
+from predictors.kernel_model import KernelModel
+
+REACHABLE = reachable_kernels(TINY)
+FIT, HELD = kernel_sequences(TINY, Split(seed=0))
+
+
+def ms(kernel: Kernel) -> float:
+    """A latency with a step that only measuring near it can tell."""
+    step = 1.4 if kernel.dims.get("cin", 0) >= 40 else 1.0
+    return step * (0.01 + kernel.macs / 2e7)
+
+
+def known(kernels: Sequence[Kernel]) -> dict[Kernel, float]:
+    return {k: ms(k) for k in kernels}
+
+
+def test_the_most_uncertain_come_first_and_none_twice() -> None:
+    measured = known(FIT[:60])
+    rest = FIT[60:]
+    chosen = UncertaintyChoice().choose(measured, rest, 12, np.random.default_rng(0))
+    assert len(set(chosen)) == 12
+    assert set(chosen) <= set(rest)
+    deviation = KernelModel.fit(measured).deviation(rest)
+    assert KernelModel.fit(measured).deviation(chosen[:1])[0] == pytest.approx(deviation.max())
+    # a choice made one by one spreads: the twelve most uncertain alone would be neighbours
+    after = KernelModel.fit(measured | known(chosen)).deviation(rest).max()
+    assert after < deviation.max()
+
+
+def test_a_kind_that_was_never_measured_comes_before_all_others() -> None:
+    measured = known([k for k in FIT[:80] if k.kind != "ffn"])
+    rest = [k for k in FIT if k not in measured]
+    chosen = UncertaintyChoice().choose(measured, rest, 3, np.random.default_rng(0))
+    assert [k.kind for k in chosen] == ["ffn"] * 3
+
+
+def test_all_candidates_are_given_when_there_are_no_more() -> None:
+    chosen = UncertaintyChoice().choose(known(FIT[:60]), FIT[60:64], 12, np.random.default_rng(0))
+    assert set(chosen) == set(FIT[60:64])
+
+
+def test_the_expected_error_is_about_that_of_unseen_kernels() -> None:
+    measured = known(FIT[:120])
+    expected = UncertaintyChoice().error_pct(measured, REACHABLE)
+    model = KernelModel.fit(measured)
+    unseen = [*FIT[120:], *HELD]
+    true = np.array([ms(k) for k in unseen])
+    error = 100 * np.sqrt(((model.ms(unseen) / true - 1) ** 2).mean())
+    assert expected is not None
+    assert 0.4 * error < expected < 3 * error
+
+
+def test_nothing_is_expected_where_a_kind_is_not_known() -> None:
+    few = known([k for k in FIT[:80] if k.kind != "attention"])
+    assert UncertaintyChoice().error_pct(few, REACHABLE) is None
+
+
+PLAN = PlanConfig(kernels=60, subnets=2, held_out_kernels=4, held_out_subnets=2, max_subnets=20)
+
+
+def run(store: Store, goal_pct: float, stop_after: int | None = None) -> ProfileSummary:
+    def latency_us(model: TimedModel) -> float:
+        return sum(1e3 * ms(Kernel.from_key(k)) for k in model.data.decode().split("; "))
+
+    def build(kernels: Sequence[Kernel]) -> bytes:
+        return "; ".join(k.key for k in kernels).encode()
+
+    def progress(at: object) -> None:
+        if stop_after is not None and getattr(at, "done", 0) >= stop_after:
+            raise KeyboardInterrupt
+
+    timing = TimingConfig(rounds=2, max_runs=10)
+    config = ProfileConfig(budget_s=1e6, timing=timing, plan=replace(PLAN, max_kernels=160))
+    with FakeDevice(latency_us) as device:
+        rng = np.random.default_rng(0)
+        chooser = UncertaintyChoice(error_goal_pct=goal_pct)
+        return profile(
+            device, TINY, store, config, rng=rng, progress=progress, build=build, chooser=chooser
+        )
+
+
+def test_a_profile_measures_what_it_chose_and_never_what_is_held_out(tmp_path) -> None:
+    with Store(tmp_path / "lut.sqlite") as store:
+        summary = run(store, 0.0)
+        data = Dataset.of(store, "fake", TINY)
+        noted = [key for note in store.noted("fake", NOTE) for key in note]
+    assert summary.complete
+    assert len(data.fit_kernels) == 160
+    assert len(noted) == len(set(noted)) == 100
+    assert {k.key for k in data.fit_kernels} == {k.key for k in FIT[:60]} | set(noted)
+    assert not any(Split(seed=0).held_out(key) for key in noted)
+
+
+def test_a_profile_stops_adding_kernels_when_the_rest_is_known(tmp_path) -> None:
+    with Store(tmp_path / "lut.sqlite") as store:
+        summary = run(store, 50.0)
+    assert summary.complete
+    assert sum(n for kind, n in summary.fitted.items() if kind != "subnet") == 60
+    assert summary.fitted["subnet"] == 20  # whole subnets teach what kernels cannot
+
+
+def test_a_killed_profile_goes_on_with_what_it_had_chosen(tmp_path) -> None:
+    with Store(tmp_path / "lut.sqlite") as store:
+        for stop in (90, 60, 25):
+            with pytest.raises(KeyboardInterrupt):
+                run(store, 0.0, stop)
+        before = store.noted("fake", NOTE)
+        assert before
+        assert run(store, 0.0).complete
+        assert store.noted("fake", NOTE)[: len(before)] == before
+        counts = store.measurements("fake").query("round < 2").groupby(["key", "round"]).size()
+    assert counts.max() == 1
+    with Store(tmp_path / "other.sqlite") as other:
+        run(other, 0.0)
+        assert len(other.latencies("fake")) == len(counts.unstack())
