@@ -18,6 +18,7 @@ from devices.catalog import CatalogEntry
 from devices.clusters import choose_cores
 from devices.hygiene import Hygiene, Quality
 from devices.local_lock import LocalLock
+from devices.native_bundle import build_runner, check_compiler
 from devices.order import as_sequence, round_order
 from devices.phone import read_facts
 from devices.phone_group import Group, Turn
@@ -38,7 +39,8 @@ class AdbDevice:
         entry: of the catalogue; the phone that answers must match it. None takes any phone.
         address: `HOST[:PORT]` or `unix:PATH`; None for USB.
         serial: of the phone on USB; None takes the only one.
-        runner: `benchmark_model` for the phone's CPU, on this computer.
+        runner: `benchmark_model` for the phone's CPU, on this computer; None builds evit's own,
+            which is experimental, where a compiler for it is installed.
         hygiene: rules of the profile.
         link: patience of the link.
         keys: private keys; by default those of the `adb` program.
@@ -84,13 +86,18 @@ class AdbDevice:
         return self._session
 
     def __enter__(self) -> AdbDevice:
-        file = RunnerFile.read(self.runner_path)
+        file = None
+        if self.runner_path is None:
+            check_compiler()
+        else:
+            file = RunnerFile.read(self.runner_path)
         self._lock.take()
         try:
             self._link.connect()
             facts = read_facts(self._link)
             if self.entry is not None:
                 self.entry.check(facts)
+            file = file or build_runner(facts.machine, notice=self._notice)
             self._session = PhoneSession(
                 self.name, self._link, facts, file, self.rules, self.quality, self._notice
             )

@@ -1,7 +1,7 @@
 """The folder on the phone: the runner, the models that are there, and leftovers of a crash.
 
 /data/local/tmp/elasticvit/
-    runner-<sha256>/benchmark_model   stays between profiles
+    runner-<sha256>/benchmark_model   stays between profiles, and what lies beside it
     models/<sha256>                   by content, so that nothing is sent twice
     batch.tar, incoming/              on their way; a cut leaves nothing half in models/
     job.sh, undo.sh                   the running group; how to restore the power mode
@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import shlex
 import tarfile
 from collections import OrderedDict
 from collections.abc import Sequence
 
 from devices.adb_link import AdbLink, StorageFull
-from devices.runner import Runner, RunnerFile
+from devices.runner import OFFICIAL_URL, Runner, RunnerFile
 from elasticvit.errors import DeviceError, RunnerMissing
 
 FOLDER = "/data/local/tmp/elasticvit"
@@ -59,28 +60,39 @@ class PhoneFolder:
         """End every process that was started from this folder."""
         self._link.shell(KILL)
 
-    def install(self, file: RunnerFile) -> tuple[Runner, str]:
+    def install(self, file: RunnerFile) -> tuple[Runner, list[str]]:
         """Put the runner on the phone unless it is there, and ask it what it is.
 
         Returns:
-            The runner and its path on the phone.
+            The runner, and the beginning of its command on the phone.
 
         Raises:
             RunnerMissing: it does not start there, or is no benchmark_model.
         """
         folder = f"{FOLDER}/runner-{file.sha256[:20]}"
-        path = f"{folder}/benchmark_model"
-        there = self._link.shell(f"mkdir -p {folder} && wc -c < {path} 2>/dev/null")
-        if there.stdout.strip() != str(len(file.data)):
-            self._link.push(file.data, path, mode=0o755)
+        files = {file.name: file.data, **file.beside}
+        launch = file.launch(folder)
+        sizes = f"for f in {' '.join(files)}; do echo $f $(wc -c < $f); done 2>/dev/null"
+        there = self._link.shell(f"mkdir -p {folder} && cd {folder} && {sizes}")
+        lines = [line.split() for line in there.stdout.splitlines()]
+        for name, data in files.items():
+            if [name, str(len(data))] not in lines:
+                self._link.push(data, f"{folder}/{name}", mode=0o755)
         # some phones' adbd drops the execute bits
-        asked = self._link.shell(f"chmod 755 {path} && {path} --help 2>&1", HELP_TIMEOUT_S)
+        asked = self._link.shell(
+            f"chmod 755 {folder}/* && {shlex.join(launch)} --help 2>&1", HELP_TIMEOUT_S
+        )
+        if file.loader is not None and asked.code != 0:
+            raise RunnerMissing(
+                f"evit's own runner (experimental) does not run on {self._link.name}: "
+                f"{asked.complaint}; download {OFFICIAL_URL} and name it with --runner"
+            )
         if asked.code in (126, 127):
             raise RunnerMissing(
                 f"runner {file.path} does not start on {self._link.name}: {asked.complaint}; it "
                 "must be built for this phone's CPU and for Android"
             )
-        return Runner.from_help(asked.stdout, file.sha256), path
+        return Runner.from_help(asked.stdout, file.sha256), launch
 
     def path(self, data: bytes) -> str:
         """Where a model lies on the phone once it was sent."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from devices.adb_link import StorageFull
 from devices.clusters import cores_mask, cores_text
+from devices.native_runner import batch_script, read_samples
 from devices.phone_folder import FOLDER
 from devices.phone_job import JobResult, JobSpec, read_results, script
 from devices.phone_session import PhoneSession
@@ -43,9 +44,10 @@ class Group:
     def __init__(self, session: PhoneSession, config: TimingConfig, cores: tuple[int, ...]) -> None:
         self.s, self.config, self.cores = session, config, cores
         tools = session.facts.tools
+        program, *before = session.launch
         self.spec = JobSpec(
-            runner=session.runner_path,
-            arguments=session.runner.arguments(config),
+            runner=program,
+            arguments=[*before, *session.runner.arguments(config)],
             mask=cores_mask(cores) if "taskset" in tools else None,
             cores=cores,
             zones=session.facts.zones,
@@ -161,7 +163,11 @@ class Group:
         s = self.s
         token = f"@evit-{secrets.token_hex(6)} "
         spec = replace(self.spec, token=token)
-        command = script(spec, [s.folder.path(turn.model.data) for turn in turns])
+        models = [s.folder.path(turn.model.data) for turn in turns]
+        if s.runner.tool == "evit":
+            command = batch_script(spec, models, s.rules.runner_timeout_s)
+        else:
+            command = script(spec, models)
         if len(command) > LONGEST_COMMAND:
             s.link.push(command.encode(), f"{FOLDER}/job.sh")
             command = f"exec sh {FOLDER}/job.sh"
@@ -175,9 +181,10 @@ class Group:
         """A measurement, or None with the turn's reason filled in."""
         turn.attempts += 1
         reason = result.failure
+        read = read_samples if self.s.runner.tool == "evit" else parse_output
         if reason is None or result.code == LOST_CODE:
             try:
-                return self._measurement(turn, result, parse_output(result.output or ""), round_)
+                return self._measurement(turn, result, read(result.output or ""), round_)
             except RunnerOutputError as error:
                 reason = reason or str(error)
         self.s.quality.failed_runs += 1
@@ -190,9 +197,10 @@ class Group:
         info = self.s.info
         return Measurement(
             key=turn.model.key,
-            samples_us=(timed.latency_us,),
+            samples_us=timed.samples_us or (timed.latency_us,),
             statistic=timed.statistic,
-            runs=(timed.count,),
+            runs=(timed.count,) if timed.samples_us is None else None,
+            interrupted_runs=timed.interrupted_runs,
             round=round_,
             threads=self.config.threads,
             cores=cores_text(self.cores) if self.spec.mask else "any",

@@ -49,7 +49,7 @@ class PhoneSession:
         self.power = PowerMode(link, facts, UNDO)
         self.folder.clear()
         self.power.restore()  # what a killed profile left
-        self.runner, self.runner_path = self.folder.install(file)
+        self.runner, self.launch = self.folder.install(file)
         if self.rules.fix_power:
             self.power.fix()
         self.quality.power_mode = self.power.name

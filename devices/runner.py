@@ -2,7 +2,8 @@
 
 Two tools are called `benchmark_model`: TensorFlow Lite's classic one and LiteRT's, which takes
 other flags. Which one a file is, and which flags it knows, is read from its own `--help`; no
-flag is passed that is not listed there. Their output is read by names, never by position.
+flag is passed that is not listed there. Their output is read by names, never by position. The
+third is evit's own (`devices.native_bundle`), whose flags are named as theirs.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ FOOTPRINT = re.compile(
     r"peak memory footprint \(MB\)[^:]*:\s*(?:init=[0-9.]+ overall=)?([0-9.]+)", re.IGNORECASE
 )
 OLD_CLASSIC = frozenset({"graph", "num_runs", "num_threads", "warmup_runs"})
+OWN = "evit_runner:"  # begins the help of our own
 LITERT_ONLY = ("use_cpu", "use_npu", "result_file_path", "use_profiler")
 
 
@@ -38,12 +40,16 @@ class RunnerFile:
     Attributes:
         path: where it lies.
         data: the program.
-        sha256: of `data`.
+        sha256: of `data`, and of all that lies beside it.
+        beside: other files that must lie in its folder on the phone, by name.
+        loader: which of them starts the program; None where the phone's own loader does.
     """
 
     path: Path
     data: bytes = field(repr=False)
     sha256: str
+    beside: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    loader: str | None = None
 
     @classmethod
     def read(cls, path: Path | str | None) -> RunnerFile:
@@ -55,7 +61,8 @@ class RunnerFile:
         if path is None:
             raise RunnerMissing(
                 "no runner: timing on a phone needs TensorFlow's benchmark_model; download "
-                f"{OFFICIAL_URL} and run the command again with --runner ./benchmark_model"
+                f"{OFFICIAL_URL} and run the command again with --runner ./benchmark_model; or let "
+                "an experimental one be built: pip install 'elasticvit[runner]'"
             )
         try:
             data = Path(path).read_bytes()
@@ -66,13 +73,25 @@ class RunnerFile:
             ) from error
         return cls(Path(path), data, hashlib.sha256(data).hexdigest())
 
+    @property
+    def name(self) -> str:
+        """Its file name on the phone."""
+        return "benchmark_model" if self.loader is None else self.path.name
+
+    def launch(self, folder: str) -> list[str]:
+        """The beginning of its command, once it lies in a folder on the phone."""
+        program = f"{folder}/{self.name}"
+        if self.loader is None:
+            return [program]
+        return [f"{folder}/{self.loader}", "--library-path", folder, program]
+
 
 @dataclass(frozen=True)
 class Runner:
     """A runner as it describes itself.
 
     Attributes:
-        tool: `classic` or `litert`.
+        tool: `classic`, `litert` or `evit`.
         flags: every flag that it knows.
         sha256: of the program.
     """
@@ -97,23 +116,28 @@ class Runner:
                 f"the runner's --help lists no --graph and --num_runs (it said: {said}); is it a "
                 f"benchmark_model for this phone's CPU? The official one: {OFFICIAL_URL}"
             )
+        if text.startswith(OWN):
+            return cls("evit", flags, sha256)
         tool = "litert" if any(flag in flags for flag in LITERT_ONLY) else "classic"
         return cls(tool, flags, sha256)
 
     @property
     def name(self) -> str:
         """For people and tables."""
+        if self.tool == "evit":
+            return f"evit_runner (experimental) {self.sha256[:12]}"
         return f"benchmark_model ({self.tool}) {self.sha256[:12]}"
 
     def arguments(self, config: TimingConfig) -> list[str]:
         """Flags for one round of one model, without `--graph`.
 
         `max_runs` bounds the time: these tools run until both the count and the seconds are
-        reached, and know no largest count.
+        reached, and know no largest count; ours does.
         """
         wanted = {
             "num_threads": config.threads,
             "num_runs": config.min_runs,
+            "max_runs": config.max_runs,
             "min_secs": f"{config.min_ms / 1e3:g}",
             "warmup_runs": config.warmup_runs,
             "warmup_min_secs": 0,
@@ -129,10 +153,12 @@ class RunnerResult:
 
     Attributes:
         latency_us: its median where it tells one, else its mean, in microseconds.
-        statistic: `median` or `mean`.
+        statistic: `median` or `mean`, or `run` where every run is told.
         count: how many runs are behind it.
         summary: all the numbers of its line, by their names.
         peak_bytes: peak memory footprint, where told.
+        samples_us: every run, where told.
+        interrupted_runs: see `devices.protocol.Measurement`.
     """
 
     latency_us: float
@@ -140,6 +166,8 @@ class RunnerResult:
     count: int
     summary: Mapping[str, float]
     peak_bytes: int | None
+    samples_us: tuple[float, ...] | None = None
+    interrupted_runs: int | None = None
 
 
 def parse_output(text: str) -> RunnerResult:
