@@ -13,6 +13,7 @@ from adbd.settings import needs_adbd
 
 from elasticvit.workspace import Workspace
 from lut.store import Store
+from predictors.predictor import load_predictor
 
 pytest_plugins = ["adbd.fixtures"]
 ROOT = Path(__file__).resolve().parent.parent
@@ -81,6 +82,9 @@ def test_a_phone_is_profiled_and_its_runner_remembered(phone, folder):
     assert result["source"] == "adb:STANDIN0001"
     assert result["complete"]
     assert "timings, reference within" in done.stderr
+    quality = result["quality"]
+    assert quality["accepted"] >= result["timed"] > 0
+    assert set(quality) >= {"drift", "hottest_c", "repeated", "power_mode", "waited_s"}
     workspace = Workspace.open(folder / "w")
     assert workspace.settings()["runner"] == str(STAND_IN)
     assert workspace.settings()["device"] == "pixel6"
@@ -104,6 +108,26 @@ def test_a_fleet_goes_into_one_store_and_one_failure_leaves_the_others(folder):
         )
         names = [option for name in entries for option in ("--device", name)]
         done = evit_profile(folder, *names)
+        both = [o for name in ("shelf", "desk") for o in ("--device", name)]
+        again = evit_profile(folder, *both, "--json")
+        few = ("--device", "desk", "--like", "shelf", "--budget-kernels", 5, "--json")
+        learnt = evit_profile(folder, *few)
+    assert again.returncode == 0, again.stderr
+    results = json.loads(again.stdout)["devices"]
+    assert {n: r["source"] for n, r in results.items()} == {
+        "desk": "adb:STANDIN0001",
+        "shelf": "adb:STANDIN0002",
+    }
+    for name, result in results.items():
+        assert result["complete"]
+        assert result["device"] == name
+        assert result["quality"]["accepted"] >= result["timed"] > 0
+        assert Path(result["report"]) == workspace.predictor_path(name) / "report.html"
+        assert result["errors"]["subnets"]["count"] == result["held_out"]["subnet"]
+    assert learnt.returncode == 0, learnt.stderr
+    assert set(json.loads(learnt.stdout)["transfer"]["like"]) == {"shelf"}
+    assert load_predictor(workspace.predictor_path("desk")).report["like"] == ["shelf"]
+    assert workspace.settings()["device"] == "desk"
     assert done.returncode == 2
     assert "/nowhere" in done.stderr
     assert "Traceback" not in done.stderr
@@ -137,6 +161,7 @@ def test_the_wrong_phone_is_one_clear_sentence(folder, phone):
     assert "Traceback" not in done.stderr
     assert "Google Pixel 6" in done.stderr
     assert "not pixel4" in done.stderr
+    assert "runner" not in Workspace.open(folder / "w").settings()  # it was never tried
 
 
 def test_a_phone_without_a_runner_names_the_official_one(folder):

@@ -143,6 +143,7 @@ def test_two_devices_are_profiled_at_once(tmp_path: Path) -> None:
         (["--device", "fake", "--data", "no-such-set"], ["no-such-set"]),
         (["--device", "fake", "--device", "fake"], ["named twice"]),
         (["--device", "fake", "--address", "1.2.3.4"], ["not a phone"]),
+        (["--device", "host", "--runner", "b"], ["--runner b is for phones", "host is none"]),
         (["--device", "a", "--device", "b", "--explain", "x"], ["name one --device"]),
         (["--explain", "x", "--export-lut", "y.csv"], ["name one"]),
         (["--device", "fake", "--explain", "smallest", "--space", "tiny"], ["evit-profile"]),
@@ -209,7 +210,16 @@ def test_an_imported_table_prices_a_phone_that_is_not_there(tmp_path: Path) -> N
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)
     assert (told["source"], told["missing"]) == ("import:pixel6_lut_ln_v3.json", [])
-    assert "conditions unrecorded" in " ".join(result.stderr.split())
+    said = " ".join(result.stderr.split())
+    assert "conditions unrecorded" in said
+    remark = "a head of 10 classes is priced on pixel6 at the 1000 classes of its table"
+    assert remark in said
+    assert told["remarks"][0].startswith(remark)
+    explained = call(tmp_path / "ws", "--explain", "elastic_S1", device="pixel6")
+    assert remark in " ".join(explained.stderr.split())
+    assert "pixel6_lut_ln_v3.json, imported, conditions unrecorded" in " ".join(
+        explained.stderr.split()
+    )
     workspace = Workspace.open(tmp_path / "ws")
     assert workspace.settings()["device"] == "pixel6"
     from elasticvit.arch import ArchBatch

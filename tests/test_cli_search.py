@@ -1,6 +1,7 @@
 """`evit-search` as a user runs it, on a supernet and predictors made in a moment."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,11 +14,13 @@ from small_search import SMALL, digits, one_thread, workspace_with_run
 from elasticvit.arch import ArchBatch
 from elasticvit.cli.search import main
 from elasticvit.cost import MacsCost, space_kernels
+from elasticvit.kernels import Head
 from elasticvit.nn import Subnet
 from elasticvit.search import job
 from elasticvit.search.evaluate import SupernetEvaluator, accuracy
 from elasticvit.search.result import SearchResult
 from elasticvit.workspace import Workspace
+from predictors.fit import table_predictor
 from predictors.interval import Interval
 from predictors.kernel_table import KernelTable
 from predictors.predictor import Predictor
@@ -96,6 +99,21 @@ def test_a_search_from_the_target_to_the_subnet(workspace: Workspace) -> None:
     assert "made to hold for 95%" in said
     assert "next: evit-export --format tflite" in said
     assert "about" in said.split("searching up to 15 architectures")[1].splitlines()[0]
+
+
+def test_a_table_from_elsewhere_is_called_that(workspace: Workspace) -> None:
+    kernels = space_kernels(SMALL)
+    table = {
+        (replace(k, classes=1000) if isinstance(k, Head) else k): k.macs / 1e6 + 0.01
+        for k in kernels
+    }
+    predictor = table_predictor(table, device="far", source="import:far.json")
+    predictor.save(workspace.predictor_path("far"))
+    done = search(workspace, "--device", "far", "--target-ms", "4", *SIZES, "--json")
+    assert closing(done)["source"] == "import:far.json"
+    assert "numbers of far: far.json, imported, conditions unrecorded" in done.stderr
+    assert "a head of 10 classes is priced on far at the 1000 classes of its table" in done.stderr
+    assert "knows no bound of its error" in done.stderr
 
 
 def test_tests_images_are_read_once_and_last(workspace: Workspace, monkeypatch) -> None:

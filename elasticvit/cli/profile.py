@@ -14,6 +14,7 @@ from elasticvit.workspace import Workspace
 
 if TYPE_CHECKING:
     from devices import Device
+    from elasticvit.cli.profile_devices import Devices
     from elasticvit.cli.profile_like import FewShot
     from elasticvit.space import SearchSpace
     from lut.dataset import Dataset
@@ -79,6 +80,7 @@ def main(
     export_lut: str | None,
     explain: str | None,
 ) -> None:
+    from elasticvit.cli.profile_devices import Devices
     from elasticvit.cli.profile_like import FewShot, like_names
 
     report = Report(as_json)
@@ -100,14 +102,13 @@ def main(
     elif explain is not None:
         _explain(report, folder, known, choose(), explain)
     else:
-        if runner is not None:
-            folder.update({"runner": str(Path(runner).resolve())})
         config = _config(budget_minutes, rounds, threads, cores, seed)
 
         def learn(space: SearchSpace) -> FewShot | None:
             return FewShot.of(folder, likes, space, budget_kernels) if likes else None
 
-        _profile(report, folder, names, choose, learn, config, address, serial)
+        devices = Devices(folder, names, address=address, serial=serial, runner=runner)
+        _profile(report, folder, devices, names, choose, learn, config)
 
 
 def _check(
@@ -155,23 +156,21 @@ def _config(
 def _profile(
     report: Report,
     folder: Workspace,
+    devices: Devices,
     names: tuple[str, ...],
     choose: Callable[[], SearchSpace],
     learn: Callable[[SearchSpace], FewShot | None],
     config: ProfileConfig,
-    address: str | None,
-    serial: str | None,
 ) -> None:
     """Profile the devices at once, each into the same table; then fit and tell one by one.
 
     Args:
         learn: how to learn them from known devices; None where each is profiled by itself.
     """
-    from dataclasses import replace
+    from dataclasses import asdict, replace
 
     import numpy as np
 
-    from devices import open_device
     from devices.fleet import run_fleet
     from elasticvit.cli.profile_page import write_page
     from elasticvit.cli.profile_report import Bars, profile_result, show_profile, show_reach
@@ -181,10 +180,7 @@ def _profile(
 
     results = {}
     bars = Bars(report, names)
-    devices = {
-        name: open_device(name, folder, address=address, serial=serial, notice=bars.notice)
-        for name in names
-    }
+    opened = {name: devices.open(name, bars.notice) for name in names}
     space = choose()
     few = learn(space)
     with Store(folder.lut_path) as store:
@@ -192,6 +188,7 @@ def _profile(
 
         def work(name: str, device: Device, check: Callable[[], None]) -> ProfileSummary:
             def progress(at: Progress) -> None:
+                devices.worked(name)
                 bars.show(name, at)
                 check()
 
@@ -200,7 +197,7 @@ def _profile(
             return profile(device, space, store, own, rng=rng, progress=progress)
 
         with bars:
-            outcomes = run_fleet(devices, work)
+            outcomes = run_fleet(opened, work)
         for name in reversed(names):  # the first one named becomes the default
             summary = outcomes[name].result
             if summary is None:
@@ -208,17 +205,17 @@ def _profile(
             data = Dataset.of(store, name, space, summary.series)
             data = few.within(data) if few else data
             predictor, errors = _fit(folder, name, data, space, few)
-            quality = getattr(devices[name], "quality", None)
-            said = quality.summary() if quality else None
-            page = write_page(folder, store, data, predictor, space, summary, errors, said)
-            show_profile(report, summary, errors, said)
-            if few:
-                few.show(report, predictor, data, errors)
+            quality = getattr(opened[name], "quality", None)
+            notes = [quality.summary()] if quality else []
+            notes += few.told(predictor, data, errors) if few else []
+            page = write_page(folder, store, data, predictor, space, summary, errors, notes)
+            show_profile(report, summary, errors, notes)
             report.console.print(f"report: {page}")
             reach = show_reach(report, predictor, space)
             results[name] = profile_result(folder, summary, errors) | {
                 "space_ms": reach,
                 "report": str(page),
+                "quality": asdict(quality) if quality else None,
                 **({"transfer": few.result(predictor, data)} if few else {}),
             }
     failed = {name: o.error for name, o in outcomes.items() if o.error is not None}
@@ -281,6 +278,7 @@ def _import(
     report: Report, folder: Workspace, name: str, choose: Callable[[], SearchSpace], path: str
 ) -> None:
     from elasticvit.cli.profile_report import import_result, show_block_table, show_errors
+    from elasticvit.cli.sources import remarks
     from lut.dataset import Dataset
     from lut.exchange import SUFFIXES, read_table
     from lut.importer import read_block_table
@@ -311,7 +309,10 @@ def _import(
     missing = table.missing(reachable_kernels(space))
     report.console.print(f"{added} kernels added to {name}: {series}")
     show_block_table(report, table, space, missing)
+    for remark in (notes := remarks(predictor, space)):
+        report.console.print(remark)
     result = import_result(folder, name, series, added, missing=[k.key for k in missing])
+    result["remarks"] = notes
     report.close(result, NEXT)
 
 
@@ -330,9 +331,13 @@ def _export(report: Report, folder: Workspace, name: str, path: str) -> None:
 
 def _explain(report: Report, folder: Workspace, name: str, space: SearchSpace, what: str) -> None:
     from elasticvit.cli.profile_report import explained, show_explained
+    from elasticvit.cli.sources import remarks
     from predictors.predictor import load_predictor
 
     predictor = load_predictor(folder.predictor_path(name))
     rows = explained(predictor, space, what)
     show_explained(report, predictor, what, rows)
-    report.close({"device": name, "source": predictor.source, "arch": what, "kernels": rows})
+    for remark in (notes := remarks(predictor, space)):
+        report.console.print(remark)
+    result = {"device": name, "source": predictor.source, "arch": what, "kernels": rows}
+    report.close(result | {"remarks": notes})

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from elasticvit.cli.app import Report
 from elasticvit.cli.profile_report import SUBNETS, Errors
 from elasticvit.cli.sources import origin
 from elasticvit.errors import EvitError, PredictorError
@@ -160,26 +159,26 @@ class FewShot:
         )
         return with_subnets(learnt, data.fit_subnets, self.space)
 
-    def show(self, report: Report, predictor: Predictor, data: Dataset, errors: Errors) -> None:
-        """Tell what was learnt from what, and how sure it is."""
-        say = report.console.print
-        say("known before: " + "; ".join(f"{name} ({o})" for name, o in self.origins.items()))
-        say(
+    def told(self, predictor: Predictor, data: Dataset, errors: Errors) -> list[str]:
+        """What was learnt from what, and how sure it is: sentences for people."""
+        sentences = [
+            "known before: " + "; ".join(f"{name} ({o})" for name, o in self.origins.items()),
             f"{predictor.device} learnt from them, from {len(data.fit_kernels)} of its own kernels "
             f"of the {len(self.relatives.kernels)} in space {self.space.name}, and from "
-            f"{len(data.fit_subnets)} whole subnets"
-        )
+            f"{len(data.fit_subnets)} whole subnets",
+        ]
         i = predictor.interval
         if i.coverage is not None:
             checked = "" if SUBNETS in errors else "; no whole subnet was held out to check it"
-            say(
+            sentences.append(
                 f"a whole subnet should take {100 * (i.lower - 1):+.1f} % to "
                 f"{100 * (i.upper - 1):+.1f} % of its prediction, each bound with a chance of "
                 f"{i.coverage:.0%}{checked}"
             )
+        return sentences
 
     def result(self, predictor: Predictor, data: Dataset) -> dict[str, Any]:
-        """What `show` tells, for JSON."""
+        """What `told` tells, for JSON."""
         return {
             "like": dict(self.origins),
             "budget_kernels": self.count,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,9 +30,13 @@ def write_page(
     space: SearchSpace,
     summary: ProfileSummary,
     errors: Errors,
-    quality: str | None,
+    notes: Sequence[str],
 ) -> Path:
-    """Write the report beside the device's predictor."""
+    """Write the report beside the device's predictor.
+
+    Args:
+        notes: sentences to end with.
+    """
     from lut.report import ReportData, render
 
     floor = noise_floor(summary)
@@ -44,7 +48,7 @@ def write_page(
         *_subnets(predictor, space, data.fit_subnets, False),
         *_subnets(predictor, space, data.held_subnets, True),
     ]
-    notes = [quality] if quality else []
+    notes = [*notes]
     if "upper_pct" in errors.get("subnets", {}):
         covers = errors["subnets"]
         notes.append(

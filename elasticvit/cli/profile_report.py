@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from elasticvit.cli.app import Report
+from elasticvit.cli.sources import origin
 from elasticvit.errors import ArchError
 from elasticvit.workspace import Workspace
 
@@ -110,12 +111,12 @@ def noise_floor(summary: ProfileSummary) -> dict[str, float] | None:
 
 
 def show_profile(
-    report: Report, summary: ProfileSummary, errors: Errors, quality: str | None
+    report: Report, summary: ProfileSummary, errors: Errors, notes: Sequence[str]
 ) -> None:
     """The closing tables of a profile.
 
     Args:
-        quality: what the device itself says about the conditions, if it does.
+        notes: what else there is to say about it, such as the device's own conditions.
     """
     from rich.table import Table
 
@@ -135,8 +136,8 @@ def show_profile(
             f"drift: the reference subnet took {d.median_ms:.3g} ms in the median of {d.count} "
             f"timings over the profile; 80 % of them lie within {d.spread_pct:.1f} %"
         )
-    if quality:
-        say(quality)
+    for note in notes:
+        say(note)
     for key, reason in list(summary.rejected.items())[:NAMED]:
         say(f"rejected: {key}: {reason}")
     if len(summary.rejected) > NAMED:
@@ -303,7 +304,7 @@ def show_explained(
         share = f"{100 * row['ms'] / total:.1f} %"
         table.add_row(row["place"], row["kernel"], f"{row['ms']:.4f}", share)
     table.add_row("total", "", f"{total:.4f}", "100.0 %", style="bold")
-    report.console.print(f"{what} on {predictor.device} ({predictor.source}), predicted")
+    report.console.print(f"{what} on {predictor.device} ({origin(predictor)}), predicted")
     report.console.print(table)
 
 

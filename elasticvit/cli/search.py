@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from elasticvit.cost import CostModel
     from elasticvit.search.caps import Cap
     from elasticvit.space import SearchSpace
+    from predictors.predictor import Predictor
 
 HELP = """Find the most accurate architecture that keeps a latency target on your device.
 
@@ -58,8 +59,8 @@ def main(
     if "space" in folder.settings():  # what the space can do is known before it is trained
         _check_targets(folder, folder.choose_space(None), target_ms, device, target_mmacs)
     run_folder, space = _run_and_space(folder, run)
-    caps, coverage = _caps(folder, space, target_ms, device, target_mmacs, extrapolate)
-    _say_caps(report, space, caps, coverage)
+    caps, predictors = _caps(folder, space, target_ms, device, target_mmacs, extrapolate)
+    _say_caps(report, space, caps, predictors)
 
     from elasticvit.search.job import SearchJob
     from elasticvit.training.checkpoint import RunInfo, load_supernet
@@ -166,24 +167,23 @@ def _caps(
     devices: tuple[str, ...],
     target_mmacs: float | None,
     extrapolate: bool,
-) -> tuple[list[Cap], dict[str, float | None]]:
-    """The caps that the options ask for, latencies first, and how often each device's bound
-    holds (None where its predictor knows none)."""
+) -> tuple[list[Cap], dict[str, Predictor]]:
+    """The caps that the options ask for, latencies first, and the predictors behind them."""
     from elasticvit.cost import MacsCost
     from elasticvit.search.caps import Cap
-    from predictors.latency import load_latency_cost
+    from predictors.predictor import load_device
 
     names = _check_targets(folder, space, target_ms, devices, target_mmacs)
     caps: list[Cap] = []
-    coverage: dict[str, float | None] = {}
+    predictors: dict[str, Predictor] = {}
     for i, name in enumerate(names if target_ms else ()):
-        cost = load_latency_cost(folder, name, space, extrapolate=extrapolate)
+        predictors[name] = load_device(folder, name)
+        cost = predictors[name].cost(space, extrapolate=extrapolate)
         limit = target_ms[min(i, len(target_ms) - 1)]
-        caps.append(Cap(cost=cost, limit=limit, device=name, source=cost.predictor.source))
-        coverage[name] = cost.predictor.interval.coverage
+        caps.append(Cap(cost=cost, limit=limit, device=name, source=predictors[name].source))
     if target_mmacs is not None:
         caps.append(Cap(cost=MacsCost(space), limit=target_mmacs))
-    return caps, coverage
+    return caps, predictors
 
 
 def _no_target(folder: Workspace, space: SearchSpace, names: tuple[str, ...]) -> str:
@@ -225,7 +225,7 @@ def _latency(
 
 
 def _say_caps(
-    report: Report, space: SearchSpace, caps: list[Cap], coverage: dict[str, float | None]
+    report: Report, space: SearchSpace, caps: list[Cap], predictors: dict[str, Predictor]
 ) -> None:
     """What is limited, and what the space can do; refuses what cannot be met.
 
@@ -234,20 +234,25 @@ def _say_caps(
     """
     import numpy as np
 
+    from elasticvit.cli.sources import origin, remarks
     from elasticvit.search.caps import check_reachable, reach
 
     check_reachable(space, caps, np.random.default_rng(0))
     for cap in caps:
         can = reach(space, cap.bound, np.random.default_rng(0))
         what = cap.cost.name
+        share = predictors[cap.device].interval.coverage if cap.device is not None else None
         if cap.device is not None:
-            what = f"predicted {what}" if coverage[cap.device] is None else f"upper bound of {what}"
+            what = f"predicted {what}" if share is None else f"upper bound of {what}"
         report.console.print(
             f"target: {what} at most {cap.limit:g} {cap.cost.unit}; space {space.name} has "
             f"{can.low:.3g} to {can.high:.3g}, median {can.median:.3g}"
         )
         if cap.device is not None:
-            share = coverage[cap.device]
+            predictor = predictors[cap.device]
+            report.console.print(f"numbers of {cap.device}: {origin(predictor)}")
+            for remark in remarks(predictor, space):
+                report.console.print(remark)
             report.console.print(
                 "the predictor knows no bound of its error, as no whole subnet was timed: the "
                 "measured latency may be above the target"
