@@ -41,6 +41,7 @@ LIBRARIES = (
     *("libdl.so.2", "librt.so.1", "libpthread.so.0"),
 )
 PROGRAM = "evit_runner"
+FLAGS = ("-std=c11", "-O2", "-s", "-fPIE", "-pie", "-Wl,--allow-shlib-undefined")
 PATIENCE_S = 300.0
 EXPERIMENTAL = (
     "using evit's own runner, which is experimental and was never proven on a real Android phone; "
@@ -156,8 +157,7 @@ def _build(machine: str, work: Path, made: Path) -> None:
     (made / LIBRARY).write_bytes(_litert(target, work))
     for name, path in _libraries(target, work).items():
         shutil.copyfile(path, made / name)
-    flags = ["-std=c11", "-O2", "-s", "-Wl,--allow-shlib-undefined"]
-    _run([*compiler, *flags, str(SOURCE), str(made / LIBRARY), "-o", str(made / PROGRAM)], work)
+    _run([*compiler, *FLAGS, str(SOURCE), str(made / LIBRARY), "-o", str(made / PROGRAM)], work)
     (made / PROGRAM).chmod(0o755)
     (made / target.loader).chmod(0o755)
     hashes = {path.name: _sha256(path.read_bytes()) for path in sorted(made.iterdir())}
@@ -234,7 +234,7 @@ def _read(folder: Path, machine: str) -> RunnerFile | None:
 
 def _recipe(machine: str) -> str:
     """Changes whenever the same computer would build something else."""
-    parts = [SOURCE.read_text(), LITERT, repr(TARGETS.get(machine)), repr(LIBRARIES)]
+    parts = [SOURCE.read_text(), LITERT, repr((TARGETS.get(machine), LIBRARIES, FLAGS))]
     return _sha256("\n".join(parts).encode())[:16]
 
 
