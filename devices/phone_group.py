@@ -13,7 +13,7 @@ from devices.adb_link import StorageFull
 from devices.clusters import cores_mask, cores_text
 from devices.native_runner import batch_script, read_samples
 from devices.phone_folder import FOLDER
-from devices.phone_job import JobResult, JobSpec, read_results, script
+from devices.phone_job import LOST_CODE, JobResult, JobSpec, read_results, script
 from devices.phone_session import PhoneSession
 from devices.protocol import Measurement, TimedModel, TimingConfig
 from devices.runner import RunnerOutputError, RunnerResult, parse_output
@@ -24,7 +24,6 @@ REFERENCE_AT_MOST_US = 20_000.0
 REFERENCE_RUNS = 3
 DRIFT_PATIENCE = 5  # how often a moved reference is waited for, with growing pauses
 FRUITLESS = 3  # attempts without any result, before the model whose turn it was is blamed
-LOST_CODE = 127  # toybox's `timeout` says so of a program that ended before it looked
 LONGEST_COMMAND = 3500  # bytes; old phones take packets of 4096
 
 

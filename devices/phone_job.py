@@ -18,6 +18,7 @@ from devices.protocol import Conditions
 KEPT_OUTPUT = 1 << 18  # of a runner, from its end
 NOT_TOLD = Conditions()
 TIMED_OUT = (124, 137)  # `timeout -s KILL`: of toybox, of coreutils
+LOST_CODE = 127  # toybox's `timeout` says so of a program that ended before it looked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,8 @@ class JobResult:
         said = f" ({lines[-1][:160]})" if lines else ""
         if self.code in TIMED_OUT:
             return f"no answer in time, or killed{said}"
+        if self.code == LOST_CODE:
+            return f"the runner ended, and the phone's `timeout` lost its exit code (127){said}"
         if self.code > 128:
             return f"the runner crashed with signal {self.code - 128}{said}"
         return f"the runner failed with exit code {self.code}{said}"

@@ -30,7 +30,11 @@ from elasticvit.errors import (
     DeviceUnreachable,
     RunnerMissing,
 )
-from lut.store import Store
+from elasticvit.space import TINY
+from export.kernel_models import kernel_model
+from lut.keys import SUBNET
+from lut.plan import Plan, PlanConfig
+from lut.store import DRIFT_ROUND, Store
 
 pytest_plugins = ["adbd.fixtures"]
 pytestmark = needs_adbd
@@ -167,13 +171,13 @@ def test_a_full_disk_is_said_so_and_leaves_nothing_half(folder, open_phone):
 @pytest.mark.parametrize(
     ("first_line", "said"),
     [
-        (b"crash\n", "signal 11|exit code 127"),  # toybox's `timeout` may lose it
+        (b"crash\n", "crashed with signal 11|`timeout` lost its exit code"),
         (b"hang\n", "no answer in time"),
         (b"garbage\n", "no timings in the runner's output"),
         (b"refuse\n", "Failed to load model"),
     ],
 )
-def test_a_model_that_breaks_the_runner_is_rejected(phone, open_phone, first_line, said):
+def test_a_model_that_breaks_the_runner_is_rejected(phone, open_phone, first_line, said, request):
     models = make_models(3)
     bad = TimedModel("bad", first_line + b"x" * 1000)
     with open_phone(phone) as device:
@@ -182,6 +186,8 @@ def test_a_model_that_breaks_the_runner_is_rejected(phone, open_phone, first_lin
     (rejected,) = [r for r in results if isinstance(r, Rejected)]
     assert rejected.key == "bad"
     assert re.search(said, rejected.reason)
+    # of a program that ends at once toybox's `timeout` alone may lose the exit code, and it says so
+    assert "lost" not in rejected.reason or request.node.callspec.params["phone"]
     assert keys_of([r for r in results if r is not rejected]) == {
         (m.key, r): 1 for m in models for r in (0, 1)
     }
@@ -199,12 +205,14 @@ def test_a_lost_exit_code_costs_no_timing(phone, open_phone):
     """toybox's `timeout` ends with 127 when the program ended before it looked."""
     phone.script("timeout", '#!/bin/sh\nshift 3\n"$@"\nexit 127\n')
     (phone.bin / "timeout").chmod(0o755)
-    models = make_models(3)
+    bad = [TimedModel("refused", b"refuse\n"), TimedModel("crashed", b"crash\n")]
     with open_phone(phone) as device:
-        results = list(device.measure([*models, TimedModel("bad", b"refuse\n")], ONCE))
-    (rejected,) = [r for r in results if isinstance(r, Rejected)]
-    assert rejected.key == "bad"
-    assert len(results) == 4
+        results = list(device.measure([*make_models(3), *bad], ONCE))
+    rejected = {r.key: r.reason for r in results if isinstance(r, Rejected)}
+    lost = "the runner ended, and the phone's `timeout` lost its exit code (127)"
+    assert rejected["refused"] == f"{lost} (ERROR: Failed to load model)"
+    assert rejected["crashed"].startswith(lost)
+    assert len(results) == 5
 
 
 def test_a_runner_that_fails_on_everything_is_blamed_itself(phone, open_phone):
@@ -229,7 +237,10 @@ def test_a_program_that_is_no_runner(phone, open_phone):
 
 
 @pytest.mark.parametrize("runner", [None, "/nowhere/benchmark_model"])
-def test_no_runner_names_the_official_one_and_the_next_command(phone, open_phone, runner):
+def test_no_runner_names_the_official_one_and_the_next_command(
+    phone, open_phone, runner, monkeypatch
+):
+    monkeypatch.setattr("devices.native_bundle.find_compiler", lambda machine: None)
     with (
         pytest.raises(RunnerMissing, match=r"https://\S+/benchmark_model .*--runner"),
         open_phone(phone, runner=runner),
@@ -311,27 +322,32 @@ PROFILER = """
     import sys
     from pathlib import Path
     sys.path[:0] = [{root!r}, {tests!r}]
+    import numpy as np
     from adbd.harness import STAND_IN
-    from adbd.settings import FAST, FAST_LINK, ONCE, make_models
+    from adbd.settings import FAST, FAST_LINK, ONCE
     from devices.adb import AdbDevice
     from devices.catalog import load_catalog
+    from elasticvit.space import TINY
+    from lut.plan import PlanConfig
+    from lut.profile import ProfileConfig, profile
     from lut.store import Store
 
-    store = Store({store!r})
-    device = AdbDevice("pixel6", entry=load_catalog()["pixel6"], address={address!r},
-                       runner=STAND_IN, hygiene=FAST, link=FAST_LINK, keys=[Path({key!r})])
-    done = store.rounds("pixel6")
-    with device:
-        todo = [m for m in make_models({count}) if m.key not in done]
-        for result in device.measure(todo, ONCE):
-            store.add("pixel6", result)
-            print(result.key, flush=True)
+    config = ProfileConfig(budget_s=1e6, timing=ONCE, plan=PlanConfig(**{plan!r}))
+    with (
+        Store({store!r}) as store,
+        AdbDevice("pixel6", entry=load_catalog()["pixel6"], address={address!r},
+                  runner=STAND_IN, hygiene=FAST, link=FAST_LINK, keys=[Path({key!r})]) as device,
+    ):
+        profile(device, TINY, store, config, rng=np.random.default_rng(),
+                progress=lambda at: print(at.key, flush=True))
 """
+PLAN = {"subnets": 1, "max_subnets": 1, "held_out_kernels": 0, "held_out_subnets": 0}
 
 
 @pytest.fixture
 def profiler(phone, folder, key):
-    """Starts the profiler as a process of its own."""
+    """Starts a profile of so many kernels, and of the subnet that a profile cannot be without,
+    as a process of its own."""
 
     def start(count: int) -> subprocess.Popen[str]:
         script = folder / "profiler.py"
@@ -341,7 +357,7 @@ def profiler(phone, folder, key):
             "store": str(folder / "lut.sqlite"),
             "address": phone.address,
             "key": str(key),
-            "count": count,
+            "plan": PLAN | {"kernels": count, "max_kernels": count},
         }
         script.write_text(textwrap.dedent(PROFILER).format(**values))
         return subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
@@ -384,12 +400,17 @@ def test_ctrl_c_cleans_the_phone(phone, profiler):
 def test_two_hundred_kernels_three_cuts_and_a_kill_make_two_hundred_measurements(
     phone, profiler, folder
 ):
-    """The promise of the phone path: nothing twice, nothing lost."""
+    """The promise of the phone path: nothing twice, nothing lost.
+
+    The profiling loop, the kernels' models, the table, adbd, the cuts and the kill are real; the
+    runner is the stand-in, whose latency follows from a model's bytes, so that a row shows which
+    model it is of. The rule: of every model and round there is exactly one row. Rounds from
+    `DRIFT_ROUND` on are further timings of the reference subnet, not of the kernels.
+    """
     rng = random.Random(20261122)
-    cuts = sorted(rng.sample(range(10, 190), 3))
+    moments = sorted(rng.sample(range(10, 150), 3))
     kill_at = rng.randrange(60, 140)
-    path = folder / "lut.sqlite"
-    seen, killed = 0, False
+    seen, killed, cuts = 0, False, list(moments)
     while True:
         process = profiler(200)
         for _ in process.stdout:
@@ -397,7 +418,10 @@ def test_two_hundred_kernels_three_cuts_and_a_kill_make_two_hundred_measurements
             if cuts and seen >= cuts[0]:
                 cuts.pop(0)
                 # some bytes later, in the middle of a push or of a run
-                phone.front.cut_after(from_phone=rng.randrange(1, 4000))
+                if rng.random() < 0.5:
+                    phone.front.cut_after(from_phone=rng.randrange(1, 4000))
+                else:
+                    phone.front.cut_after(to_phone=rng.randrange(1, 200_000))
             if seen >= kill_at and not killed:
                 process.kill()
                 killed = True
@@ -408,11 +432,20 @@ def test_two_hundred_kernels_three_cuts_and_a_kill_make_two_hundred_measurements
     assert code == 0
     assert killed
     assert phone.front.cuts == 3
-    frame = Store(path).measurements("pixel6")
-    assert len(frame) == 200
-    assert set(frame["key"]) == {model.key for model in make_models(200)}
-    expected = {m.key: (10 + len(m.data) // 64 + 1) / 1e3 for m in make_models(200)}
-    assert all(row.median_ms == pytest.approx(expected[row.key]) for row in frame.itertuples())
+    with Store(folder / "lut.sqlite") as store:
+        frame = store.measurements("pixel6")
+    assert not frame.duplicated(["key", "round"]).any()
+    kernels = frame[frame["kind"] != SUBNET]
+    assert len(kernels) == 200
+    config = PlanConfig(kernels=200, max_kernels=200, **PLAN)
+    jobs = {job.key: job for job in Plan.of(TINY, config).jobs(1, 1)}
+    expected = {key: job.kernels for key, job in jobs.items() if not job.whole}
+    assert set(kernels["key"]) == set(expected)
+    assert set(kernels["round"]) == {0}
+    assert set(frame[frame["kind"] == SUBNET]["round"]) <= {0, *range(DRIFT_ROUND, 2 * DRIFT_ROUND)}
+    for row in kernels.itertuples():
+        size = len(kernel_model(expected[row.key]))
+        assert row.median_ms == pytest.approx((10 + size // 64 + 1) / 1e3), row.key
 
 
 def test_old_links_are_not_used_after_a_silent_phone(phone, key):

@@ -58,7 +58,13 @@ def test_a_flood_keeps_its_end_only():
 
 
 def test_failures_are_described():
-    texts = {0: None, 1: "exit code 1", 137: "no answer in time", 139: "signal 11"}
+    texts = {
+        0: None,
+        1: "exit code 1",
+        127: "lost its exit code",
+        137: "no answer in time",
+        139: "signal 11",
+    }
     for code, said in texts.items():
         data = f"{TOKEN}before 0 t f\nlast words\n{TOKEN}after 0 t f\n{TOKEN}end 0 {code}\n"
         (result,) = read_results([data.encode()], TOKEN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from functools import cache
 from pathlib import Path
 
 from adbd.harness import HERE, unshare
@@ -18,6 +19,7 @@ EMULATED = {  # what Android's emulators say
 }
 
 
+@cache
 def why_no_arm64() -> str | None:
     """Why such a phone cannot be had here; None when it can."""
     if not Path(BINFMT).exists():
