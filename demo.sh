@@ -22,6 +22,6 @@ ms = json.load(open("profile.json"))["space_ms"]
 print(f"{(ms['fastest'] + ms['median']) / 2:.2g}")
 PY
 )
-run evit-train
-run evit-search --target-ms "$target"
-run evit-export --format tflite
+run evit-train --json >train.json
+run evit-search --target-ms "$target" --json >search.json
+run evit-export --format tflite --json >export.json

@@ -1,0 +1,215 @@
+"""How the README's results look: Markdown tables from what the commands said.
+
+A table shows only those of its names that have a line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Line = dict[str, Any]
+Result = Mapping[str, Any]
+SUMS, SUBNETS = "subnets, as sums of kernels", "subnets"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of some results.
+
+    Attributes:
+        caption: above it.
+        names: of the results that it shows.
+        rows: all cells, the head first, from the lines that are there.
+    """
+
+    caption: str
+    names: tuple[str, ...]
+    rows: Callable[[Mapping[str, Line]], list[list[str]]]
+
+
+def render(lines: Mapping[str, Line]) -> str:
+    """The tables with a line, then where and when each was measured."""
+    parts = []
+    for table in TABLES:
+        there = {name: lines[name] for name in table.names if name in lines}
+        if there:
+            parts += [f"**{table.caption}**", _markdown(table.rows(there))]
+    if lines:
+        parts.append(_provenance(lines))
+    return "\n\n".join(parts)
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    head, *body = ([cell.replace("|", "\\|") for cell in row] for row in rows)
+    rule = ["---"] * len(head)
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *body))
+
+
+def _provenance(lines: Mapping[str, Line]) -> str:
+    by_machine: dict[str, list[str]] = {}
+    for name, line in lines.items():
+        facts = dict(line["machine"])
+        cpu, cores = facts.pop("cpu"), facts.pop("cores")
+        where = f"{cpu}, {cores} core(s), {', '.join(f'{n} {v}' for n, v in facts.items())}"
+        by_machine.setdefault(where, []).append(f"{name} ({line['date']}, {line['commit']})")
+    return "\n".join(f"Measured on {w}: {', '.join(names)}." for w, names in by_machine.items())
+
+
+def _demo(lines: Mapping[str, Line]) -> list[list[str]]:
+    (line,) = lines.values()
+    search, export = line["result"]["search"], line["result"]["export"]
+    head = ["command", "took", "target", "predicted (upper bound)", "measured"]
+    head += ["accuracy in torch", "in TFLite", "decided alike"]
+    row = [
+        f"`{line['command']}`",
+        f"{line['seconds'] / 60:.1f} min",
+        f"{search['target']:g} ms",
+        f"{search['predicted_ms']:.3f} ({search['upper_ms']:.3f}) ms",
+        f"{export['measured_ms']:.3f} ms",
+        f"{export['torch_accuracy']:.2f} %",
+        f"{export['exported_accuracy']:.2f} %",
+        f"{export['agreement']:.2f} % of {export['images']} images",
+    ]
+    return [head, row]
+
+
+def _fitted(r: Result) -> str:
+    kernels = sum(count for kind, count in r["measured"].items() if kind != "subnet")
+    return f"{kernels} kernels, {r['measured']['subnet']} subnets"
+
+
+def _close(errors: Mapping[str, float]) -> str:
+    return (
+        f"{errors['within_5_pct']:.0f} / {errors['within_10_pct']:.0f} %, "
+        f"{errors['rmspe_pct']:.1f} %"
+    )
+
+
+PROFILE_ROWS: dict[str, Callable[[Result], str]] = {
+    "time for measuring": lambda r: f"{r['seconds'] / 60:.1f} min",
+    "fitted with": _fitted,
+    "held-out subnets": lambda r: f"{r['held_out']['subnet']}",
+    "sums of kernels: bias": lambda r: f"{r['errors'][SUMS]['bias_pct']:+.1f} %",
+    "predicted: bias": lambda r: f"{r['errors'][SUBNETS]['bias_pct']:+.1f} %",
+    "predicted: within 5 / 10 %, RMSPE": lambda r: _close(r["errors"][SUBNETS]),
+    "noise floor, the same subnets timed twice": lambda r: _close(r["noise_floor"]),
+    "held-out kernels: within 5 / 10 %, RMSPE": lambda r: _close(r["errors"]["kernels"]),
+    "upper bound: holds for / meant for": lambda r: (
+        f"{r['errors'][SUBNETS]['upper_pct']:.0f} / "
+        f"{r['errors'][SUBNETS]['upper_nominal_pct']:.0f} %"
+    ),
+}
+
+
+def _profiles(lines: Mapping[str, Line]) -> list[list[str]]:
+    results = [line["result"] for line in lines.values()]
+    head = ["", *(f"`{line['command'].removesuffix(' --json')}`" for line in lines.values())]
+    return [head, *([name, *map(cell, results)] for name, cell in PROFILE_ROWS.items())]
+
+
+def _count(value: float) -> str:
+    if value >= 1e6:
+        return f"{value / 1e6:.1f} M"
+    return f"{value / 1e3:.0f} k" if value >= 1e3 else f"{value:.0f}"
+
+
+def _pricing(r: Result) -> tuple[str, str, str]:
+    rate = {name: _count(value) for name, value in r["archs_per_second"].items()}
+    return (
+        f"{rate['tables']} `{r['space']}` architectures a second on one core",
+        f"loop {rate['loop']}; string-keyed table {rate['dictionary']}",
+        f"{r['tables_over_loop']:.0f}; {r['tables_over_dictionary']:.0f}",
+    )
+
+
+def _sampling(r: Result) -> tuple[str, str, str]:
+    low, high = min(r["rejection_ms"]), max(r["rejection_ms"])
+    return (
+        f"{r['reservoir_ms']:.2f} ms a draw within a complexity level",
+        f"one-at-a-time rejection, {low:.0f} to {high:.0f} ms by level",
+        f"{r['reservoir_over_rejection']:.0f}",
+    )
+
+
+def _kernel_models(r: Result) -> tuple[str, str, str]:
+    return (
+        f"{r['direct_ms']:.1f} ms a kernel model (worst {r['direct_ms_worst']:.0f} ms); the "
+        f"converter's operators in {r['same_operators']} of {r['kernels']}, outputs within "
+        f"{r['max_abs_diff']:.1g}, {r['latency_ratio']:.3f} times its latency",
+        f"converter, {r['converter_ms']:.0f} ms",
+        f"{r['converter_over_direct']:.0f}",
+    )
+
+
+def _regressors(r: Result) -> tuple[str, str, str]:
+    most = str(max(int(count) for count in r if count.isdigit()))
+    error = {way: scores["rmspe"] for way, scores in r[most].items()}
+    others = ("process", "work_trees", "xgboost")
+    return (
+        f"{error['ours']:.1f} % RMSPE from {most} kernels a kind "
+        f"({r[most]['ours']['within_5']:.0f} % within 5 %)",
+        f"scikit-learn's Gaussian process, {error['process']:.1f} %; xgboost on what a linear "
+        f"model of the work leaves, {error['work_trees']:.1f} %; xgboost alone, "
+        f"{error['xgboost']:.1f} %",
+        "; ".join(f"{error[way] / error['ours']:.2f}" for way in others),
+    )
+
+
+def _transfer(r: Result) -> tuple[str, str, str]:
+    ours, plain = r["50"]["transfer"], r["50"]["residuals"]
+    return (
+        f"50 measurements of a new phone: {ours['kernels_within_5']:.1f} % of kernels within 5 % "
+        f"({ours['kernels_within_10']:.1f} % within 10 %), {ours['subnets_within_5']:.1f} % of "
+        "subnets within 5 %",
+        f"plain Gaussian process: {plain['kernels_within_5']:.1f} % "
+        f"({plain['kernels_within_10']:.1f} %), {plain['subnets_within_5']:.1f} %",
+        "",
+    )
+
+
+def _search(r: Result) -> tuple[str, str, str]:
+    small = r["small"]
+    return (
+        f"{small['evolution_best']:.2f} % under {r['cap_mmacs']:g} MMACs after "
+        f"{small['evaluations']} evaluations",
+        f"random search, as many: {small['random_best']:.2f} %",
+        f"better in {small['seeds_won']} of {small['seeds']} runs",
+    )
+
+
+def _adb_overhead(r: Result) -> tuple[str, str, str]:
+    return (
+        f"{r['overhead_ms_per_kernel']:.1f} ms a kernel on a phone besides its timing",
+        f"one command a kernel, {r['one_by_one_overhead_ms_per_kernel']:.1f} ms",
+        f"{r['ratio']:.1f}",
+    )
+
+
+AGAINST: dict[str, Callable[[Result], tuple[str, str, str]]] = {
+    "pricing": _pricing,
+    "sampling": _sampling,
+    "kernel_models": _kernel_models,
+    "regressors": _regressors,
+    "transfer": _transfer,
+    "search": _search,
+    "adb_overhead": _adb_overhead,
+}
+
+
+def _against(lines: Mapping[str, Line]) -> list[list[str]]:
+    head = ["command", "ours", "alternative", "ratio"]
+    rows = [[f"`{lines[n]['command']}`", *AGAINST[n](lines[n]["result"])] for n in lines]
+    return [head, *rows]
+
+
+TABLES = (
+    Table("The whole way", ("demo",), _demo),
+    Table(
+        "Latency prediction on this host, on models that were never fitted nor chosen by",
+        ("profile_tiny", "profile_mobile"),
+        _profiles,
+    ),
+    Table("Against the alternatives, in the same run each", tuple(AGAINST), _against),
+)

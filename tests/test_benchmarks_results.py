@@ -1,0 +1,136 @@
+"""The README's results are what `benchmarks/results.py` makes of the lines that were kept."""
+
+import importlib
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FIGURES = {"within_5_pct": 91.0, "within_10_pct": 99.0, "rmspe_pct": 2.5, "bias_pct": -1.0}
+PROFILE = {
+    "seconds": 90.0,
+    "measured": {"subnet": 8, "mbconv": 30, "ffn": 10},
+    "held_out": {"subnet": 24},
+    "errors": {
+        "kernels": FIGURES,
+        "subnets": FIGURES | {"upper_pct": 96.0, "upper_nominal_pct": 95.0},
+        "subnets, as sums of kernels": FIGURES | {"bias_pct": -18.0},
+    },
+    "noise_floor": FIGURES,
+}
+MACHINE = {"cpu": "A CPU", "cores": 2, "Python": "3.11.1"}
+
+
+@pytest.fixture
+def results(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    return importlib.import_module("results")
+
+
+def line(name: str, result: dict, **changes) -> dict:
+    base = {"name": name, "command": f"run {name}", "date": "2026-01-02", "commit": "abc"}
+    return base | {"machine": MACHINE, "seconds": 60.0, "result": result} | changes
+
+
+def test_the_readme_holds_what_the_kept_lines_say(results) -> None:
+    text = results.README.read_text()
+    assert results.readme(text, results.load(results.RESULTS)) == text, (
+        "run `python benchmarks/results.py write`"
+    )
+
+
+def test_every_kept_line_is_the_result_of_its_command(results) -> None:
+    for name, kept in results.load(results.RESULTS).items():
+        assert kept["command"] == results.COMMANDS[name]
+        assert set(kept) == set(line(name, {}))
+
+
+def test_every_result_has_a_command_and_a_place_in_a_table(results) -> None:
+    tables = importlib.import_module("results_tables").TABLES
+    assert {name for table in tables for name in table.names} == set(results.COMMANDS)
+    for command in results.COMMANDS.values():
+        words = shlex.split(command)
+        assert words[0] in ("python", "make", "evit-profile")
+        assert words[0] != "python" or (ROOT / words[1]).is_file()
+
+
+def test_a_table_shows_what_was_run_and_nothing_else(results) -> None:
+    both = {n: line(n, PROFILE) for n in ("profile_tiny", "profile_mobile")}
+    pricing = {
+        "archs_per_second": {"tables": 13_200_000, "loop": 15_000, "dictionary": 66_000},
+        "space": "mobile",
+        "tables_over_loop": 852.0,
+        "tables_over_dictionary": 198.4,
+    }
+    text = results.render(both | {"pricing": line("pricing", pricing)})
+    assert "| fitted with | 40 kernels, 8 subnets | 40 kernels, 8 subnets |" in text
+    assert "| sums of kernels: bias | -18.0 % | -18.0 % |" in text
+    assert "| `run pricing` | 13.2 M `mobile` architectures a second on one core |" in text
+    assert "The whole way" not in text
+    assert "Measured on A CPU, 2 core(s), Python 3.11.1: profile_tiny (2026-01-02, abc)" in text
+    one = results.render({"profile_tiny": both["profile_tiny"]})
+    assert "| fitted with | 40 kernels, 8 subnets |\n" in one
+    assert "Against the alternatives" not in one
+    assert results.render({}) == ""
+
+
+def test_the_newest_line_of_a_name_wins_and_the_order_is_fixed(results, tmp_path: Path) -> None:
+    path = tmp_path / "docs" / "results.jsonl"
+    for name, result in (("search", {}), ("profile_tiny", {"a": 1}), ("profile_tiny", {"a": 2})):
+        results.keep(path, line(name, result))
+    assert [json.loads(text)["name"] for text in path.read_text().splitlines()] == [
+        *("profile_tiny", "search"),
+    ]
+    assert results.load(path)["profile_tiny"]["result"] == {"a": 2}
+
+
+def test_only_what_stands_between_the_markers_changes(results) -> None:
+    text = f"before\n{results.BEGIN}\nold\n{results.END}\nafter\n"
+    new = results.readme(text, {"profile_tiny": line("profile_tiny", PROFILE)})
+    assert new.startswith(f"before\n{results.BEGIN}\n**Latency")
+    assert new.endswith(f"\n{results.END}\nafter\n")
+    assert results.readme(new, {"profile_tiny": line("profile_tiny", PROFILE)}) == new
+    with pytest.raises(SystemExit, match="lacks the markers"):
+        results.readme("nothing", {})
+
+
+def printing(text: str) -> str:
+    return f"python -c {shlex.quote(f'print({text!r})')}"
+
+
+def test_what_a_command_says_is_kept_with_where_and_when(results) -> None:
+    said = {"kernels": 3, "overhead_ms_per_kernel": 2.0, "ratio": 4.0}
+    said |= {"one_by_one_overhead_ms_per_kernel": 8.0}
+    kept = results.take("adb_overhead", printing(f"at work\n{json.dumps(said)}"))
+    assert kept["result"] == said
+    assert kept["machine"]["Python"] == ".".join(map(str, sys.version_info[:3]))
+    assert kept["machine"]["cores"] >= 1
+    assert set(kept) == set(line("", {}))
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (printing("no json"), "no JSON line but 'no json'"),
+        (printing('{"other": 1}'), "expect"),
+        ("python -c 'raise SystemExit(3)'", "exit code 3"),
+    ],
+)
+def test_a_command_without_a_result_is_refused(results, command: str, words: str) -> None:
+    with pytest.raises(results.Failed, match=words):
+        results.take("adb_overhead", command)
+
+
+def test_a_failure_leaves_the_line_that_was_there(results, tmp_path, monkeypatch, capsys) -> None:
+    path = tmp_path / "results.jsonl"
+    results.keep(path, line("pricing", {"old": True}))
+    monkeypatch.setattr(results, "RESULTS", path)
+    monkeypatch.setattr(results, "COMMANDS", {"pricing": printing("nothing")})
+    monkeypatch.setattr(sys, "argv", ["results.py", "run", "pricing"])
+    with pytest.raises(SystemExit, match="not done: pricing"):
+        results.main()
+    assert "what was there stays" in capsys.readouterr().err
+    assert results.load(path)["pricing"]["result"] == {"old": True}
