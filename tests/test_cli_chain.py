@@ -1,5 +1,6 @@
 """The four commands in an empty folder, as a user runs them, and out of order."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -79,6 +80,26 @@ def test_the_numbers_hang_together(folder: Path, results: dict) -> None:
     assert export["torch_accuracy"] == pytest.approx(search["test_accuracy"])
     written = json.loads((folder / search["folder"] / "search.json").read_text())
     assert written["arch"] == search["arch"]
+
+
+def test_the_tables_of_the_readme_read_what_the_commands_say(
+    results: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "benchmarks"))
+    render = importlib.import_module("results_tables").render
+    machine = {"cpu": "this one", "cores": 2}
+    line = {"command": "the chain", "date": "today", "commit": "this", "machine": machine}
+    demo = {command.removeprefix("evit-"): result for command, result in results.items()}
+    text = render(
+        {
+            "demo": line | {"seconds": 90.0, "result": demo},
+            "profile_tiny": line | {"result": results["evit-profile"]},
+        }
+    )
+    measured = f"{results['evit-export']['measured_ms']:.3f} ms"
+    assert f"| `the chain` | 1.5 min | 1000 ms | {demo['search']['predicted_ms']:.3f}" in text
+    assert measured in text
+    assert "| noise floor, the same subnets timed twice |" in text
 
 
 def test_a_second_space_is_refused(folder: Path, results: dict) -> None:

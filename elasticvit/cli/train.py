@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from elasticvit.training.checkpoint import RunInfo
     from elasticvit.training.config import TrainConfig
     from elasticvit.training.data import ImageData
+    from elasticvit.training.levels import Levels
     from elasticvit.training.ranks import Ranks
     from elasticvit.training.sampler import LevelSampler
 
@@ -81,11 +83,14 @@ def main(
     chosen = bind(folder, space, data)
     cost, device_name = _cost(folder, chosen, complexity, device)
 
+    import numpy as np
     import torch
 
     from elasticvit.training.config import default_config
     from elasticvit.training.data import open_data
+    from elasticvit.training.levels import levels_for
     from elasticvit.training.ranks import joined
+    from elasticvit.training.sampler import LevelSampler
 
     if threads is not None:
         torch.set_num_threads(threads)
@@ -99,16 +104,21 @@ def main(
         complexity=complexity,
         device=device_name,
     )
-    info = _run_info(chosen, images, config, cost, seed)
+    levels = levels_for(chosen, cost, np.random.default_rng(0))
+    info = _run_info(chosen, images, config, levels, seed)
+
+    def sampler() -> LevelSampler:
+        return LevelSampler(chosen, cost, levels, seed=seed, subnets=config.subnets)
+
     with joined() as ranks:
         report = Report(as_json and ranks.writes)
         report.console.quiet = not ranks.writes
         found = _choose_run(report, folder, info, resume, fresh) if ranks.writes else None
         run: Path = ranks.share(found)
         if not (run / RESULT_FILE).exists():
-            seconds = _train(report, run, info, images, cost, ranks)
+            seconds = _train(report, run, info, images, sampler, ranks)
             if ranks.writes:
-                result = _summarise(report, run, info, images, cost) | seconds
+                result = _summarise(report, run, info, images, sampler()) | seconds
                 write_atomic(run / RESULT_FILE, json.dumps(result, indent=2) + "\n")
         if ranks.writes:
             folder.set_latest("run", run)
@@ -116,15 +126,11 @@ def main(
 
 
 def _run_info(
-    space: SearchSpace, images: ImageData, config: TrainConfig, cost: CostModel, seed: int
+    space: SearchSpace, images: ImageData, config: TrainConfig, levels: Levels, seed: int
 ) -> RunInfo:
     """What the run is; its levels are part of it, since another profile moves those in ms."""
-    import numpy as np
-
     from elasticvit.training.checkpoint import RunInfo
-    from elasticvit.training.levels import levels_for
 
-    levels = levels_for(space, cost, np.random.default_rng(0))
     return RunInfo(
         space=space,
         data=images.info.spec,
@@ -189,25 +195,19 @@ def _choose_run(
     return run
 
 
-def _sampler(info: RunInfo, cost: CostModel) -> LevelSampler:
-    import numpy as np
-
-    from elasticvit.training.levels import levels_for
-    from elasticvit.training.sampler import LevelSampler
-
-    levels = levels_for(info.space, cost, np.random.default_rng(0))
-    return LevelSampler(info.space, cost, levels, seed=info.seed, subnets=info.settings["subnets"])
-
-
 def _train(
     report: Report,
     run: Path,
     info: RunInfo,
     images: ImageData,
-    cost: CostModel,
+    sampler: Callable[[], LevelSampler],
     ranks: Ranks,
 ) -> dict[str, float]:
-    """Train to the end; the seconds that were expected and taken."""
+    """Train to the end; the seconds that were expected and taken.
+
+    Args:
+        sampler: makes a sampler that has drawn nothing yet.
+    """
     from elasticvit.training.config import TrainConfig
     from elasticvit.training.forecast import forecast
     from elasticvit.training.trainer import Trainer
@@ -215,9 +215,9 @@ def _train(
     config = TrainConfig.from_dict(info.settings)
 
     def trainer() -> Trainer:
-        return Trainer(info, images, _sampler(info, cost), config, ranks)
+        return Trainer(info, images, sampler(), config, ranks)
 
-    levels = _sampler(info, cost).levels
+    levels = sampler().levels
     report.console.print(
         f"training space {info.space.name} on {images.info.name} ({images.info.train_images} "
         f"images, {images.info.classes} classes; {images.info.search_images} held out to choose "
@@ -238,7 +238,7 @@ def _train(
 
 
 def _summarise(
-    report: Report, run: Path, info: RunInfo, images: ImageData, cost: CostModel
+    report: Report, run: Path, info: RunInfo, images: ImageData, sampler: LevelSampler
 ) -> dict[str, Any]:
     """Accuracies of a small, a middle and a large subnet on the search part."""
     from elasticvit.arch import ArchBatch
@@ -247,12 +247,11 @@ def _summarise(
     from elasticvit.training.checkpoint import load_supernet
 
     supernet: Supernet = load_supernet(run)
-    sampler = _sampler(info, cost)
-    values = sampler.levels.values
+    values, unit = sampler.levels.values, sampler.levels.unit
     archs = {
         "smallest": info.space.smallest,
-        f"at {values[len(values) // 2]:g} {cost.unit}": sampler.draw_at(len(values) // 2).archs[0],
-        f"at {values[-1]:g} {cost.unit}": sampler.draw_at(len(values) - 1).archs[0],
+        f"at {values[len(values) // 2]:g} {unit}": sampler.draw_at(len(values) // 2).archs[0],
+        f"at {values[-1]:g} {unit}": sampler.draw_at(len(values) - 1).archs[0],
     }
     evaluator = SupernetEvaluator(
         supernet,
