@@ -25,7 +25,7 @@ from predictors.fit import table_predictor
 from predictors.latency import load_latency_cost
 from predictors.predictor import load_predictor
 
-COUNT, SUBNETS, ROUNDS = 12, 8, 2
+COUNT, SUBNETS, ROUNDS = 14, 12, 2
 LIKE = ["--like", "a,b", "--budget-kernels", str(COUNT), "--rounds", str(ROUNDS)]
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from predictors.relatives import Relatives
 
 DEFAULT_KERNELS = 50
-FEW_SUBNETS = 8  # timed besides: they show what a sum of kernels misses
+FEW_SUBNETS = 12  # timed besides: they show what a sum of kernels misses
 MIN_KERNELS = 3
 
 
