@@ -232,7 +232,7 @@ class HostDevice:
                 time_s=answer["time_s"],
                 peak_bytes=answer["peak_bytes"],
                 interrupted_runs=answer["interrupted"],
-                gauges_us=answer["gauges_us"],
+                gauges_us={key: tuple(runs) for key, runs in answer["gauges_us"].items()},
             )
 
     def _ready(self) -> _Worker:

@@ -16,6 +16,7 @@ import resource
 import signal
 import sys
 import time
+from collections import deque
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,8 +29,9 @@ from devices.host_facts import conditions, peak_bytes, reset_peak_bytes
 
 NICE = -10  # where permitted: other programs then rarely interrupt a run
 REALTIME = 1  # where permitted, the lowest real-time priority: they interrupt none at all
-GAUGE_RUNS, GAUGE_MS = 3, 3.0  # at least, each time that a gauge is read
-GAUGE_EVERY_MS = 100.0  # of a model's runs, between two readings
+GAUGE_RUNS, GAUGE_MS = 2, 3.0  # at least, each time that a gauge is read
+GAUGE_EVERY_MS = 20.0  # of a model's runs, between two readings: slow and fast moments are short
+GAUGE_COPIES = 3
 PATIENCE = 4  # a round is prolonged to at most this many times `min_runs` by interrupted runs
 
 
@@ -90,25 +92,37 @@ class Gauges:
     """Models that stay loaded and are run around each timed model.
 
     On a shared machine neighbours slow everything down for seconds or minutes, in a way that
-    shows only in how long a known model takes.
+    shows only in how long a known model takes. How fast a small model is depends on where its
+    memory happens to lie, too: each gauge is loaded several times, and its oldest copy replaced
+    before every timed model, so that no such chance lasts.
     """
 
-    def __init__(self) -> None:
-        self._loaded: dict[str, Any] = {}
+    def __init__(self, interpreter_class: Any) -> None:
+        self._class = interpreter_class
+        self._data: dict[str, bytes] = {}
+        self._copies: dict[str, deque[Any]] = {}
         self._runs_us: dict[str, list[float]] = {}
 
-    def load(self, key: str, interpreter: Any) -> None:
-        """Keep a gauge."""
-        self._loaded[key] = interpreter
+    def load(self, key: str, data: bytes, job: dict[str, Any]) -> None:
+        """Keep a gauge, in place of an earlier one of its name.
 
-    def begin(self, keys: list[str]) -> None:
-        """Forget earlier readings, and read these gauges from now on."""
-        self._runs_us = {key: [] for key in keys}
+        Raises:
+            Exception: whatever the runtime raises when it refuses the gauge.
+        """
+        copies = [ready(self._class, data, job) for _ in range(GAUGE_COPIES)]
+        self._data[key], self._copies[key] = data, deque(copies, maxlen=GAUGE_COPIES)
+
+    def begin(self, job: dict[str, Any]) -> None:
+        """Forget earlier readings, and read the job's gauges from now on."""
+        self._runs_us = {key: [] for key in job["gauges"]}
+        for key in self._runs_us:
+            self._copies[key].append(ready(self._class, self._data[key], job))
 
     def read(self) -> None:
         """Run each gauge: once to have it in the caches, then with the clock."""
         for key, runs_us in self._runs_us.items():
-            invoke = self._loaded[key].invoke
+            self._copies[key].rotate()
+            invoke = self._copies[key][0].invoke
             invoke()
             used_us, count = 0.0, 0
             while count < GAUGE_RUNS or used_us < 1e3 * GAUGE_MS:
@@ -117,9 +131,9 @@ class Gauges:
                 runs_us.append((time.perf_counter_ns() - start) / 1e3)
                 used_us, count = used_us + runs_us[-1], count + 1
 
-    def fast_us(self) -> dict[str, float]:
-        """The 5th percentile of each gauge's runs."""
-        return {key: float(np.quantile(runs, 0.05)) for key, runs in self._runs_us.items()}
+    def runs_us(self) -> dict[str, list[float]]:
+        """The runs of each gauge since `begin`."""
+        return self._runs_us
 
 
 def time_model(
@@ -128,9 +142,9 @@ def time_model(
     """Run one round of a model and answer with its raw samples and conditions."""
     cores = job["cores"]
     knows_peak = reset_peak_bytes()
+    gauges.begin(job)
     interpreter = ready(interpreter_class, data, job)
     before = conditions(cores)
-    gauges.begin(job["gauges"])
     gauges.read()
     started_s = time.time()
     invoke, clock = interpreter.invoke, time.perf_counter_ns
@@ -141,7 +155,7 @@ def time_model(
     min_runs, max_runs, min_ns = job["min_runs"], job["max_runs"], job["min_ms"] * 1e6
     switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
     while len(samples_ns) < max_runs:
-        if used_ns - gauged_ns > 1e6 * GAUGE_EVERY_MS:
+        if job["gauges"] and used_ns - gauged_ns > 1e6 * GAUGE_EVERY_MS:
             gauges.read()
             gauged_ns = used_ns
             invoke()  # the gauges have taken its place in the caches
@@ -167,7 +181,7 @@ def time_model(
         "after": asdict(conditions(cores)),
         "time_s": started_s,
         "peak_bytes": peak_bytes() if knows_peak else None,
-        "gauges_us": gauges.fast_us(),
+        "gauges_us": gauges.runs_us(),
     }
 
 
@@ -209,7 +223,7 @@ def main() -> None:
     )
     gc.freeze()
     gc.disable()
-    gauges = Gauges()
+    gauges = Gauges(interpreter_class)
     while True:
         try:
             job, data = read_message(0)
@@ -219,7 +233,7 @@ def main() -> None:
         signal.alarm(int(job["timeout_s"]) + 30)
         try:
             if "gauge" in job:
-                gauges.load(job["gauge"], ready(interpreter_class, data, job))
+                gauges.load(job["gauge"], data, job)
                 answer = {}
             else:
                 answer = time_model(interpreter_class, data, job, gauges)

@@ -112,8 +112,8 @@ class Measurement:
         statistic: what a sample is: a `run`, or the `median` or `mean` of the runs of one process
             where the runner tells no more than that.
         runs: how many runs are behind each sample; None when each is one.
-        gauges_us: by the key of each gauge (see `TimingConfig`) the 5th percentile of its runs
-            around this measurement, in microseconds; empty where none was timed.
+        gauges_us: by the key of each gauge (see `TimingConfig`) its runs around and between those
+            of this measurement, in microseconds; empty where none was timed.
     """
 
     key: str
@@ -131,7 +131,7 @@ class Measurement:
     interrupted_runs: int | None = None
     statistic: str = "run"
     runs: tuple[int, ...] | None = None
-    gauges_us: Mapping[str, float] = field(default_factory=dict)
+    gauges_us: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @property
     def latency_ms(self) -> float:

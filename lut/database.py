@@ -13,7 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from elasticvit.errors import StoreError
+from lut.estimate import round_ms
 
 SCHEMA = 2
 APPLICATION_ID = 0x45565431  # "EVT1"; at byte 68 of the file
@@ -101,9 +104,13 @@ class Database:
         self._db.execute(f"PRAGMA user_version = {SCHEMA}")
 
     def _add_gauges(self) -> None:
-        """Schema 1 knew none."""
+        """Schema 1 knew none, and had another rule for what a round says."""
         if self._pragma("user_version") == 1:
             self._db.execute("ALTER TABLE measurements ADD COLUMN gauges TEXT")
+            self._db.create_function(
+                "of_runs", 1, lambda runs: round_ms(np.frombuffer(runs, dtype="<f8"))
+            )
+            self._db.execute("UPDATE measurements SET round_ms = of_runs(samples_us)")
             self._db.execute(f"PRAGMA user_version = {SCHEMA}")
 
     def _pragma(self, name: str) -> Any:

@@ -237,11 +237,11 @@ def _measurement(row: Any, name: str) -> tuple[Measurement, str]:
     return measurement, _text(row.cores_asked)
 
 
-def _gauges(value: Any) -> dict[str, float]:
+def _gauges(value: Any) -> dict[str, tuple[float, ...]]:
     gauges = json.loads(value) if isinstance(value, str) else {}
-    if not all(FASTEST_US <= us <= SLOWEST_US for us in gauges.values()):
+    if not all(FASTEST_US <= us <= SLOWEST_US for runs in gauges.values() for us in runs):
         raise StoreError(f"gauges of {value}; they are positive microseconds")
-    return {str(key): float(us) for key, us in gauges.items()}
+    return {str(key): tuple(map(float, runs)) for key, runs in gauges.items()}
 
 
 def _number(value: Any) -> float | None:

@@ -23,6 +23,7 @@ from elasticvit.kernels import KINDS, Kernel
 from elasticvit.space import SearchSpace
 from lut.choice import Chooser, choose_level, with_choices
 from lut.dataset import Dataset, split_of
+from lut.gauges import gauges
 from lut.keys import SUBNET, subnet_key
 from lut.pace import Pace
 from lut.plan import Job, Plan, PlanConfig
@@ -30,8 +31,8 @@ from lut.quality import Drift, FloatArray, drift, timed_twice
 from lut.store import DRIFT_ROUND, Series, Store
 from lut.turns import CHUNK_SUBNETS, Timing, chunks, missing
 
-# building and loading a subnet costs more than a few further runs, and noise comes in bursts
-SUBNET_RUNS, SUBNET_MS = 10, 80.0
+# building and loading a subnet costs as much as some further runs, and noise comes in bursts
+SUBNET_RUNS, SUBNET_MS = 8, 160.0
 MARGIN = 1.1  # the pace is known from a few timings only
 ModelBuilder = Callable[[Sequence[Kernel]], bytes]
 
@@ -166,7 +167,7 @@ class _Run:
         self.name, self.rounds = device.info.name, config.timing.rounds
         plan = Plan.of(space, settled(store, self.name, config.plan))
         self.plan = plan if chooser is None else with_choices(plan, store, self.name)
-        self.gauges = tuple(TimedModel(g.key, build(g.kernels)) for g in plan.gauges)
+        self.gauges = tuple(TimedModel(k, build(parts)) for k, parts in gauges(space).items())
         self.pace, self.started = Pace(), time.monotonic()
         self.timed, self.total, self.left_s = 0, 0, 0.0
         store.remember(device.info)
@@ -176,10 +177,11 @@ class _Run:
         self.have = self.store.rounds(self.name, series) if series else {}
         self.rejected = self.store.rejected(self.device.info)
         self._begin()
-        level = self._grow()  # which may replace the plan
-        jobs = self.plan.jobs(level, self.rounds)
-        complete = self._measure(self._missing(jobs))
-        return self._summary(jobs, complete)
+        level, complete = 0, True
+        while complete and (deeper := self._grow(level)) > level:  # the pace is known better now
+            level = deeper
+            complete = self._measure(self._missing(self.plan.jobs(level, self.rounds)))
+        return self._summary(self.plan.jobs(level, self.rounds), complete)
 
     def _series(self) -> Series | None:
         """The series that this run adds to, when there is one already."""
@@ -212,13 +214,14 @@ class _Run:
         expected = self.pace.expect([t.job for t in todo]) * MARGIN
         return expected <= self.config.budget_s - self._spent()
 
-    def _grow(self) -> int:
-        """Deepen the plan as far as the budget is expected to allow, and tell its level.
+    def _grow(self, level: int) -> int:
+        """Deepen the plan from a level as far as the budget is expected to allow, at least to the
+        first, and tell its level then.
 
         Where kernels are chosen by what is known of them, each level is chosen when the one
         before it was timed once.
         """
-        level = 1
+        level = max(1, level)
         while level < self.plan.levels and self._affords(level + 1):
             level += 1
             if self.chooser is not None:

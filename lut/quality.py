@@ -26,13 +26,14 @@ class Drift:
         count: how often it was timed.
         median_ms: median of its rounds' medians.
         spread_pct: distance of their 10th from their 90th percentile, in percent of the median.
-        steady_pct: the same of its rounds when they are brought to one speed (`lut.steady`).
+        steady_pct: the same of its rounds when they are brought to one speed (`lut.steady`); None
+            where no gauges told it.
     """
 
     count: int
     median_ms: float
     spread_pct: float
-    steady_pct: float
+    steady_pct: float | None
 
 
 def _spread_pct(values: FloatArray) -> float:
@@ -66,10 +67,10 @@ def drift(measurements: pd.DataFrame, key: str) -> Drift | None:
     rows = measurements[measurements["key"] == key]
     if rows.empty:
         return None
-    medians = rows["median_ms"].to_numpy()
+    medians, gauged = rows["median_ms"].to_numpy(), rows["gauges"].notna().any()
     return Drift(
         count=len(rows),
         median_ms=float(np.median(medians)),
         spread_pct=_spread_pct(medians),
-        steady_pct=_spread_pct(rows["steady_ms"].to_numpy()),
+        steady_pct=_spread_pct(rows["steady_ms"].to_numpy()) if gauged else None,
     )

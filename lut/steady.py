@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from lut.estimate import round_ms
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -38,7 +40,7 @@ def steady_ms(measurements: pd.DataFrame) -> FloatArray:
     """
     raw: FloatArray = measurements["round_ms"].to_numpy(dtype=np.float64)
     value: FloatArray = raw.copy()
-    told = [json.loads(text) if isinstance(text, str) else {} for text in measurements["gauges"]]
+    told = [_readings(text) for text in measurements["gauges"]]
     names = np.array([" | ".join(sorted(gauges)) for gauges in told])
     for name in set(names) - {""}:
         rows = np.flatnonzero(names == name)
@@ -47,6 +49,12 @@ def steady_ms(measurements: pd.DataFrame) -> FloatArray:
         kinds = part["kind"].to_numpy(dtype=str)
         value[rows] *= np.exp(-_slowing(part["key"], kinds, np.log(raw[rows]), gauges))
     return value
+
+
+def _readings(text: object) -> dict[str, float]:
+    """Of each gauge what its runs say together, by the rule for the runs of a model."""
+    runs = json.loads(text) if isinstance(text, str) else {}
+    return {key: round_ms(us) for key, us in runs.items()}
 
 
 def _slowing(

@@ -302,13 +302,14 @@ def _series_id(db: sqlite3.Connection, device: str, m: Measurement, cores: str) 
 def _insert(db: sqlite3.Connection, series: int, m: Measurement) -> None:
     samples = np.asarray(m.samples_us, dtype="<f8")
     low, median, high = np.quantile(samples, [0.25, 0.5, 0.75])
+    gauges = {key: [round(us, 3) for us in runs] for key, runs in m.gauges_us.items()}
     values = (
         *(series, m.key, kind_of(m.key), m.round, m.time_s),
         *(m.cores, m.run_count, m.interrupted_runs),
         *(round_ms(samples), median / 1e3, (high - low) / median),
         *(m.before.temperature_c, m.after.temperature_c),
         *(m.before.frequency_mhz, m.after.frequency_mhz),
-        *(m.peak_bytes, json.dumps(dict(m.gauges_us)) if m.gauges_us else None),
+        *(m.peak_bytes, json.dumps(gauges) if gauges else None),
         samples.tobytes(),
     )
     names = f"series, {', '.join(COLUMNS[1:])}, samples_us"

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -74,6 +75,34 @@ def test_a_crashing_and_a_hanging_model_are_rejected_and_the_others_measured(mod
     assert "SIGSEGV" in reasons["crash"]
     assert "0.7 s" in reasons["hang"]
     assert sum(isinstance(r, Measurement) for r in results) == QUICK.rounds * len(models)
+
+
+def test_gauges_are_read_around_and_between_the_runs_of_every_model(models):
+    gauges = (TimedModel("g1", dense_model(16)), TimedModel("g2", dense_model(128)))
+    short = TimingConfig(min_runs=1, max_runs=10**6, min_ms=1.0, rounds=1, gauges=gauges)
+    with HostDevice() as device:
+        few = list(device.measure(models, short))
+        many = list(device.measure(models, replace(short, min_ms=100.0)))
+    for result in (*few, *many):
+        assert set(result.gauges_us) == {"g1", "g2"}
+    count = [sum(len(r.gauges_us["g2"]) for r in results) for results in (few, many)]
+    assert count[1] > 2 * count[0]
+
+
+def test_a_worker_that_was_replaced_has_the_gauges_too(models):
+    crash = TimedModel("crash", endless_model(recursive=True))
+    config = replace(QUICK, gauges=(TimedModel("g", dense_model(16)),))
+    with HostDevice() as device:
+        results = list(device.measure([crash, *models], config))
+    made = [r for r in results if isinstance(r, Measurement)]
+    assert len(made) == QUICK.rounds * len(models)
+    assert all(set(r.gauges_us) == {"g"} for r in made)
+
+
+def test_a_gauge_that_does_not_run_is_told(models):
+    config = replace(QUICK, gauges=(TimedModel("g", b"no model"),))
+    with HostDevice() as device, pytest.raises(DeviceError, match="gauge g does not run"):
+        list(device.measure(models, config))
 
 
 def test_bytes_that_are_no_model_are_rejected(models):

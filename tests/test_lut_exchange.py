@@ -30,7 +30,7 @@ ROWS = [
         time_s=1.75e9 + 1 / 3,
         peak_bytes=123 if number else None,
         interrupted_runs=None if number else 2,
-        gauges_us={"a gauge": 1 / 3} if number else {},
+        gauges_us={"a gauge": (1.5, 2.0)} if number else {},
     )
     for key in ("ffn size=8 width=96 mlp_ratio=2", subnet_key(TINY.smallest, TINY.layout))
     for number in range(2)

@@ -26,7 +26,7 @@ def table(seed: int = 0, rounds: int = 4, noise: float = 0.01) -> tuple[pd.DataF
         for number in range(rounds):
             c, m = caches[model, number], memory[model, number]
             slow = c if kind == "ffn" else 0.5 * c + (1.0 - 0.2 * np.log(ms)) * m
-            gauges = {"cached": 200 * np.exp(c), "fetching": 1500 * np.exp(m)}
+            gauges = {"cached": [200 * np.exp(c)], "fetching": [1500 * np.exp(m)]}
             rows.append(
                 {
                     "key": f"{kind} {model}",
@@ -55,7 +55,7 @@ def test_models_keep_their_levels() -> None:
     ratio = np.log(steady_ms(frame) / true_ms)
     kernels = frame["kind"] == "ffn"
     # the steady speed is that of the readings' lower quartile, so a little slower than undisturbed
-    slow = [np.log(json.loads(g)["cached"] / 200) for g in frame["gauges"]]
+    slow = [np.log(json.loads(g)["cached"][0] / 200) for g in frame["gauges"]]
     assert ratio[kernels].mean() == pytest.approx(np.quantile(slow, AT_QUANTILE), abs=0.01)
     assert ratio[kernels].std() < 0.02
     assert ratio[~kernels].std() < 0.04
@@ -80,7 +80,7 @@ def test_without_gauges_nothing_is_changed() -> None:
 def test_rows_of_other_gauges_are_judged_among_themselves() -> None:
     frame, _ = table()
     alone = steady_ms(frame)
-    other = frame.assign(key="other " + frame["key"], gauges='{"another": 5.0}')
+    other = frame.assign(key="other " + frame["key"], gauges='{"another": [5.0]}')
     both = steady_ms(pd.concat([frame, other], ignore_index=True))
     assert both[: len(frame)] == pytest.approx(alone)
     # a gauge that never moves says nothing

@@ -13,20 +13,17 @@ from elasticvit.errors import DeviceError, ExportError
 from elasticvit.workspace import Workspace, write_atomic
 
 if TYPE_CHECKING:
-    from devices.protocol import Measurement
     from elasticvit.nn import Subnet
     from elasticvit.search.result import SearchResult
     from elasticvit.training.data import ImageData
     from export.backend import Backend, Runner
-    from export.bundle import Card, Timing
+    from export.bundle import Card
     from export.parity import Parity
 
 HELP = """Export the searched subnet, compare it with torch on held-out images, and time it.
 
 Leaves a folder with the model, a card with all figures (model.json) and the labels.
 """
-TIMING_ROUNDS = 15
-TIMING_ROUND_MS = 80.0
 BATCH = 64
 
 
@@ -85,6 +82,7 @@ def main(
     parity = _parity(report, backend.load(data), subnet, dataset, images)
     parity.check(f"the {backend.name} export")
 
+    from elasticvit.cli.export_timing import time_export
     from export.bundle import timed, write_bundle, write_card
 
     card = _card(backend, data, subnet, result, dataset, parity, search_folder)
@@ -94,7 +92,7 @@ def main(
     if out is not None:
         _write_out(Path(out), data, model)
     try:
-        timing, why_not = _timing(folder, backend, data, result, device)
+        timing, why_not = time_export(folder, backend, data, subnet.layout, result, device)
     except DeviceError as error:
         if device is not None:  # asked for by name, so its absence is an error
             raise type(error)(f"{error} (the model stands, untimed, at {model})") from error
@@ -193,79 +191,6 @@ def _card(
     )
 
 
-def _timing(
-    folder: Workspace, backend: Backend, data: bytes, result: SearchResult, device: str | None
-) -> tuple[Timing | None, str | None]:
-    """The file timed on the device; or None and why not."""
-    if not backend.tflite:
-        return None, f"devices time TFLite models, this one is {backend.name}"
-    from devices import Rejected, TimedModel, TimingConfig, open_device
-
-    name = device or result.device or folder.settings().get("device") or "host"
-    threads, cores = _profiled_with(folder, name)
-    config = TimingConfig(
-        threads=threads,
-        cores=cores,
-        rounds=TIMING_ROUNDS,
-        min_ms=TIMING_ROUND_MS,
-        max_runs=2000,
-    )
-    with open_device(name, folder) as opened:
-        rounds: list[Measurement] = []
-        for answer in opened.measure([TimedModel("export", data)], config):
-            if isinstance(answer, Rejected):
-                raise ExportError(
-                    f"{opened.info.name} ({opened.info.runtime}) refuses the model: "
-                    f"{answer.reason}; try another --format"
-                )
-            rounds.append(answer)
-    return _summary(name, rounds, result), None
-
-
-def _profiled_with(folder: Workspace, device: str) -> tuple[int, str]:
-    """Threads and cores of the device's latency table, so that the time may be compared."""
-    if not folder.lut_path.exists():
-        return 1, "auto"
-    from lut.store import Store
-
-    with Store(folder.lut_path) as store:
-        series = [s for s in store.series(device) if not s.imported]
-    return (series[0].threads, series[0].cores) if series else (1, "auto")
-
-
-def _summary(name: str, rounds: list[Measurement], result: SearchResult) -> Timing:
-    import statistics
-
-    from export.bundle import Timing
-    from lut.estimate import ESTIMATOR, latency_ms, round_ms
-
-    medians = [m.latency_ms for m in rounds]
-    predicted = upper = target = None
-    for cap in result.caps:
-        if cap.device == name and cap.unit == "ms":
-            predicted, upper, target = cap.predicted, cap.upper, cap.target
-    if predicted is None and name == result.device:
-        predicted, upper = result.predicted_ms, result.upper_ms
-    first = rounds[0]
-    return Timing(
-        device=name,
-        source=first.source,
-        runtime=first.runtime,
-        threads=first.threads,
-        cores=first.cores,
-        measured_ms=latency_ms([round_ms(m.samples_us) for m in rounds]),
-        estimator=ESTIMATOR,
-        median_ms=statistics.median(us for m in rounds for us in m.samples_us) / 1e3,
-        low_ms=min(medians),
-        high_ms=max(medians),
-        rounds=len(rounds),
-        runs=sum(len(m.samples_us) for m in rounds),
-        predicted_ms=predicted,
-        upper_ms=upper,
-        target_ms=target,
-    )
-
-
 def _untimed(card: Card, reason: str | None) -> Card:
     from dataclasses import replace
 
@@ -296,7 +221,7 @@ def _tell(report: Report, card: Card, model: Path) -> None:
     else:
         say(
             f"timed on {t.source}, {t.threads} thread(s) on core(s) {t.cores}, {t.runs} runs in "
-            f"{t.rounds} rounds: median {t.median_ms:.3f} ms, rounds {t.low_ms:.3f} to "
+            f"{t.rounds} rounds: median just now {t.median_ms:.3f} ms, rounds {t.low_ms:.3f} to "
             f"{t.high_ms:.3f} ms"
         )
         if t.target_ms is not None:

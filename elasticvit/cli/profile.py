@@ -25,9 +25,8 @@ HELP = """Time kernels and whole subnets on a device and fit its latency predict
 
 Goes on where an earlier profile of the device ended; run again, it deepens the same table.
 """
-DEFAULT_MINUTES = 4.0
-DEFAULT_KERNELS, DEFAULT_SUBNETS = 336, 112  # to fit with, unless a budget is named
-LONG_MINUTES, LONG_HELD_OUT = 10.0, 60  # from this budget on, more subnets are held out
+DEFAULT_MINUTES = 10.0
+DEFAULT_SUBNETS = 112  # to fit with, unless a budget is named
 NEXT = "evit-train"
 FILE = click.Path(dir_okay=False)
 
@@ -143,9 +142,7 @@ def _config(
 
     plan = PlanConfig(seed=seed)
     if budget_minutes is None:
-        plan = PlanConfig(seed=seed, max_kernels=DEFAULT_KERNELS, max_subnets=DEFAULT_SUBNETS)
-    elif budget_minutes >= LONG_MINUTES:
-        plan = PlanConfig(seed=seed, held_out_subnets=LONG_HELD_OUT)
+        plan = PlanConfig(seed=seed, max_subnets=DEFAULT_SUBNETS)
     return ProfileConfig(
         budget_s=60 * (budget_minutes or DEFAULT_MINUTES),
         timing=TimingConfig(threads=threads, cores=cores, rounds=rounds),
@@ -177,6 +174,7 @@ def _profile(
     from lut.dataset import Dataset
     from lut.profile import profile
     from lut.store import Store
+    from predictors.choice import UncertaintyChoice
 
     results = {}
     bars = Bars(report, names)
@@ -194,7 +192,8 @@ def _profile(
 
             rng = np.random.default_rng(config.plan.seed)
             own = replace(config, plan=plans[name])
-            return profile(device, space, store, own, rng=rng, progress=progress)
+            chooser = None if few else UncertaintyChoice()
+            return profile(device, space, store, own, rng=rng, progress=progress, chooser=chooser)
 
         with bars:
             outcomes = run_fleet(opened, work)

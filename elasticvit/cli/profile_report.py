@@ -135,6 +135,7 @@ def show_profile(
         say(
             f"drift: the reference subnet took {d.median_ms:.3g} ms in the median of {d.count} "
             f"timings over the profile; 80 % of them lie within {d.spread_pct:.1f} %"
+            + (f", and {d.steady_pct:.1f} % when the gauges correct them" if d.steady_pct else "")
         )
     for note in notes:
         say(note)

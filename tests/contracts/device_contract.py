@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -69,6 +70,19 @@ class DeviceContract:
             assert result.threads == 1
             assert result.cores
             assert started_s - 5 <= result.time_s <= time.time() + 5
+
+    def test_gauges_are_read_with_every_model_or_not_at_all(
+        self, device: Device, models: list[TimedModel]
+    ) -> None:
+        config = replace(QUICK, gauges=(models[0],))
+        with device:
+            told = [result.gauges_us for result in device.measure(models, config)]
+            without = [result.gauges_us for result in device.measure(models, QUICK)]
+        assert not any(without)
+        if any(told):
+            assert all(set(gauges) == {models[0].key} for gauges in told)
+            runs = [us for gauges in told for us in gauges[models[0].key]]
+            assert all(math.isfinite(us) and us > 0 for us in runs)
 
     def test_the_order_differs_from_round_to_round_and_repeats_with_the_seed(
         self, device: Device, models: list[TimedModel]
