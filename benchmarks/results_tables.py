@@ -100,12 +100,19 @@ PROFILE_ROWS: dict[str, Callable[[Result], str]] = {
         f"{r['errors'][SUBNETS]['upper_pct']:.0f} / "
         f"{r['errors'][SUBNETS]['upper_nominal_pct']:.0f} %"
     ),
+    "the same over random partitions of all subnets": lambda r: (
+        f"{r['coverage']['upper_pct']:.1f} / {r['coverage']['upper_nominal_pct']:.0f} % "
+        f"({r['coverage']['splits']} partitions)"
+        if "coverage" in r
+        else ""
+    ),
 }
 
 
 def _profiles(lines: Mapping[str, Line]) -> list[list[str]]:
     results = [line["result"] for line in lines.values()]
-    head = ["", *(f"`{line['command'].removesuffix(' --json')}`" for line in lines.values())]
+    commands = [line["command"].partition(" --json")[0] for line in lines.values()]
+    head = ["", *(f"`{command}`" for command in commands)]
     return [head, *([name, *map(cell, results)] for name, cell in PROFILE_ROWS.items())]
 
 
