@@ -165,22 +165,23 @@ def test_every_kind_of_kernel_computes_on_arm64_what_it_computes_here(device, li
 
 
 def test_a_profile_of_it_is_marked_and_nothing_is_predicted_from_it(
-    emulated, open_phone, tmp_path, monkeypatch
+    emulated, tmp_path, monkeypatch
 ):
     """The whole of `evit-profile`, but for the rules of drift, which an emulator cannot keep."""
-
-    def opened(name, workspace, *, address, serial, notice):
-        changes = {"entry": ENTRY, "runner": RUNNER, "hygiene": RULES, "link": LINK}
-        return open_phone(emulated, name, notice=notice, **changes)
-
-    monkeypatch.setattr("devices.open_device", opened)
+    monkeypatch.setattr("devices.adb.Hygiene", lambda: RULES)
+    monkeypatch.setenv("HOME", str(tmp_path))  # of the keys
+    workspace = Workspace.open(tmp_path / "w")
+    workspace.update({"runner": str(RUNNER)})
+    (workspace.root / "devices.toml").write_text(
+        '[emulated]\nmatch = { "ro.product.device" = ["emu64a"] }\n'
+        f'address = "{emulated.address}"\n'
+    )
     space = tmp_path / "two.toml"
     space.write_text(SPACE)
-    options = ["--workspace", tmp_path / "w", "--space", space, "--budget-minutes", 0.02]
+    options = ["--workspace", workspace.root, "--space", space, "--budget-minutes", 0.02]
     done = CliRunner().invoke(main, ["--device", "emulated", *map(str, options)])
     assert done.exit_code == 2, done.output
     assert f"measurements of {SOURCE} come from an emulator" in " ".join(done.output.split())
-    workspace = Workspace.open(tmp_path / "w")
     assert not workspace.predictor_path("emulated").exists()
     with Store(workspace.lut_path) as store:
         frame = store.measurements("emulated")

@@ -59,5 +59,5 @@ cp "$work/wheel/ai_edge_litert/libLiteRt.so" "$work/root/usr/lib/"
 qemu-aarch64-static -L "$work/root" "$work/root/usr/bin/python3" -I -m compileall -q \
     "$work"/root/usr/lib/python3.*/ >/dev/null || true
 chmod -R go+rX "$work/root"
-mv "$work/root" "$root"
+mv -T "$work/root" "$root" || [ -d "$root" ] # another one may have been quicker
 echo "arm64 root: made in $root ($(du -sh "$root" | cut -f 1))"
