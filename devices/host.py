@@ -154,7 +154,7 @@ class HostDevice:
                 "machine": os.uname().machine,
                 "system": f"{os.uname().sysname} {os.uname().release}",
                 "clusters": [
-                    {"max_mhz": cluster.max_mhz, "cores": cores_text(cluster.cores)}
+                    {"max_mhz": cluster.max_mhz or None, "cores": cores_text(cluster.cores)}
                     for cluster in clusters
                 ],
                 "governor": host_facts.governor(clusters[-1].cores[-1]),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lut.estimate import ESTIMATOR
-from lut.svg import Dots, line, scatter, stacked_bars
+from lut.svg import Dots, lines, scatter, stacked_bars
 
 LEVELS = 5  # of complexity, that the errors of subnets are shown by
 STYLE = """
@@ -71,7 +71,8 @@ class ReportData:
         errors: rows of errors in percent, as `predictors.metrics.ErrorSummary.to_dict`.
         kernels, subnets: measured and predicted.
         breakdown_ms: milliseconds by kernel kind of each architecture shown.
-        reference: (seconds since the first, milliseconds) of the model that shows drift.
+        reference: (minutes of profiling, milliseconds) of the model that shows drift, by what
+            the milliseconds are.
         notes: sentences to end with.
     """
 
@@ -81,7 +82,7 @@ class ReportData:
     kernels: Sequence[Pair]
     subnets: Sequence[Pair]
     breakdown_ms: Mapping[str, Mapping[str, float]]
-    reference: Sequence[tuple[float, float]] = ()
+    reference: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
     notes: Sequence[str] = field(default_factory=tuple)
 
 
@@ -102,8 +103,8 @@ def render(data: ReportData) -> str:
         _figure("held-out subnets", _by_level(data.subnets)),
         "</div><h2>Where the time goes</h2>",
         stacked_bars(data.breakdown_ms, "ms"),
-        "<h2>Drift</h2><p>The same subnet, timed again and again: median of each round.</p>",
-        line(data.reference, "minutes into the profiles", "ms"),
+        "<h2>Drift</h2><p>The same subnet, timed again and again.</p>",
+        lines(data.reference, "minutes into the profiles", "ms"),
         *(f"<p>{escape(note)}</p>" for note in data.notes),
     ]
     return (

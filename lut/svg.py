@@ -105,20 +105,22 @@ def scatter(
     return _svg(parts) + _legend([g.label for g in groups])
 
 
-def line(points: Sequence[tuple[float, float]], x_label: str, y_label: str) -> str:
-    """Points in order, joined."""
-    if len(points) < 2:
+def lines(series: Mapping[str, Sequence[tuple[float, float]]], x_label: str, y_label: str) -> str:
+    """Points in order, joined; a colour a series."""
+    points = [point for group in series.values() for point in group]
+    if min((len(group) for group in series.values()), default=0) < 2:
         return "<p>too few timings for this chart</p>"
     x_axis = _Axis.around([x for x, _ in points], LEFT, WIDTH - RIGHT, False)
     y_axis = _Axis.around([*(y for _, y in points), 0.0], HEIGHT - BOTTOM, TOP, False)
     parts = _frame(x_axis, y_axis, x_label, y_label)
-    path = " ".join(f"{x_axis.at(x):.1f},{y_axis.at(y):.1f}" for x, y in points)
-    parts.append(f'<polyline points="{path}" fill="none" stroke="{COLOURS[0]}"/>')
-    parts += [
-        f'<circle cx="{x_axis.at(x):.1f}" cy="{y_axis.at(y):.1f}" r="2.4" fill="{COLOURS[0]}"/>'
-        for x, y in points
-    ]
-    return _svg(parts)
+    for colour, group in zip(COLOURS, series.values(), strict=False):
+        path = " ".join(f"{x_axis.at(x):.1f},{y_axis.at(y):.1f}" for x, y in group)
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}"/>')
+        parts += [
+            f'<circle cx="{x_axis.at(x):.1f}" cy="{y_axis.at(y):.1f}" r="2.4" fill="{colour}"/>'
+            for x, y in group
+        ]
+    return _svg(parts) + _legend(list(series))
 
 
 def stacked_bars(rows: Mapping[str, Mapping[str, float]], unit: str) -> str:

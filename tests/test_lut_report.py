@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from lut.report import Pair, ReportData, render
-from lut.svg import Dots, line, scatter, stacked_bars
+from lut.svg import Dots, lines, scatter, stacked_bars
 
 PAIRS = [
     Pair(
@@ -35,7 +35,7 @@ DATA = ReportData(
     kernels=PAIRS,
     subnets=[replace(pair, group="") for pair in PAIRS],
     breakdown_ms={"S1": {"ffn": 1.0, "attention": 3.0}, "T1": {"ffn": 0.5, "attention": 1.0}},
-    reference=[(0.0, 5.0), (1.0, 5.5), (2.0, 5.2)],
+    reference={"as measured": [(0.0, 5.0), (1.0, 5.5), (2.0, 5.2)]},
     notes=["One note."],
 )
 
@@ -95,16 +95,17 @@ def test_bars_are_as_long_as_their_parts() -> None:
 
 @pytest.mark.parametrize("points", [[], [(0.0, 1.0)]])
 def test_too_little_is_said(points) -> None:
-    assert "too few" in line(points, "x", "y")
+    assert "too few" in lines({"a": points}, "x", "y")
     assert "nothing" in scatter([Dots("a", [])], "x", "y")
     assert "nothing" in stacked_bars({}, "ms")
 
 
 def test_a_line_of_equal_values_has_a_chart() -> None:
-    ET.fromstring(line([(0.0, 2.0), (1.0, 2.0)], "x", "y"))
-    ET.fromstring(line([(0.0, 2.0), (0.0, 2.0)], "x", "y"))
+    for end in (0.0, 1.0):
+        chart = lines({"a": [(0.0, 2.0), (end, 2.0)]}, "x", "y")
+        ET.fromstring(f"<div>{chart}</div>")
 
 
 def test_a_report_of_very_little_still_renders() -> None:
-    html = render(replace(DATA, kernels=[], subnets=[], breakdown_ms={}, reference=[], errors={}))
+    html = render(replace(DATA, kernels=[], subnets=[], breakdown_ms={}, reference={}, errors={}))
     assert "nothing was measured" in html

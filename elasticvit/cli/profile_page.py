@@ -163,9 +163,17 @@ def _text(value: object) -> str:
     return "not told" if value is None else str(value)
 
 
-def _reference(store: Store, data: Dataset, summary: ProfileSummary) -> list[tuple[float, float]]:
-    """Minutes of profiling and milliseconds of the reference; pauses between runs are cut."""
+def _reference(
+    store: Store, data: Dataset, summary: ProfileSummary
+) -> dict[str, list[tuple[float, float]]]:
+    """Minutes of profiling and milliseconds of the reference, as measured and, where gauges tell
+    the device's speed, as they would be at a steady one; pauses between runs are cut."""
     frame = store.measurements(data.series.device, kind="subnet", series=data.series)
     frame = frame[frame["key"] == summary.reference]
     steps = frame["time_s"].diff().fillna(0.0).clip(upper=120.0)
-    return list(zip(steps.cumsum() / 60, frame["median_ms"], strict=True))
+    minutes = steps.cumsum() / 60
+    series = {"median of each round": list(zip(minutes, frame["median_ms"], strict=True))}
+    if frame["gauges"].notna().any():
+        steady = list(zip(minutes, frame["steady_ms"], strict=True))
+        series["at the device's steady speed, by the gauges"] = steady
+    return series
