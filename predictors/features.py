@@ -3,7 +3,8 @@
 Two views of a kernel. `work` counts what its operations do: multiply-accumulates by class of
 operation, elements that pass through pointwise operations, bytes of weights and activations;
 latency is close to a nonnegative combination of these. `coordinates` are its dimensions on a
-log scale: what is left is smooth in them.
+log scale: what is left is smooth in them. `operations` are what the work is summed over: kinds
+of kernels that look nothing alike are made of the same few operations.
 
 Matrix products are counted in the tiles that XNNPACK computes: columns come in groups of 16,
 8 or 4, so 24 output channels can cost as much as 32.
@@ -12,6 +13,7 @@ Matrix products are counted in the tiles that XNNPACK computes: columns come in 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -53,19 +55,42 @@ def _up(channels: int) -> int:
     return -(-channels // TILE) * TILE
 
 
+@dataclass(frozen=True, eq=False)
+class Operation:
+    """One operation of a kernel.
+
+    Attributes:
+        kind: `call` (what every kernel has), `direct`, `product`, `vector`, `depthwise3`,
+            `depthwise5`, `pointwise` or `batch`.
+        dims: what its speed depends on: rows, input and output channels of a product; input and
+            output channels of a vector's; input area, output area and channels of a depthwise
+            convolution; elements of a pointwise operation; tokens, heads and a head's value of
+            `batch`; map side and channels of `direct`.
+        work: its counts, in the order of `WORK_NAMES`.
+    """
+
+    kind: str
+    dims: tuple[int, ...]
+    work: FloatArray
+
+
 class _Work:
-    """Collects the work of one kernel's operations."""
+    """Collects the operations of one kernel."""
 
     def __init__(self) -> None:
-        self.row = np.zeros(len(WORK_NAMES))
-        self.add(calls=1)
+        self.operations: list[Operation] = []
+        self.add("call", (), calls=1)
 
-    def add(self, **counts: float) -> None:
+    def add(self, kind: str, dims: tuple[int, ...], **counts: float) -> None:
+        row = np.zeros(len(WORK_NAMES))
         for name, count in counts.items():
-            self.row[_INDEX[name]] += count
+            row[_INDEX[name]] = count
+        self.operations.append(Operation(kind, dims, row))
 
     def product(self, rows: int, cin: int, cout: int) -> None:
         self.add(
+            "product",
+            (rows, cin, cout),
             product_macs=rows * cin * cout,
             tiled_macs=rows * cin * _up(cout),
             weight_bytes=BYTES * cin * cout,
@@ -73,18 +98,24 @@ class _Work:
         )
 
     def vector(self, cin: int, cout: int) -> None:
-        self.add(vector_macs=cin * cout, weight_bytes=BYTES * cin * cout)
+        self.add("vector", (cin, cout), vector_macs=cin * cout, weight_bytes=BYTES * cin * cout)
 
     def depthwise(self, in_area: int, area: int, channels: int, kernel: int) -> None:
-        name = "depthwise5_macs" if kernel > 3 else "depthwise3_macs"
-        self.add(**{name: area * channels * kernel**2})
-        self.add(
-            weight_bytes=BYTES * channels * kernel**2,
-            activation_bytes=BYTES * channels * (in_area + area),
-        )
+        name = "depthwise5" if kernel > 3 else "depthwise3"
+        counts = {
+            f"{name}_macs": area * channels * kernel**2,
+            "weight_bytes": BYTES * channels * kernel**2,
+            "activation_bytes": BYTES * channels * (in_area + area),
+        }
+        self.add(name, (in_area, area, channels), **counts)
 
     def pointwise(self, elements: int) -> None:
-        self.add(pointwise_elements=elements, activation_bytes=2 * BYTES * elements)
+        self.add(
+            "pointwise",
+            (elements,),
+            pointwise_elements=elements,
+            activation_bytes=2 * BYTES * elements,
+        )
 
 
 def _mbconv(work: _Work, k: MBConv) -> None:
@@ -106,13 +137,15 @@ def _mbconv(work: _Work, k: MBConv) -> None:
         work.pointwise(area * k.cout)
 
 
-def work(kernel: Kernel) -> FloatArray:
-    """Counts of a kernel's work, in the order of `WORK_NAMES`."""
+def operations(kernel: Kernel) -> list[Operation]:
+    """A kernel's operations, input to output, after the `call` itself."""
     w = _Work()
     n = kernel.size**2
     if isinstance(kernel, FirstConv):
         area = kernel.out_size**2
         w.add(
+            "direct",
+            (kernel.size, kernel.cout),
             direct_macs=kernel.macs,
             weight_bytes=BYTES * 9 * kernel.cin * kernel.cout,
             activation_bytes=BYTES * (n * kernel.cin + area * kernel.cout),
@@ -129,6 +162,8 @@ def work(kernel: Kernel) -> FloatArray:
         w.product(n, kernel.width, value)
         w.depthwise(n, n, value, 3)
         w.add(
+            "batch",
+            (n, kernel.heads, kernel.v_dim),
             batch_macs=kernel.heads * n * n * (QK_DIM + kernel.v_dim),
             softmax_elements=kernel.heads * n * n,
             weight_bytes=BYTES * kernel.heads * n * n,  # the position bias
@@ -148,7 +183,13 @@ def work(kernel: Kernel) -> FloatArray:
         w.vector(kernel.hidden, kernel.classes)
     else:
         raise TypeError(f"{type(kernel).__name__} is not a kernel kind")
-    return w.row
+    return w.operations
+
+
+def work(kernel: Kernel) -> FloatArray:
+    """Counts of a kernel's work, in the order of `WORK_NAMES`."""
+    value: FloatArray = np.sum([o.work for o in operations(kernel)], axis=0)
+    return value
 
 
 def work_matrix(kernels: Sequence[Kernel]) -> FloatArray:

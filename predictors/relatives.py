@@ -1,9 +1,8 @@
 """What known devices say about a new one before anything is measured on it.
 
 For every kernel of a space: the logarithm of the latency that the known devices agree on, and
-how the new device may depart from it. Two phones differ by a factor, by how fast each class of
-work runs (overall and in each kind of kernel), along the way in which the known devices differ
-among themselves, and by something smooth in the dimensions.
+how the new device may depart from it (`predictors.departures`, and something smooth in the
+dimensions of each kind).
 
 Tables contain disturbed rows (a phone that throttled for a while). So each table is smoothed
 first, and what is left of a row counts only as far as the known devices agree on it.
@@ -19,23 +18,22 @@ import numpy as np
 import numpy.typing as npt
 
 from elasticvit.errors import PredictorError
-from elasticvit.kernels import KINDS, Kernel
+from elasticvit.kernels import Kernel
 from elasticvit.space import SearchSpace
 from elasticvit.workspace import Workspace
 from lut.sample import reachable_kernels
+from predictors.departures import SCALES, departures, rows_by_kind, standardised
 from predictors.features import coordinates, work_matrix
 from predictors.gp import fit_process, matern
 from predictors.kernel_model import FLOOR_MS, fit_work
 from predictors.predictor import load_device
 
 FloatArray = npt.NDArray[np.float64]
-SMOOTHED_FROM = 300  # kernels a kind that a table is smoothed from
+Rows = npt.NDArray[np.int64]  # positions in `Relatives.kernels`
+SMOOTHED_FROM = 1500  # kernels a kind that a table is smoothed from
 SHARED_LIMIT = 0.04  # a row's rest beyond this is a disturbance, on a log scale
-MIN_SHARE = 0.02  # of the latency, somewhere, for a class of work to matter
+SMOOTH_SCALE = 0.03  # of the smooth part's deviation, on a log scale
 SMOOTH_LENGTH = 3.0  # over which the smooth part changes, in standard deviations of a dimension
-PARTS = ("all", "kind", "work", "kind_work", "delta", "kind_delta", "kind_linear", "smooth")
-# standard deviation of each part's coefficients on a log scale; chosen on three phones' tables
-SCALES = (0.5, 0.05, 0.4, 0.25, 0.05, 0.03, 0.015, 0.03)
 
 
 class KnownLatency(Protocol):
@@ -54,9 +52,9 @@ class Relatives:
         names: of the known devices.
         kernels: every kernel that the space can contain.
         base: log milliseconds that the known devices agree on, shape (n,).
-        linear: coefficients' inputs of all parts but the smooth one, shape (n, columns).
-        part_of: for each column, the position of its part in `PARTS`, shape (columns,).
-        positions: of each kernel for the smooth part, by kind.
+        linear: what a device's departure is linear in, shape (n, columns).
+        part_of: for each column, the position of its part in `departures.SCALES`, shape (columns,).
+        positions: of each kernel for the smooth part of its kind, by kind.
     """
 
     names: tuple[str, ...]
@@ -88,7 +86,7 @@ class Relatives:
             logs.append(np.log(ms))
         smooth = np.stack([_smooth(kernels, log) for log in logs])  # (devices, n)
         base = smooth.mean(axis=0) + _shared(kernels, np.stack(logs) - smooth)
-        linear, part_of = _linear_parts(kernels, smooth)
+        linear, part_of = departures(kernels, smooth)
         return cls(
             names=tuple(known),
             kernels=kernels,
@@ -96,17 +94,26 @@ class Relatives:
             linear=linear,
             part_of=part_of,
             positions={
-                kind: _standardised(coordinates([kernels[i] for i in rows]))
-                for kind, rows in _rows_by_kind(kernels).items()
+                kind: standardised(coordinates([kernels[i] for i in rows]))
+                for kind, rows in rows_by_kind(kernels).items()
             },
         )
 
-    def smooth_correlation(
-        self, rows: npt.NDArray[np.int64], others: npt.NDArray[np.int64]
-    ) -> FloatArray:
+    def covariance(self, scales: FloatArray, rows: Rows, others: Rows) -> FloatArray:
+        """Prior covariance of log latencies between kernels, shape (len(rows), len(others)).
+
+        Args:
+            scales: standard deviations as in `prior_scales`.
+        """
+        each = scales[self.part_of]
+        value: FloatArray = (self.linear[rows] * each) @ (self.linear[others] * each).T
+        value += scales[-1] ** 2 * self.smooth_correlation(rows, others)
+        return value
+
+    def smooth_correlation(self, rows: Rows, others: Rows) -> FloatArray:
         """Correlation of the smooth part between kernels, shape (len(rows), len(others))."""
         value = np.zeros((len(rows), len(others)))
-        for kind, members in _rows_by_kind(self.kernels).items():
+        for kind, members in rows_by_kind(self.kernels).items():
             place = np.full(len(self.kernels), -1)
             place[members] = np.arange(len(members))
             a, b = np.flatnonzero(place[rows] >= 0), np.flatnonzero(place[others] >= 0)
@@ -114,6 +121,12 @@ class Relatives:
             lengths = np.full(x.shape[1], SMOOTH_LENGTH)
             value[np.ix_(a, b)] = matern(x[place[rows[a]]], x[place[others[b]]], lengths)
         return value
+
+
+def prior_scales() -> FloatArray:
+    """Standard deviations of the parts of a departure before anything is measured: those of
+    `departures.SCALES` in their order, then the smooth part's."""
+    return np.array([*SCALES.values(), SMOOTH_SCALE])
 
 
 def load_relatives(workspace: Workspace, names: Sequence[str], space: SearchSpace) -> Relatives:
@@ -126,24 +139,10 @@ def load_relatives(workspace: Workspace, names: Sequence[str], space: SearchSpac
     return Relatives.of({n: load_device(workspace, n).kernels for n in names}, space)
 
 
-def _rows_by_kind(kernels: Sequence[Kernel]) -> dict[str, list[int]]:
-    rows: dict[str, list[int]] = {}
-    for i, kernel in enumerate(kernels):
-        rows.setdefault(kernel.kind, []).append(i)
-    return rows
-
-
-def _standardised(x: FloatArray) -> FloatArray:
-    """Without the columns that do not vary."""
-    spread = x.std(axis=0)
-    value: FloatArray = (x - x.mean(axis=0))[:, spread > 0] / spread[spread > 0]
-    return value
-
-
 def _smooth(kernels: Sequence[Kernel], log_ms: FloatArray) -> FloatArray:
     """A table's log latencies without the scatter of single rows, shape (n,)."""
     smooth = np.empty(len(kernels))
-    for rows in _rows_by_kind(kernels).values():
+    for rows in rows_by_kind(kernels).values():
         group, y = [kernels[i] for i in rows], log_ms[rows]
         work = work_matrix(group)
         trend = np.log(np.maximum(work @ fit_work(work, np.exp(y)), FLOOR_MS))
@@ -164,53 +163,10 @@ def _shared(kernels: Sequence[Kernel], rest: FloatArray) -> FloatArray:
     if len(rest) < 2:
         return value
     clipped = np.clip(rest, -SHARED_LIMIT, SHARED_LIMIT)
-    for rows in _rows_by_kind(kernels).values():
+    for rows in rows_by_kind(kernels).values():
         covariance = np.cov(clipped[:, rows])
         between = covariance[~np.eye(len(rest), dtype=bool)]
         target = np.full(len(rest), max(0.0, float(between.mean())))
         ridge = 1e-7 * np.eye(len(rest))
         value[rows] = clipped[:, rows].T @ np.linalg.solve(covariance + ridge, target)
     return value
-
-
-def _linear_parts(
-    kernels: Sequence[Kernel], smooth: FloatArray
-) -> tuple[FloatArray, npt.NDArray[np.int64]]:
-    n = len(kernels)
-    by_kind = _rows_by_kind(kernels)
-    columns: list[FloatArray] = []
-    part_of: list[int] = []
-
-    def add(part: str, block: FloatArray, rows: Sequence[int] | slice = slice(None)) -> None:
-        for column in block.T:
-            full = np.zeros(n)
-            full[rows] = column
-            columns.append(full)
-            part_of.append(PARTS.index(part))
-
-    shares = _work_shares(kernels, smooth)
-    contrast = smooth - smooth.mean(axis=0)
-    contrast = contrast - contrast.mean(axis=1, keepdims=True)
-    delta = contrast[1:].T / max(float(contrast.std()), 1e-3)  # one fewer than devices
-    add("all", np.ones((n, 1)))
-    add("work", shares - shares.mean(axis=0))
-    add("delta", delta)
-    for kind in KINDS:
-        rows = by_kind.get(kind, [])
-        if rows:
-            add("kind", np.ones((len(rows), 1)), rows)
-            add("kind_work", shares[rows] - shares[rows].mean(axis=0), rows)
-            add("kind_delta", delta[rows] - delta[rows].mean(axis=0), rows)
-            add("kind_linear", _standardised(coordinates([kernels[i] for i in rows])), rows)
-    return np.stack(columns, axis=1), np.array(part_of)
-
-
-def _work_shares(kernels: Sequence[Kernel], smooth: FloatArray) -> FloatArray:
-    """Share of each class of work in the known devices' latency, shape (n, classes)."""
-    work = work_matrix(kernels)
-    total = np.zeros_like(work)
-    for log_ms in smooth:
-        cost = work * fit_work(work, np.exp(log_ms))
-        total += cost / cost.sum(axis=1, keepdims=True) / len(smooth)
-    matters: FloatArray = total[:, total.max(axis=0) > MIN_SHARE]
-    return matters

@@ -18,24 +18,24 @@ from scipy.optimize import minimize  # type: ignore[import-untyped]
 from elasticvit.errors import PredictorError
 from elasticvit.kernels import Kernel, lower
 from elasticvit.space import SearchSpace
+from predictors.departures import SCALES
 from predictors.fit import refuse_emulated
 from predictors.gp import PASSES, noise_factors
 from predictors.interval import Interval
 from predictors.kernel_table import KernelTable
 from predictors.predictor import Predictor
-from predictors.relatives import PARTS, SCALES, Relatives
+from predictors.relatives import Relatives, prior_scales
+from predictors.transferred import TransferredKernels
 
 FloatArray = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 NOISE = 0.015  # standard deviation of a measurement's log, before any is seen
+KNOWN = 0.012  # a kernel whose log is known this well gains little from being known better
 SPREAD = 0.3  # of the logarithms of the scales, when they are fitted
 MIN_MEASURED = 3
+SCALES_FROM = 300  # measurements that the scales are fitted to
 CANDIDATES, TARGETS = 1000, 600  # kernels that are compared when choosing
 SUBNETS = 200  # random architectures that the interval is taken over
-CAUTION = 0.9
-# of a subnet's log: what the process misses, as seen on three phones' tables (disturbed stretches,
-# steps where a cache overflows) and does not shrink with more measurements
-MISSED = 0.008
 
 
 @dataclass(frozen=True)
@@ -72,16 +72,19 @@ class Transfer:
         pool = rng.permutation(pool)[:CANDIDATES]
         targets = rng.permutation(len(kernels))[:TARGETS]
         matters = np.array([1.0 if weights is None else weights[kernels[i]] for i in targets])
-        scales = np.array(SCALES)
+        scales = prior_scales()
         rows = np.concatenate([pool, targets])
-        covariance = self.covariance(scales, rows, rows)
+        covariance = self.relatives.covariance(scales, rows, rows)
         n = len(pool)
         free = np.ones(n, dtype=bool)
         chosen = []
         for _ in range(min(count, n)):
-            variance = np.diag(covariance)[:n] + NOISE**2
-            gain = (covariance[:n, n:] ** 2) @ matters / variance
-            best = int(np.argmax(np.where(free, gain, -1.0)))
+            diagonal = np.diag(covariance)
+            variance = diagonal[:n] + NOISE**2
+            left = diagonal[n:] - covariance[:n, n:] ** 2 / variance[:, None]
+            # deviations, not variances: else a few hopeless kernels draw all measurements
+            cost = np.sqrt(np.maximum(left, 0.0) + KNOWN**2) @ matters
+            best = int(np.argmin(np.where(free, cost, np.inf)))
             free[best] = False
             chosen.append(kernels[pool[best]])
             column = covariance[:, best].copy()
@@ -110,7 +113,7 @@ class Transfer:
         values = np.log(np.array(list(measured_ms.values()))) - self.relatives.base[rows]
         scales, inverse = self._fit_scales(rows, values)
         every = np.arange(len(kernels))
-        cross = self.covariance(scales, every, rows)
+        cross = self.relatives.covariance(scales, every, rows)
         mean = self.relatives.base + cross @ (inverse @ values)
         return TransferredKernels(
             kernels=kernels,
@@ -118,92 +121,56 @@ class Transfer:
             rows=rows,
             scales=scales,
             inverse=inverse,
-            transfer=self,
+            relatives=self.relatives,
         )
-
-    def covariance(self, scales: FloatArray, rows: Rows, others: Rows) -> FloatArray:
-        """Prior covariance of log latencies between kernels, shape (len(rows), len(others))."""
-        linear, part_of = self.relatives.linear, self.relatives.part_of
-        value: FloatArray = (linear[rows] * scales[part_of] ** 2) @ linear[others].T
-        value += scales[PARTS.index("smooth")] ** 2 * self.relatives.smooth_correlation(
-            rows, others
-        )
-        return value
 
     def _fit_scales(self, rows: Rows, values: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Scales of the parts by maximum a posteriori, and the inverse covariance of the
         measured kernels; measurements that seem disturbed count less."""
-        linear, part_of = self.relatives.linear[rows], self.relatives.part_of
-        n = len(values)
+        some = np.random.default_rng(0).permutation(len(values))[:SCALES_FROM]
+        linear, part_of = self.relatives.linear[rows[some]], self.relatives.part_of
         grams = [
-            linear[:, part_of == part] @ linear[:, part_of == part].T
-            for part in range(len(PARTS) - 1)
+            linear[:, part_of == part] @ linear[:, part_of == part].T for part in range(len(SCALES))
         ]
-        matrices = np.stack([*grams, self.relatives.smooth_correlation(rows, rows), np.eye(n)])
-        start = np.log(np.array([*SCALES, NOISE]))
-
-        def objective(theta: FloatArray) -> tuple[float, FloatArray]:
-            square = np.exp(2 * theta)
-            factor = cho_factor(np.tensordot(square, matrices, axes=1), lower=True)
-            alpha, inverse = cho_solve(factor, values), cho_solve(factor, np.eye(n))
-            value = 0.5 * values @ alpha + np.log(np.diag(factor[0])).sum()
-            outer = inverse - np.outer(alpha, alpha)
-            pull = (theta - start) / SPREAD
-            gradient = square * np.einsum("ij,pij->p", outer, matrices) + pull / SPREAD
-            return float(value + 0.5 * (pull**2).sum()), gradient
-
-        bounds = [(t - 3.0, t + 3.0) for t in start]
-        theta = start
+        grams.append(self.relatives.smooth_correlation(rows[some], rows[some]))
+        start = np.log([*prior_scales(), NOISE])
+        theta, factors = start, np.ones(len(values))
         for remaining in reversed(range(PASSES + 1)):
-            theta = minimize(objective, theta, jac=True, method="L-BFGS-B", bounds=bounds).x
-            inverse = np.asarray(np.linalg.inv(np.tensordot(np.exp(2 * theta), matrices, axes=1)))
+            matrices = np.stack([*grams, np.diag(factors[some])])
+            theta = _most_likely(matrices, values[some], start, theta)
+            scales, noise_variance = np.exp(theta[:-1]), np.exp(2 * theta[-1]) * factors
+            covariance = self.relatives.covariance(scales, rows, rows) + np.diag(noise_variance)
+            inverse = np.asarray(np.linalg.inv(covariance))
             if remaining:
-                noise_variance = np.exp(2 * theta[-1]) * np.diag(matrices[-1])
-                matrices[-1] = np.diag(noise_factors(inverse, inverse @ values, noise_variance))
-        return np.exp(theta[:-1]), inverse
+                factors = noise_factors(inverse, inverse @ values, noise_variance)
+        return scales, inverse
 
 
-@dataclass(frozen=True, kw_only=True)
-class TransferredKernels:
-    """A new device's kernels.
+def _most_likely(
+    matrices: FloatArray, values: FloatArray, start: FloatArray, begin: FloatArray
+) -> FloatArray:
+    """Logarithms of the deviations, shape (parts,), by maximum a posteriori.
 
-    Attributes:
-        kernels: every kernel of the space.
-        log_ms: their predicted log milliseconds, shape (n,).
-        rows: positions of the measured ones.
-        scales: fitted, in the order of `predictors.relatives.PARTS`.
-        inverse: covariance of the measured kernels, inverted.
-        transfer: what it was fitted by.
+    Args:
+        matrices: covariance of the values (n,) if each deviation in turn were 1 and all others
+            0, shape (parts, n, n).
+        start: where the prior is centred.
+        begin: where the search begins.
     """
 
-    kernels: tuple[Kernel, ...]
-    log_ms: FloatArray
-    rows: Rows
-    scales: FloatArray
-    inverse: FloatArray
-    transfer: Transfer
+    def objective(theta: FloatArray) -> tuple[float, FloatArray]:
+        square = np.exp(2 * theta)
+        factor = cho_factor(np.tensordot(square, matrices, axes=1), lower=True)
+        alpha, inverse = cho_solve(factor, values), cho_solve(factor, np.eye(len(values)))
+        value = 0.5 * values @ alpha + np.log(np.diag(factor[0])).sum()
+        outer = inverse - np.outer(alpha, alpha)
+        pull = (theta - start) / SPREAD
+        gradient = square * np.einsum("ij,pij->p", outer, matrices) + pull / SPREAD
+        return float(value + 0.5 * (pull**2).sum()), gradient
 
-    @property
-    def table_ms(self) -> dict[Kernel, float]:
-        """Milliseconds of every kernel."""
-        return {k: float(v) for k, v in zip(self.kernels, np.exp(self.log_ms), strict=True)}
-
-    def typical_deviation(self, counts: FloatArray) -> float:
-        """Standard deviation of the relative error of whole subnets: the process's own, at the
-        quantile `CAUTION` over the given ones, and what it misses.
-
-        Args:
-            counts: how often each subnet has each kernel, shape (subnets, kernels).
-        """
-        shares = counts * np.exp(self.log_ms)
-        shares = shares / shares.sum(axis=1, keepdims=True)
-        used = np.flatnonzero(shares.any(axis=0))
-        shares = shares[:, used]
-        prior = self.transfer.covariance(self.scales, used, used)
-        cross = shares @ self.transfer.covariance(self.scales, used, self.rows)
-        known = ((cross @ self.inverse) * cross).sum(axis=1)
-        variance = ((shares @ prior) * shares).sum(axis=1) - known
-        return float(np.sqrt(np.quantile(np.maximum(variance, 0.0), CAUTION) + MISSED**2))
+    bounds = [(t - 3.0, t + 3.0) for t in start]
+    found = minimize(objective, begin, jac=True, method="L-BFGS-B", bounds=bounds)
+    return np.asarray(found.x, dtype=np.float64)
 
 
 def transfer_predictor(

@@ -9,7 +9,7 @@ from elasticvit.cost import space_kernels
 from elasticvit.errors import PredictorError
 from elasticvit.kernels import FFN, KINDS, Attention, Downsample, Head, Kernel, MBConv
 from elasticvit.space import MOBILE, TINY
-from predictors.features import WORK_NAMES, coordinates, work, work_matrix
+from predictors.features import WORK_NAMES, coordinates, operations, work, work_matrix
 from predictors.gp import GaussianProcess, Prior, fit_process, matern
 from predictors.kernel_model import REACH_OCTAVES, KernelModel, fit_work
 from predictors.kernel_table import KernelTable
@@ -52,6 +52,12 @@ def test_work_of_an_ffn_by_hand() -> None:
     assert row["product_macs"] == 2 * 16 * 24 * 72
     assert row["tiled_macs"] == 16 * (24 * 80 + 72 * 32)
     assert row["weight_bytes"] == 4 * 2 * 24 * 72
+
+
+def test_an_ffn_is_two_products_and_what_is_pointwise() -> None:
+    found = operations(FFN(size=4, width=24, mlp_ratio=3))
+    assert [o.dims for o in found if o.kind == "product"] == [(16, 24, 72), (16, 72, 24)]
+    assert {o.kind for o in found} == {"call", "product", "pointwise"}
 
 
 def test_downsampling_does_the_work_of_its_mbconv() -> None:

@@ -11,14 +11,15 @@ from elasticvit.kernels import FFN, Kernel, lower
 from elasticvit.space import MOBILE, TINY, SearchSpace
 from elasticvit.workspace import Workspace
 from lut.sample import reachable_kernels
-from predictors.features import WORK_NAMES, work_matrix
+from predictors.departures import SCALES
+from predictors.features import WORK_NAMES, operations, work_matrix
 from predictors.fit import table_predictor, with_subnets
 from predictors.kernel_table import KernelTable
 from predictors.latency import LatencyCost
 from predictors.metrics import share_within
 from predictors.predictor import load_predictor
 from predictors.relatives import Relatives, load_relatives
-from predictors.transfer import Transfer, transfer_predictor
+from predictors.transfer import SCALES_FROM, Transfer, transfer_predictor
 
 TABLES = Path(__file__).parents[2] / "shared" / "data" / "block_luts"
 RATES = dict(zip(WORK_NAMES, np.full(len(WORK_NAMES), 1e-8), strict=True)) | {
@@ -110,6 +111,46 @@ def test_a_disturbed_row_of_a_known_table_is_not_believed() -> None:
     chosen = [k for k in Transfer(relatives).choose(31, np.random.default_rng(0)) if k != victim]
     table = Transfer(relatives).fit({k: truth[k] for k in chosen}).table_ms
     assert table[victim] == pytest.approx(truth[victim], rel=0.08)
+
+
+def test_kinds_teach_each_other_about_the_operations_that_they_share(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A device on which matrix products of much weight are slow, learnt from FFNs alone."""
+    kernels = reachable_kernels(TINY)
+    rates = np.array([RATES[name] for name in WORK_NAMES])
+
+    def slow_ms(kernel: Kernel) -> float:
+        heavy = [o.kind == "product" and o.dims[1] * o.dims[2] > 12000 for o in operations(kernel)]
+        each = [o.work @ rates for o in operations(kernel)]
+        return float(sum(ms * (1.4 if slow else 1.0) for ms, slow in zip(each, heavy, strict=True)))
+
+    truth = {k: slow_ms(k) for k in kernels}
+    known = {"a": KernelTable(device(1)), "b": KernelTable(device(2))}
+    transfer = Transfer(Relatives.of(known, TINY))
+    measured = {k: v for k, v in truth.items() if k.kind == "ffn"}
+    others = [k for k in kernels if k.kind == "downsample"]
+
+    def spread() -> float:
+        table = transfer.fit(measured).table_ms
+        return float(np.std([np.log(table[k] / truth[k]) for k in others]))
+
+    together = spread()
+    for part in ("operation", "operation_size"):
+        monkeypatch.setitem(SCALES, part, 1e-6)  # type: ignore[attr-defined]
+    assert together < 0.8 * spread()
+
+
+def test_hundreds_of_measurements_are_all_used(relatives: Relatives) -> None:
+    truth = device(3)
+    order = np.random.default_rng(0).permutation(len(relatives.kernels))
+    few, many = (
+        errors(relatives, truth, [relatives.kernels[i] for i in order[:n]])
+        for n in (30, SCALES_FROM + 100)
+    )
+    assert len(many) > 50
+    assert np.std(many) < 0.7 * np.std(few)
+    assert share_within(many, 0.02) > 99
 
 
 def test_one_known_device_is_enough() -> None:
