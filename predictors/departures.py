@@ -37,6 +37,7 @@ SCALES: Mapping[str, float] = {
     "delta": 0.05,  # along the difference of the known devices, which has deviation 1
     "kind_delta": 0.03,
     "kind_linear": 0.015,  # in a kind's dimensions
+    "kind_smooth": 0.03,  # in all of them at once
     "operation": 0.1,  # smooth in all dimensions of an operation
     "operation_size": 0.05,  # sum of smooth functions of single sizes of an operation
     "kernel_size": 0.02,  # the same of a whole kernel's bytes and time
@@ -44,6 +45,7 @@ SCALES: Mapping[str, float] = {
 MIN_SHARE = 0.02  # of the latency, somewhere, for a class of work to matter
 # over which a smooth function changes, in standard deviations of its inputs, and how many points
 # of the inputs carry it
+KIND_LENGTH, KIND_POINTS = 3.0, 80
 OPERATION_LENGTH, OPERATION_POINTS = 1.0, 60
 SIZE_LENGTH, SIZE_POINTS = 2.0, 16
 
@@ -100,16 +102,18 @@ def departures(
             add("kind", np.ones((len(rows), 1)), rows)
             add("kind_work", shares[rows] - shares[rows].mean(axis=0), rows)
             add("kind_delta", delta[rows] - delta[rows].mean(axis=0), rows)
-            add("kind_linear", standardised(coordinates([kernels[i] for i in rows])), rows)
+            dims = coordinates([kernels[i] for i in rows])
+            add("kind_linear", standardised(dims), rows)
+            add("kind_smooth", _smooth(dims, KIND_LENGTH, KIND_POINTS), rows)
     for kind in sorted({o.kind for ops in parts for o in ops if o.dims}):
-        places, dims, share = [], [], []
+        places, operands, share = [], [], []
         for row, ops in enumerate(parts):
             for operation, part_share in zip(ops, operation_shares[row], strict=True):
                 if operation.kind == kind:
                     places.append(row)
-                    dims.append(operation.dims)
+                    operands.append(operation.dims)
                     share.append(part_share)
-        logs = np.log2(np.array(dims, dtype=np.float64))
+        logs = np.log2(np.array(operands, dtype=np.float64))
         into = csr_matrix((share, (places, np.arange(len(places)))), shape=(n, len(places)))
         add("operation", into @ _smooth(logs, OPERATION_LENGTH, OPERATION_POINTS))
         for size in _sizes(kind, logs).T:

@@ -1,8 +1,7 @@
 """What known devices say about a new one before anything is measured on it.
 
 For every kernel of a space: the logarithm of the latency that the known devices agree on, and
-how the new device may depart from it (`predictors.departures`, and something smooth in the
-dimensions of each kind).
+how the new device may depart from it (`predictors.departures`).
 
 Tables contain disturbed rows (a phone that throttled for a while). So each table is smoothed
 first, and what is left of a row counts only as far as the known devices agree on it.
@@ -22,9 +21,9 @@ from elasticvit.kernels import Kernel
 from elasticvit.space import SearchSpace
 from elasticvit.workspace import Workspace
 from lut.sample import reachable_kernels
-from predictors.departures import SCALES, departures, rows_by_kind, standardised
+from predictors.departures import departures, rows_by_kind
 from predictors.features import coordinates, work_matrix
-from predictors.gp import fit_process, matern
+from predictors.gp import fit_process
 from predictors.kernel_model import FLOOR_MS, fit_work
 from predictors.predictor import load_device
 
@@ -32,8 +31,6 @@ FloatArray = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]  # positions in `Relatives.kernels`
 SMOOTHED_FROM = 1500  # kernels a kind that a table is smoothed from
 SHARED_LIMIT = 0.04  # a row's rest beyond this is a disturbance, on a log scale
-SMOOTH_SCALE = 0.03  # of the smooth part's deviation, on a log scale
-SMOOTH_LENGTH = 3.0  # over which the smooth part changes, in standard deviations of a dimension
 
 
 class KnownLatency(Protocol):
@@ -54,7 +51,6 @@ class Relatives:
         base: log milliseconds that the known devices agree on, shape (n,).
         linear: what a device's departure is linear in, shape (n, columns).
         part_of: for each column, the position of its part in `departures.SCALES`, shape (columns,).
-        positions: of each kernel for the smooth part of its kind, by kind.
     """
 
     names: tuple[str, ...]
@@ -62,7 +58,6 @@ class Relatives:
     base: FloatArray
     linear: FloatArray
     part_of: npt.NDArray[np.int64]
-    positions: Mapping[str, FloatArray]
 
     @classmethod
     def of(cls, known: Mapping[str, KnownLatency], space: SearchSpace) -> Relatives:
@@ -93,40 +88,17 @@ class Relatives:
             base=base,
             linear=linear,
             part_of=part_of,
-            positions={
-                kind: standardised(coordinates([kernels[i] for i in rows]))
-                for kind, rows in rows_by_kind(kernels).items()
-            },
         )
 
     def covariance(self, scales: FloatArray, rows: Rows, others: Rows) -> FloatArray:
         """Prior covariance of log latencies between kernels, shape (len(rows), len(others)).
 
         Args:
-            scales: standard deviations as in `prior_scales`.
+            scales: standard deviations of the parts, in the order of `departures.SCALES`.
         """
         each = scales[self.part_of]
         value: FloatArray = (self.linear[rows] * each) @ (self.linear[others] * each).T
-        value += scales[-1] ** 2 * self.smooth_correlation(rows, others)
         return value
-
-    def smooth_correlation(self, rows: Rows, others: Rows) -> FloatArray:
-        """Correlation of the smooth part between kernels, shape (len(rows), len(others))."""
-        value = np.zeros((len(rows), len(others)))
-        for kind, members in rows_by_kind(self.kernels).items():
-            place = np.full(len(self.kernels), -1)
-            place[members] = np.arange(len(members))
-            a, b = np.flatnonzero(place[rows] >= 0), np.flatnonzero(place[others] >= 0)
-            x = self.positions[kind]
-            lengths = np.full(x.shape[1], SMOOTH_LENGTH)
-            value[np.ix_(a, b)] = matern(x[place[rows[a]]], x[place[others[b]]], lengths)
-        return value
-
-
-def prior_scales() -> FloatArray:
-    """Standard deviations of the parts of a departure before anything is measured: those of
-    `departures.SCALES` in their order, then the smooth part's."""
-    return np.array([*SCALES.values(), SMOOTH_SCALE])
 
 
 def load_relatives(workspace: Workspace, names: Sequence[str], space: SearchSpace) -> Relatives:

@@ -24,7 +24,7 @@ from predictors.gp import PASSES, noise_factors
 from predictors.interval import Interval
 from predictors.kernel_table import KernelTable
 from predictors.predictor import Predictor
-from predictors.relatives import Relatives, prior_scales
+from predictors.relatives import Relatives
 from predictors.transferred import TransferredKernels
 
 FloatArray = npt.NDArray[np.float64]
@@ -72,7 +72,7 @@ class Transfer:
         pool = rng.permutation(pool)[:CANDIDATES]
         targets = rng.permutation(len(kernels))[:TARGETS]
         matters = np.array([1.0 if weights is None else weights[kernels[i]] for i in targets])
-        scales = prior_scales()
+        scales = np.array(list(SCALES.values()))
         rows = np.concatenate([pool, targets])
         covariance = self.relatives.covariance(scales, rows, rows)
         n = len(pool)
@@ -132,8 +132,7 @@ class Transfer:
         grams = [
             linear[:, part_of == part] @ linear[:, part_of == part].T for part in range(len(SCALES))
         ]
-        grams.append(self.relatives.smooth_correlation(rows[some], rows[some]))
-        start = np.log([*prior_scales(), NOISE])
+        start = np.log([*SCALES.values(), NOISE])
         theta, factors = start, np.ones(len(values))
         for remaining in reversed(range(PASSES + 1)):
             matrices = np.stack([*grams, np.diag(factors[some])])

@@ -11,7 +11,6 @@ from elasticvit.kernels import Kernel
 from predictors.relatives import Relatives
 
 FloatArray = npt.NDArray[np.float64]
-CAUTION = 0.9
 # of a subnet's log: what the process misses, as seen on three phones' tables (disturbed stretches,
 # steps where a cache overflows) and does not shrink with more measurements
 MISSED = 0.008
@@ -25,7 +24,7 @@ class TransferredKernels:
         kernels: every kernel of the space.
         log_ms: their predicted log milliseconds, shape (n,).
         rows: positions of the measured ones.
-        scales: of the parts of the departure, fitted, as `Relatives.covariance` takes them.
+        scales: of the parts of the departure, fitted, in the order of `departures.SCALES`.
         inverse: covariance of the measured kernels, inverted.
         relatives: the known devices.
     """
@@ -43,8 +42,8 @@ class TransferredKernels:
         return {k: float(v) for k, v in zip(self.kernels, np.exp(self.log_ms), strict=True)}
 
     def typical_deviation(self, counts: FloatArray) -> float:
-        """Standard deviation of the relative error of whole subnets: the process's own, at the
-        quantile `CAUTION` over the given ones, and what it misses.
+        """Standard deviation of the relative error of whole subnets: the process's own, the median
+        over the given ones, and what it misses.
 
         Args:
             counts: how often each subnet has each kernel, shape (subnets, kernels).
@@ -53,8 +52,9 @@ class TransferredKernels:
         shares = shares / shares.sum(axis=1, keepdims=True)
         used = np.flatnonzero(shares.any(axis=0))
         shares = shares[:, used]
-        prior = self.relatives.covariance(self.scales, used, used)
-        cross = shares @ self.relatives.covariance(self.scales, used, self.rows)
+        relatives, each = self.relatives, self.scales[self.relatives.part_of]
+        subnets = shares @ (relatives.linear[used] * each)
+        cross = subnets @ (relatives.linear[self.rows] * each).T
         known = ((cross @ self.inverse) * cross).sum(axis=1)
-        variance = ((shares @ prior) * shares).sum(axis=1) - known
-        return float(np.sqrt(np.quantile(np.maximum(variance, 0.0), CAUTION) + MISSED**2))
+        variance = (subnets**2).sum(axis=1) - known
+        return float(np.sqrt(np.median(np.maximum(variance, 0.0)) + MISSED**2))
