@@ -13,7 +13,7 @@ run() {
     "$@"
 }
 
-run evit-profile --device host --space tiny --json >profile.json
+run evit-profile --device host --space tiny --budget-minutes 2 --json >profile.json
 # a target that binds on any machine: halfway from the fastest to the median subnet's latency
 target=$(python - <<'PY'
 import json

@@ -1,9 +1,9 @@
 #!/bin/sh
 # Installs what the tests of the phone path need: Debian's genuine adbd, beside it the adb client
-# and Android's shell and tools (mksh, toybox), and for the emulated arm64 phone qemu and a root of
-# arm64 programs. adbd is in the backports suite; everything comes from the mirror that this
-# machine's apt already uses. Without root, without apt or without that suite the tests skip and
-# say so.
+# and Android's shell and tools (mksh, toybox), for the emulated arm64 phone qemu and a root of
+# arm64 programs, and a compiler for the phone's runner. adbd is in the backports suite; everything
+# comes from the mirror that this machine's apt already uses. Without root, without apt or without
+# that suite the tests skip and say so.
 set -eu
 
 here=$(dirname "$0")
@@ -25,7 +25,7 @@ if [ -z "$mirror" ]; then
 fi
 
 installed() {
-    for program in adbd adb mksh toybox qemu-aarch64-static; do
+    for program in adbd adb mksh toybox qemu-aarch64-static aarch64-linux-gnu-gcc; do
         command -v "$program" >/dev/null || return 1
     done
 }
@@ -47,17 +47,19 @@ install_programs() {
         rm -f "$list"
         echo "adbd: installation failed; the tests that need it will skip"
     fi
-    # alone, so that the other tests do not miss what they need when it is not to be had
+    # each alone, so that the other tests do not miss what they need when it is not to be had
     apt-get install -q -y --no-install-recommends qemu-user-static ||
         echo "qemu: installation failed; the tests on an emulated phone will skip"
+    apt-get install -q -y --no-install-recommends gcc-aarch64-linux-gnu libc6-dev-arm64-cross ||
+        echo "arm64 compiler: installation failed; the tests of evit's own runner on it will skip"
 }
 
 if installed; then
-    echo "adbd and qemu: already installed"
+    echo "adbd, qemu and compiler: already installed"
 elif [ "$(id -u)" = 0 ]; then
     install_programs
 else
-    echo "adbd or qemu: not installed (needs root); the tests that need it will skip"
+    echo "adbd, qemu or compiler: not installed (needs root); the tests that need it will skip"
 fi
 
 if command -v qemu-aarch64-static >/dev/null; then
