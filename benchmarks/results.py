@@ -38,7 +38,7 @@ END = "<!-- end of results -->"
 DEMO = "demo"
 COMMANDS = {
     DEMO: "make demo",
-    "profile_tiny": "evit-profile --space tiny --json",
+    "profile_tiny": "evit-profile --space tiny --budget-minutes 2 --json",
     "profile_mobile": "evit-profile --space mobile --json && python benchmarks/coverage.py",
     "pricing": "python benchmarks/pricing.py",
     "sampling": "python benchmarks/sampling.py",
