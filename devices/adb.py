@@ -97,6 +97,10 @@ class AdbDevice:
             facts = read_facts(self._link)
             if self.entry is not None:
                 self.entry.check(facts)
+            if facts.emulated:
+                self._notice(
+                    f"{self.name} is an emulator: models run on it, but no latency is learnt"
+                )
             file = file or build_runner(facts.machine, notice=self._notice)
             self._session = PhoneSession(
                 self.name, self._link, facts, file, self.rules, self.quality, self._notice

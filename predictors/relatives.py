@@ -19,13 +19,11 @@ import numpy.typing as npt
 from elasticvit.errors import PredictorError
 from elasticvit.kernels import Kernel
 from elasticvit.space import SearchSpace
-from elasticvit.workspace import Workspace
 from lut.sample import reachable_kernels
 from predictors.departures import departures, rows_by_kind
 from predictors.features import coordinates, work_matrix
 from predictors.gp import fit_process
 from predictors.kernel_model import FLOOR_MS, fit_work
-from predictors.predictor import load_device
 
 FloatArray = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]  # positions in `Relatives.kernels`
@@ -99,16 +97,6 @@ class Relatives:
         each = scales[self.part_of]
         value: FloatArray = (self.linear[rows] * each) @ (self.linear[others] * each).T
         return value
-
-
-def load_relatives(workspace: Workspace, names: Sequence[str], space: SearchSpace) -> Relatives:
-    """Relatives from the predictors of a workspace's devices.
-
-    Raises:
-        PredictorError: a device has no predictor there (the others are named), or it lacks
-            kernels of the space.
-    """
-    return Relatives.of({n: load_device(workspace, n).kernels for n in names}, space)
 
 
 def _smooth(kernels: Sequence[Kernel], log_ms: FloatArray) -> FloatArray:

@@ -53,7 +53,6 @@ class Transfer:
         count: int,
         rng: np.random.Generator,
         *,
-        weights: Mapping[Kernel, float] | None = None,
         candidates: Sequence[Kernel] | None = None,
     ) -> list[Kernel]:
         """The most informative kernels, in the order to measure them.
@@ -61,7 +60,6 @@ class Transfer:
         Args:
             count: how many.
             rng: of which kernels are compared, where there are many.
-            weights: how much each kernel matters; by default all alike.
             candidates: kernels that may be chosen; by default any.
         """
         kernels = self.relatives.kernels
@@ -71,7 +69,6 @@ class Transfer:
             pool = np.array([index[k] for k in candidates], dtype=np.int64)
         pool = rng.permutation(pool)[:CANDIDATES]
         targets = rng.permutation(len(kernels))[:TARGETS]
-        matters = np.array([1.0 if weights is None else weights[kernels[i]] for i in targets])
         scales = np.array(list(SCALES.values()))
         rows = np.concatenate([pool, targets])
         covariance = self.relatives.covariance(scales, rows, rows)
@@ -83,7 +80,7 @@ class Transfer:
             variance = diagonal[:n] + NOISE**2
             left = diagonal[n:] - covariance[:n, n:] ** 2 / variance[:, None]
             # deviations, not variances: else a few hopeless kernels draw all measurements
-            cost = np.sqrt(np.maximum(left, 0.0) + KNOWN**2) @ matters
+            cost = np.sqrt(np.maximum(left, 0.0) + KNOWN**2).sum(axis=1)
             best = int(np.argmin(np.where(free, cost, np.inf)))
             free[best] = False
             chosen.append(kernels[pool[best]])

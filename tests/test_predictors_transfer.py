@@ -9,16 +9,15 @@ import pytest
 from elasticvit.errors import PredictorError
 from elasticvit.kernels import FFN, Kernel, lower
 from elasticvit.space import MOBILE, TINY, SearchSpace
-from elasticvit.workspace import Workspace
 from lut.sample import reachable_kernels
 from predictors.departures import SCALES
 from predictors.features import WORK_NAMES, operations, work_matrix
-from predictors.fit import table_predictor, with_subnets
+from predictors.fit import with_subnets
 from predictors.kernel_table import KernelTable
 from predictors.latency import LatencyCost
 from predictors.metrics import share_within
 from predictors.predictor import load_predictor
-from predictors.relatives import Relatives, load_relatives
+from predictors.relatives import Relatives
 from predictors.transfer import SCALES_FROM, Transfer, transfer_predictor
 
 TABLES = Path(__file__).parents[2] / "shared" / "data" / "block_luts"
@@ -82,13 +81,6 @@ def test_choice_is_reproducible_distinct_and_within_the_candidates(relatives: Re
     assert len(set(first)) == 25
     assert set(first) <= set(half)
     assert len({k.kind for k in first}) == 6  # none of the kinds is left out
-
-
-def test_weights_draw_the_choice(relatives: Relatives) -> None:
-    weights = {k: 100.0 if k.kind == "ffn" else 1e-3 for k in relatives.kernels}
-    rng = np.random.default_rng(0)
-    chosen = Transfer(relatives).choose(8, rng, weights=weights)
-    assert sum(k.kind == "ffn" for k in chosen) >= 5
 
 
 def test_a_disturbed_measurement_does_not_spoil_the_rest(relatives: Relatives) -> None:
@@ -217,16 +209,6 @@ def test_an_emulated_device_is_not_learnt(relatives: Relatives) -> None:
             source="adb-emulated:x",
             rng=np.random.default_rng(1),
         )
-
-
-def test_known_devices_come_from_the_workspace(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path)
-    known = table_predictor(device(1), device="a", source="import:a.json")
-    known.save(workspace.predictor_path("a"))
-    relatives = load_relatives(workspace, ["a"], TINY)
-    assert relatives.names == ("a",)
-    with pytest.raises(PredictorError, match=r"no predictor of device 'b'.*there is one for a"):
-        load_relatives(workspace, ["a", "b"], TINY)
 
 
 def test_what_cannot_be_learnt_is_refused(relatives: Relatives) -> None:
