@@ -169,8 +169,9 @@ def _profile(
     import numpy as np
 
     from devices.fleet import run_fleet
+    from elasticvit.cli.profile_bars import Bars
     from elasticvit.cli.profile_page import write_page
-    from elasticvit.cli.profile_report import Bars, profile_result, show_profile, show_reach
+    from elasticvit.cli.profile_report import profile_result, show_profile, show_reach
     from lut.dataset import Dataset
     from lut.profile import profile
     from lut.store import Store
