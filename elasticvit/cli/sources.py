@@ -8,11 +8,11 @@ if TYPE_CHECKING:
     from elasticvit.space import SearchSpace
     from predictors.predictor import Predictor
 
-IMPORTED = "import:"  # as `lut.store` marks a source that was read from a file
-
 
 def origin(predictor: Predictor) -> str:
     """Where a predictor's numbers come from."""
+    from lut.store import IMPORTED
+
     source = predictor.source
     if source.startswith(IMPORTED):
         source = f"{source.removeprefix(IMPORTED)}, imported"
