@@ -178,12 +178,24 @@ def _transfer(r: Result) -> tuple[str, str, str]:
 
 
 def _search(r: Result) -> tuple[str, str, str]:
-    small = r["small"]
+    budgets = r["budgets"]
+
+    def each(figure: str, way: str) -> str:
+        return " / ".join(f"{budget[figure][way]:.2f}" for budget in budgets)
+
+    def count(figure: str) -> str:
+        return " / ".join(f"{budget[figure]}" for budget in budgets)
+
+    worst = " / ".join(f"{min(budget['found_gain_points']):+.2f}" for budget in budgets)
     return (
-        f"{small['evolution_best']:.2f} % under {r['cap_mmacs']:g} MMACs after "
-        f"{small['evaluations']} evaluations",
-        f"random search, as many: {small['random_best']:.2f} %",
-        f"better in {small['seeds_won']} of {small['seeds']} runs",
+        f"{each('found', 'evolution')} % under {r['cap_mmacs']:g} MMACs after "
+        f"{count('evaluations')} evaluations of a regression (held-out correlation with a "
+        f"supernet's accuracies {r['proxy_correlation_held_out']:.2f}); the chosen on test images: "
+        f"{each('judged', 'evolution')} %",
+        f"random search, as many: {each('found', 'random')} %; on test images: "
+        f"{each('judged', 'random')} %",
+        f"better in {count('found_won')} of {r['seeds']} runs, worst {worst} points; on test "
+        f"images better in {count('judged_won')}, worse in {count('judged_lost')}",
     )
 
 
