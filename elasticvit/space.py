@@ -157,7 +157,7 @@ class SearchSpace:
         """
         floor = at_least.genes if at_least else tuple(c[0] for c in self.choices)
         genes = np.empty((n, len(self.names)), dtype=np.int16)
-        before = np.zeros(n, dtype=np.int16)
+        before: npt.NDArray[np.int16] = np.zeros(n, dtype=np.int16)
         for column, options in enumerate(self.choices):
             values = np.array([o for o in options if o >= floor[column]], dtype=np.int16)
             if not len(values):

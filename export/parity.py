@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from elasticvit.errors import ExportError
 
@@ -84,9 +85,9 @@ def compare(
     """
     import torch
 
-    ours: list[np.ndarray] = []
-    theirs: list[np.ndarray] = []
-    truth: list[np.ndarray] = []
+    ours: list[npt.NDArray[Any]] = []
+    theirs: list[npt.NDArray[Any]] = []
+    truth: list[npt.NDArray[Any]] = []
     done = 0
     for images, labels in batches:
         if limit is not None:
@@ -121,5 +122,5 @@ def compare(
     )
 
 
-def _percent(hits: np.ndarray) -> float:
+def _percent(hits: npt.NDArray[Any]) -> float:
     return 100.0 * float(np.mean(hits))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,7 +105,7 @@ def export_table(store: Store, device: str, path: Path | str) -> int:
         frames.append(frame[list(COLUMNS)])
     table = pd.concat(frames, ignore_index=True)
     seeds = store.noted(device, "split_seed")
-    header = {
+    header: dict[Hashable | None, Any] = {
         "format": FORMAT,
         "schema": SCHEMA,
         "device": device,

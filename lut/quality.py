@@ -54,7 +54,7 @@ def timed_twice(measurements: pd.DataFrame, keys: Collection[str]) -> tuple[Floa
     counts = measurements["round"] < DRIFT_ROUND
     chosen = measurements[measurements["key"].isin(list(keys)) & counts]
     for _, group in chosen.sort_values("round").groupby("key"):
-        rounds = group["steady_ms"].to_numpy()
+        rounds: FloatArray = group["steady_ms"].to_numpy()
         if len(rounds) > 1:
             rounds = rounds[: len(rounds) // 2 * 2]  # as many in both
             first.append(latency_ms(rounds[::2]))

@@ -85,7 +85,7 @@ def fill(kernels: Sequence[Kernel]) -> list[Kernel]:
     """
     if len(kernels) < 3:
         return list(kernels)
-    points = np.log([list(k.dims.values()) for k in kernels] + np.float64(1.0))
+    points = np.log(np.array([list(k.dims.values()) for k in kernels]) + 1.0)
     low, high = points.min(axis=0), points.max(axis=0)
     points = (points - low) / np.where(high > low, high - low, 1.0)
     size = [k.macs for k in kernels]

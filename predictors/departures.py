@@ -170,7 +170,7 @@ def _shares(
     operation of each kernel."""
     work = work_matrix(kernels)
     total = np.zeros_like(work)
-    by_operation = [np.zeros(len(ops)) for ops in parts]
+    by_operation: list[FloatArray] = [np.zeros(len(ops)) for ops in parts]
     for log_ms in known:
         rates = fit_work(work, np.exp(log_ms))
         cost = work * rates

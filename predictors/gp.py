@@ -153,7 +153,7 @@ def fit_process(x: FloatArray, y: FloatArray, prior: Prior | None = None) -> Gau
     scale = np.where(scale > 1e-9, scale, 1.0)
     points = (x - center) / scale
     some = np.random.default_rng(0).permutation(len(y))[:SCALES_FROM]
-    factors = np.ones(len(y))
+    factors: FloatArray = np.ones(len(y))
     theta = None
     for remaining in reversed(range(PASSES + 1)):
         theta = _fit_scales(points[some], y[some], factors[some], prior, theta)

@@ -151,8 +151,8 @@ def _extra_ms(
     model: KernelModel | KernelTable, outside: Sequence[Kernel], ms: FloatArray
 ) -> FloatArray:
     """Milliseconds by which the bounds of extrapolated kernels are raised."""
-    octaves = np.zeros(len(outside))
-    deviation = np.full(len(outside), OCTAVE_DEVIATION)
+    octaves: FloatArray = np.zeros(len(outside))
+    deviation: FloatArray = np.full(len(outside), OCTAVE_DEVIATION)
     if isinstance(model, KernelModel):
         octaves = model.octaves_outside(outside)
         octaves = np.where(np.isfinite(octaves), octaves, 1.0)  # another operation altogether

@@ -64,7 +64,7 @@ class Transfer:
         """
         kernels = self.relatives.kernels
         index = {k: i for i, k in enumerate(kernels)}
-        pool = np.arange(len(kernels))
+        pool: Rows = np.arange(len(kernels))
         if candidates is not None:
             pool = np.array([index[k] for k in candidates], dtype=np.int64)
         pool = rng.permutation(pool)[:CANDIDATES]
@@ -130,7 +130,8 @@ class Transfer:
             linear[:, part_of == part] @ linear[:, part_of == part].T for part in range(len(SCALES))
         ]
         start = np.log([*SCALES.values(), NOISE])
-        theta, factors = start, np.ones(len(values))
+        theta = start
+        factors: FloatArray = np.ones(len(values))
         for remaining in reversed(range(PASSES + 1)):
             matrices = np.stack([*grams, np.diag(factors[some])])
             theta = _most_likely(matrices, values[some], start, theta)

@@ -239,7 +239,7 @@ def initial_population(
         pool, most = pool.concat(peak), min(1.0, float(loads(caps, peak)[0]))
         load = loads(caps, pool)
     pool, load = pool.take(load <= 1), load[load <= 1]
-    wanted = np.linspace(max(lowest_share * most, least), most, count)
+    wanted = np.linspace(max(lowest_share * most, least), most, count, dtype=np.float64)
     for _ in range(POOL_ROUNDS):
         rows = _nearest_below(load, wanted)
         if len(np.unique(rows)) == count and (wanted - load[rows]).max() < CLOSE * most:

@@ -50,7 +50,7 @@ def ranks(points: FloatArray) -> npt.NDArray[np.int64]:
     is left without it, and so on (non-dominated sorting)."""
     points = _checked(points)
     layer = np.empty(len(points), dtype=np.int64)
-    left = np.arange(len(points))
+    left: npt.NDArray[np.int64] = np.arange(len(points))
     for number in range(len(points)):  # every layer takes at least one point
         if not left.size:
             break

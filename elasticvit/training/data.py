@@ -160,7 +160,7 @@ def open_data(spec: str, seed: int = 0) -> ImageData:
         DataError: as `describe`.
     """
     source = find_source(spec)
-    rows = np.arange(len(source.train.labels))
+    rows: IndexArray = np.arange(len(source.train.labels))
     if source.test is None:
         rows, test_rows = _cut(source, rows, TEST_SHARE, seed)
         test = Split(source.train, test_rows)

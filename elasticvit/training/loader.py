@@ -78,7 +78,7 @@ class Loader:
 
         Order and augmentation differ from epoch to epoch, never between two readings of one.
         """
-        order = np.arange(len(self.split))
+        order: npt.NDArray[np.int64] = np.arange(len(self.split))
         if self.shuffle:
             order = np.random.default_rng([self.seed, number]).permutation(order)
         rank, ranks = self.shard

@@ -45,5 +45,5 @@ class Split:
             image = self.pool.image(int(row))
             if (image.height, image.width) != first.shape[:2]:
                 return None
-            pixels[i] = image
+            pixels[i] = np.asarray(image)
         return pixels
