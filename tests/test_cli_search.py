@@ -101,6 +101,22 @@ def test_a_search_from_the_target_to_the_subnet(workspace: Workspace) -> None:
     assert "about" in said.split("searching up to 15 architectures")[1].splitlines()[0]
 
 
+def test_its_threads_may_be_named(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    judge = SupernetEvaluator.judge
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+
+    def judged(self, arch):
+        asked.append("an evaluation")
+        return judge(self, arch)
+
+    monkeypatch.setattr(SupernetEvaluator, "judge", judged)
+    done = search(workspace, "--target-mmacs", "4", *SIZES, "--threads", "2")
+    assert done.exit_code == 0, done.output
+    assert asked[:2] == [2, "an evaluation"]
+    assert asked.count(2) == 1
+
+
 def test_a_table_from_elsewhere_is_called_that(workspace: Workspace) -> None:
     kernels = space_kernels(SMALL)
     table = {

@@ -40,6 +40,7 @@ search goes on when the same command is given again.
 )
 @click.option("--extrapolate", is_flag=True, help="Price kernels outside what was measured.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, help="Of the search.")
+@click.option("--threads", type=click.IntRange(1, 256), default=None, help="[default: all cores]")
 def main(
     workspace: str | None,
     as_json: bool,
@@ -52,6 +53,7 @@ def main(
     budget_minutes: float | None,
     extrapolate: bool,
     seed: int,
+    threads: int | None,
 ) -> None:
     started_s = time.monotonic()
     report = Report(as_json)
@@ -62,10 +64,14 @@ def main(
     caps, predictors = _caps(folder, space, target_ms, device, target_mmacs, extrapolate)
     _say_caps(report, space, caps, predictors)
 
+    import torch
+
     from elasticvit.search.job import SearchJob
     from elasticvit.training.checkpoint import RunInfo, load_supernet
     from elasticvit.training.data import open_data
 
+    if threads is not None:
+        torch.set_num_threads(threads)
     job = SearchJob(
         load_supernet(run_folder),
         open_data(RunInfo.load(run_folder).data),
