@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -17,9 +16,7 @@ if TYPE_CHECKING:
     from elasticvit.cli.profile_devices import Devices
     from elasticvit.cli.profile_like import FewShot
     from elasticvit.space import SearchSpace
-    from lut.dataset import Dataset
     from lut.profile import ProfileConfig, ProfileSummary, Progress
-    from predictors.predictor import Predictor
 
 HELP = """Time kernels and whole subnets on a device and fit its latency predictor.
 
@@ -27,7 +24,6 @@ Goes on where an earlier profile of the device ended; run again, it deepens the 
 """
 DEFAULT_MINUTES = 10.0
 DEFAULT_SUBNETS = 112  # to fit with, unless a budget is named
-NEXT = "evit-train"
 FILE = click.Path(dir_okay=False)
 
 
@@ -80,7 +76,9 @@ def main(
     explain: str | None,
 ) -> None:
     from elasticvit.cli.profile_devices import Devices
+    from elasticvit.cli.profile_explain import run_explain
     from elasticvit.cli.profile_like import FewShot, like_names
+    from elasticvit.cli.profile_tables import run_export, run_import
 
     report = Report(as_json)
     folder = Workspace.open(workspace)
@@ -95,11 +93,11 @@ def main(
     if list_devices:
         _list(report, folder, [address] if address else [])
     elif table is not None:
-        _import(report, folder, names[0], choose, table)
+        run_import(report, folder, names[0], choose, table)
     elif export_lut is not None:
-        _export(report, folder, known, export_lut)
+        run_export(report, folder, known, export_lut)
     elif explain is not None:
-        _explain(report, folder, known, choose(), explain)
+        run_explain(report, folder, known, choose(), explain)
     else:
         config = _config(budget_minutes, rounds, threads, cores, seed)
 
@@ -170,8 +168,9 @@ def _profile(
 
     from devices.fleet import run_fleet
     from elasticvit.cli.profile_bars import Bars
+    from elasticvit.cli.profile_fit import fit
     from elasticvit.cli.profile_page import write_page
-    from elasticvit.cli.profile_report import profile_result, show_profile, show_reach
+    from elasticvit.cli.profile_report import NEXT, profile_result, show_profile, show_reach
     from lut.dataset import Dataset
     from lut.profile import profile
     from lut.store import Store
@@ -204,7 +203,7 @@ def _profile(
                 continue
             data = Dataset.of(store, name, space, summary.series)
             data = few.within(data) if few else data
-            predictor, errors = _fit(folder, name, data, space, few)
+            predictor, errors = fit(folder, name, data, space, few.fit if few else None)
             quality = getattr(opened[name], "quality", None)
             notes = [quality.summary()] if quality else []
             notes += few.told(predictor, data, errors) if few else []
@@ -238,106 +237,3 @@ def _list(report: Report, folder: Workspace, addresses: list[str]) -> None:
     connected, catalog = list_devices(folder, addresses), load_catalog(folder)
     show_devices(report, connected, catalog)
     report.close({"connected": [asdict(c) for c in connected], "known": ["host", *catalog]})
-
-
-def _fit(
-    folder: Workspace, name: str, data: Dataset, space: SearchSpace, few: FewShot | None = None
-) -> tuple[Predictor, dict[str, dict[str, float]]]:
-    """Fit and save the predictor, make the device the default; errors on what is held out.
-
-    An imported block table is looked up as it is, and nothing is held out of it.
-    """
-    import numpy as np
-
-    from elasticvit.cli.profile_report import held_out_errors
-    from predictors.fit import fit_predictor, table_predictor
-
-    source = data.series.source
-    if few is not None:
-        predictor = few.fit(name, data)
-        errors = held_out_errors(predictor, data, space)
-    elif data.series.recorded:
-        predictor = fit_predictor(
-            data.fit_kernels,
-            data.fit_subnets,
-            space,
-            device=name,
-            source=source,
-            rng=np.random.default_rng(0),
-        )
-        errors = held_out_errors(predictor, data, space)
-    else:
-        kernels = data.fit_kernels | data.held_kernels
-        predictor, errors = table_predictor(kernels, device=name, source=source), {}
-    predictor.save(folder.predictor_path(name))
-    folder.update({"device": name})
-    return predictor, errors
-
-
-def _import(
-    report: Report, folder: Workspace, name: str, choose: Callable[[], SearchSpace], path: str
-) -> None:
-    from elasticvit.cli.profile_report import import_result, show_block_table, show_errors
-    from elasticvit.cli.sources import remarks
-    from lut.dataset import Dataset
-    from lut.exchange import SUFFIXES, read_table
-    from lut.importer import read_block_table
-    from lut.sample import reachable_kernels
-    from lut.store import Store
-    from predictors.fit import table_predictor
-
-    if Path(path).suffix in SUFFIXES:
-        shared = read_table(path)
-        space = choose()
-        with Store(folder.lut_path) as store:
-            added = shared.store(store, name)
-            data = Dataset.of(store, name, space)
-        _, errors = _fit(folder, name, data, space)
-        report.console.print(f"{added} measurements added to {name}: {data.series}")
-        if errors:
-            show_errors(report, errors)
-        report.close(import_result(folder, name, data.series, added, errors=errors), NEXT)
-        return
-    table = read_block_table(path)
-    space = choose()
-    with Store(folder.lut_path) as store:
-        added = table.store(store, name)
-        series = store.latest(name)
-    predictor = table_predictor(table.table_ms, device=name, source=table.source)
-    predictor.save(folder.predictor_path(name))
-    folder.update({"device": name})
-    missing = table.missing(reachable_kernels(space))
-    report.console.print(f"{added} kernels added to {name}: {series}")
-    show_block_table(report, table, space, missing)
-    for remark in (notes := remarks(predictor, space)):
-        report.console.print(remark)
-    result = import_result(folder, name, series, added, missing=[k.key for k in missing])
-    result["remarks"] = notes
-    report.close(result, NEXT)
-
-
-def _export(report: Report, folder: Workspace, name: str, path: str) -> None:
-    from lut.exchange import export_table
-    from lut.store import Store
-
-    with Store(folder.lut_path) as store:
-        count = export_table(store, name, path)
-    report.console.print(f"{count} measurements of {name} written to {path}")
-    report.close(
-        {"device": name, "exported": path, "count": count},
-        f"evit-profile --device {name} --import {path}",
-    )
-
-
-def _explain(report: Report, folder: Workspace, name: str, space: SearchSpace, what: str) -> None:
-    from elasticvit.cli.profile_report import explained, show_explained
-    from elasticvit.cli.sources import remarks
-    from predictors.predictor import load_predictor
-
-    predictor = load_predictor(folder.predictor_path(name))
-    rows = explained(predictor, space, what)
-    show_explained(report, predictor, what, rows)
-    for remark in (notes := remarks(predictor, space)):
-        report.console.print(remark)
-    result = {"device": name, "source": predictor.source, "arch": what, "kernels": rows}
-    report.close(result | {"remarks": notes})

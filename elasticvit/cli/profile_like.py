@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from elasticvit.cli.profile_report import SUBNETS, Errors
+from elasticvit.cli.profile_fit import SUBNETS, Errors
 from elasticvit.cli.sources import origin
 from elasticvit.errors import EvitError, PredictorError
 from elasticvit.workspace import Workspace

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from elasticvit.cli.profile_report import TWICE, Errors, noise_floor
+from elasticvit.cli.profile_fit import Errors
+from elasticvit.cli.profile_report import TWICE, noise_floor
 from elasticvit.workspace import Workspace, write_atomic
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import click
 
 from elasticvit.cli.app import Report, bind, duration, evit_command
 from elasticvit.cli.train_report import TrainBar, show_accuracies, show_forecast
-from elasticvit.errors import CheckpointError, WorkspaceError
+from elasticvit.cli.train_runs import RESULT_FILE, choose_run, run_info
+from elasticvit.errors import WorkspaceError
 from elasticvit.workspace import Workspace, write_atomic
 
 if TYPE_CHECKING:
@@ -20,9 +21,7 @@ if TYPE_CHECKING:
     from elasticvit.nn import Supernet
     from elasticvit.space import SearchSpace
     from elasticvit.training.checkpoint import RunInfo
-    from elasticvit.training.config import TrainConfig
     from elasticvit.training.data import ImageData
-    from elasticvit.training.levels import Levels
     from elasticvit.training.ranks import Ranks
     from elasticvit.training.sampler import LevelSampler
 
@@ -31,7 +30,6 @@ HELP = """Train the supernet, from which evit-search cuts the best architecture.
 Interrupted or killed, the same command goes on from the last checkpoint and ends with the same
 weights. On several GPUs: torchrun --nproc-per-node N -m elasticvit.cli.train OPTIONS.
 """
-RESULT_FILE = "result.json"
 SUMMARY_IMAGES = 1024  # of the search part, for the closing table
 RECALIBRATION_IMAGES = 512
 
@@ -105,7 +103,7 @@ def main(
         device=device_name,
     )
     levels = levels_for(chosen, cost, np.random.default_rng(0))
-    info = _run_info(chosen, images, config, levels, seed)
+    info = run_info(chosen, images, config, levels, seed)
 
     def sampler() -> LevelSampler:
         return LevelSampler(chosen, cost, levels, seed=seed, subnets=config.subnets)
@@ -113,7 +111,7 @@ def main(
     with joined() as ranks:
         report = Report(as_json and ranks.writes)
         report.console.quiet = not ranks.writes
-        found = _choose_run(report, folder, info, resume, fresh) if ranks.writes else None
+        found = choose_run(report, folder, info, resume, fresh) if ranks.writes else None
         run: Path = ranks.share(found)
         if not (run / RESULT_FILE).exists():
             seconds = _train(report, run, info, images, sampler, ranks)
@@ -123,22 +121,6 @@ def main(
         if ranks.writes:
             folder.set_latest("run", run)
             _close(report, folder, chosen, run)
-
-
-def _run_info(
-    space: SearchSpace, images: ImageData, config: TrainConfig, levels: Levels, seed: int
-) -> RunInfo:
-    """What the run is; its levels are part of it, since another profile moves those in ms."""
-    from elasticvit.training.checkpoint import RunInfo
-
-    return RunInfo(
-        space=space,
-        data=images.info.spec,
-        seed=seed,
-        mean=images.mean,
-        std=images.std,
-        settings={**config.to_dict(), "levels": list(levels.values), "level_unit": levels.unit},
-    )
 
 
 def _cost(
@@ -160,39 +142,6 @@ def _cost(
     from predictors.latency import load_latency_cost
 
     return load_latency_cost(folder, name, space), name
-
-
-def _choose_run(
-    report: Report, folder: Workspace, info: RunInfo, resume: bool, fresh: bool
-) -> Path:
-    """The folder of the run to go on with or to repeat the result of; otherwise a new one."""
-    from elasticvit.training.checkpoint import CHECKPOINT_FILE, RunInfo
-
-    other = None
-    for run in reversed([] if fresh else folder.folders("run")):
-        if not (run / "run.json").exists():
-            continue
-        done = (run / RESULT_FILE).exists()
-        if RunInfo.load(run).to_dict() == info.to_dict():
-            report.console.print(
-                f"{run} has trained exactly this; here is its result again (--fresh trains anew)"
-                if done
-                else f"going on with {run}"
-            )
-            return run
-        if not done and (run / CHECKPOINT_FILE).exists():
-            other = other or run
-    if resume:
-        raise CheckpointError(
-            f"no interrupted run with these settings in {folder.root}"
-            + (f"; {other} has others" if other else "")
-            + "; leave --resume out to start one"
-        )
-    if other is not None:
-        report.console.print(f"starting anew: the interrupted {other} has other settings")
-    run = folder.new_folder("run")
-    info.save(run)
-    return run
 
 
 def _train(
