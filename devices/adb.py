@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from devices.adb_link import AdbLink, LinkConfig
+from devices.adb_connection import LinkConfig
+from devices.adb_link import AdbLink
 from devices.catalog import CatalogEntry
 from devices.clusters import choose_cores
 from devices.hygiene import Hygiene, Quality

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from devices.adb_link import AdbLink, LinkConfig
+from devices.adb_connection import LinkConfig
+from devices.adb_link import AdbLink
 from devices.catalog import load_catalog
 from devices.phone import read_facts
 from elasticvit.errors import DeviceError, DeviceUnauthorised, DeviceUnreachable

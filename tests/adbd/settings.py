@@ -9,7 +9,7 @@ from adbd.arm64 import why_no_arm64
 from adbd.harness import why_not
 
 from devices import TimedModel, TimingConfig
-from devices.adb_link import LinkConfig
+from devices.adb_connection import LinkConfig
 from devices.hygiene import Hygiene
 
 REASON = why_not()
