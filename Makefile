@@ -24,7 +24,7 @@ demo: $(READY)
 
 ## make test    format, lint, types and the whole test suite
 test: lint
-	$(BIN)/pytest -n $(JOBS)
+	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 ## make lint    format, lint and types alone
 lint: $(READY)

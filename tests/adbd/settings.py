@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 
 import pytest
 from adbd.arm64 import why_no_arm64
 from adbd.harness import why_not
 
-from devices import TimedModel, TimingConfig
+from devices import Measurement, Rejected, TimedModel, TimingConfig
 from devices.adb_connection import LinkConfig
 from devices.hygiene import Hygiene
 
@@ -36,3 +37,9 @@ def make_models(count: int, size: int = 2000, step: int = 120) -> list[TimedMode
         TimedModel(f"model {i}", (f"{i:05d}\n" * ((size + step * i) // 6)).encode())
         for i in range(count)
     ]
+
+
+def keys_of(results: list[Measurement | Rejected]) -> Counter[tuple[str, int]]:
+    """How often each round of each model was timed; nothing may have been rejected."""
+    assert all(isinstance(r, Measurement) for r in results)
+    return Counter((r.key, r.round) for r in results)
