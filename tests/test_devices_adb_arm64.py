@@ -178,7 +178,8 @@ def test_a_profile_of_it_is_marked_and_nothing_is_predicted_from_it(
     )
     space = tmp_path / "two.toml"
     space.write_text(SPACE)
-    options = ["--workspace", workspace.root, "--space", space, "--budget-minutes", 0.02]
+    options = ["--workspace", workspace.root, "--space", space]
+    options += ["--rounds", 2, "--budget-minutes", 0.02]
     done = CliRunner().invoke(main, ["--device", "emulated", *map(str, options)])
     assert done.exit_code == 2, done.output
     assert f"measurements of {SOURCE} come from an emulator" in " ".join(done.output.split())
