@@ -143,7 +143,7 @@ def _facts(store: Store, data: Dataset, summary: ProfileSummary) -> dict[str, st
         "threads": str(series.threads),
         "cores": f"{series.cores} ({', '.join(sorted(frame['cores'].unique()))} in force)",
         "measurements": str(len(frame)),
-        "interrupted runs": f"{frame['interrupted_runs'].fillna(0).sum():.0f} of "
+        "interrupted runs": f"{frame['interrupted_runs'].astype('float64').sum():.0f} of "
         f"{frame['runs'].sum()}",
     }
     for name, unit in (("temperature", "c"), ("frequency", "mhz")):
