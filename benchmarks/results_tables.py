@@ -80,7 +80,9 @@ def _fitted(r: Result) -> str:
     return f"{kernels} kernels, {r['measured']['subnet']} subnets"
 
 
-def _close(errors: Mapping[str, float]) -> str:
+def _close(errors: Mapping[str, float] | None) -> str:
+    if errors is None:  # a profile that was too short for any
+        return "none timed"
     return (
         f"{errors['within_5_pct']:.0f} / {errors['within_10_pct']:.0f} %, "
         f"{errors['rmspe_pct']:.1f} %"
@@ -95,7 +97,7 @@ PROFILE_ROWS: dict[str, Callable[[Result], str]] = {
     "predicted: bias": lambda r: f"{r['errors'][SUBNETS]['bias_pct']:+.1f} %",
     "predicted: within 5 / 10 %, RMSPE": lambda r: _close(r["errors"][SUBNETS]),
     "noise floor, the same subnets timed twice": lambda r: _close(r["noise_floor"]),
-    "held-out kernels: within 5 / 10 %, RMSPE": lambda r: _close(r["errors"]["kernels"]),
+    "held-out kernels: within 5 / 10 %, RMSPE": lambda r: _close(r["errors"].get("kernels")),
     "upper bound: holds for / meant for": lambda r: (
         f"{r['errors'][SUBNETS]['upper_pct']:.0f} / "
         f"{r['errors'][SUBNETS]['upper_nominal_pct']:.0f} %"

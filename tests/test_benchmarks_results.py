@@ -75,6 +75,11 @@ def test_a_table_shows_what_was_run_and_nothing_else(results) -> None:
     assert "| fitted with | 40 kernels, 8 subnets |\n" in one
     assert "Against the alternatives" not in one
     assert results.render({}) == ""
+    short = PROFILE | {"errors": {**PROFILE["errors"]}, "noise_floor": None}
+    del short["errors"]["kernels"]
+    cut = results.render({"profile_tiny": line("profile_tiny", short)})
+    assert "| held-out kernels: within 5 / 10 %, RMSPE | none timed |" in cut
+    assert "| noise floor, the same subnets timed twice | none timed |" in cut
 
 
 def test_the_newest_line_of_a_name_wins_and_the_order_is_fixed(results, tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ BIN = Path(sys.executable).parent
 SMALL = {
     "evit-profile": ["--space", "tiny", "--budget-minutes", "0.2"],
     "evit-train": ["--epochs", "1"],
-    "evit-search": ["--target-ms", "1000", "--population", "4", "--generations", "1"],
+    "evit-search": [
+        *("--target-ms", "1000", "--target-mmacs", "8", "--population", "4", "--generations", "1")
+    ],
     "evit-export": ["--format", "tflite"],
 }
 
