@@ -1,6 +1,6 @@
 """Few-shot transfer: each of three phones in turn as the new one, learnt from the other two.
 
-    python benchmarks/transfer.py [FOLDER] [--seeds 5] [--counts 10,50,200]
+    python benchmarks/transfer.py [FOLDER] [--seeds 5] [--counts 10,50,100,200]
 
 FOLDER holds the public block tables (`pixel4_lut_ln_v3.json` and so on). One JSON line, means
 over phones and seeds, in percent. `kernels` are all kernels of the `mobile` space that were not
@@ -75,7 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("folder", nargs="?", type=Path, default=FOLDER)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--counts", default="10,50,200")
+    parser.add_argument("--counts", default="10,50,100,200")
     options = parser.parse_args()
     started = time.perf_counter()
     kernels = reachable_kernels(MOBILE)

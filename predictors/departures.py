@@ -16,6 +16,7 @@ measurements.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -30,24 +31,29 @@ from predictors.kernel_model import fit_work
 FloatArray = npt.NDArray[np.float64]
 # standard deviation of a part's coefficients, on a log scale
 SCALES: Mapping[str, float] = {
-    "all": 0.5,
-    "kind": 0.05,
-    "work": 0.4,
-    "kind_work": 0.25,
-    "delta": 0.05,  # along the difference of the known devices, which has deviation 1
-    "kind_delta": 0.03,
-    "kind_linear": 0.015,  # in a kind's dimensions
-    "kind_smooth": 0.03,  # in all of them at once
-    "operation": 0.1,  # smooth in all dimensions of an operation
-    "operation_size": 0.05,  # sum of smooth functions of single sizes of an operation
-    "kernel_size": 0.02,  # the same of a whole kernel's bytes and time
+    "all": 0.4,
+    "kind": 0.03,
+    "work": 0.22,
+    "kind_work": 0.15,
+    "delta": 0.04,  # along the difference of the known devices, which has deviation 1
+    "kind_delta": 0.014,
+    "kind_linear": 0.0065,  # in a kind's dimensions
+    "kind_smooth": 0.017,  # in all of them at once
+    "kind_side": 0.003,  # of each side of a map on its own
+    "kind_width": 0.004,  # of each width of a kernel's input on its own
+    "alignment": 0.013,  # of an operation's channels to lines of memory
+    "operation": 0.036,  # smooth in all dimensions of an operation
+    "operation_size": 0.037,  # sum of smooth functions of single sizes of an operation
+    "kernel_size": 0.01,  # the same of a whole kernel's bytes and time
 }
 MIN_SHARE = 0.02  # of the latency, somewhere, for a class of work to matter
 # over which a smooth function changes, in standard deviations of its inputs, and how many points
 # of the inputs carry it
 KIND_LENGTH, KIND_POINTS = 3.0, 80
 OPERATION_LENGTH, OPERATION_POINTS = 1.0, 60
-SIZE_LENGTH, SIZE_POINTS = 2.0, 16
+SIZE_LENGTH, SIZE_POINTS = 1.0, 24
+STRIDED = "_strided"  # ends the kind of a strided depthwise convolution
+LINES = (16, 32)  # float32 values that a line of memory, or two of them, hold
 
 
 def rows_by_kind(kernels: Sequence[Kernel]) -> dict[str, list[int]]:
@@ -87,7 +93,7 @@ def departures(
         columns.append(full)
         part_of.extend([names.index(part)] * block.shape[1])
 
-    parts = [operations(k) for k in kernels]
+    parts = [[_by_stride(o) for o in operations(k)] for k in kernels]
     shares, operation_shares = _shares(kernels, parts, known)
     contrast = known - known.mean(axis=0)
     contrast = contrast - contrast.mean(axis=1, keepdims=True)
@@ -105,6 +111,9 @@ def departures(
             dims = coordinates([kernels[i] for i in rows])
             add("kind_linear", standardised(dims), rows)
             add("kind_smooth", _smooth(dims, KIND_LENGTH, KIND_POINTS), rows)
+            for part, column in (("kind_side", 0), ("kind_width", 1)):
+                values = np.unique(dims[:, column])
+                add(part, (dims[:, [column]] == values).astype(np.float64), rows)
     for kind in sorted({o.kind for ops in parts for o in ops if o.dims}):
         places, operands, share = [], [], []
         for row, ops in enumerate(parts):
@@ -113,8 +122,11 @@ def departures(
                     places.append(row)
                     operands.append(operation.dims)
                     share.append(part_share)
-        logs = np.log2(np.array(operands, dtype=np.float64))
+        sizes = np.array(operands, dtype=np.float64)
+        logs = np.log2(sizes)
         into = csr_matrix((share, (places, np.arange(len(places)))), shape=(n, len(places)))
+        for channels in _channels(kind, sizes):
+            add("alignment", into @ np.stack([channels % line > 0 for line in LINES], axis=1))
         add("operation", into @ _smooth(logs, OPERATION_LENGTH, OPERATION_POINTS))
         for size in _sizes(kind, logs).T:
             add("operation_size", into @ _smooth(size[:, None], SIZE_LENGTH, SIZE_POINTS))
@@ -123,6 +135,23 @@ def departures(
     for size in (*nbytes, known.mean(axis=0)[:, None]):
         add("kernel_size", _smooth(size, SIZE_LENGTH, SIZE_POINTS))
     return np.concatenate(columns, axis=1), np.array(part_of)
+
+
+def _by_stride(operation: Operation) -> Operation:
+    """The operation, a strided depthwise convolution as a kind of its own: it reads four values
+    for each that it writes."""
+    if operation.kind.startswith("depthwise") and operation.dims[0] > operation.dims[1]:
+        return replace(operation, kind=operation.kind + STRIDED)
+    return operation
+
+
+def _channels(kind: str, sizes: FloatArray) -> list[FloatArray]:
+    """Channels of what an operation reads and writes, each of shape (operations,), where the
+    rest of a line of memory matters: some phones are slower where a pixel's values begin in the
+    middle of one, others are not."""
+    if kind == "product":
+        return [sizes[:, 1], sizes[:, 2]]
+    return [sizes[:, 2]] if kind.startswith("depthwise") else []
 
 
 def _sizes(kind: str, logs: FloatArray) -> FloatArray:
@@ -166,8 +195,8 @@ def _smooth(x: FloatArray, length: float, points: int) -> FloatArray:
 def _shares(
     kernels: Sequence[Kernel], parts: Sequence[Sequence[Operation]], known: FloatArray
 ) -> tuple[FloatArray, list[FloatArray]]:
-    """Share of each class of work in the known devices' latency, shape (n, classes), and of each
-    operation of each kernel."""
+    """Share of each class of work in the known devices' latency, shape (n, classes), the last
+    that of strided depthwise convolutions, and the share of each operation of each kernel."""
     work = work_matrix(kernels)
     total = np.zeros_like(work)
     by_operation: list[FloatArray] = [np.zeros(len(ops)) for ops in parts]
@@ -178,5 +207,12 @@ def _shares(
         for row, ops in enumerate(parts):
             each = np.array([o.work for o in ops]) @ rates
             by_operation[row] += each / each.sum() / len(known)
+    strided = np.array(
+        [
+            sum(share[i] for i, o in enumerate(ops) if o.kind.endswith(STRIDED))
+            for ops, share in zip(parts, by_operation, strict=True)
+        ],
+        dtype=np.float64,
+    )
     matters: FloatArray = total[:, total.max(axis=0) > MIN_SHARE]
-    return matters, by_operation
+    return np.column_stack([matters, strided]), by_operation

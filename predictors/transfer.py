@@ -29,7 +29,7 @@ from predictors.transferred import TransferredKernels
 
 FloatArray = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
-NOISE = 0.015  # standard deviation of a measurement's log, before any is seen
+NOISE = 0.012  # standard deviation of a measurement's log, before any is seen
 KNOWN = 0.012  # a kernel whose log is known this well gains little from being known better
 SPREAD = 0.3  # of the logarithms of the scales, when they are fitted
 MIN_MEASURED = 3
