@@ -168,10 +168,12 @@ def _regressors(r: Result) -> tuple[str, str, str]:
 
 def _transfer(r: Result) -> tuple[str, str, str]:
     ours, plain, most = r["50"]["transfer"], r["50"]["residuals"], r["ceiling"]
+    more = r["100"]["transfer"]
     return (
         f"50 measurements of a new phone: {ours['kernels_within_5']:.1f} % of kernels within 5 % "
         f"({ours['kernels_within_10']:.1f} % within 10 %), {ours['subnets_within_5']:.1f} % of "
-        f"subnets within 5 %; all {most['measured']} that may be measured bring "
+        f"subnets within 5 %; 100: {more['kernels_within_5']:.1f} % "
+        f"({more['kernels_within_10']:.1f} %); all {most['measured']} that may be measured bring "
         f"{most['kernels_within_5']:.1f} % ({most['kernels_within_10']:.1f} %)",
         f"plain Gaussian process: {plain['kernels_within_5']:.1f} % "
         f"({plain['kernels_within_10']:.1f} %), {plain['subnets_within_5']:.1f} %",
