@@ -153,7 +153,7 @@ def test_more_kernels_and_then_a_whole_profile_deepen_the_same_table(tmp_path: P
     more = kernels_of(rounds(folder))
     assert few < more
     assert len(more) == 20
-    whole = call(folder, "--budget-minutes", "0.1", "--rounds", str(ROUNDS))
+    whole = call(folder, "--budget-minutes", "0.2", "--rounds", str(ROUNDS))
     assert whole.exit_code == 0, whole.output
     counted = rounds(folder)
     assert set(counted.values()) == {1}
