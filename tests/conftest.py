@@ -1,7 +1,8 @@
-"""Settings of the whole suite: hypothesis draws the same examples in every run, and a process
-calculates on one thread."""
+"""Settings of the whole suite: hypothesis draws the same examples in every run, a process
+calculates on one thread, and Ctrl-C reaches the programs that tests start."""
 
 import os
+import signal
 
 from hypothesis import settings
 
@@ -12,3 +13,8 @@ settings.load_profile("same")
 # threads each, networks this small wait for each other more than they work: ten times the
 # processor time. Set before a test module imports torch, which reads it once.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# a shell starts its background jobs with Ctrl-C ignored, and they pass that on; with a handler of
+# its own, pytest starts programs that answer to Ctrl-C, as a person's do
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
