@@ -16,7 +16,6 @@ measurements.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +23,14 @@ from scipy.linalg import solve_triangular  # type: ignore[import-untyped]
 from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
 
 from elasticvit.kernels import KINDS, Kernel
-from predictors.features import WORK_NAMES, Operation, coordinates, operations, work_matrix
+from predictors.features import (
+    STRIDED,
+    WORK_NAMES,
+    Operation,
+    coordinates,
+    operations,
+    work_matrix,
+)
 from predictors.gp import matern
 from predictors.kernel_model import fit_work
 
@@ -52,7 +58,6 @@ MIN_SHARE = 0.02  # of the latency, somewhere, for a class of work to matter
 KIND_LENGTH, KIND_POINTS = 3.0, 80
 OPERATION_LENGTH, OPERATION_POINTS = 1.0, 60
 SIZE_LENGTH, SIZE_POINTS = 1.0, 24
-STRIDED = "_strided"  # ends the kind of a strided depthwise convolution
 LINES = (16, 32)  # float32 values that a line of memory, or two of them, hold
 
 
@@ -93,7 +98,7 @@ def departures(
         columns.append(full)
         part_of.extend([names.index(part)] * block.shape[1])
 
-    parts = [[_by_stride(o) for o in operations(k)] for k in kernels]
+    parts = [operations(k) for k in kernels]
     shares, operation_shares = _shares(kernels, parts, known)
     contrast = known - known.mean(axis=0)
     contrast = contrast - contrast.mean(axis=1, keepdims=True)
@@ -135,14 +140,6 @@ def departures(
     for size in (*nbytes, known.mean(axis=0)[:, None]):
         add("kernel_size", _smooth(size, SIZE_LENGTH, SIZE_POINTS))
     return np.concatenate(columns, axis=1), np.array(part_of)
-
-
-def _by_stride(operation: Operation) -> Operation:
-    """The operation, a strided depthwise convolution as a kind of its own: it reads four values
-    for each that it writes."""
-    if operation.kind.startswith("depthwise") and operation.dims[0] > operation.dims[1]:
-        return replace(operation, kind=operation.kind + STRIDED)
-    return operation
 
 
 def _channels(kind: str, sizes: FloatArray) -> list[FloatArray]:

@@ -33,6 +33,7 @@ from elasticvit.kernels import (
 FloatArray = npt.NDArray[np.float64]
 BYTES = 4  # float32
 TILE = 16  # output channels that a matrix product computes at a time
+STRIDED = "_strided"  # ends the kind of a strided depthwise convolution
 
 WORK_NAMES = (
     "calls",  # 1: what a kernel costs however small it is
@@ -61,7 +62,8 @@ class Operation:
 
     Attributes:
         kind: `call` (what every kernel has), `direct`, `product`, `vector`, `depthwise3`,
-            `depthwise5`, `pointwise` or `batch`.
+            `depthwise5`, these two `_strided` (they read four values for each that they write),
+            `pointwise` or `batch`.
         dims: what its speed depends on: rows, input and output channels of a product; input and
             output channels of a vector's; input area, output area and channels of a depthwise
             convolution; elements of a pointwise operation; tokens, heads and a head's value of
@@ -107,7 +109,8 @@ class _Work:
             "weight_bytes": BYTES * channels * kernel**2,
             "activation_bytes": BYTES * channels * (in_area + area),
         }
-        self.add(name, (in_area, area, channels), **counts)
+        kind = name + STRIDED if in_area > area else name
+        self.add(kind, (in_area, area, channels), **counts)
 
     def pointwise(self, elements: int) -> None:
         self.add(
