@@ -9,9 +9,7 @@ import pytest
 from adbd.settings import FAST, ONCE, TOOLS, keys_of, make_models, needs_adbd
 
 from devices import Rejected, TimedModel
-from elasticvit.errors import (
-    RunnerMissing,
-)
+from elasticvit.errors import RunnerMissing
 
 pytest_plugins = ["adbd.fixtures"]
 pytestmark = needs_adbd

@@ -15,16 +15,14 @@ import pytest
 from devices import TimingConfig
 from devices.fake import FakeDevice
 from devices.host import HostDevice
-from devices.protocol import Measurement, TimedModel
+from devices.protocol import TimedModel
 from elasticvit.errors import DeviceUnreachable, StoreError
 from elasticvit.kernels import Kernel, lower
 from elasticvit.space import TINY
 from lut.dataset import Dataset
 from lut.keys import SubnetKey, kind_of
-from lut.pace import Pace
-from lut.plan import Job, Plan, PlanConfig
+from lut.plan import Plan, PlanConfig
 from lut.profile import ProfileConfig, ProfileSummary, Progress, profile
-from lut.quality import drift, timed_twice
 from lut.sample import Split
 from lut.store import Store
 
@@ -169,25 +167,6 @@ def test_two_profiles_of_one_device_into_one_table_are_refused(tmp_path) -> None
         assert run(two).complete
 
 
-def test_the_slower_the_device_the_smaller_the_plan() -> None:
-    jobs = [Job(f"ffn {i}", (), False, 1) for i in range(10)]
-    pace = Pace()
-    assert pace.expect(jobs) == 0.0
-    for job in jobs[:4]:
-        pace.saw(job, 0.5)
-    assert pace.expect(jobs) == pytest.approx(5.0)
-
-
-def test_the_pace_grows_with_the_work() -> None:
-    kernels = sorted(set(lower(TINY.largest, TINY.layout)), key=lambda k: k.macs)
-    jobs = [Job(k.key, (k,), False, 1) for k in kernels]
-    pace = Pace()
-    for job in jobs:
-        pace.saw(job, 0.01 + 3.0 * job.gmacs)
-    assert pace.expect(jobs[-1:]) == pytest.approx(0.01 + 3.0 * jobs[-1].gmacs)
-    assert pace.expect(jobs) == pytest.approx(sum(0.01 + 3.0 * j.gmacs for j in jobs))
-
-
 def test_progress_is_told_after_every_timing(tmp_path) -> None:
     seen: list[Progress] = []
     with Store(tmp_path / "lut.sqlite") as store:
@@ -265,34 +244,6 @@ def test_the_data_set_holds_what_was_measured(tmp_path) -> None:
         assert ms == pytest.approx(computed_us(whole) / 1e3)
     assert not other.fit_subnets  # of another classifier
     assert other.fit_kernels == data.fit_kernels
-
-
-def test_the_noise_floor_compares_independent_rounds(tmp_path) -> None:
-    key = "subnet 1 a 1"
-    row = Measurement(
-        key=key,
-        samples_us=(100.0,),
-        round=0,
-        threads=1,
-        cores="0",
-        source="fake:x",
-        runtime="",
-        runtime_hash="",
-        time_s=0.0,
-    )
-    with Store(tmp_path / "lut.sqlite") as store:
-        for number, level in enumerate((100.0, 110.0, 104.0, 121.0, 5.0)):
-            store.add("fake", replace(row, round=number, samples_us=(level,)))
-        store.add("fake", replace(row, key="subnet 1 a 2"))
-        frame = store.measurements("fake")
-    first, second = timed_twice(frame, {key, "subnet 1 a 2"})
-    assert first.tolist() == pytest.approx([0.102])  # rounds 0 and 2; the odd one out is dropped
-    assert second.tolist() == pytest.approx([0.1155])
-    found = drift(frame, key)
-    assert found is not None
-    assert found.count == 5
-    assert found.median_ms == pytest.approx(0.104)
-    assert drift(frame, "no such key") is None
 
 
 def test_the_reference_is_timed_throughout(tmp_path) -> None:
