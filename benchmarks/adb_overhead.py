@@ -1,6 +1,6 @@
 """What timing a kernel on a phone costs besides the timing, over a genuine adbd.
 
-Profiles kernel models through `devices.adb` with a runner that does nothing but answer
+Profiles kernel models through `devices.phone` with a runner that does nothing but answer
 (`tests/adbd/benchmark_model_stand_in.sh`), and beside it the way without groups: one push, one
 look at the temperature and one command a kernel. The time that the runner's own processes take
 on the phone is measured alone and taken off both. Prints one JSON line.
@@ -27,13 +27,15 @@ sys.path.insert(0, str(ROOT / "tests"))
 from adbd.harness import STAND_IN, Phone, why_not  # noqa: E402
 
 from devices import Measurement, TimedModel, TimingConfig  # noqa: E402
-from devices.adb import AdbDevice  # noqa: E402
-from devices.adb_keys import load_signers  # noqa: E402
-from devices.adb_link import AdbLink  # noqa: E402
-from devices.phone import read_facts, read_state  # noqa: E402
+from devices.adb.connection import AdbConnection  # noqa: E402
+from devices.adb.keys import load_signers  # noqa: E402
+from devices.adb.link import AdbLink  # noqa: E402
+from devices.phone.device import PhoneDevice  # noqa: E402
+from devices.phone.facts import read_facts  # noqa: E402
+from devices.phone.state import read_state  # noqa: E402
+from elasticvit.cost import reachable_kernels  # noqa: E402
 from elasticvit.space import find_space  # noqa: E402
 from export.kernel_models import kernel_model  # noqa: E402
-from lut.sample import reachable_kernels  # noqa: E402
 
 ONCE = TimingConfig(rounds=1)
 
@@ -47,7 +49,7 @@ def models_of(count: int) -> list[TimedModel]:
 
 def grouped_s(phone: Phone, key: Path, models: list[TimedModel]) -> float:
     """Seconds of a whole profile, opening and closing the phone left out."""
-    with AdbDevice("phone", address=phone.address, runner=STAND_IN, keys=[key]) as device:
+    with PhoneDevice("phone", address=phone.address, runner=STAND_IN, keys=[key]) as device:
         start = time.perf_counter()
         results = list(device.measure(models, ONCE))
         taken = time.perf_counter() - start
@@ -57,8 +59,8 @@ def grouped_s(phone: Phone, key: Path, models: list[TimedModel]) -> float:
 
 def one_by_one_s(phone: Phone, key: Path, models: list[TimedModel]) -> float:
     """Seconds with a push, a look and a command a kernel."""
-    link = AdbLink(phone.address, keys=[key])
-    link.connect()
+    link = AdbLink(AdbConnection(phone.address, keys=[key]))
+    link.connection.connect()
     facts = read_facts(link)
     link.push(STAND_IN.read_bytes(), "/data/local/tmp/runner", 0o755)
     link.run("chmod 755 /data/local/tmp/runner")
@@ -68,19 +70,19 @@ def one_by_one_s(phone: Phone, key: Path, models: list[TimedModel]) -> float:
         read_state(link, facts)
         link.run("/data/local/tmp/runner --graph=/data/local/tmp/model --num_runs=5")
     taken = time.perf_counter() - start
-    link.close()
+    link.connection.close()
     return taken
 
 
 def runner_s(phone: Phone, key: Path, count: int) -> float:
     """Seconds that so many processes of the runner take by themselves."""
-    link = AdbLink(phone.address, keys=[key])
-    link.connect()
+    link = AdbLink(AdbConnection(phone.address, keys=[key]))
+    link.connection.connect()
     loop = f"i=0; while [ $i -lt {count} ]; do /data/local/tmp/runner --graph=/data/local/tmp/model"
     start = time.perf_counter()
     link.run(f"{loop} --num_runs=5 >/dev/null; i=$((i+1)); done", 600)
     taken = time.perf_counter() - start
-    link.close()
+    link.connection.close()
     return taken
 
 

@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--splits", type=int, default=40)
     options = parser.parse_args()
     folder = Workspace.open(options.workspace)
-    space = folder.choose_space(None)
+    space = folder.space(None)
     with Store(folder.lut_path) as store:
         data = Dataset.of(store, options.device, space)
     subnets = data.fit_subnets | data.held_subnets
@@ -47,13 +47,8 @@ def main() -> None:
             space,
             device=options.device,
             source=data.series.source,
-            rng=rng,
         )
-        predicted = [
-            float(predictor.kernel_ms(lower(arch, space.layout)).sum())
-            + predictor.network.subnet_ms
-            for arch in held
-        ]
+        predicted = [predictor.subnet_ms(lower(arch, space.layout)) for arch in held]
         measured = [subnets[arch] for arch in held]
         covers.append(predictor.interval.covers(predicted, measured))
         errors.append(error_summary(predicted, measured))

@@ -22,25 +22,24 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import xgboost
 from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
+from elasticvit.arrays import FloatArray
+from elasticvit.cost import reachable_kernels
 from elasticvit.kernels import Kernel
 from elasticvit.space import MOBILE
 from lut.importer import read_block_table
-from lut.sample import reachable_kernels
 from predictors.features import coordinates, work_matrix
-from predictors.kernel_model import fit_kind, fit_work
+from predictors.kernel_regressors import fit_kind, fit_work
 from predictors.metrics import error_summary
 
 FOLDER = Path(__file__).parents[2] / "shared" / "data" / "block_luts"
 PHONES = ("pixel4", "pixel6", "xiaomi11")
 KINDS = ("mbconv", "downsample", "attention", "ffn")  # the others have too few kernels
-FloatArray = npt.NDArray[np.float64]
 Predict = Callable[[Sequence[Kernel]], FloatArray]
 
 
@@ -128,8 +127,8 @@ def main() -> None:
                     fit, new = ([group[i] for i in part] for part in np.split(order, [count]))
                     measured = np.array([table[k] for k in fit])
                     truth = [table[k] for k in new]
-                    for way, learn in WAYS.items():
-                        summary = error_summary(learn(fit, measured)(new), truth)
+                    for way, fit_way in WAYS.items():
+                        summary = error_summary(fit_way(fit, measured)(new), truth)
                         scores[way].append((summary.rmspe_pct, summary.within_5_pct))
             print(f"{count} a kind: {kind} done", file=sys.stderr)
         result[str(count)] = {

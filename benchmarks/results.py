@@ -29,8 +29,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from results_tables import Line, render  # noqa: E402
 
-from devices.host_facts import cpu_model, usable_cores  # noqa: E402
-from elasticvit.workspace import write_atomic  # noqa: E402
+from devices.host.facts import cpu_model, usable_cores  # noqa: E402
+from elasticvit.files import write_atomic  # noqa: E402
 
 RESULTS, README = ROOT / "docs" / "results.jsonl", ROOT / "README.md"
 BEGIN = "<!-- results: written by `python benchmarks/results.py write` -->"
@@ -76,7 +76,7 @@ def take(name: str, command: str) -> Line:
     """Run a command in an empty folder and say what it found.
 
     Raises:
-        Failed: it exits with an error, prints no JSON line, or one that the tables cannot show.
+        Failed: It exits with an error, prints no JSON line, or one that the tables cannot show.
     """
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="evit") as folder:

@@ -19,9 +19,9 @@ class Table:
     """A table of some results.
 
     Attributes:
-        caption: above it.
-        names: of the results that it shows.
-        rows: all cells, the head first, from the lines that are there.
+        caption: Caption above the table.
+        names: Names of the results that it shows.
+        rows: Function from the available lines to the cells of all rows, the head first.
     """
 
     caption: str
@@ -61,7 +61,7 @@ def _demo(lines: Mapping[str, Line]) -> list[list[str]]:
     (line,) = lines.values()
     search, export = line["result"]["search"], line["result"]["export"]
     head = ["command", "took", "target", "predicted (upper bound)", "measured"]
-    head += ["accuracy in torch", "in TFLite", "decided alike"]
+    head += ["accuracy in torch", "in TFLite", "top-1 agreement"]
     row = [
         f"`{line['command']}`",
         f"{line['seconds'] / 60:.1f} min",
@@ -231,7 +231,7 @@ def _against(lines: Mapping[str, Line]) -> list[list[str]]:
 TABLES = (
     Table("The whole way", ("demo",), _demo),
     Table(
-        "Latency prediction on this host, on models that were never fitted nor chosen by",
+        "Latency prediction on this host: held-out errors",
         ("profile_tiny", "profile_mobile"),
         _profiles,
     ),

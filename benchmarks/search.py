@@ -35,12 +35,15 @@ import torch.nn.functional as F
 from sklearn.ensemble import RandomForestRegressor
 
 from elasticvit.arch import Arch, ArchBatch
-from elasticvit.cost import FloatArray, MacsCost
+from elasticvit.arrays import FloatArray
+from elasticvit.cost import MacsCost
 from elasticvit.nn import Supernet
-from elasticvit.search.caps import Cap, initial_population, loads
-from elasticvit.search.evaluate import QUICK_GMACS, Sizes, SupernetEvaluator, accuracy
-from elasticvit.search.evolution import Accuracy, EvolutionConfig, evolve
-from elasticvit.search.pareto import hypervolume
+from elasticvit.searching.caps import Cap, loads
+from elasticvit.searching.config import EvolutionConfig
+from elasticvit.searching.evaluate import Sizes, SupernetEvaluator, accuracy, quick_gmacs
+from elasticvit.searching.evolution import Accuracy, evolve
+from elasticvit.searching.pareto import hypervolume
+from elasticvit.searching.population import initial_population
 from elasticvit.space import TINY, SearchSpace
 from elasticvit.training.checkpoint import load_supernet
 from elasticvit.training.data import ImageData, open_data
@@ -61,14 +64,14 @@ def main() -> None:
     torch.set_num_threads(1)
     data = open_data("digits")
     supernet = load_supernet(options.run) if options.run else train(data, options.steps)
-    cap = Cap(cost=MacsCost(supernet.space), limit=CAP_MMACS)
+    cap = Cap(cost=MacsCost(supernet.space), target=CAP_MMACS)
     proxy, evaluator, facts = fit_proxy(supernet, data, cap, options.sampled)
     judge = Judge(evaluator)
     budgets = [
         compare(supernet.space, cap, proxy, judge, EvolutionConfig.within(budget), options.seeds)
         for budget in BUDGETS
     ]
-    result: dict[str, Any] = {"benchmark": "search", "cap_mmacs": cap.limit, **facts}
+    result: dict[str, Any] = {"benchmark": "search", "cap_mmacs": cap.target, **facts}
     print(json.dumps(result | {"seeds": options.seeds, "budgets": budgets}))
 
 
@@ -77,7 +80,7 @@ def train(data: ImageData, steps: int) -> Supernet:
     rng = np.random.default_rng(0)
     torch.manual_seed(0)
     net = Supernet(TINY).train()
-    archs = random_search(TINY, Cap(cost=MacsCost(TINY), limit=CAP_MMACS), steps, rng)
+    archs = random_search(TINY, Cap(cost=MacsCost(TINY), target=CAP_MMACS), steps, rng)
     optimiser = torch.optim.AdamW(net.parameters(), LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps)
     loader = data.loader(
@@ -111,7 +114,7 @@ def fit_proxy(
     archs = initial_population(supernet.space, [cap], count, rng, lowest_share=0.25)
     archs = archs.take(rng.permutation(len(archs)))
     macs_m = float(np.median(cap.cost.price(archs)))
-    evaluator = SupernetEvaluator(supernet, data, Sizes.within(QUICK_GMACS["cpu"], macs_m, data))
+    evaluator = SupernetEvaluator(supernet, data, Sizes.within(quick_gmacs("cpu"), macs_m, data))
     measured = evaluator(archs)
     held = len(archs) // 4
     forest = RandomForestRegressor(200, min_samples_leaf=2, random_state=0)

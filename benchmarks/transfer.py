@@ -1,4 +1,5 @@
-"""Few-shot transfer: each of three phones in turn as the new one, learnt from the other two.
+"""Few-shot transfer: each of three phones in turn as the new one, with the other two as source
+devices.
 
     python benchmarks/transfer.py [FOLDER] [--seeds 5] [--counts 10,50,100,200]
 
@@ -25,19 +26,20 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
+from elasticvit.arrays import FloatArray
+from elasticvit.cost import reachable_kernels
 from elasticvit.kernels import KINDS, Kernel, lower
 from elasticvit.space import MOBILE
 from lut.importer import read_block_table
-from lut.sample import graded_sample, reachable_kernels
+from lut.sample import graded_sample
 from predictors.features import coordinates
 from predictors.gp import fit_process
 from predictors.interval import Interval
 from predictors.kernel_table import KernelTable
 from predictors.metrics import share_within
-from predictors.relatives import Relatives
+from predictors.source_devices import SourceDevices
 from predictors.transfer import Transfer
 
 PHONES = ("pixel4", "pixel6", "xiaomi11")
@@ -45,7 +47,6 @@ FOLDER = Path(__file__).parents[2] / "shared" / "data" / "block_luts"
 SUBNETS = 1000
 MIN_OF_A_KIND = 4  # below that, the plain process takes the mean of all kinds
 CEILING = "ceiling"
-FloatArray = npt.NDArray[np.float64]
 Scores = dict[tuple[int, str, str], list[dict[str, float]]]  # by count, way and phone
 
 
@@ -88,14 +89,14 @@ def main() -> None:
     scores: Scores = {}
     for phone in PHONES:
         known = {name: table for name, table in tables.items() if name != phone}
-        relatives = Relatives.of(known, MOBILE)
+        sources = SourceDevices.of(known, MOBILE)
         truth = dict(zip(kernels, true_ms[phone], strict=True))
         plain = np.mean([np.log(true_ms[name]) for name in known], axis=0)
         base = dict(zip(kernels, plain, strict=True))
         for seed in range(options.seeds):
             rng = np.random.default_rng(seed)
             half = [kernels[i] for i in rng.permutation(len(kernels))[: len(kernels) // 2]]
-            ceiling = Transfer(relatives).fit({k: float(truth[k]) for k in half})
+            ceiling = Transfer(sources).fit({k: float(truth[k]) for k in half})
             score = _score(
                 kernels,
                 set(half),
@@ -106,7 +107,7 @@ def main() -> None:
             )
             scores.setdefault((len(half), CEILING, phone), []).append(score)
             for count in map(int, options.counts.split(",")):
-                chosen = Transfer(relatives).choose(count, rng, candidates=half)
+                chosen = Transfer(sources).choose(count, rng, candidates=half)
                 for way, names in (
                     ("transfer", chosen),
                     ("random", half[:count]),
@@ -116,7 +117,7 @@ def main() -> None:
                     measured = {k: float(truth[k]) for k in names}
                     interval = Interval.unknown()
                     if way in ("transfer", "random"):
-                        fitted = Transfer(relatives).fit(measured)
+                        fitted = Transfer(sources).fit(measured)
                         log_ms = fitted.log_ms
                         interval = Interval.normal(fitted.typical_deviation(subnets.toarray()))
                     else:

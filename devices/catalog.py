@@ -1,7 +1,8 @@
-"""The catalogue: phones by the names that people use, and how to recognise them.
+"""The catalogue: known phones by name, and how to recognise a connected one.
 
-The project's own lies beside this file; a workspace may hold `devices.toml` of the same form,
-whose phones come first and may also name their `address`, `serial` and `runner`.
+The built-in catalogue is the file `catalog.toml` beside this one. A workspace may hold a file
+`devices.toml` of the same format; its phones take precedence and may also have an `address`, a
+`serial` and a `runner`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from devices.phone import PhoneFacts
+from devices.phone.facts import PhoneFacts
 from elasticvit.errors import DeviceError
 from elasticvit.workspace import Workspace
 
@@ -28,13 +29,13 @@ class CatalogEntry:
     """A phone or board.
 
     Attributes:
-        name: what `--device` takes.
-        product, soc, clusters: for people.
-        match: `getprop` names, each with the values that this phone may have.
-        board: beginnings of the name in the device tree.
-        address: `HOST[:PORT]` where this phone is found, if it has a fixed one.
-        serial: of the phone on USB, if only this one is meant.
-        runner: its `benchmark_model` on this computer.
+        name: Name of the device in commands and tables.
+        product, soc, clusters: Names of the phone, its processor and its CPU clusters, for display.
+        match: Accepted values of Android properties, by `getprop` name; one match is enough.
+        board: Accepted prefixes of the board's name in the device tree.
+        address: `HOST[:PORT]` where this phone is found; None if it has no fixed one.
+        serial: Serial number of the phone on USB; None takes any.
+        runner: Path of its `benchmark_model` on this computer; None takes the workspace's.
     """
 
     name: str
@@ -48,7 +49,7 @@ class CatalogEntry:
     runner: str | None = None
 
     def matches(self, facts: PhoneFacts) -> bool:
-        """Whether a phone is this one."""
+        """Whether a phone with these facts matches this entry."""
         if self.board and facts.board.startswith(self.board):
             return True
         for prop, values in self.match.items():
@@ -57,28 +58,29 @@ class CatalogEntry:
         return False
 
     def check(self, facts: PhoneFacts) -> None:
-        """Make sure that a connected phone is this one.
+        """Check that a connected phone matches this entry.
 
         Raises:
-            DeviceError: it is another; both are named.
+            DeviceError: The connected phone is another one; the message names both.
         """
         if self.matches(facts):
             return
-        device = facts.props.get("ro.product.device", "not told")
+        device = facts.props.get("ro.product.device", "not reported")
         found = next((e.name for e in load_catalog().values() if e.matches(facts)), None)
         step = (
-            f"run the command with --device {found}"
+            f"name {found} as the device"
             if found
             else f"add it to the workspace's {USER_FILE}:\n{entry_for(facts)}"
         )
         raise DeviceError(
             f"the connected phone is {facts.product} (ro.product.device = {device}), not "
-            f"{self.name} ({self.product}); {step}"
+            f"{self.name} ({self.product}); {step}",
+            settings=("device",),
         )
 
 
 def entry_for(facts: PhoneFacts) -> str:
-    """TOML that describes a connected phone, to be pasted into a workspace's `devices.toml`."""
+    """TOML entry of a connected phone, to be pasted into a workspace's `devices.toml`."""
     device = facts.props.get("ro.product.device")
     name = "".join(c if c.isalnum() else "-" for c in (device or facts.board).lower()) or "myphone"
     lines = [f"[{name}]", f"product = {facts.product!r}"]
@@ -92,8 +94,11 @@ def entry_for(facts: PhoneFacts) -> str:
 def load_catalog(workspace: Workspace | None = None) -> dict[str, CatalogEntry]:
     """All entries by name, a workspace's own first.
 
+    Args:
+        workspace: Workspace whose `devices.toml` is read, if there is one.
+
     Raises:
-        DeviceError: the workspace's file is malformed; the file, the entry and the rule are named.
+        DeviceError: The workspace's file is malformed; the file, the entry and the rule are named.
     """
     entries: dict[str, CatalogEntry] = {}
     if workspace is not None and (workspace.root / USER_FILE).exists():
@@ -121,17 +126,19 @@ def _entry(path: Path, name: str, table: Any) -> CatalogEntry:
     texts = ("product", "soc", "clusters", "address", "serial", "runner")
     if unknown := sorted(set(table) - {*texts, "match", "board"}):
         known = ", ".join((*texts, "match", "board"))
-        raise DeviceError(f"{where}: unknown key {unknown[0]!r}; known are {known}")
+        raise DeviceError(f"{where}: unknown key {unknown[0]!r}; use {known}")
     for key in texts:
         if key in table and not isinstance(table[key], str):
-            raise DeviceError(f"{where}: {key} = {table[key]!r} is not a text")
+            raise DeviceError(f"{where}: {key} = {table[key]!r} is not a string; put it in quotes")
     match, board = table.get("match", {}), table.get("board", [])
     if not isinstance(match, dict) or not all(_texts(values) for values in match.values()):
         raise DeviceError(f'{where}: match must look like {{ "ro.product.device" = ["oriole"] }}')
     if not _texts(board):
-        raise DeviceError(f"{where}: board = {board!r} is not a list of texts")
+        raise DeviceError(f"{where}: board = {board!r} is not a list of strings")
     if not match and not board:
-        raise DeviceError(f"{where}: names neither match nor board, so that any phone would do")
+        raise DeviceError(
+            f"{where}: has neither match nor board, so any phone would match; add one"
+        )
     return CatalogEntry(
         name=name,
         match={prop: tuple(values) for prop, values in match.items()},

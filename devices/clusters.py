@@ -14,7 +14,12 @@ from elasticvit.errors import DeviceError
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """Cores of one top frequency; 0 where the system does not tell it."""
+    """Cores of one top frequency.
+
+    Attributes:
+        max_mhz: Top frequency in MHz; 0 if not reported.
+        cores: Numbers of the cores, ascending.
+    """
 
     max_mhz: float
     cores: tuple[int, ...]
@@ -24,7 +29,7 @@ def find_clusters(max_khz: Mapping[int, int]) -> tuple[Cluster, ...]:
     """Group cores by their top frequency, slowest cluster first.
 
     Args:
-        max_khz: core number to `cpuinfo_max_freq`, in kHz.
+        max_khz: Top frequency (`cpuinfo_max_freq`) in kHz, by core number.
     """
     by_speed: dict[int, list[int]] = {}
     for core, khz in sorted(max_khz.items()):
@@ -37,22 +42,31 @@ def find_clusters(max_khz: Mapping[int, int]) -> tuple[Cluster, ...]:
 def choose_cores(
     clusters: tuple[Cluster, ...], cores: str, threads: int, *, avoid: Collection[int] = ()
 ) -> tuple[int, ...]:
-    """The cores that a timing is pinned to.
+    """Choose the cores that a timing is pinned to.
 
-    `auto` takes one core a thread from the fastest cluster, the highest numbers first (core 0
-    serves most interrupts); when that cluster is too small, the next one helps out. The names
-    take a whole cluster: `mid` is the one below the fastest, `little` the slowest.
+    `auto` takes one core per thread from the fastest cluster, the highest core numbers first (core
+    0 serves most interrupts), and from the next cluster once all cores of that one are taken.
+    `big`, `mid` and `little` take a whole cluster: the fastest, the second fastest and the slowest.
 
     Args:
+        clusters: Clusters of the device, slowest first.
         cores: `auto`, `big`, `mid`, `little` or a hexadecimal mask such as `f0`.
-        avoid: cores that `auto` takes only when there are no others left.
+        threads: Number of inference threads.
+        avoid: Numbers of cores that `auto` takes only if there are no others left.
+
+    Returns:
+        Numbers of the cores, ascending.
 
     Raises:
-        DeviceError: no such cluster, a mask that names absent cores, or too many threads.
+        DeviceError: No such cluster, a mask with cores that the device lacks, or a number of
+            threads that is not from 1 to the number of cores.
     """
     known = sorted(core for cluster in clusters for core in cluster.cores)
     if not 1 <= threads <= len(known):
-        raise DeviceError(f"{threads} threads on {len(known)} cores; choose 1 to {len(known)}")
+        raise DeviceError(
+            f"{threads} threads on {len(known)} cores; choose 1 to {len(known)}",
+            settings=("threads",),
+        )
     if cores == "auto":
         order = [core for cluster in reversed(clusters) for core in reversed(cluster.cores)]
         order.sort(key=lambda core: core in avoid)
@@ -63,7 +77,8 @@ def choose_cores(
             described = ", ".join(f"{c.max_mhz:.0f} MHz: {cores_text(c.cores)}" for c in clusters)
             raise DeviceError(
                 f"no {cores} cluster among {len(clusters)} ({described}); "
-                "choose big, auto or a mask"
+                "choose big, auto or a mask",
+                settings=("cores",),
             )
         chosen = clusters[index].cores
     else:
@@ -74,23 +89,25 @@ def choose_cores(
         if mask <= 0:
             raise DeviceError(
                 f"cores {cores!r} is neither auto, big, mid, little nor a hexadecimal mask "
-                "such as f0"
+                "such as f0",
+                settings=("cores",),
             )
         chosen = tuple(bit for bit in range(mask.bit_length()) if mask >> bit & 1)
         if absent := sorted(set(chosen) - set(known)):
             raise DeviceError(
-                f"mask {cores} names core {absent[0]}; the device has {cores_text(tuple(known))}"
+                f"mask {cores} names core {absent[0]}; the device has {cores_text(tuple(known))}",
+                settings=("cores",),
             )
     return chosen
 
 
 def cores_mask(cores: tuple[int, ...]) -> str:
-    """Hexadecimal mask of cores, as `taskset` takes it: `(4, 5)` is `30`."""
+    """Hexadecimal affinity mask of cores, as `taskset` takes it: `(4, 5)` gives `30`."""
     return f"{sum(1 << core for core in cores):x}"
 
 
 def cores_text(cores: tuple[int, ...]) -> str:
-    """Short form for people and tables: `(0, 4, 5, 6)` is `0,4-6`."""
+    """Core numbers in short form, for messages and tables: `(0, 4, 5, 6)` gives `0,4-6`."""
     parts: list[str] = []
     for core in cores:
         if parts and int(parts[-1].split("-")[-1]) == core - 1:

@@ -1,4 +1,4 @@
-"""What is connected now, and in which state: for `evit-profile --list-devices`."""
+"""Phones that are connected now, and the state of each connection."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from devices.adb_connection import LinkConfig
-from devices.adb_link import AdbLink
+from devices.adb.connection import AdbConnection, LinkConfig
+from devices.adb.link import AdbLink
 from devices.catalog import load_catalog
-from devices.phone import read_facts
+from devices.phone.facts import read_facts
 from elasticvit.errors import DeviceError, DeviceUnauthorised, DeviceUnreachable
 from elasticvit.workspace import Workspace
 
@@ -26,11 +26,11 @@ class Connected:
 
     Attributes:
         where: `USB` or the address.
-        serial: of the phone; empty when it does not say.
+        serial: Serial number of the phone; empty if not reported.
         state: `ready`, `unauthorized`, `unreachable` or `held by the adb server`.
-        product: what a person calls it; empty when it could not be asked.
-        name: its name in the catalogue, if it is there.
-        hint: what to do next; empty when it is ready.
+        product: Maker and model, for display; empty if the phone did not answer.
+        name: Name in the catalogue; None if it is not there.
+        hint: What to do next; empty if the phone is ready.
     """
 
     where: str
@@ -47,44 +47,51 @@ def list_devices(
     *,
     keys: list[Path] | None = None,
 ) -> list[Connected]:
-    """Phones on USB, at the given addresses and at those of the workspace's own devices.
+    """Find phones on USB, at the given addresses and at those of the workspace's own devices.
+
+    Args:
+        workspace: Workspace whose `devices.toml` is read.
+        addresses: Addresses as `devices.adb.transport.parse_address` reads them, or `unix:PATH`.
+        keys: Private keys; by default those of the `adb` program.
 
     Raises:
-        DeviceError: the workspace's `devices.toml` is malformed, or a bad address.
+        DeviceError: The workspace's `devices.toml` or an address is malformed.
     """
     catalog = load_catalog(workspace)
     known = [entry.address for entry in catalog.values() if entry.address]
     found = [
-        _ask(AdbLink(address, config=QUICK, keys=keys), address, "", workspace)
+        _ask(AdbConnection(address, config=QUICK, keys=keys), address, "", workspace)
         for address in dict.fromkeys([*addresses, *known])
     ]
     server = _server_devices()
     for serial in _usb_serials():
         if serial not in {device.serial for device in server}:
-            link = AdbLink(serial=serial, config=QUICK, keys=keys)
-            found.append(_ask(link, "USB", serial, workspace))
+            connection = AdbConnection(serial=serial, config=QUICK, keys=keys)
+            found.append(_ask(connection, "USB", serial, workspace))
     return found + server
 
 
-def _ask(link: AdbLink, where: str, serial: str, workspace: Workspace | None) -> Connected:
+def _ask(
+    connection: AdbConnection, where: str, serial: str, workspace: Workspace | None
+) -> Connected:
     asked = Connected(where=where, serial=serial, state="ready")
     try:
-        link.connect()
-        facts = read_facts(link)
+        connection.connect()
+        facts = read_facts(AdbLink(connection))
     except DeviceUnauthorised:
         return replace(asked, state="unauthorized", hint="accept the dialog on the phone")
     except DeviceUnreachable as error:
         return replace(asked, state="unreachable", hint=str(error))
     finally:
-        link.close()
+        connection.close()
     entries = load_catalog(workspace).values()
     name = next((entry.name for entry in entries if entry.matches(facts)), None)
     return replace(asked, serial=facts.serial, product=facts.product, name=name)
 
 
 def _usb_serials() -> list[str]:
-    """Serials of the phones on USB; none where USB support is not installed."""
-    from devices.adb_transport import usb_class
+    """Serials of the phones on USB; none if USB support is not installed."""
+    from devices.adb.transport import usb_class
 
     try:
         usb = usb_class()
@@ -108,7 +115,7 @@ def _server_devices() -> list[Connected]:
 
 
 def parse_server_devices(answer: bytes) -> list[Connected]:
-    """The phones on USB in an adb server's answer to `host:devices-l`."""
+    """Read the phones on USB from an adb server's answer to `host:devices-l`."""
     if not answer.startswith(b"OKAY"):
         return []
     lines: Sequence[str] = answer[8:].decode(errors="replace").splitlines()
@@ -116,12 +123,12 @@ def parse_server_devices(answer: bytes) -> list[Connected]:
     for line in lines:
         serial, state, *pairs = line.split()
         if not any(pair.startswith("usb:") for pair in pairs):
-            continue  # an address that the server is connected to can be used besides
+            continue  # a phone that the server reached over TCP also accepts our own connection
         model = dict(pair.split(":", 1) for pair in pairs if ":" in pair).get("model", "")
         if state == "unauthorized":
             hint = "accept the dialog on the phone, then run `adb kill-server`"
         else:
-            hint = "run `adb kill-server`, so that the phone is free"
+            hint = "run `adb kill-server` to release the phone"
         found.append(
             Connected(
                 where="USB",

@@ -14,11 +14,12 @@ import numpy as np
 
 from devices.order import as_sequence, interleaved
 from devices.protocol import DeviceInfo, Measurement, Rejected, TimedModel, TimingConfig
+from devices.quality import Quality
 from elasticvit.errors import DeviceUnreachable
 
 
 def latency_of_bytes_us(model: TimedModel) -> float:
-    """A latency from the model's bytes alone: by size, spread by the checksum; microseconds."""
+    """Latency in microseconds, computed from the size and the checksum of the model's bytes."""
     return (20.0 + len(model.data) / 1e3) * (1.0 + zlib.crc32(model.data) / 2**32)
 
 
@@ -26,16 +27,17 @@ class FakeDevice:
     """Yields computed latencies.
 
     Args:
-        latency_us: latency of a model in microseconds, a pure function; by default of its bytes.
-        name: how the device is called; its source is `fake:NAME`.
-        noise: relative standard deviation of a run (log-normal, from the configuration's seed,
+        latency_us: Pure function from a model to its latency in microseconds; by default
+            `latency_of_bytes_us`.
+        name: Name of the device; its source is `fake:NAME`.
+        noise: Relative standard deviation of a run (log-normal, from the configuration's seed,
             the key and the round: the same call gives the same samples).
-        reject: keys of models that the device refuses, with the reasons.
-        unreachable_after: the device disappears after so many results, once; opening it again
-            brings it back.
-        crash_after: the profiling program itself fails with a RuntimeError after so many
-            results.
-        unreachable: the device cannot be opened at all.
+        reject: Reasons by key, for models that the device refuses.
+        unreachable_after: Number of results after which the device disappears, once; opening it
+            again brings it back.
+        crash_after: Number of results after which the profiling program itself fails with a
+            RuntimeError.
+        unreachable: Whether the device cannot be opened at all.
     """
 
     def __init__(
@@ -63,7 +65,7 @@ class FakeDevice:
         """Identity and facts.
 
         Raises:
-            DeviceUnreachable: used outside of `with`.
+            DeviceUnreachable: Used outside of `with`.
         """
         if not self._open:
             raise DeviceUnreachable(
@@ -77,9 +79,16 @@ class FakeDevice:
             facts={"fake": True},
         )
 
+    @property
+    def quality(self) -> Quality | None:
+        """None: nothing is measured."""
+        return None
+
     def __enter__(self) -> FakeDevice:
         if self.unreachable:
-            raise DeviceUnreachable(f"device {self.name!r} does not answer (as it was told)")
+            raise DeviceUnreachable(
+                f"device {self.name!r} does not answer (it was created with unreachable=True)"
+            )
         self._open = True
         return self
 

@@ -22,7 +22,12 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Outcome(Generic[T]):
-    """What became of one device: a result, or the error that ended it."""
+    """Outcome of the work on one device.
+
+    Attributes:
+        result: What the work returned; None if it failed.
+        error: The exception that ended the work; None if it did not fail.
+    """
 
     result: T | None = None
     error: Exception | None = None
@@ -35,12 +40,12 @@ def run_fleet(
     """Open every device in a thread of its own and work on it.
 
     Args:
-        devices: by name, not entered.
-        work: called with the name, the open device, and a function to call now and then: it
-            raises `Stopped` when the fleet is being stopped.
+        devices: Devices by name, not entered.
+        work: Function that is called with the name, the open device, and a function to call now
+            and then, which raises `Stopped` when the fleet is being stopped.
 
     Returns:
-        The outcomes by name, in the order of `devices`.
+        Outcomes by name, in the order of `devices`.
     """
     stop = threading.Event()
     outcomes: dict[str, Outcome[T]] = {}

@@ -1,4 +1,5 @@
-"""One profile a phone on this computer: two at once would spoil each other's timings."""
+"""Lock that allows one profile per phone on this computer: two would disturb each other's
+timings."""
 
 from __future__ import annotations
 
@@ -12,10 +13,10 @@ from elasticvit.errors import DeviceError
 
 
 class LocalLock:
-    """A lock that the system releases when its holder dies, however that happens.
+    """A lock on a file, which the system releases when the process that holds it ends.
 
     Args:
-        name: what is locked, such as a phone's address.
+        name: Name of what is locked, such as a phone's address.
     """
 
     def __init__(self, name: str) -> None:
@@ -28,7 +29,7 @@ class LocalLock:
         """Take the lock.
 
         Raises:
-            DeviceError: another process has it.
+            DeviceError: Another process has it.
         """
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

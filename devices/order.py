@@ -14,17 +14,17 @@ from devices.protocol import TimedModel
 
 
 def as_sequence(models: Iterable[TimedModel]) -> Sequence[TimedModel]:
-    """The models as something that can be gone through again; sequences stay as they are."""
+    """The models as a sequence, which can be iterated again; a sequence is returned as it is."""
     return models if isinstance(models, Sequence) else list(models)
 
 
 def round_order(count: int, round_: int, seed: int) -> list[int]:
-    """Positions of `count` models in the order of one round."""
+    """Positions of `count` models, 0 to `count` - 1, in the order of one round."""
     return [int(i) for i in np.random.default_rng((seed, round_)).permutation(count)]
 
 
 def interleaved(count: int, rounds: int, seed: int) -> Iterator[tuple[int, int]]:
-    """(round, position) of every timing."""
+    """Pairs (round, position of the model) of all timings, in the order to make them."""
     for round_ in range(rounds):
         for index in round_order(count, round_, seed):
             yield round_, index

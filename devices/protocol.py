@@ -1,8 +1,17 @@
-"""What a device is to the rest of the project.
+"""Protocol of devices, and the records that they exchange with the rest of the project.
 
-A `Device` times models (TFLite flatbuffers) and says under which conditions. Implementations
-are the host, phones over ADB, and a fake that is named fake in every row it writes. The
-contract suite `tests/contracts/device_contract.py` holds for all of them.
+A `Device` times models (TFLite flatbuffers) and reports the conditions of each timing.
+Implementations are the host, phones over ADB, a fake device whose source begins with `fake:` in
+every row, and devices of other packages (see `devices.outside`). All of them pass the contract
+suite `elasticvit.testing.device`.
+
+Terms, in devices and in the latency table:
+
+- run: one inference of a model;
+- sample: one reported latency, of one run or of several (`Measurement.statistic`);
+- round: pass over all models in which each is timed once, in a random order;
+- timing: one model timed in one round, whose result is a `Measurement`;
+- profile: all timings of a device for a search space.
 """
 
 from __future__ import annotations
@@ -13,7 +22,10 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol
 
+from devices.quality import Quality
 from elasticvit.errors import DeviceError
+
+SETTINGS = ("threads", "cores", "rounds", "seed")  # fields of `TimingConfig` that a user can set
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,11 +33,11 @@ class DeviceInfo:
     """Identity and facts of a device.
 
     Attributes:
-        name: how the user calls it: `host`, `pixel6`.
-        source: where its numbers come from: `host:CPU model`, `adb:SERIAL`, `fake:NAME`.
-        runtime: name and version of what runs the models.
-        runtime_hash: sha256 of the runner or runtime library.
-        facts: anything else that explains a number (SoC, clusters, build, governor).
+        name: Name that the user gives it: `host`, `pixel6`.
+        source: Origin of its numbers: `host:CPU model`, `adb:SERIAL`, `fake:NAME`.
+        runtime: Name and version of what runs the models.
+        runtime_hash: SHA-256 of the runner or runtime library; empty if there is none.
+        facts: Further JSON-ready facts that affect latency (SoC, clusters, build, governor).
     """
 
     name: str
@@ -40,19 +52,20 @@ class TimingConfig:
     """How models are timed.
 
     Attributes:
-        threads: inference threads.
+        threads: Number of inference threads.
         cores: `big`, `mid`, `little`, a hexadecimal mask such as `f0`, or `auto` (one core of
-            the fastest cluster a thread).
-        warmup_runs: runs before the clock counts, in every round.
-        min_runs, max_runs, min_ms: a round runs the model until it did `min_runs` and used
+            the fastest cluster per thread).
+        warmup_runs: Untimed runs before the timed ones, in every round.
+        min_runs, max_runs, min_ms: A round runs the model until it did `min_runs` and used
             `min_ms` milliseconds, but at most `max_runs` times.
-        rounds: how often the whole set is gone through, each time in another order.
-        seed: of the orders.
-        gauges: models that are timed around every model, in the same process, and so tell how
-            fast the device was just then; a device that cannot do so leaves them out.
+        rounds: Number of rounds; in each, every model is timed once, in another random order.
+        seed: Random seed of the round orders.
+        calibration_models: Models that are timed around every model, in the same process, to show
+            how fast the device was at that moment; a device that does not support them ignores
+            them.
 
     Raises:
-        DeviceError: a count that is too small, or fewer `max_runs` than `min_runs`.
+        DeviceError: A value is too small, or `max_runs` is less than `min_runs`.
     """
 
     threads: int = 1
@@ -63,19 +76,27 @@ class TimingConfig:
     min_ms: float = 10.0
     rounds: int = 3
     seed: int = 0
-    gauges: tuple[TimedModel, ...] = ()
+    calibration_models: tuple[TimedModel, ...] = ()
 
     def __post_init__(self) -> None:
         least = {"threads": 1, "warmup_runs": 0, "min_runs": 1, "min_ms": 0, "rounds": 1}
         least |= {"max_runs": self.min_runs, "seed": 0}
         for name, limit in least.items():
             if getattr(self, name) < limit:
-                raise DeviceError(f"{name} = {getattr(self, name)}; it must be at least {limit}")
+                raise DeviceError(
+                    f"{name} = {getattr(self, name)}; it must be at least {limit}",
+                    settings=(name,) if name in SETTINGS else (),
+                )
 
 
 @dataclass(frozen=True)
 class TimedModel:
-    """A model to time: a key that names it in the table, and the TFLite flatbuffer."""
+    """A model to time.
+
+    Attributes:
+        key: Name of the model in the table, unique among the models of one call.
+        data: The model as a TFLite flatbuffer.
+    """
 
     key: str
     data: bytes
@@ -83,11 +104,11 @@ class TimedModel:
 
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
-    """State of the device around a measurement; None where it does not say.
+    """State of the device before or after a timing; each is None if not reported.
 
     Attributes:
-        temperature_c: degrees Celsius.
-        frequency_mhz: clock of the core or cluster in use.
+        temperature_c: Temperature of the CPU, in degrees Celsius.
+        frequency_mhz: Mean clock of the cores in use, in MHz.
     """
 
     temperature_c: float | None = None
@@ -99,21 +120,23 @@ class Measurement:
     """One model timed in one round.
 
     Attributes:
-        key: the model's.
-        samples_us: every timed run, in microseconds, in order (but see `statistic`).
-        round: which round, from 0.
-        threads, cores: as they were in force (the cores that were used, such as `1` or `4-7`).
-        source, runtime, runtime_hash: as in `DeviceInfo`.
-        before, after: conditions around the runs.
-        time_s: when, in seconds since the epoch.
-        peak_bytes: peak memory of the process that ran it, where known.
-        interrupted_runs: how many of the runs the system interrupted for another program, where
-            known; their samples are kept.
-        statistic: what a sample is: a `run`, or the `median` or `mean` of the runs of one process
-            where the runner tells no more than that.
-        runs: how many runs are behind each sample; None when each is one.
-        gauges_us: by the key of each gauge (see `TimingConfig`) its runs around and between those
-            of this measurement, in microseconds; empty where none was timed.
+        key: Key of the model.
+        samples_us: Latency of every timed run, in microseconds, in order (but see `statistic`).
+        round: Number of the round, from 0.
+        threads: Number of inference threads that were used.
+        cores: Cores that were used, such as `1` or `4-7`.
+        source, runtime, runtime_hash: As in `DeviceInfo`.
+        before, after: Conditions around the runs.
+        time_s: Start of the runs, in seconds since the epoch.
+        peak_bytes: Peak memory of the process that ran the model, in bytes; None if not reported.
+        interrupted_runs: Number of runs that the operating system interrupted for another program;
+            their samples are kept. None if not reported.
+        statistic: What each sample is: the latency of one `run`, or the `median` or `mean` over the
+            runs of one process if the runner reports no single runs.
+        runs: Number of runs behind each sample; None if each sample is one run.
+        calibration_us: Latencies of the runs of each calibration model (see `TimingConfig`) around
+            and between the runs of this measurement, in microseconds, by the key of the
+            calibration model; empty if none was timed.
     """
 
     key: str
@@ -131,22 +154,27 @@ class Measurement:
     interrupted_runs: int | None = None
     statistic: str = "run"
     runs: tuple[int, ...] | None = None
-    gauges_us: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    calibration_us: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @property
-    def latency_ms(self) -> float:
+    def median_ms(self) -> float:
         """Median of the samples, in milliseconds."""
         return statistics.median(self.samples_us) / 1e3
 
     @property
     def run_count(self) -> int:
-        """How many runs of the model are behind it."""
+        """Number of runs of the model behind the samples."""
         return len(self.samples_us) if self.runs is None else sum(self.runs)
 
 
 @dataclass(frozen=True)
 class Rejected:
-    """A model that the device's runtime refused or crashed on; the others go on."""
+    """A model that the device's runtime refused or crashed on; the others go on.
+
+    Attributes:
+        key: Key of the model.
+        reason: Why it was rejected, as a phrase for messages.
+    """
 
     key: str
     reason: str
@@ -157,13 +185,26 @@ class Device(Protocol):
 
     @property
     def info(self) -> DeviceInfo:
-        """Identity and facts; valid inside the context."""
+        """Identity and facts.
+
+        Raises:
+            DeviceUnreachable: Used outside of the context.
+        """
+        ...
+
+    @property
+    def quality(self) -> Quality | None:
+        """Quality counts of the measurements so far; None if the device keeps none."""
         ...
 
     def measure(
         self, models: Iterable[TimedModel], config: TimingConfig
     ) -> Iterator[Measurement | Rejected]:
         """Time models, interleaved over `config.rounds` rounds.
+
+        Args:
+            models: Models to time, with different keys.
+            config: Settings of the timings.
 
         Every model gives `config.rounds` measurements, or a `Rejected` as its last result.
         Results come as they are made, so a caller that stores each loses at most the one in
@@ -172,8 +213,11 @@ class Device(Protocol):
         ends the work on the device.
 
         Raises:
-            DeviceUnreachable, DeviceUnauthorised, RunnerMissing, DeviceTooHot: as named; what
-                was yielded before stays true.
+            DeviceUnreachable: The device does not answer, or is not open.
+            DeviceUnauthorised: The device does not accept this computer.
+            RunnerMissing: The runner is missing, or fails on every model.
+            DeviceTooHot: The device does not cool down.
+                In each case the results that were yielded before stay valid.
         """
         ...
 

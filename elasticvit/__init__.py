@@ -1,10 +1,61 @@
-"""ElasticViT: the most accurate vision transformer that runs in N milliseconds on your phone."""
+"""ElasticViT: the most accurate vision transformer that runs in N milliseconds on your phone.
+
+    import elasticvit as ev
+
+    phone = ev.load_latency("pixel6")
+    phone.predict("elastic_S1").median_ms
+    result = ev.search(target_ms=30)
+    ev.export(result, "model.tflite")
+
+Importing this package loads neither torch nor pandas; what needs them loads them when it is used.
+`docs/library.md` shows every function.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from elasticvit.arch import Arch, ArchBatch, AttnStage, ConvStage
 from elasticvit.cost import CostModel, MacsCost
+from elasticvit.errors import EvitError
+from elasticvit.events import Event, Notice, Progress
+from elasticvit.find import find_arch
 from elasticvit.kernels import Kernel, Layout, lower
-from elasticvit.space import SearchSpace
+from elasticvit.published import list_models
+from elasticvit.space import SearchSpace, find_space
 from elasticvit.version import __version__
+from elasticvit.workspace import Workspace
+
+if TYPE_CHECKING:
+    from elasticvit.flows.export import ExportSettings, export
+    from elasticvit.flows.latency import Latency, LatencyPrediction, load_latency
+    from elasticvit.flows.learn import LearnSettings, learn_device
+    from elasticvit.flows.profile import ProfileSettings, profile
+    from elasticvit.flows.search import SearchSettings, search
+    from elasticvit.flows.tables import export_table, import_table
+    from elasticvit.flows.train import TrainSettings, train
+    from elasticvit.nn.models import create_model
+
+# name -> the module that has it, loaded when the name is first used
+_LAZY = {
+    "create_model": "elasticvit.nn.models",
+    "Latency": "elasticvit.flows.latency",
+    "LatencyPrediction": "elasticvit.flows.latency",
+    "load_latency": "elasticvit.flows.latency",
+    "ProfileSettings": "elasticvit.flows.profile",
+    "profile": "elasticvit.flows.profile",
+    "LearnSettings": "elasticvit.flows.learn",
+    "learn_device": "elasticvit.flows.learn",
+    "import_table": "elasticvit.flows.tables",
+    "export_table": "elasticvit.flows.tables",
+    "TrainSettings": "elasticvit.flows.train",
+    "train": "elasticvit.flows.train",
+    "SearchSettings": "elasticvit.flows.search",
+    "search": "elasticvit.flows.search",
+    "ExportSettings": "elasticvit.flows.export",
+    "export": "elasticvit.flows.export",
+}
 
 __all__ = [
     "Arch",
@@ -12,10 +63,46 @@ __all__ = [
     "AttnStage",
     "ConvStage",
     "CostModel",
+    "Event",
+    "EvitError",
+    "ExportSettings",
     "Kernel",
+    "Latency",
+    "LatencyPrediction",
     "Layout",
+    "LearnSettings",
     "MacsCost",
+    "Notice",
+    "ProfileSettings",
+    "Progress",
+    "SearchSettings",
     "SearchSpace",
+    "TrainSettings",
+    "Workspace",
     "__version__",
+    "create_model",
+    "export",
+    "export_table",
+    "find_arch",
+    "find_space",
+    "import_table",
+    "learn_device",
+    "list_models",
+    "load_latency",
     "lower",
+    "profile",
+    "search",
+    "train",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -10,6 +10,7 @@ squeeze-and-excitation, head) is not in the genome but in `elasticvit.kernels.La
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,12 +18,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from elasticvit.arrays import GeneArray
 from elasticvit.errors import ArchError
 
 SCHEMA = 1
 CONV_GENES = ("width", "depth", "expansion", "kernel")
 ATTN_GENES = ("width", "depth", "mlp_ratio", "v_scale")
-IntArray = npt.NDArray[np.int16]
+TEXT = re.compile(r"r(\d+) (\d+x\d+e\d+k\d+(?: \d+x\d+e\d+k\d+)*) \|((?: \d+x\d+m\d+v\d+)*)")
 
 
 @dataclass(frozen=True, order=True)
@@ -143,12 +145,33 @@ class Arch:
             raise ArchError(f"architecture is a JSON {type(data).__name__}, not an object")
         return cls.from_dict(data)
 
+    @classmethod
+    def parse(cls, text: str) -> Arch:
+        """Inverse of `str`, such as `r32 8x1e1k3 16x1e2k3 24x1e2k3 | 48x1m2v2 64x1m2v2`.
+
+        The resolution, then for the stem and each MBConv stage WIDTHxDEPTHeEXPANSIONkKERNEL, a
+        bar, and for each transformer stage WIDTHxDEPTHmMLP_RATIOvV_SCALE. White space may be
+        of any kind and length.
+
+        Raises:
+            ArchError: the text has another form, or a gene that no architecture can have.
+        """
+        match = TEXT.fullmatch(" ".join(text.replace("|", " | ").split()))
+        if match is None:
+            raise ArchError(
+                f"{text!r} is not an architecture; it is written as in "
+                "'r32 8x1e1k3 16x1e2k3 24x1e2k3 | 48x1m2v2 64x1m2v2'"
+            )
+        resolution, conv, attn = match.groups()
+        genes = [resolution, *re.findall(r"\d+", conv), *re.findall(r"\d+", attn)]
+        return cls.from_genes(map(int, genes), len(conv.split()) - 1)
+
     def __str__(self) -> str:
         conv = " ".join(
             f"{s.width}x{s.depth}e{s.expansion}k{s.kernel}" for s in (self.stem, *self.conv)
         )
         attn = " ".join(f"{s.width}x{s.depth}m{s.mlp_ratio}v{s.v_scale}" for s in self.attn)
-        return f"r{self.resolution} {conv} | {attn}"
+        return f"r{self.resolution} {conv} | {attn}".rstrip()
 
 
 def gene_names(n_conv: int, n_attn: int) -> tuple[str, ...]:
@@ -168,7 +191,7 @@ class ArchBatch:
         n_conv: number of convolutional stages, which splits the columns.
     """
 
-    genes: IntArray
+    genes: GeneArray
     n_conv: int
 
     @classmethod
@@ -190,7 +213,7 @@ class ArchBatch:
     def names(self) -> tuple[str, ...]:
         return gene_names(self.n_conv, self.n_attn)
 
-    def column(self, name: str) -> IntArray:
+    def column(self, name: str) -> GeneArray:
         """One gene of all architectures, shape (n,)."""
         return self.genes[:, self.names.index(name)]
 

@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from elasticvit.arch import ArchBatch, AttnStage, ConvStage
+from elasticvit.arrays import FloatArray
 from elasticvit.errors import ArchError
 from elasticvit.kernels import FirstConv, Kernel, head_kernel, stage_blocks, stage_sizes
 from elasticvit.space import SearchSpace
 
-FloatArray = npt.NDArray[np.float64]
 KernelCost = Callable[[Sequence[Kernel]], FloatArray]
 CHUNK = 65536  # rows priced at a time, so that the columns stay in cache
 
@@ -47,6 +47,11 @@ class CostModel(Protocol):
         Raises:
             ArchError: a gene has a value that the space of this cost does not offer.
         """
+        ...
+
+    def upper(self, batch: ArchBatch) -> FloatArray | None:
+        """Upper bound of the cost, shape (n,), which hard caps hold against their limit; None if
+        nothing is known about the error of `price`, or it has none. Raises as `price` does."""
         ...
 
 
@@ -144,6 +149,15 @@ def space_kernels(space: SearchSpace) -> tuple[Kernel, ...]:
     return tuple(sorted(found, key=lambda k: (k.kind, *k.dims.values())))
 
 
+def reachable_kernels(space: SearchSpace) -> list[Kernel]:
+    """The kernels that an architecture of the space can contain, widths never falling."""
+    return [
+        k
+        for k in space_kernels(space)
+        if k.kind not in ("mbconv", "downsample") or k.dims["cin"] <= k.dims["cout"]
+    ]
+
+
 @dataclass(frozen=True)
 class _StagePlan:
     """One table: the kernels of a stage's first and later blocks for every combination of the
@@ -208,3 +222,6 @@ class MacsCost:
         """Millions of multiply-accumulates of every architecture, shape (n,)."""
         millions: FloatArray = self._tables.sum(batch) / 1e6
         return millions
+
+    def upper(self, batch: ArchBatch) -> None:
+        """None: multiply-accumulates are exact."""

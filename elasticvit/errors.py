@@ -1,16 +1,51 @@
 """The errors this project raises at its users.
 
-Every message names the bad value, the rule it broke and what to do next. The commands
-print it without a traceback and leave with `exit_code`.
+Every message names the bad value, the rule it broke and what to do next, in words that hold for
+the library and for the commands alike. What else would help is a fact of the error: the settings
+of the flow that change the outcome, and the flow that makes what is missing. The commands print
+the message without a traceback, turn these facts into their own options, and leave with
+`exit_code`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class NextStep:
+    """A flow that makes what is missing.
+
+    Attributes:
+        flow: Name of the flow: `profile`, `train`, `search` or `export`.
+        settings: The settings that matter, by name.
+    """
+
+    flow: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
 
 class EvitError(Exception):
-    """Something the user can mend; shown as one message, exit code 2."""
+    """Something that the user can mend; the commands show it as one message, exit code 2.
+
+    Attributes:
+        settings: Names of settings of the flow that change the outcome, such as `extrapolate`.
+        next_step: The flow that makes what is missing; None if there is none.
+    """
 
     exit_code = 2
+
+    def __init__(
+        self, message: str, *, settings: Sequence[str] = (), next_step: NextStep | None = None
+    ) -> None:
+        super().__init__(message)
+        self.settings, self.next_step = tuple(settings), next_step
+
+
+class SettingError(EvitError, ValueError):
+    """A setting of a flow that makes no sense, or contradicts another."""
 
 
 class ArchError(EvitError, ValueError):
@@ -19,6 +54,10 @@ class ArchError(EvitError, ValueError):
 
 class SpaceError(EvitError, ValueError):
     """A search space that contradicts itself, or an unknown one."""
+
+
+class ModelError(EvitError, ValueError):
+    """A model that cannot be made or changed as asked, or weights that are not published."""
 
 
 class WorkspaceError(EvitError):
@@ -34,7 +73,7 @@ class CheckpointError(EvitError):
 
 
 class TrainingError(EvitError):
-    """A training that failed, or a setting of it that makes no sense."""
+    """A training run whose loss is no longer finite."""
 
 
 class StoreError(EvitError):
@@ -42,7 +81,7 @@ class StoreError(EvitError):
 
 
 class PredictorError(EvitError):
-    """A predictor that is missing, too new, or asked for what it never saw."""
+    """A predictor that is missing, too new, or asked for kernels outside its measured range."""
 
 
 class TargetError(EvitError, ValueError):
@@ -71,10 +110,6 @@ class DeviceUnauthorised(DeviceError):
 
 class RunnerMissing(DeviceError):
     """The program that times models on the device is not there."""
-
-
-class ModelRejected(DeviceError):
-    """The device's runtime refused or crashed on a model."""
 
 
 class DeviceTooHot(DeviceError):

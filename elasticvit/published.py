@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
-from elasticvit.arch import Arch, AttnStage, ConvStage
+from elasticvit.arch import Arch, ArchBatch, AttnStage, ConvStage
 from elasticvit.errors import ArchError
 from elasticvit.kernels import QK_DIM
+from elasticvit.space import SearchSpace, find_space
 
 N_CONV = 2
 
@@ -95,15 +97,42 @@ PUBLISHED: dict[str, Arch] = {
 
 
 def published(name: str) -> Arch:
-    """A published architecture by name, such as `elastic_S1` (case and prefix do not matter).
+    """A published architecture by name, such as `elastic_S1` (case and prefix do not matter,
+    and `elastic_l1_5` is `elastic_L1.5`).
 
     Raises:
         ArchError: unknown name; the message lists the known ones.
     """
     for known, arch in PUBLISHED.items():
-        if name.lower().removeprefix("elastic_") == known.lower().removeprefix("elastic_"):
+        if timm_name(name) == timm_name(known):
             return arch
     raise ArchError(f"no published architecture {name!r}; known: {', '.join(PUBLISHED)}")
+
+
+def timm_name(name: str) -> str:
+    """A published name as timm writes names: `elastic_l1_5` for `elastic_L1.5` or `L1.5`."""
+    return "elastic_" + name.lower().removeprefix("elastic_").replace(".", "_")
+
+
+def list_models(space: SearchSpace | str | Path | None = None) -> list[str]:
+    """Names that `elasticvit.nn.create_model` knows.
+
+    Args:
+        space: only the published architectures of this space, besides its `smallest` and
+            `largest`: a space, the name of a preset, or the path of a TOML file.
+
+    Returns:
+        The nine published names if no space is given.
+
+    Raises:
+        SpaceError: no such space.
+    """
+    if space is None:
+        return list(PUBLISHED)
+    if not isinstance(space, SearchSpace):
+        space = find_space(str(space))
+    inside = [name for name, arch in PUBLISHED.items() if space.valid(ArchBatch.of([arch]))[0]]
+    return [*inside, "smallest", "largest"]
 
 
 def to_authors(arch: Arch) -> list[Any]:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tomlkit.exceptions import TOMLKitError
 from elasticvit.arch import Arch, ArchBatch, gene_names
 from elasticvit.errors import ArchError, SpaceError
 from elasticvit.kernels import QK_DIM, Layout
+from elasticvit.plugins import SPACES, load_plugin, plugin_names
 
 
 @dataclass(frozen=True)
@@ -182,6 +184,33 @@ class SearchSpace:
         pick = rng.random(a.genes.shape) < 0.5
         return self._repaired(np.where(pick, a.genes, b.genes))
 
+    def neighbours(self, here: ArchBatch, *, pairs: bool = False) -> ArchBatch:
+        """All architectures of the space that differ from one in one gene, or in two.
+
+        Args:
+            here: a batch of one.
+            pairs: change two genes at once instead of one.
+        """
+        genes = here.genes[0]
+        moves = [
+            (column, value)
+            for column, options in enumerate(self.choices)
+            for value in options
+            if value != genes[column]
+        ]
+        if pairs:
+            both = np.array(
+                [(*a, *b) for a, b in combinations(moves, 2) if a[0] != b[0]], dtype=np.int64
+            ).reshape(-1, 4)
+            columns, values = both[:, [0, 2]], both[:, [1, 3]]
+        else:
+            single = np.array(moves, dtype=np.int64).reshape(-1, 2)
+            columns, values = single[:, :1], single[:, 1:]
+        near = np.repeat(genes[None], len(columns), axis=0)
+        np.put_along_axis(near, columns, values.astype(near.dtype), axis=1)
+        batch = ArchBatch(near, here.n_conv)
+        return batch.take(self.valid(batch))
+
     def _repaired(self, genes: npt.NDArray[Any]) -> ArchBatch:
         genes = genes.astype(np.int16)
         before = np.zeros(len(genes), dtype=np.int16)
@@ -265,10 +294,16 @@ PRESETS: Mapping[str, SearchSpace] = {space.name: space for space in (MOBILE, TI
 
 
 def find_space(name: str) -> SearchSpace:
-    """A preset by name, or the space in a TOML file by its path.
+    """A search space by its name.
+
+    Args:
+        name: A preset; the path of a TOML file; or a name that another package has added as an
+            entry point of the group `elasticvit.spaces`, whose value is a `SearchSpace`, or a
+            function without arguments that makes one.
 
     Raises:
-        SpaceError: neither; the presets are listed.
+        SpaceError: there is no such space (the known ones are listed), or the file or the other
+            package does not give one.
     """
     if name in PRESETS:
         return PRESETS[name]
@@ -276,8 +311,14 @@ def find_space(name: str) -> SearchSpace:
     if path.suffix == ".toml":
         try:
             return SearchSpace.from_toml(path.read_text(), str(path))
-        except OSError as error:
-            raise SpaceError(f"space file {name}: {error.strerror}") from error
-    raise SpaceError(
-        f"no space {name!r}; presets are {', '.join(PRESETS)}, or name a TOML file such as my.toml"
-    )
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise SpaceError(f"space file {name}: {reason}") from error
+    found = load_plugin(SPACES, name, SpaceError)
+    space = found() if callable(found) else found
+    if isinstance(space, SearchSpace):
+        return space
+    if found is not None:
+        raise SpaceError(f"space {name!r} of another package is of type {type(space).__name__}")
+    known = ", ".join((*PRESETS, *plugin_names(SPACES)))
+    raise SpaceError(f"no space {name!r}; known are {known}, or name a TOML file such as my.toml")

@@ -1,17 +1,19 @@
-"""The workspace: the folder that makes the four commands chain.
+"""The workspace: the folder that makes the commands chain.
 
-A workspace has one space and one data set, set by the command that first names them. It
-holds the latency table, predictors, training runs, searches and exports, and remembers which
-of each is the latest. Its settings stand in one readable TOML file, `settings.toml`; every
-write is atomic, so a killed command leaves the old state or the new one.
+It holds the latency table, predictors, training runs, searches and exports, and remembers which
+of each is the latest, and which space, data set and device were used last: defaults of the next
+command, never a rule. A profile is of a device; space and data set belong to a training run, and
+whatever follows takes them from there. Settings stand in one readable TOML file,
+`settings.toml`; every write is atomic, so a killed command leaves the old state or the new one.
+Reading never writes.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,31 +21,18 @@ from typing import Any
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from elasticvit.errors import WorkspaceError
+from elasticvit.errors import NextStep, WorkspaceError
+from elasticvit.files import write_atomic
 from elasticvit.space import PRESETS, SearchSpace, find_space
 
 SCHEMA = 1
 FOLDER = ".evit"
 SETTINGS = "settings.toml"
-KINDS = {"run": "evit-train", "search": "evit-search --target-ms N", "export": "evit-export"}
+DEFAULT_SPACE = "mobile"
+DEFAULT_DATA = "digits"
+FLOWS = {"run": "train", "search": "search", "export": "export"}  # that make the folders
+NAMES = {"run": "training run", "search": "search", "export": "export"}
 PLURALS = {"run": "runs", "search": "searches", "export": "exports"}  # names of their folders
-
-
-def write_atomic(path: Path, data: bytes | str) -> None:
-    """Write a file so that readers see the old content or the new, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    raw = data.encode() if isinstance(data, str) else data
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(raw)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 @dataclass(frozen=True)
@@ -65,11 +54,13 @@ class Workspace:
         """
         path = Path(root) if root is not None else Path(FOLDER)
         if path.exists() and not path.is_dir():
-            raise WorkspaceError(f"workspace {path} is a file; name a folder with --workspace")
+            raise WorkspaceError(
+                f"workspace {path} is a file; name a folder", settings=["workspace"]
+            )
         if path.is_dir() and any(path.iterdir()) and not (path / SETTINGS).exists():
             raise WorkspaceError(
-                f"folder {path} is not empty and not a workspace (no {SETTINGS}); name another "
-                "with --workspace"
+                f"folder {path} is not empty and not a workspace (no {SETTINGS}); name another",
+                settings=["workspace"],
             )
         workspace = cls(path)
         workspace.settings()
@@ -89,15 +80,13 @@ class Workspace:
         if data.get("schema") != SCHEMA:
             raise WorkspaceError(
                 f"{path} has schema {data.get('schema')!r}, this version reads {SCHEMA}; "
-                "update elasticvit or name another folder with --workspace"
+                "update elasticvit or name another folder",
+                settings=["workspace"],
             )
         return data
 
     def update(self, changes: Mapping[str, Any]) -> None:
-        """Change settings, keeping the file's other lines and comments.
-
-        A value that is a table is merged into the table of that name.
-        """
+        """Change settings, keeping the file's other lines and comments; None removes one."""
         path = self.root / SETTINGS
         if path.exists():
             document = tomlkit.parse(path.read_text())
@@ -106,58 +95,64 @@ class Workspace:
             document.add(tomlkit.comment("elasticvit workspace; written by the evit commands"))
             document["schema"] = SCHEMA
         for key, value in changes.items():
-            if isinstance(value, Mapping) and key in document:
-                document[key].update(value)
+            if value is None:
+                document.pop(key, None)
             else:
                 document[key] = value
         write_atomic(path, tomlkit.dumps(document))
 
-    def choose_space(self, name: str | None, default: str = "mobile") -> SearchSpace:
-        """The workspace's space, set to `name` (or the default) if none was chosen yet.
+    def space(self, name: str | None = None) -> SearchSpace:
+        """The named space; without a name the one that was used last, or the paper's.
 
-        The classes are those of the workspace's data set once it is known (`choose_data`).
+        Args:
+            name: Preset, TOML file, or the name of the space that was used last (whose file may
+                be gone).
 
         Raises:
-            WorkspaceError: another space is in use here.
-            SpaceError: no such space.
+            SpaceError: there is no such space.
         """
         settings = self.settings()
-        current = settings.get("space")
-        if current is None:
-            space = find_space(name or default)
-            changes: dict[str, Any] = {"space": space.name}
-            if PRESETS.get(space.name) != space:
-                changes["space_definition"] = tomlkit.parse(space.to_toml()).unwrap()
-            self.update(changes)
-            settings |= changes
-        elif name is not None and name != current and find_space(name).name != current:
-            raise WorkspaceError(
-                f"this workspace uses space {current!r}, not {name!r}; a workspace has one: "
-                "leave --space out, or start another with --workspace DIR"
-            )
-        if "space_definition" in settings:
-            space = SearchSpace.from_toml(
-                tomlkit.dumps(settings["space_definition"]), f"{self.root / SETTINGS}"
-            )
+        last = settings.get("space")
+        if last is None or name not in (None, last):
+            return find_space(name or DEFAULT_SPACE)
+        definition = settings.get("space_definition")
+        if definition is None:
+            space = find_space(last)
         else:
-            space = find_space(settings["space"])
+            space = SearchSpace.from_toml(tomlkit.dumps(definition), f"{self.root / SETTINGS}")
+        # of earlier versions: whole subnets were timed with the classes of the data set in use
         classes = settings.get("classes")
         return space if classes is None else space.with_classes(int(classes))
 
-    def choose_data(self, data: str, classes: int) -> None:
-        """Set the data set and its number of classes; does nothing when they are the same.
+    def data(self, spec: str | None = None) -> str:
+        """The named data set; without a name the one that was used last, or scikit-learn's
+        digits."""
+        return str(spec or self.settings().get("data", DEFAULT_DATA))
 
-        Raises:
-            WorkspaceError: another data set is in use here.
-        """
-        current = self.settings().get("data")
-        if current is None:
-            self.update({"data": data, "classes": classes})
-        elif current != data:
-            raise WorkspaceError(
-                f"this workspace uses data {current!r}, not {data!r}; a workspace has one: "
-                "leave --data out, or start another with --workspace DIR"
-            )
+    def device(self, name: str | None = None) -> str | None:
+        """The named device; without a name the one that was profiled last; None if none was."""
+        return name or self.settings().get("device")
+
+    def remember(
+        self,
+        *,
+        space: SearchSpace | None = None,
+        data: str | None = None,
+        device: str | None = None,
+    ) -> None:
+        """Make what was used the default of the commands that follow."""
+        changes: dict[str, Any] = {}
+        settings = self.settings()
+        if space is not None:
+            preset = PRESETS.get(space.name)
+            own = preset is None or preset != space.with_classes(preset.layout.classes)
+            definition = tomlkit.parse(space.to_toml()).unwrap() if own else None
+            last = settings.get("space"), settings.get("space_definition")
+            if last != (space.name, definition):
+                changes = {"space": space.name, "space_definition": definition, "classes": None}
+        changes |= {k: v for k, v in (("data", data), ("device", device)) if v is not None}
+        if any(settings.get(key) != value for key, value in changes.items()):
+            self.update(changes)
 
     @property
     def lut_path(self) -> Path:
@@ -178,6 +173,29 @@ class Workspace:
         path.mkdir(parents=True)
         return path
 
+    @contextmanager
+    def nothing_left_behind(self, path: Path, keep: str) -> Iterator[Path]:
+        """Remove a folder if the work in it fails before there is anything to go on with.
+
+        Args:
+            path: A folder in the workspace.
+            keep: Name of the file that makes the folder worth keeping.
+        """
+        try:
+            yield path
+        except BaseException:
+            if not (path / keep).exists():
+                shutil.rmtree(path, ignore_errors=True)
+                self.prune(path.parent)
+            raise
+
+    def prune(self, folder: Path | None = None) -> None:
+        """Remove a folder of the workspace, and those around it, as far as they are empty."""
+        folder = folder or self.root
+        while folder.is_relative_to(self.root) and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+            folder = folder.parent
+
     def folders(self, kind: str) -> list[Path]:
         """All `run`, `search` or `export` folders, oldest first."""
         base = self.root / PLURALS[kind]
@@ -185,20 +203,22 @@ class Workspace:
 
     def set_latest(self, kind: str, path: Path) -> None:
         """Remember a folder as the latest of its kind."""
-        self.update({"latest": {kind: str(path.relative_to(self.root))}})
+        latest = {**self.settings().get("latest", {}), kind: str(path.relative_to(self.root))}
+        self.update({"latest": latest})
 
     def latest(self, kind: str) -> Path:
         """The latest `run`, `search` or `export` folder.
 
         Raises:
-            WorkspaceError: there is none yet; the command that makes one is named.
+            WorkspaceError: there is none; the flow that makes one is named.
         """
+        step = NextStep(FLOWS[kind])
         name = self.settings().get("latest", {}).get(kind)
         if name is None:
             raise WorkspaceError(
-                f"no {kind} in workspace {self.root} yet; run `{KINDS[kind]}` first"
+                f"no {NAMES[kind]} in workspace {self.root} yet; make one first", next_step=step
             )
         path: Path = self.root / name
         if not path.is_dir():
-            raise WorkspaceError(f"{path} is gone; run `{KINDS[kind]}` again")
+            raise WorkspaceError(f"{path} is gone; make another {NAMES[kind]}", next_step=step)
         return path

@@ -1,42 +1,47 @@
 """Formats to export to, behind one interface.
 
-A format is a `Backend` under a name in `FORMATS`. To add one, write a module with a class
-that has the protocol's members and enter it there; parity, bundle and command take it as it
-is. Modules load when their format is used, so a missing library hurts nobody else.
+A format is a `Backend` under a name. Those of this project stand in `FORMATS`; any other package
+adds its own through an entry point of the group `elasticvit.formats`, whose name is the name of
+the format and whose value is the backend's class:
+
+    [project.entry-points."elasticvit.formats"]
+    coreml = "my_package.coreml:CoreMLBackend"
+
+Parity, bundle and flow take it as it is; `elasticvit.testing.export_format` holds the tests that
+it must pass. Modules load when their format is used, so that a missing library hurts nobody else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
+from elasticvit.arrays import Float32Array
 from elasticvit.errors import ExportError
+from elasticvit.plugins import FORMATS as PLUGINS
+from elasticvit.plugins import declared_by, load_plugin, plugin_names
 
 if TYPE_CHECKING:
     from elasticvit.nn import Subnet
 
-FloatArray = npt.NDArray[np.float32]
 
+class LoadedModel(Protocol):
+    """An exported model in a runtime, for comparison with torch."""
 
-class Runner(Protocol):
-    """An exported model, loaded for comparison with torch."""
-
-    def __call__(self, image: FloatArray) -> FloatArray:
+    def __call__(self, image: Float32Array) -> Float32Array:
         """Logits (classes,) of one normalised image (1, R, R, channels)."""
         ...
 
 
 class Backend(Protocol):
-    """One way of turning a subnet into a file.
+    """One way of turning a subnet into a file; made without arguments.
 
     Attributes:
-        name: as `--format` takes it.
-        suffix: of the file, with its dot.
-        tflite: the file is a TFLite model, which devices can time.
+        name: Name of the format.
+        suffix: Suffix of its files, with the dot.
+        tflite: Whether the file is a TFLite model, which devices can time.
     """
 
     name: str
@@ -44,19 +49,32 @@ class Backend(Protocol):
     tflite: bool
 
     def convert(self, subnet: Subnet) -> bytes:
-        """The model's file content: input float32 (1, R, R, channels), output (1, classes).
+        """Content of the model's file; the subnet stays as it is.
+
+        The model takes one normalised float32 image (1, R, R, channels), with the subnet's
+        resolution R, and gives float32 logits (1, classes).
+
+        Args:
+            subnet: The subnet, on the CPU in evaluation mode.
 
         Raises:
-            ExportError: the converter failed, or is not installed.
+            ExportError: The converter failed, or is not installed.
         """
         ...
 
-    def load(self, data: bytes) -> Runner:
-        """The model in this format's reference runtime, on one thread."""
+    def load(self, data: bytes) -> LoadedModel:
+        """The model in the reference runtime of this format, on one thread.
+
+        Args:
+            data: Content of the model's file.
+
+        Raises:
+            ExportError: The data is no model of this format.
+        """
         ...
 
     def versions(self) -> dict[str, str]:
-        """Libraries that took part and their versions."""
+        """Versions of the libraries that took part, by distribution."""
         ...
 
 
@@ -66,25 +84,88 @@ FORMATS: Mapping[str, str] = {
     "tflite-onnx2tf": "export.onnx2tf:Onnx2TFBackend",
     "onnx": "export.onnx:OnnxBackend",
 }
+MEMBERS = ("suffix", "tflite", "convert", "load", "versions")
+
+
+def format_names() -> tuple[str, ...]:
+    """Names of all formats, those of other packages last; nothing is loaded."""
+    return (*FORMATS, *(name for name in plugin_names(PLUGINS) if name not in FORMATS))
 
 
 def find_backend(name: str) -> Backend:
     """The backend of a format.
 
+    Args:
+        name: Name of the format.
+
     Raises:
-        ExportError: no such format; the known ones are named.
+        ExportError: There is no such format, two packages define it, or the backend of another
+            package cannot be loaded.
     """
+    own = "a format of elasticvit itself" if name in FORMATS else None
+    made: Callable[[], Backend] | None = load_plugin(PLUGINS, name, ExportError, built_in=own)
+    if made is not None:
+        return _checked(name, made)
     if name not in FORMATS:
-        raise ExportError(f"no format {name!r}; formats are {', '.join(FORMATS)}")
+        raise ExportError(
+            f"no format {name!r}; formats are {', '.join(format_names())}", settings=["format"]
+        )
     module, _, attribute = FORMATS[name].partition(":")
     backend: Backend = getattr(import_module(module), attribute)()
     return backend
 
 
-def library_versions(*names: str) -> dict[str, str]:
-    """Installed versions of distributions; those that are absent are left out."""
-    from importlib.metadata import PackageNotFoundError, version
+def format_of_suffix(suffix: str) -> str:
+    """The first format whose files have a suffix, those of this project first.
 
+    Args:
+        suffix: The suffix, with its dot.
+
+    Raises:
+        ExportError: No format has it.
+    """
+    broken = []
+    for name in format_names():
+        try:
+            if find_backend(name).suffix == suffix:
+                return name
+        except ExportError as error:  # of another package, which may have nothing to do with it
+            broken.append(str(error))
+    raise ExportError(
+        "; ".join([f"no format makes {suffix or 'files without a suffix'}", *broken])
+        + f"; name one of {', '.join(format_names())}",
+        settings=["format", "out"],
+    )
+
+
+def _checked(name: str, made: Callable[[], Backend]) -> Backend:
+    """The backend that another package's class makes.
+
+    Raises:
+        ExportError: It cannot be made, or members of a backend are missing.
+    """
+    origin = " and ".join(declared_by(PLUGINS, name))
+    try:
+        backend = made()
+    except Exception as error:  # other people's code raises anything; the cause is named
+        raise ExportError(
+            f"format {name!r} of {origin} cannot be made: {type(error).__name__}: {error}; mend or "
+            "uninstall that package",
+            settings=["format"],
+        ) from error
+    missing = [member for member in MEMBERS if not hasattr(backend, member)]
+    if missing or getattr(backend, "name", None) != name:
+        what = f"has no {', '.join(missing)}" if missing else "has another name"
+        raise ExportError(
+            f"format {name!r} of {origin} is no export backend: its class {what}; mend or "
+            "uninstall that package",
+            settings=["format"],
+        )
+    return backend
+
+
+def library_versions(*names: str) -> dict[str, str]:
+    """Installed versions of distributions, by name; those that are absent are left out."""
     found = {}
     for name in names:
         try:

@@ -1,7 +1,7 @@
-"""What an export leaves behind: a folder with the model, its card and its labels.
+"""The bundle that an export writes: a folder with the model, its card and its labels.
 
-`model.json`, the card, says everything that a person or a program needs to use the model and
-to know where its numbers come from. `labels.txt` has one class name a line.
+`model.json`, the card, holds all that is needed to use the model and the origin of its figures.
+`labels.txt` has one class name a line.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from elasticvit.arch import Arch
-from elasticvit.errors import ArchError, ExportError
+from elasticvit.errors import ArchError, ExportError, NextStep
+from elasticvit.files import write_atomic
 from elasticvit.version import __version__
-from elasticvit.workspace import write_atomic
 from export.parity import Parity
 
 SCHEMA = 1
@@ -28,8 +28,12 @@ class ImageInput:
     """How to feed the model: RGB in 0..1, then (x - mean) / std a channel.
 
     Attributes:
-        shape: (1, R, R, channels), float32, channels last.
-        mean, std: a channel.
+        shape: Shape of the input tensor, (1, R, R, channels).
+        mean: Mean of each channel.
+        std: Standard deviation of each channel.
+        layout: Order of the axes.
+        dtype: Type of the values.
+        channels: Order of the channels.
     """
 
     shape: tuple[int, int, int, int]
@@ -41,18 +45,26 @@ class ImageInput:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Timing:
-    """The file timed on a device, beside what the search predicted.
+class ExportTiming:
+    """Latency of the exported file on a device, beside what the search predicted.
 
     Attributes:
-        device, source, runtime, threads, cores: conditions of the measurement.
-        measured_ms: latency by the rule that the latency table uses (`estimator`), so that it
-            may stand beside the prediction.
-        median_ms: median of all runs, which other programs on the device make longer.
-        low_ms, high_ms: the fastest and the slowest round's median.
-        rounds, runs: how many rounds, and runs in all.
-        predicted_ms, upper_ms, target_ms: of the search, for the same device; None where
-            it priced none.
+        device: Name of the device.
+        source: Where the figures come from, such as `host:CPU model`.
+        runtime: Name and version of the runtime.
+        threads: Number of inference threads.
+        cores: The cores that were used, such as `1` or `4-7`.
+        measured_ms: Latency by the estimator of the latency table, so that it may stand beside
+            the prediction.
+        estimator: The estimator in words.
+        median_ms: Median of all runs, which other programs on the device make longer.
+        low_ms: Median of the fastest round.
+        high_ms: Median of the slowest round.
+        rounds: Number of rounds.
+        runs: Number of runs in all rounds.
+        predicted_ms: Predicted latency on this device; None if the search did not price it.
+        upper_ms: Upper bound of the predicted latency; None if there is none.
+        target_ms: Latency cap of the search on this device; None if there was none.
     """
 
     device: str
@@ -73,7 +85,7 @@ class Timing:
 
     @property
     def ratio(self) -> float | None:
-        """Predicted over measured."""
+        """Predicted latency over measured latency; None if there is no prediction."""
         return None if self.predicted_ms is None else self.predicted_ms / self.measured_ms
 
 
@@ -82,18 +94,25 @@ class Card:
     """Everything about an exported model.
 
     Attributes:
-        format: name of the format.
-        file: name of the model's file in the folder.
-        bytes, sha256: of the file.
-        arch: the architecture; `layout` what its space fixes.
-        input: how to feed it.
-        classes: number of outputs (logits); `labels` their names, where known.
-        macs_m: multiply-accumulates, in millions.
-        parity: comparison with torch on held-out images.
-        timing: on the device; None where it was not timed, and why in `untimed`.
-        operators: number of each operator; `partitions` of the CPU delegate. TFLite only.
-        sources: data set, search and training run it comes from.
-        versions: libraries that took part.
+        format: Name of the export format.
+        file: Name of the model's file beside the card.
+        bytes: Size of the file.
+        sha256: SHA-256 of the file.
+        arch: The architecture.
+        layout: What the search space fixes.
+        input: Shape and normalisation of the input.
+        classes: Number of outputs (logits).
+        labels: Names of the classes; empty if not known.
+        macs_m: Multiply-accumulates, in millions.
+        parity: Comparison with torch on held-out images.
+        sources: Data set, search and training run that the model comes from.
+        versions: Versions of the libraries that took part.
+        timing: Latency on a device; None if the model was not timed.
+        untimed: Why the model was not timed; None if it was.
+        operators: Number of each operator, by name; empty if the file is not TFLite.
+        partitions: Pieces that the CPU delegate takes the model in; None if not TFLite.
+        created: Local time of the export.
+        elasticvit: Version of elasticvit.
     """
 
     format: str
@@ -109,7 +128,7 @@ class Card:
     parity: Parity
     sources: dict[str, Any]
     versions: dict[str, str]
-    timing: Timing | None = None
+    timing: ExportTiming | None = None
     untimed: str | None = None
     operators: dict[str, int] = field(default_factory=dict)
     partitions: int | None = None
@@ -129,12 +148,14 @@ class Card:
         """Inverse of `to_dict`.
 
         Raises:
-            ExportError: another schema, or fields that are missing, unknown or damaged.
+            ExportError: The card is of another schema, or fields are missing, unknown or
+                damaged.
         """
         if data.get("schema") != SCHEMA:
             raise ExportError(
                 f"model card of schema {data.get('schema')!r}, this version reads {SCHEMA}; "
-                "update elasticvit, or run evit-export again"
+                "update elasticvit, or export again",
+                next_step=NextStep("export"),
             )
         fields = {k: v for k, v in data.items() if k != "schema"}
         try:
@@ -143,22 +164,43 @@ class Card:
             fields["parity"] = Parity(**fields["parity"])
             if fields["timing"] is not None:
                 timing = {k: v for k, v in fields["timing"].items() if k != "ratio"}
-                fields["timing"] = Timing(**timing)
+                fields["timing"] = ExportTiming(**timing)
             return cls(**_tuples(fields))
         except (KeyError, TypeError, AttributeError, ArchError) as error:
-            raise ExportError(f"model card is damaged: {error}; run evit-export again") from error
+            raise ExportError(
+                f"model card is damaged: {error}; export again", next_step=NextStep("export")
+            ) from error
+
+
+def card_path(model: Path) -> Path:
+    """Path of the card that describes a model."""
+    return model.with_suffix(".json")
+
+
+def labels_path(model: Path) -> Path:
+    """Path of the class names of a model: `labels.txt` in a folder of its own."""
+    own = model.stem == MODEL_NAME
+    return model.with_name(LABELS_FILE if own else f"{model.stem}.{LABELS_FILE}")
 
 
 def write_bundle(folder: Path, data: bytes, card: Card) -> Path:
-    """Write model, card and labels; the card last, so that a folder with one is complete.
+    """Write model, labels and card; the card last, so that a model with one is complete.
+
+    Args:
+        folder: Folder to write into; made if it is missing.
+        data: Content of the model's file.
+        card: The card, which names the file.
 
     Returns:
-        The model's path.
+        Path of the model.
+
+    Raises:
+        OSError: A file cannot be written.
     """
     path = folder / card.file
     write_atomic(path, data)
     if card.labels:
-        write_atomic(folder / LABELS_FILE, "\n".join(card.labels) + "\n")
+        write_atomic(labels_path(path), "\n".join(card.labels) + "\n")
     write_card(folder, card)
     return path
 
@@ -166,36 +208,43 @@ def write_bundle(folder: Path, data: bytes, card: Card) -> Path:
 def write_card(folder: Path, card: Card) -> None:
     """Write the card alone, after something was added to it."""
     text = json.dumps(card.to_dict(), indent=2, allow_nan=False)
-    write_atomic(folder / CARD_FILE, text + "\n")
+    write_atomic(card_path(folder / card.file), text + "\n")
 
 
-def load_bundle(folder: Path) -> tuple[bytes, Card]:
-    """Model and card of a folder.
+def load_bundle(path: Path) -> tuple[bytes, Card]:
+    """Content of a model's file, and its card.
+
+    Args:
+        path: Folder of an export, or the model's file with its card beside it.
 
     Raises:
-        ExportError: something is missing or damaged, or the model is not the card's.
+        ExportError: A file is missing or damaged, or the model is not the one of the card.
     """
-    path = folder / CARD_FILE
+    described = path / CARD_FILE if path.is_dir() else card_path(path)
     try:
-        data = json.loads(path.read_text())
+        data = json.loads(described.read_text())
         card = Card.from_dict(data if isinstance(data, dict) else {})
-        model = (folder / card.file).read_bytes()
+        model = described.with_name(card.file).read_bytes()
     except (OSError, ValueError) as error:
-        raise ExportError(f"no complete export in {folder}: {error}; run evit-export") from error
+        raise ExportError(
+            f"no complete export at {path}: {error}; export again", next_step=NextStep("export")
+        ) from error
     if sha256(model) != card.sha256:
         raise ExportError(
-            f"{folder / card.file} is not the file that {CARD_FILE} describes (another sha256); "
-            "run evit-export again"
+            f"{described.with_name(card.file)} is not the file that {described.name} describes "
+            "(another sha256); export again",
+            next_step=NextStep("export"),
         )
     return model, card
 
 
-def timed(card: Card, timing: Timing) -> Card:
-    """The card with a measurement."""
+def timed(card: Card, timing: ExportTiming) -> Card:
+    """The card with the latency of the model on a device."""
     return replace(card, timing=timing, untimed=None)
 
 
 def sha256(data: bytes) -> str:
+    """SHA-256 in hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
 
 

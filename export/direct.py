@@ -13,7 +13,7 @@ from elasticvit.errors import ExportError
 from elasticvit.kernels import lower
 from export.backend import library_versions
 from export.kernel_models import from_arrays, network_model
-from export.litert import LiteRTRunner
+from export.litert import LiteRTModel
 
 if TYPE_CHECKING:
     from elasticvit.nn import Subnet
@@ -30,7 +30,8 @@ class DirectBackend:
         if subnet.options.norm != "per_token":
             raise ExportError(
                 f"format {self.name} writes per-token layer norms, this subnet's are "
-                f"{subnet.options.norm!r}; use --format tflite"
+                f"{subnet.options.norm!r}; use format tflite",
+                settings=["format"],
             )
         arrays = {name: value.numpy() for name, value in fused(subnet).cpu().state_dict().items()}
         kernels = lower(subnet.arch, subnet.layout)
@@ -38,8 +39,8 @@ class DirectBackend:
             [(kernel, from_arrays(arrays, f"blocks.{i}.")) for i, kernel in enumerate(kernels)]
         )
 
-    def load(self, data: bytes) -> LiteRTRunner:
-        return LiteRTRunner(data)
+    def load(self, data: bytes) -> LiteRTModel:
+        return LiteRTModel(data)
 
     def versions(self) -> dict[str, str]:
         return library_versions("torch", "elasticvit", "ai-edge-litert")

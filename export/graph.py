@@ -1,7 +1,7 @@
 """Writes TFLite flatbuffers operator by operator.
 
 `Graph` collects tensors and operators of one float32 model and packs them with the schema's
-object API. It knows the operators of this project's networks, each with the options that
+object API. It supports the operators of this project's networks, each with the options that
 litert-torch writes, and nothing of networks.
 
 Shapes are TFLite's: images (1, H, W, C), convolution filters (out, kh, kw, in), depthwise
@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
 
-FloatArray = npt.NDArray[np.float32]
+from elasticvit.arrays import Float32Array
+
 Shape = tuple[int, ...]
 
 _FILE_IDENTIFIER = b"TFL3"
@@ -53,7 +54,8 @@ class _AlignedBuffer(schema.BufferT):  # type: ignore[misc]
 
 
 class Graph:
-    """One model under construction. Tensors are named by their index.
+    """One model under construction. Tensors are named by their index; all are float32, but for
+    the int32 constants that give axes and shapes.
 
     Every operator method appends one operator and returns the index of its output.
     """
@@ -93,13 +95,24 @@ class Graph:
     def conv(
         self,
         x: int,
-        weight: FloatArray,
-        bias: FloatArray | None,
+        weight: Float32Array,
+        bias: Float32Array | None,
         *,
         stride: int = 1,
         activation: str | None = None,
     ) -> int:
-        """2-d convolution, padded by half the filter on every side as torch does."""
+        """2-d convolution, padded by half the filter on every side as torch does.
+
+        Args:
+            x: Image or feature map (1, H, W, in).
+            weight: Filters (out, k, k, in).
+            bias: Bias (out,); None for zeros.
+            stride: Stride in pixels.
+            activation: Fused activation: None, `relu` or `relu6`.
+
+        Returns:
+            Feature map (1, H / stride, W / stride, out), sides rounded up.
+        """
         out, side = weight.shape[0], weight.shape[1]
         x, padding = self._padded(x, side, stride)
         options = schema.Conv2DOptionsT()
@@ -113,9 +126,19 @@ class Graph:
         return self._operator("CONV_2D", inputs, shape, options)
 
     def depthwise(
-        self, x: int, weight: FloatArray, bias: FloatArray | None, *, stride: int = 1
+        self, x: int, weight: Float32Array, bias: Float32Array | None, *, stride: int = 1
     ) -> int:
-        """Depthwise convolution, padded as `conv`."""
+        """Depthwise convolution, padded by half the filter on every side as torch does.
+
+        Args:
+            x: Feature map (1, H, W, channels).
+            weight: Filters (1, k, k, channels).
+            bias: Bias (channels,); None for zeros.
+            stride: Stride in pixels.
+
+        Returns:
+            Feature map (1, H / stride, W / stride, channels), sides rounded up.
+        """
         channels, side = weight.shape[3], weight.shape[1]
         x, padding = self._padded(x, side, stride)
         options = schema.DepthwiseConv2DOptionsT()
@@ -128,7 +151,8 @@ class Graph:
         return self._operator("DEPTHWISE_CONV_2D", inputs, shape, options)
 
     def average_pool(self, x: int) -> int:
-        """2x2 average pool of stride 2; an odd side is first padded by 1 on both ends."""
+        """2x2 average pool of stride 2 of a feature map (1, H, W, C); an odd side is first padded
+        by 1 on both ends."""
         if self.shape(x)[1] % 2:
             x = self.pad(x, 1)
         options = schema.Pool2DOptionsT()
@@ -138,17 +162,24 @@ class Graph:
         return self._operator("AVERAGE_POOL_2D", [x], shape, options)
 
     def pad(self, x: int, margin: int) -> int:
-        """Zeros around a map."""
+        """Zeros around a feature map (1, H, W, C), `margin` pixels on every side."""
         batch, height, width, channels = self.shape(x)
         ends = self.integers([(0, 0), (margin, margin), (margin, margin), (0, 0)])
         shape = (batch, height + 2 * margin, width + 2 * margin, channels)
         return self._operator("PAD", [x, ends], shape)
 
     def linear(
-        self, x: int, weight: FloatArray, bias: FloatArray | None, *, flat: bool = False
+        self, x: int, weight: Float32Array, bias: Float32Array | None, *, flat: bool = False
     ) -> int:
-        """Linear layer over the last dimension; with `flat` the output is a matrix, the form
-        that the converter gives it in front of a residual addition."""
+        """Linear layer over the last dimension.
+
+        Args:
+            x: Tokens (..., in).
+            weight: Weights (out, in).
+            bias: Bias (out,); None for none.
+            flat: Whether the output is a matrix (n, out) instead of (..., out), which is the form
+                that the converter gives it in front of a residual addition.
+        """
         options = schema.FullyConnectedOptionsT()
         options.keepNumDims = not flat
         *lead, _ = self.shape(x)
@@ -157,23 +188,27 @@ class Graph:
         return self._operator("FULLY_CONNECTED", inputs, shape, options)
 
     def matmul(self, a: int, b: int, *, transpose_b: bool = False) -> int:
-        """Product of two batches of matrices."""
+        """Product of two batches of matrices (..., m, k) and (..., k, n), or (..., n, k) with
+        `transpose_b`."""
         options = schema.BatchMatMulOptionsT()
         options.adjY = transpose_b
         shape = (*self.shape(a)[:-1], self.shape(b)[-2 if transpose_b else -1])
         return self._operator("BATCH_MATMUL", [a, b], shape, options)
 
     def add(self, a: int, b: int) -> int:
+        """Sum, broadcast as numpy does."""
         return self._operator("ADD", [a, b], self._broadcast(a, b), schema.AddOptionsT())
 
     def subtract(self, a: int, b: int) -> int:
+        """Difference, broadcast as numpy does."""
         return self._operator("SUB", [a, b], self._broadcast(a, b), schema.SubOptionsT())
 
     def multiply(self, a: int, b: int) -> int:
+        """Product element by element, broadcast as numpy does."""
         return self._operator("MUL", [a, b], self._broadcast(a, b), schema.MulOptionsT())
 
     def mean(self, x: int, axes: Sequence[int], *, keep: bool) -> int:
-        """Mean over `axes`, which stay as 1 with `keep`."""
+        """Mean over axes; with `keep` they stay, with length 1."""
         options = schema.ReducerOptionsT()
         options.keepDims = keep
         old = self.shape(x)
@@ -181,9 +216,11 @@ class Graph:
         return self._operator("MEAN", [x, self.integers(axes)], shape, options)
 
     def rsqrt(self, x: int) -> int:
+        """One over the square root, element by element."""
         return self._operator("RSQRT", [x], self.shape(x))
 
     def hard_swish(self, x: int) -> int:
+        """Hard swish, element by element."""
         return self._operator("HARD_SWISH", [x], self.shape(x))
 
     def softmax(self, x: int) -> int:
@@ -193,15 +230,17 @@ class Graph:
         return self._operator("SOFTMAX", [x], self.shape(x), options)
 
     def reshape(self, x: int, shape: Shape) -> int:
+        """The same values in another shape."""
         return self._operator("RESHAPE", [x, self.integers(shape)], shape)
 
     def transpose(self, x: int, order: Sequence[int]) -> int:
+        """The tensor with its axes in another order."""
         old = self.shape(x)
         shape = tuple(old[i] for i in order)
         return self._operator("TRANSPOSE", [x, self.integers(order)], shape)
 
     def finish(self, outputs: Sequence[int]) -> bytes:
-        """The flatbuffer with these outputs, and one signature."""
+        """Content of the TFLite file with these outputs, and one signature."""
         subgraph = schema.SubGraphT()
         subgraph.name = b"main"
         subgraph.tensors, subgraph.operators = self._tensors, self._operators

@@ -1,4 +1,4 @@
-"""What stands in a TFLite file: its operators, and which of them the CPU delegate takes."""
+"""Reads a TFLite file: its operators, and which of them the CPU delegate takes."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Operator:
     """One operator of a model.
 
     Attributes:
-        name: the builtin's name, such as `CONV_2D`; `CUSTOM` for any other.
-        inputs: shape of every input and whether it is constant; None for one left out.
-        outputs: shape of every output.
-        options: the options that differ from the schema's defaults.
+        name: Name of the builtin operator, such as `CONV_2D`; `CUSTOM` for any other.
+        inputs: Shape of every input and whether it is constant; None for one that is left out.
+        outputs: Shape of every output.
+        options: Options that differ from the defaults of the schema, by name.
     """
 
     name: str
@@ -37,7 +37,7 @@ def operators(data: bytes) -> tuple[Operator, ...]:
     """The operators of a TFLite flatbuffer in the order in which they run.
 
     Raises:
-        ExportError: not a TFLite flatbuffer.
+        ExportError: The data is no TFLite flatbuffer.
     """
     if data[4:8] != b"TFL3":
         raise ExportError("not a TFLite model: its identifier is missing; export it again")
@@ -75,7 +75,11 @@ def _options(options: Any) -> tuple[tuple[str, Any], ...]:
 
 
 def operator_counts(data: bytes) -> dict[str, int]:
-    """How often each operator occurs, the most frequent first."""
+    """Number of times that each operator occurs, the most frequent first.
+
+    Raises:
+        ExportError: The data is no TFLite flatbuffer.
+    """
     return dict(Counter(op.name for op in operators(data)).most_common())
 
 
@@ -84,8 +88,9 @@ class Delegation:
     """How the CPU delegate (XNNPACK) took a model.
 
     Attributes:
-        partitions: number of delegated pieces; 1 is best, as nothing is handed over between.
-        left: operators that stay with the slower reference kernels, by name.
+        partitions: Number of delegated pieces; 1 is best, since no tensor is then handed over
+            between the delegate and the reference kernels.
+        left: Number of operators that stay with the slower reference kernels, by name.
     """
 
     partitions: int
@@ -93,7 +98,7 @@ class Delegation:
 
     @property
     def whole(self) -> bool:
-        """All operators in one piece."""
+        """Whether the delegate took all operators in one piece."""
         return self.partitions == 1 and not self.left
 
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from elasticvit.arrays import Float32Array
 from elasticvit.errors import ExportError
 from elasticvit.kernels import (
     FFN,
@@ -28,31 +29,37 @@ from elasticvit.kernels import (
     Kernel,
     MBConv,
 )
-from export.graph import FloatArray, Graph, Shape
+from export.graph import Graph, Shape
 
 NORM_EPS = 1e-5
 _POOL = 2**18 + 1  # odd, so that rows of weights do not repeat
 
 
 class Weights(Protocol):
-    """Where a block's weights come from: by the parameter's name in the fused block and its
-    shape as torch stores it."""
+    """Gives the weights of a block, by the name of the parameter in the fused block and the shape
+    in which torch stores it."""
 
-    def __call__(self, name: str, shape: Shape) -> FloatArray: ...
+    def __call__(self, name: str, shape: Shape) -> Float32Array: ...
 
 
 def kernel_model(kernels: Sequence[Kernel], *, seed: int = 0) -> bytes:
     """TFLite model of a chain of kernels with random weights.
 
+    Input and output of an MBConv or first convolution are feature maps (1, size, size, channels),
+    those of other kernels tokens (1, size * size, width); a head gives logits (1, classes).
+
     Each kernel reads the output of the one before it. Copies of a kernel whose output does not
     fit its input stand side by side on the same input, each with its own weights and output.
 
     Args:
-        kernels: one kernel; copies of one; or a network (`lower(arch, layout)`).
-        seed: of the weights.
+        kernels: One kernel, copies of one, or a network (`lower(arch, layout)`).
+        seed: Random seed of the weights.
+
+    Returns:
+        Content of the TFLite file.
 
     Raises:
-        ExportError: no kernels, or one that does not fit the one before it.
+        ExportError: There is no kernel, or one does not fit the output of the one before it.
     """
     draw = random_weights(seed)
     return network_model([(kernel, draw) for kernel in kernels])
@@ -67,7 +74,7 @@ def random_weights(seed: int) -> Weights:
     rng = np.random.default_rng(seed)
     pool = rng.random(_POOL, dtype=np.float32) - np.float32(0.5)
 
-    def draw(name: str, shape: Shape) -> FloatArray:
+    def draw(name: str, shape: Shape) -> Float32Array:
         scale = np.float32(math.sqrt(12 / max(1, math.prod(shape[1:]))))
         values = np.empty(math.prod(shape), np.float32)
         done, start = 0, int(rng.integers(_POOL))
@@ -81,7 +88,17 @@ def random_weights(seed: int) -> Weights:
 
 
 def network_model(blocks: Sequence[tuple[Kernel, Weights]]) -> bytes:
-    """TFLite model of a chain of kernels with given weights; see `kernel_model`."""
+    """TFLite model of a chain of kernels with given weights; see `kernel_model`.
+
+    Args:
+        blocks: Each kernel with the weights of its fused block.
+
+    Returns:
+        Content of the TFLite file.
+
+    Raises:
+        ExportError: There is no kernel, or one does not fit the output of the one before it.
+    """
     if not blocks:
         raise ExportError("a kernel model needs at least one kernel")
     graph = Graph()
@@ -104,13 +121,16 @@ def network_model(blocks: Sequence[tuple[Kernel, Weights]]) -> bytes:
 
 
 def from_arrays(arrays: Mapping[str, npt.NDArray[Any]], prefix: str = "") -> Weights:
-    """Weights out of a fused network's state, as arrays by name.
+    """Weights out of the state of a fused network.
 
-    Raises (when called):
-        ExportError: an array is missing or has another shape.
+    The weights raise an `ExportError` if an array is missing or has another shape.
+
+    Args:
+        arrays: Arrays by parameter name, in the shapes that torch stores.
+        prefix: Prefix of the names of the block's parameters.
     """
 
-    def pick(name: str, shape: Shape) -> FloatArray:
+    def pick(name: str, shape: Shape) -> Float32Array:
         value = arrays.get(prefix + name)
         if value is None or value.shape != shape:
             found = "nothing" if value is None else f"shape {value.shape}"
@@ -121,7 +141,8 @@ def from_arrays(arrays: Mapping[str, npt.NDArray[Any]], prefix: str = "") -> Wei
 
 
 def input_shape(kernel: Kernel) -> Shape:
-    """What a kernel's model reads: a map (1, size, size, cin) or tokens (1, n, width)."""
+    """Shape of the input of a kernel's model: a feature map (1, size, size, cin), or tokens
+    (1, size * size, width)."""
     if isinstance(kernel, (Attention, FFN, Head)):
         return (1, kernel.size**2, kernel.width)
     assert isinstance(kernel, (FirstConv, MBConv, Downsample))
@@ -164,7 +185,7 @@ def _downsample(graph: Graph, x: int, kernel: Downsample, weights: Weights) -> i
     if len(graph.shape(x)) == 3:
         x = graph.reshape(x, (1, kernel.size, kernel.size, kernel.cin))
 
-    def inside(name: str, shape: Shape) -> FloatArray:
+    def inside(name: str, shape: Shape) -> Float32Array:
         return weights(f"block.{name}", shape)
 
     y = _mbconv(graph, x, kernel.as_mbconv, inside)
@@ -230,7 +251,7 @@ def _layer_norm(graph: Graph, x: int) -> int:
     return graph.multiply(centred, graph.rsqrt(variance))
 
 
-def _filter(weight: FloatArray) -> FloatArray:
+def _filter(weight: Float32Array) -> Float32Array:
     """torch's (out, in, kh, kw) as TFLite's (out, kh, kw, in)."""
     return np.ascontiguousarray(weight.transpose(0, 2, 3, 1))
 

@@ -6,9 +6,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from elasticvit.arrays import Float32Array
 from elasticvit.errors import ExportError
 from elasticvit.kernels import FirstConv, Kernel, MBConv
-from export.backend import FloatArray, library_versions
+from export.backend import library_versions
 from export.kernel_models import input_shape
 from export.quiet import converting
 
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
     from elasticvit.nn import Subnet
 
 
-class LiteRTRunner:
+class LiteRTModel:
     """A TFLite model in LiteRT with the XNNPACK delegate, on one thread.
+
+    Args:
+        data: Content of the TFLite file.
 
     Raises:
         ExportError: LiteRT refuses the model.
@@ -37,10 +41,11 @@ class LiteRTRunner:
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._output = self._interpreter.get_output_details()[0]["index"]
 
-    def __call__(self, image: FloatArray) -> FloatArray:
+    def __call__(self, image: Float32Array) -> Float32Array:
+        """Logits (classes,) of one normalised image (1, R, R, channels)."""
         self._interpreter.set_tensor(self._input, image)
         self._interpreter.invoke()
-        logits: FloatArray = self._interpreter.get_tensor(self._output)
+        logits: Float32Array = self._interpreter.get_tensor(self._output)
         return logits[0]
 
 
@@ -53,8 +58,8 @@ class LiteRTBackend:
         resolution, channels = subnet.arch.resolution, subnet.layout.in_channels
         return _converted(subnet, (1, resolution, resolution, channels), map_output=False)
 
-    def load(self, data: bytes) -> LiteRTRunner:
-        return LiteRTRunner(data)
+    def load(self, data: bytes) -> LiteRTModel:
+        return LiteRTModel(data)
 
     def versions(self) -> dict[str, str]:
         return library_versions("torch", "litert-torch", "ai-edge-litert")
@@ -63,14 +68,27 @@ class LiteRTBackend:
 def convert_kernel(kernel: Kernel, block: nn.Module) -> bytes:
     """The TFLite model that litert-torch makes of a kernel's static block.
 
-    It is what `export.kernel_models` is measured by; input and output shapes are the same.
+    `export.kernel_models` is tested against it; input and output shapes are the same.
+
+    Args:
+        kernel: The kernel, which gives the input shape.
+        block: The static block of the kernel.
+
+    Raises:
+        ExportError: The converter failed.
     """
     maps = isinstance(kernel, (FirstConv, MBConv))
     return _converted(block, input_shape(kernel), map_output=maps)
 
 
 def _converted(network: nn.Module, shape: tuple[int, ...], *, map_output: bool) -> bytes:
-    """A fused network through litert-torch; maps (B, H, W, C) go in, and out if they do."""
+    """The TFLite file of a network, fused and converted by litert-torch.
+
+    Args:
+        network: The network, in evaluation mode.
+        shape: Shape of the input: an image or feature map (1, H, W, C), or tokens (1, n, width).
+        map_output: Whether the output is a feature map, which is then (1, H, W, C) as well.
+    """
     import torch
 
     from elasticvit.nn.fuse import fused

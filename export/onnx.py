@@ -5,16 +5,24 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from elasticvit.arrays import Float32Array
 from elasticvit.nn import Subnet
 from elasticvit.nn.fuse import fused
-from export.backend import FloatArray, library_versions
+from export.backend import library_versions
 from export.quiet import converting
 
 INPUT, OUTPUT = "image", "logits"
 
 
-class OnnxRunner:
-    """An ONNX model in ONNX Runtime on one CPU thread."""
+class OnnxModel:
+    """An ONNX model in ONNX Runtime on one CPU thread.
+
+    Args:
+        data: Content of the ONNX file.
+
+    Raises:
+        ExportError: ONNX Runtime refuses the model.
+    """
 
     def __init__(self, data: bytes) -> None:
         with converting("loading the model in ONNX Runtime"):
@@ -26,9 +34,10 @@ class OnnxRunner:
                 data, options, providers=["CPUExecutionProvider"]
             )
 
-    def __call__(self, image: FloatArray) -> FloatArray:
+    def __call__(self, image: Float32Array) -> Float32Array:
+        """Logits (classes,) of one normalised image (1, R, R, channels)."""
         (logits,) = self._session.run([OUTPUT], {INPUT: image})
-        row: FloatArray = logits[0]
+        row: Float32Array = logits[0]
         return row
 
 
@@ -52,15 +61,19 @@ class OnnxBackend:
             data: bytes = program.model_proto.SerializeToString()
         return data
 
-    def load(self, data: bytes) -> OnnxRunner:
-        return OnnxRunner(data)
+    def load(self, data: bytes) -> OnnxModel:
+        return OnnxModel(data)
 
     def versions(self) -> dict[str, str]:
         return library_versions("torch", "onnx", "onnxscript", "onnxruntime")
 
 
 class ChannelsLast(nn.Module):
-    """Takes images (B, H, W, C) for a network that takes (B, C, H, W)."""
+    """A network that takes images (B, H, W, C), around one that takes images (B, C, H, W).
+
+    Args:
+        network: Takes images (B, C, H, W), gives logits (B, classes).
+    """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

@@ -18,7 +18,7 @@ import numpy as np
 
 from elasticvit.errors import ExportError
 from export.backend import library_versions
-from export.litert import LiteRTRunner
+from export.litert import LiteRTModel
 from export.onnx import INPUT, OnnxBackend
 from export.quiet import converting
 
@@ -43,7 +43,8 @@ class Onnx2TFBackend:
             raise ExportError(
                 f"format {self.name} needs libraries that are not installed here "
                 f'({error.__cause__}); run `pip install "elasticvit[onnx2tf]"`, or use '
-                "--format tflite"
+                "format tflite",
+                settings=["format"],
             ) from error
         model = OnnxBackend().convert(subnet)
         with _working_folder() as folder, converting("onnx2tf"):
@@ -61,8 +62,8 @@ class Onnx2TFBackend:
             )
             return (folder / "out" / "model_float32.tflite").read_bytes()
 
-    def load(self, data: bytes) -> LiteRTRunner:
-        return LiteRTRunner(data)
+    def load(self, data: bytes) -> LiteRTModel:
+        return LiteRTModel(data)
 
     def versions(self) -> dict[str, str]:
         return library_versions("torch", "onnx", "onnx2tf", "tensorflow", "ai-edge-litert")

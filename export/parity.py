@@ -1,7 +1,7 @@
-"""Does the exported model say what the torch model says?
+"""Exported model against torch model, on the same real images.
 
-Both see the same real images; logits, decisions and accuracies are compared. A difference in
-logits is judged by the spread of the logits, since their scale is the network's own.
+Logits, top-1 classes and accuracies are compared. A difference of logits is measured in standard
+deviations of torch's logits, since their scale differs between networks.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from elasticvit.errors import ExportError
+from elasticvit.errors import ExportError, NextStep
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from export.backend import Runner
+    from export.backend import LoadedModel
 
-MAX_REL_DIFF = 1e-3  # of the logits' standard deviation; rounding in float32 stays below 1e-4
-MAX_ACCURACY_LOSS = 0.5  # points
+MAX_REL_DIFF = 1e-3  # standard deviations of the logits; rounding in float32 stays below 1e-4
+MAX_ACCURACY_LOSS = 0.5  # percentage points
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +29,12 @@ class Parity:
     """Exported model against torch on the same images.
 
     Attributes:
-        images: how many were compared.
-        max_abs_diff: largest difference of a logit.
-        max_rel_diff: the same in standard deviations of torch's logits.
-        agreement: images with the same highest logit, in percent.
-        torch_accuracy, exported_accuracy: on these images, in percent.
+        images: Number of images.
+        max_abs_diff: Largest difference of a logit.
+        max_rel_diff: Largest difference of a logit, in standard deviations of torch's logits.
+        agreement: Top-1 agreement: images with the same highest logit, in percent.
+        torch_accuracy: Top-1 accuracy of the torch model on these images, in percent.
+        exported_accuracy: Top-1 accuracy of the exported model on these images, in percent.
     """
 
     images: int
@@ -44,28 +45,33 @@ class Parity:
     exported_accuracy: float
 
     def check(self, what: str) -> None:
-        """Refuse a model that is not the same.
+        """Refuse an exported model that differs from the torch model by more than rounding.
+
+        Args:
+            what: Name of the exported model in the error.
 
         Raises:
-            ExportError: with the figure that broke the rule.
+            ExportError: The logits or the accuracies differ by too much.
         """
         if not self.max_rel_diff <= MAX_REL_DIFF:  # also when it is not a number
             raise ExportError(
                 f"{what} differs from torch: logits by up to {self.max_abs_diff:.3g}, "
                 f"{self.max_rel_diff:.2g} of their standard deviation; at most {MAX_REL_DIFF:g} "
-                "is rounding. The file was not kept; try another --format"
+                "is rounding. The file was not kept; try another format",
+                settings=["format"],
             )
         if abs(self.exported_accuracy - self.torch_accuracy) > MAX_ACCURACY_LOSS:
             raise ExportError(
                 f"{what} reaches {self.exported_accuracy:.2f} % on {self.images} images, torch "
                 f"{self.torch_accuracy:.2f} %; at most {MAX_ACCURACY_LOSS:g} points apart are "
-                "accepted. The file was not kept; try another --format"
+                "accepted. The file was not kept; try another format",
+                settings=["format"],
             )
 
 
 def compare(
     network: nn.Module,
-    runner: Runner,
+    model: LoadedModel,
     batches: Iterable[tuple[Tensor, Tensor]],
     *,
     limit: int | None = None,
@@ -74,14 +80,14 @@ def compare(
     """Run torch and the exported model over images.
 
     Args:
-        network: the torch model, not yet fused, in evaluation mode.
-        runner: the exported model.
-        batches: (images (B, C, R, R) normalised, labels (B,)).
-        limit: at most so many images.
-        progress: called with the number of images done.
+        network: The torch model, not yet fused, in evaluation mode.
+        model: The exported model.
+        batches: Normalised images (B, C, R, R) and labels (B,).
+        limit: Greatest number of images; None for all.
+        progress: Called after every image with the number of images done.
 
     Raises:
-        ExportError: no image, or torch's logits are not finite.
+        ExportError: There is no image, or torch's logits are not finite.
     """
     import torch
 
@@ -96,7 +102,7 @@ def compare(
             ours.append(network(images).numpy())
         pixels = np.ascontiguousarray(images.permute(0, 2, 3, 1).numpy())
         for image in pixels:
-            theirs.append(runner(image[None]))
+            theirs.append(model(image[None]))
             done += 1
             if progress is not None:
                 progress(done)
@@ -108,7 +114,8 @@ def compare(
     reference, exported = np.concatenate(ours), np.stack(theirs)
     if not np.isfinite(reference).all():
         raise ExportError(
-            "the torch model's own outputs are not finite; train or search again before exporting"
+            "the torch model's own outputs are not finite; train or search again before exporting",
+            next_step=NextStep("train", {"fresh": True}),
         )
     label = np.concatenate(truth)
     diff = float(np.abs(reference - exported).max())

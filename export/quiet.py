@@ -1,4 +1,4 @@
-"""Keeps converters' chatter off the terminal, and shows its end when they fail."""
+"""Keeps the output of converters off the terminal, and shows its last lines if they fail."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def converting(what: str) -> Iterator[None]:
     write to the terminal inside.
 
     Args:
-        what: names the conversion in the error.
+        what: Name of the conversion in the error.
 
     Raises:
-        ExportError: the converter raised; the error and its last lines are shown.
+        ExportError: The converter raised; its error and the last lines of its output are shown.
     """
     with tempfile.TemporaryFile("w+", errors="replace") as log:
         try:

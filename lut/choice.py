@@ -1,8 +1,8 @@
-"""Choosing kernels while profiling: what is to be measured next follows from what was.
+"""Choosing kernels while profiling: the next ones to measure follow from the measured ones.
 
-The first level of a plan fills the space. Every further level is chosen by a `Chooser` from
-what is measured to fit with (never from what is held out), and is noted in the table before it
-is timed, so that a profile that was killed goes on with the same kernels.
+The first level of a plan fills the space. Every further level is chosen by a `Chooser` from the
+kernels that are measured to fit with (never from held-out ones), and is noted in the table before
+it is timed, so that a profile that was killed goes on with the same kernels.
 """
 
 from __future__ import annotations
@@ -13,28 +13,33 @@ from typing import Protocol
 
 import numpy as np
 
+from elasticvit.cost import reachable_kernels
 from elasticvit.kernels import Kernel
 from lut.dataset import Dataset
-from lut.plan import Plan
-from lut.sample import reachable_kernels
+from lut.plan import ProfilePlan
 from lut.store import Store
 
 NOTE = "chosen"
 
 
 class Chooser(Protocol):
-    """Says how well kernels are known, and which are known least."""
+    """Estimates the error on unmeasured kernels, and chooses the kernels to measure next."""
 
     @property
     def error_goal_pct(self) -> float:
-        """Error on unseen kernels that is good enough."""
+        """Error on unmeasured kernels at which no further kernels are chosen, in percent."""
         ...
 
     def error_pct(
         self, measured_ms: Mapping[Kernel, float], reachable: Sequence[Kernel]
     ) -> float | None:
-        """Error in percent that is expected on kernels not measured yet; None when that cannot
-        be said yet."""
+        """Error in percent that is expected on kernels not measured yet; None if it cannot be
+        estimated yet.
+
+        Args:
+            measured_ms: Milliseconds of the kernels that are measured to fit with.
+            reachable: Every kernel of the space.
+        """
         ...
 
     def choose(
@@ -44,23 +49,31 @@ class Chooser(Protocol):
         count: int,
         rng: np.random.Generator,
     ) -> list[Kernel]:
-        """At most `count` of the candidates, those to measure first."""
+        """At most `count` of the candidates, in the order to measure them.
+
+        Args:
+            measured_ms: Milliseconds of the kernels that are measured to fit with.
+            candidates: Kernels that may be measured, in the order of a plan.
+            rng: Random generator of ties and of subsets that are compared.
+        """
         ...
 
 
-def with_choices(plan: Plan, store: Store, device: str) -> Plan:
+def with_choices(plan: ProfilePlan, store: Store, device: str) -> ProfilePlan:
     """The plan with the kernels in the order that earlier profiles of the device chose."""
     keys = [key for note in store.noted(device, NOTE) for key in note]
     known = {kernel.key: kernel for kernel in plan.fit_kernels}
     return _reordered(plan, [known[key] for key in dict.fromkeys(keys) if key in known])
 
 
-def choose_level(chooser: Chooser, plan: Plan, level: int, store: Store, device: str) -> Plan:
-    """The plan with the kernels of a level chosen, or without further kernels when those that
-    are measured tell enough about the rest.
+def choose_level(
+    chooser: Chooser, plan: ProfilePlan, level: int, store: Store, device: str
+) -> ProfilePlan:
+    """The plan with the kernels of a level chosen, or without further kernels if the error that is
+    expected on the rest is good enough.
 
     Args:
-        level: from 2; everything of the levels before it was timed.
+        level: Level to choose the kernels of, from 2; all levels before it were timed.
     """
     first = plan.config.kernels * (level - 1)
     noted = {key for note in store.noted(device, NOTE) for key in note}
@@ -80,7 +93,7 @@ def choose_level(chooser: Chooser, plan: Plan, level: int, store: Store, device:
     return _reordered(plan, [*plan.fit_kernels[plan.config.kernels : first], *chosen])
 
 
-def _reordered(plan: Plan, chosen: Sequence[Kernel]) -> Plan:
+def _reordered(plan: ProfilePlan, chosen: Sequence[Kernel]) -> ProfilePlan:
     """The kernels of the first level, the chosen ones, then all others."""
     first = plan.fit_kernels[: plan.config.kernels]
     ahead = dict.fromkeys([*first, *chosen])

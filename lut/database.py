@@ -18,7 +18,7 @@ import numpy as np
 from elasticvit.errors import StoreError
 from lut.estimate import round_ms
 
-SCHEMA = 2
+SCHEMA = 3
 APPLICATION_ID = 0x45565431  # "EVT1"; at byte 68 of the file
 MAGIC = b"SQLite format 3\x00"
 BUSY_S = 60.0
@@ -39,7 +39,7 @@ CREATE TABLE measurements (
     round_ms REAL NOT NULL CHECK (round_ms > 0), median_ms REAL NOT NULL, spread REAL NOT NULL,
     temperature_before_c REAL, temperature_after_c REAL,
     frequency_before_mhz REAL, frequency_after_mhz REAL,
-    peak_bytes INTEGER, gauges TEXT,
+    peak_bytes INTEGER, calibration_us TEXT,
     samples_us BLOB NOT NULL
 );
 CREATE INDEX measurements_by_key ON measurements (series, kind, key);
@@ -57,7 +57,7 @@ class Database:
     """The file at `path`, made when missing; one process may use it from several threads.
 
     Raises:
-        StoreError: the file is not such a table, is damaged, or was written by a newer version;
+        StoreError: The file is not such a table, is damaged, or was written by a newer version;
             it is left as it is.
     """
 
@@ -87,9 +87,9 @@ class Database:
                 f"latency table {self.path} is damaged ({str(verdict).splitlines()[-1]}); move it "
                 "away and profile again, or put a copy of it back"
             )
-        if self._pragma("user_version") == 1:
+        if self._pragma("user_version") < SCHEMA:
             with self.transaction():
-                self._add_gauges()
+                self._migrate()
         self._db.execute("PRAGMA journal_mode = WAL")
         # a power cut may take the last seconds, a killed process nothing; neither breaks the file
         self._db.execute("PRAGMA synchronous = NORMAL")
@@ -103,15 +103,23 @@ class Database:
         self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         self._db.execute(f"PRAGMA user_version = {SCHEMA}")
 
-    def _add_gauges(self) -> None:
-        """Schema 1 knew none, and had another rule for what a round says."""
-        if self._pragma("user_version") == 1:
-            self._db.execute("ALTER TABLE measurements ADD COLUMN gauges TEXT")
+    def _migrate(self) -> None:
+        """Bring a table of an earlier version to the present schema.
+
+        Schema 1 knew no calibration models, and had another rule for a round's latency; schema 2
+        called the column `gauges`.
+        """
+        version = self._pragma("user_version")
+        if version == 1:
+            self._db.execute("ALTER TABLE measurements ADD COLUMN calibration_us TEXT")
             self._db.create_function(
                 "of_runs", 1, lambda runs: round_ms(np.frombuffer(runs, dtype="<f8"))
             )
             self._db.execute("UPDATE measurements SET round_ms = of_runs(samples_us)")
-            self._db.execute(f"PRAGMA user_version = {SCHEMA}")
+        elif version == 2:
+            self._db.execute("ALTER TABLE measurements RENAME COLUMN gauges TO calibration_us")
+        # any other is the present one: another process was faster
+        self._db.execute(f"PRAGMA user_version = {SCHEMA}")
 
     def _pragma(self, name: str) -> Any:
         return self._db.execute(f"PRAGMA {name}").fetchone()[0]
@@ -138,7 +146,7 @@ class Database:
         """Hold `what` against other processes; the system lets go when the holder dies.
 
         Raises:
-            StoreError: another process holds it.
+            StoreError: Another process holds it.
         """
         digest = hashlib.sha256(what.encode()).hexdigest()[:12]
         path = self.path.with_name(f"{self.path.name}.{digest}.lock")
@@ -179,7 +187,10 @@ def _check_header(path: Path) -> None:
         )
     version, application = (struct.unpack(">i", head[i : i + 4])[0] for i in (60, 68))
     if application != APPLICATION_ID:
-        raise StoreError(f"{path} is an SQLite file of another program; name another workspace")
+        raise StoreError(
+            f"{path} is an SQLite file of another program; name another workspace",
+            settings=("workspace",),
+        )
     if version > SCHEMA:
         raise StoreError(
             f"latency table {path} has schema {version}, this version reads {SCHEMA}; update "

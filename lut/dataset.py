@@ -1,4 +1,5 @@
-"""What a table says about a space, parted into what to fit with and what is held out."""
+"""The latencies that a table has for a space, split into those to fit with and the held-out
+ones."""
 
 from __future__ import annotations
 
@@ -7,9 +8,10 @@ from dataclasses import dataclass
 from elasticvit.arch import Arch
 from elasticvit.kernels import KINDS, Kernel
 from elasticvit.space import SearchSpace
+from lut.held_out import HeldOutSplit
 from lut.keys import SUBNET, SubnetKey, layout_hash
-from lut.sample import Split
-from lut.store import Series, Store
+from lut.series import Series
+from lut.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,9 +19,9 @@ class Dataset:
     """Latencies in milliseconds of one series.
 
     Attributes:
-        series: where they come from.
-        fit_kernels, fit_subnets: to fit with and to choose by.
-        held_kernels, held_subnets: to judge by, and nothing else.
+        series: Series that they come from.
+        fit_kernels, fit_subnets: Latencies to fit with and to choose by.
+        held_kernels, held_subnets: Held-out latencies, to judge by and nothing else.
     """
 
     series: Series
@@ -36,10 +38,10 @@ class Dataset:
         left out, kernels of other spaces are not.
 
         Args:
-            series: which measurements; by default the latest.
+            series: Series to read; by default the latest.
 
         Raises:
-            StoreError: the device has none.
+            StoreError: The device has none.
         """
         chosen = series or store.latest(device)
         split, layout = split_of(store, device), layout_hash(space.layout)
@@ -62,7 +64,7 @@ class Dataset:
         )
 
 
-def split_of(store: Store, device: str) -> Split:
-    """Which models of a device are held out; the seed is that of its first profile."""
+def split_of(store: Store, device: str) -> HeldOutSplit:
+    """The held-out split of a device; its seed is that of the device's first profile."""
     seeds = store.noted(device, "split_seed")
-    return Split(seed=int(seeds[0]) if seeds else 0)
+    return HeldOutSplit(seed=int(seeds[0]) if seeds else 0)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Hashable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,79 +17,36 @@ import numpy as np
 
 from devices.protocol import Conditions, Measurement
 from elasticvit.errors import ArchError, StoreError
+from elasticvit.files import write_atomic
 from elasticvit.kernels import KINDS, Kernel
-from elasticvit.workspace import write_atomic
 from lut.keys import SUBNET, SubnetKey, kind_of
-from lut.store import IMPORTED, Store
+from lut.series import IMPORTED
+from lut.shared_table import SharedTable
+from lut.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT = "elasticvit latency table"
-SCHEMA = 2
-OLDEST = 1  # knew no gauges
+SCHEMA = 3
+OLDEST = 1  # knew no calibration models
+OLD_CALIBRATION = "gauges"  # name of their column in schema 2
 SUFFIXES = (".csv", ".parquet")
 COLUMNS = (
     *("key", "round", "time_s", "source", "runtime", "runtime_hash", "threads", "cores_asked"),
     *("cores", "interrupted_runs", "temperature_before_c", "temperature_after_c"),
-    *("frequency_before_mhz", "frequency_after_mhz", "peak_bytes", "gauges"),
+    *("frequency_before_mhz", "frequency_after_mhz", "peak_bytes", "calibration_us"),
     "samples_us",
 )
 FASTEST_US, SLOWEST_US = 0.01, 1e8  # outside of this the unit must be wrong
 NO_LATENCIES = ("fake", "emulated")  # in the first part of a source; imports must not hide it
 
 
-@dataclass(frozen=True)
-class SharedTable:
-    """A table read from a file.
-
-    Attributes:
-        device: what it was measured on, as its owner called it.
-        split_seed: of its held-out models; None when none were.
-        rows: measurements with the cores that were asked for.
-    """
-
-    device: str
-    split_seed: int | None
-    rows: tuple[tuple[Measurement, str], ...]
-
-    def store(self, store: Store, device: str) -> int:
-        """Append it to a device's measurements, all rows or none.
-
-        Returns:
-            Rows added; those that are in the table already are left out.
-
-        Raises:
-            StoreError: the device's own held-out models differ from this table's.
-        """
-        seeds = store.noted(device, "split_seed")
-        if seeds and self.split_seed is not None and seeds[0] != self.split_seed:
-            raise StoreError(
-                f"device {device!r} holds out the models of seed {seeds[0]}, this table those of "
-                f"{self.split_seed}; import it under another name with --device NAME"
-            )
-        known = {
-            (s.source, s.threads, s.cores, key, number)
-            for s in store.series(device)
-            for key, numbers in store.rounds(device, s).items()
-            for number in numbers
-        }
-        new = [
-            (m, cores)
-            for m, cores in self.rows
-            if (m.source, m.threads, cores, m.key, m.round) not in known
-        ]
-        if not seeds and self.split_seed is not None:
-            store.note(device, "split_seed", self.split_seed)
-        store.add_all(device, new)
-        return len(new)
-
-
 def export_table(store: Store, device: str, path: Path | str) -> int:
     """Write every measurement of a device to a `.csv` or `.parquet` file; returns their number.
 
     Raises:
-        StoreError: another ending, nothing measured, or a file that cannot be written.
+        StoreError: Another ending, nothing measured, or a file that cannot be written.
     """
     import pandas as pd
 
@@ -130,7 +86,7 @@ def read_table(path: Path | str) -> SharedTable:
     """Read a table that `export_table` wrote.
 
     Raises:
-        StoreError: unreadable, half-written, another format or schema, a key that is none, or a
+        StoreError: Unreadable, half-written, another format or schema, a key that is none, or a
             latency that is no positive finite number of microseconds. The row is named.
     """
     path = _suffixed(path)
@@ -139,19 +95,22 @@ def read_table(path: Path | str) -> SharedTable:
     except OSError as error:
         raise StoreError(f"table {path} cannot be read: {error.strerror or error}") from error
     except ValueError as error:  # pandas', pyarrow's and json's errors are of this family
-        raise StoreError(f"table {path} is damaged or no table: {error}") from error
+        raise StoreError(
+            f"table {path} is damaged or no table: {error}; export it again"
+        ) from error
     if header.get("format") != FORMAT:
-        raise StoreError(f"table {path} has no header of an {FORMAT}; `--export-lut` writes it")
+        raise StoreError(f"table {path} has no header of an {FORMAT}; export it anew")
     if header.get("schema") not in range(OLDEST, SCHEMA + 1):
         raise StoreError(
             f"table {path} has schema {header.get('schema')!r}, this version reads {SCHEMA}; "
             "update elasticvit or export the table again"
         )
     if header["schema"] == OLDEST:
-        frame["gauges"] = None
+        frame["calibration_us"] = None
+    frame = frame.rename(columns={OLD_CALIBRATION: "calibration_us"})
     missing = [name for name in COLUMNS if name not in frame]
     if missing:
-        raise StoreError(f"table {path} lacks the columns {', '.join(missing)}")
+        raise StoreError(f"table {path} lacks the columns {', '.join(missing)}; export it again")
     if header.get("rows") != len(frame):
         raise StoreError(
             f"table {path} has {len(frame)} of {header.get('rows')} rows: it is half-written; get "
@@ -233,16 +192,18 @@ def _measurement(row: Any, name: str) -> tuple[Measurement, str]:
         time_s=float(row.time_s),
         peak_bytes=_whole(row.peak_bytes),
         interrupted_runs=_whole(row.interrupted_runs),
-        gauges_us=_gauges(row.gauges),
+        calibration_us=_calibration_us(row.calibration_us),
     )
     return measurement, _text(row.cores_asked)
 
 
-def _gauges(value: Any) -> dict[str, tuple[float, ...]]:
-    gauges = json.loads(value) if isinstance(value, str) else {}
-    if not all(FASTEST_US <= us <= SLOWEST_US for runs in gauges.values() for us in runs):
-        raise StoreError(f"gauges of {value}; they are positive microseconds")
-    return {str(key): tuple(map(float, runs)) for key, runs in gauges.items()}
+def _calibration_us(value: Any) -> dict[str, tuple[float, ...]]:
+    runs = json.loads(value) if isinstance(value, str) else {}
+    if not all(FASTEST_US <= us <= SLOWEST_US for each in runs.values() for us in each):
+        raise StoreError(
+            f"calibration models timed at {value}; latencies are positive microseconds"
+        )
+    return {str(key): tuple(map(float, each)) for key, each in runs.items()}
 
 
 def _number(value: Any) -> float | None:

@@ -46,7 +46,8 @@ from elasticvit.kernels import (
     MBConv,
     lower,
 )
-from lut.store import IMPORTED, UNRECORDED, Store
+from lut.series import IMPORTED, UNRECORDED
+from lut.store import Store
 
 CLASSES = 1000  # of the tables' heads
 SLOWEST_MS = 1e4  # a block of ten seconds is no block of this family: the unit must be wrong
@@ -91,10 +92,10 @@ class BlockTable:
     """An imported table.
 
     Attributes:
-        name: of the file.
-        sha256: of its bytes.
-        table_ms: milliseconds of each kernel.
-        left_out: rows that no architecture of this family can have.
+        name: Name of the file.
+        sha256: SHA-256 of its bytes, in hexadecimal digits.
+        table_ms: Milliseconds of each kernel.
+        left_out: Number of rows that no architecture of this family can have.
     """
 
     name: str
@@ -107,7 +108,7 @@ class BlockTable:
         return f"{IMPORTED}{self.name}"
 
     def missing(self, kernels: Iterable[Kernel]) -> list[Kernel]:
-        """Those of the kernels that the table has not, whatever the classes of a head."""
+        """Those of the kernels that the table lacks, whatever the number of classes of a head."""
         return [k for k in kernels if _with_classes(k) not in self.table_ms]
 
     def authors_sum_ms(self, arch: Arch, layout: Layout) -> float:
@@ -115,7 +116,7 @@ class BlockTable:
         halved and rounded down, a head of 1,000 classes.
 
         Raises:
-            StoreError: the table lacks a kernel.
+            StoreError: The table lacks a kernel.
         """
         size, kernels = arch.resolution, []
         for kernel in lower(arch, layout):
@@ -130,10 +131,12 @@ class BlockTable:
     def _sum_ms(self, kernels: Sequence[Kernel]) -> float:
         missing = self.missing(kernels)
         if missing:
-            raise StoreError(f"{self.name} has no {missing[0].key}")
+            raise StoreError(
+                f"{self.name} has no {missing[0].key}; a sum needs every kernel of the architecture"
+            )
         return math.fsum(self.table_ms[_with_classes(k)] for k in kernels)
 
-    def store(self, store: Store, device: str) -> int:
+    def add_to(self, store: Store, device: str) -> int:
         """Append the table to a device's measurements, in one transaction.
 
         Returns:
@@ -165,10 +168,10 @@ def _with_classes(kernel: Kernel) -> Kernel:
 
 
 def kernel_of(key: str) -> Kernel | None:
-    """The kernel of a block table's key; None where this family has none such.
+    """The kernel of a block table's key; None if no architecture of this family can have it.
 
     Raises:
-        StoreError: not a key of the format.
+        StoreError: Not a key of the format.
     """
     for pattern, make in PATTERNS:
         match = pattern.fullmatch(key)
@@ -181,7 +184,7 @@ def read_block_table(path: Path | str) -> BlockTable:
     """Read a table.
 
     Raises:
-        StoreError: unreadable, half-written or another format; a latency that is not a positive
+        StoreError: Unreadable, half-written or another format; a latency that is not a positive
             finite number of milliseconds. The row is named.
     """
     path = Path(path)
@@ -191,7 +194,9 @@ def read_block_table(path: Path | str) -> BlockTable:
     except OSError as error:
         raise StoreError(f"table {path} cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise StoreError(f"table {path} is not JSON or only half of it: {error}") from error
+        raise StoreError(
+            f"table {path} is not JSON or is truncated: {error}; get it again"
+        ) from error
     if not isinstance(data, dict) or not data:
         raise StoreError(f"table {path} holds no rows; it is a JSON object of key -> milliseconds")
     table: dict[Kernel, float] = {}

@@ -1,15 +1,20 @@
 """Keys of the table's rows: what was timed, as stable text, and back.
 
-A kernel's key is `Kernel.key`. A whole subnet's is `subnet <classes> <layout> <genes>`: the genome
-alone does not say what runs, so eight hexadecimal digits of a hash stand for the rest
-(strides, squeeze-and-excitation, head, classes, input channels).
+A kernel's key is `Kernel.key`. A whole subnet's is `subnet CLASSES LAYOUT ARCHITECTURE`, the
+architecture in its text form (`Arch.parse`). The architecture alone does not say what runs, so
+eight hexadecimal digits of a hash stand for the rest (strides, squeeze-and-excitation, head,
+classes, input channels).
+
+Tables of earlier versions have keys that end in the genes, separated by commas. They are read, too,
+and `SubnetKey.in_text_form` turns them into present ones, for which the layout must be known.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from elasticvit.arch import Arch
 from elasticvit.errors import ArchError
@@ -26,8 +31,7 @@ def layout_hash(layout: Layout) -> str:
 
 def subnet_key(arch: Arch, layout: Layout) -> str:
     """Key of a whole subnet."""
-    genes = ",".join(map(str, arch.genes))
-    return f"{SUBNET} {layout.classes} {layout_hash(layout)} {genes}"
+    return f"{SUBNET} {layout.classes} {layout_hash(layout)} {arch}"
 
 
 def kind_of(key: str) -> str:
@@ -40,9 +44,9 @@ class SubnetKey:
     """The parts of a subnet's key.
 
     Attributes:
-        classes: of its classifier.
-        layout: hash of its layout.
-        genes: its genome, as `Arch.genes`.
+        classes: Number of classes of its classifier.
+        layout: Hash of its layout.
+        genes: Its genome, as `Arch.genes`.
     """
 
     classes: int
@@ -51,24 +55,35 @@ class SubnetKey:
 
     @classmethod
     def parse(cls, key: str) -> SubnetKey:
-        """The parts of `key`.
+        """The parts of `key`, in the present form or in that of earlier versions.
 
         Raises:
-            ArchError: it is not a subnet's key.
+            ArchError: It is not a subnet's key.
         """
         try:
-            word, classes, layout, genes = key.split(" ")
+            word, classes, layout, rest = key.split(" ", 3)
             if word != SUBNET:
                 raise ValueError(f"it begins with {word!r}")
-            return cls(int(classes), layout, tuple(int(g) for g in genes.split(",")))
-        except ValueError as error:
+            text = rest.startswith("r")
+            genes = Arch.parse(rest).genes if text else tuple(int(g) for g in rest.split(","))
+            return cls(int(classes), layout, genes)
+        except ValueError as error:  # ArchError is one
             raise ArchError(f"{key!r} is not the key of a subnet: {error}") from error
+
+    @property
+    def comma_form(self) -> str:
+        """The key with comma-separated genes, as earlier versions wrote it.
+
+        It is the same for both forms of a key, whether or not the layout is known, and it is what
+        the choice of held-out subnets is computed from (`lut.held_out`).
+        """
+        return f"{SUBNET} {self.classes} {self.layout} {','.join(map(str, self.genes))}"
 
     def arch(self, layout: Layout) -> Arch:
         """The architecture.
 
         Raises:
-            ArchError: the key is of another layout.
+            ArchError: The key is of another layout.
         """
         if self.layout != layout_hash(layout):
             raise ArchError(
@@ -76,3 +91,33 @@ class SubnetKey:
                 "other strides, another head or other classes"
             )
         return Arch.from_genes(self.genes, layout.n_conv)
+
+    def in_text_form(self, layout: Layout) -> str:
+        """The present key; raises as `arch` does."""
+        return subnet_key(self.arch(layout), layout)
+
+
+def canonical(key: str) -> str:
+    """Text that is the same for all forms of the key of one kernel or subnet.
+
+    Raises:
+        ArchError: A subnet's key that cannot be read.
+    """
+    return SubnetKey.parse(key).comma_form if kind_of(key) == SUBNET else key
+
+
+def modernised(key: str, layouts: Iterable[Layout]) -> str:
+    """A key in the present form if it is a subnet's of one of the layouts, whatever its number of
+    classes; any other key as it is.
+
+    Raises:
+        ArchError: A subnet's key that cannot be read.
+    """
+    if kind_of(key) != SUBNET:
+        return key
+    parsed = SubnetKey.parse(key)
+    for layout in layouts:
+        of_classes = replace(layout, classes=parsed.classes)
+        if layout_hash(of_classes) == parsed.layout:
+            return parsed.in_text_form(of_classes)
+    return key

@@ -1,4 +1,4 @@
-"""How long timings take on a device, learned from those of this run."""
+"""Expected duration of timings on a device, estimated from those of the present profile."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class Pace:
     def __init__(self) -> None:
         self._seen: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
 
-    def saw(self, job: Job, seconds: float) -> None:
-        """Learn from one timing."""
+    def observe(self, job: Job, seconds: float) -> None:
+        """Add the duration of one timing."""
         self._seen[job.whole].append((job.gmacs, seconds))
 
     def expect(self, jobs: Sequence[Job]) -> float:
-        """Seconds that the jobs will take together; kinds never seen are taken for free."""
+        """Seconds that the jobs will take together; a kind without any timing counts as 0."""
         total = 0.0
         for whole, seen in self._seen.items():
             gmacs = np.array([job.gmacs for job in jobs if job.whole == whole])

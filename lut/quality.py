@@ -1,4 +1,4 @@
-"""How far a table can be trusted: models timed twice, and drift."""
+"""Quality of a latency table: agreement of models timed twice, and drift."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from elasticvit.arrays import FloatArray
 from lut.estimate import latency_ms
 from lut.store import DRIFT_ROUND
 
 if TYPE_CHECKING:
     import pandas as pd
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +21,11 @@ class Drift:
     """How the reference model's rounds moved over a profile.
 
     Attributes:
-        count: how often it was timed.
-        median_ms: median of its rounds' medians.
-        spread_pct: distance of their 10th from their 90th percentile, in percent of the median.
-        steady_pct: the same of its rounds when they are brought to one speed (`lut.steady`); None
-            where no gauges told it.
+        count: Number of times that it was timed.
+        median_ms: Median of its rounds' medians, in milliseconds.
+        spread_pct: Distance of their 10th from their 90th percentile, in percent of the median.
+        steady_pct: The same distance of its rounds when they are corrected for background load
+            (`lut.steady`); None if no calibration models were timed.
     """
 
     count: int
@@ -44,8 +42,8 @@ def _spread_pct(values: FloatArray) -> float:
 def timed_twice(measurements: pd.DataFrame, keys: Collection[str]) -> tuple[FloatArray, FloatArray]:
     """Two independent estimates of the same models, from their even and from their odd rounds.
 
-    No predictor can be seen to do better than these agree. The rounds of a group lie between
-    those of the other, so slow drift of the machine is not in their difference.
+    Their difference is the noise floor of any predictor's error. Even and odd rounds alternate, so
+    that slow drift of the machine is not part of it.
 
     Returns:
         Milliseconds, shape (n,) each; models timed in one round only are left out.
@@ -67,10 +65,10 @@ def drift(measurements: pd.DataFrame, key: str) -> Drift | None:
     rows = measurements[measurements["key"] == key]
     if rows.empty:
         return None
-    medians, gauged = rows["median_ms"].to_numpy(), rows["gauges"].notna().any()
+    medians, calibrated = rows["median_ms"].to_numpy(), rows["calibration_us"].notna().any()
     return Drift(
         count=len(rows),
         median_ms=float(np.median(medians)),
         spread_pct=_spread_pct(medians),
-        steady_pct=_spread_pct(rows["steady_ms"].to_numpy()) if gauged else None,
+        steady_pct=_spread_pct(rows["steady_ms"].to_numpy()) if calibrated else None,
     )

@@ -1,66 +1,31 @@
-"""What to measure: kernels that fill a space, subnets over all its complexities, and the
-ones that are held out.
+"""What to measure: kernels that fill a space, subnets over all its complexities, and heads of
+other numbers of classes.
 
 Every sequence is the same for the same seed and any length is a prefix of any longer one, so
 a second profile with more budget goes on where the first ended. Whether a kernel or subnet is
-held out follows from its key and the seed alone (`Split`), whatever else is measured.
+held out follows from its key and the seed alone (`lut.held_out`), whatever else is measured.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from elasticvit.arch import Arch, ArchBatch
-from elasticvit.cost import MacsCost, space_kernels
-from elasticvit.kernels import KINDS, Kernel
+from elasticvit.cost import MacsCost, reachable_kernels
+from elasticvit.kernels import KINDS, Head, Kernel
 from elasticvit.space import SearchSpace
-from lut.keys import SUBNET, kind_of, subnet_key
+from lut.held_out import HeldOutSplit
+from lut.keys import subnet_key
 
 POOL = 20000  # random architectures that a sequence of subnets is chosen from
-NEVER_HELD_OUT = ("first_conv", "head")  # so few that they are soon measured whole
 FEWEST = 6  # kernels of a kind, at least, that come before all others
-FloatArray = npt.NDArray[np.float64]
+HEAD_CLASSES = (2, 10, 100, 1000)  # at which a profile times heads, whatever the space's own
 
 
-@dataclass(frozen=True, kw_only=True)
-class Split:
-    """Which keys are held out: never used for fitting or for choosing what to measure.
-
-    Attributes:
-        seed: of the split; stored with the profile.
-        kernel_share, subnet_share: of all kernels and subnets that there are. The share of
-            subnets is large because there are always more to fit with; of the kernel kinds
-            `NEVER_HELD_OUT` it is nothing.
-    """
-
-    seed: int
-    kernel_share: float = 0.125
-    subnet_share: float = 0.5
-
-    def held_out(self, key: str) -> bool:
-        """Whether the kernel or subnet of this key is held out."""
-        if kind_of(key) in NEVER_HELD_OUT:
-            return False
-        digest = hashlib.sha256(f"{self.seed} {key}".encode()).digest()
-        share = self.subnet_share if kind_of(key) == SUBNET else self.kernel_share
-        return int.from_bytes(digest[:8], "big") < share * 2**64
-
-
-def reachable_kernels(space: SearchSpace) -> list[Kernel]:
-    """The kernels that an architecture of the space can contain, widths never falling."""
-    return [
-        k
-        for k in space_kernels(space)
-        if k.kind not in ("mbconv", "downsample") or k.dims["cin"] <= k.dims["cout"]
-    ]
-
-
-def kernel_sequences(space: SearchSpace, split: Split) -> tuple[list[Kernel], list[Kernel]]:
+def kernel_sequences(space: SearchSpace, split: HeldOutSplit) -> tuple[list[Kernel], list[Kernel]]:
     """All kernels to fit with and all held-out ones, each in the order to measure them.
 
     Within a kind the order fills the space: it begins with the smallest and the largest kernel
@@ -76,6 +41,28 @@ def kernel_sequences(space: SearchSpace, split: Split) -> tuple[list[Kernel], li
         fit.append(fill(sorted(set(kernels) - set(out))))
         held.append(fill(out))
     return _take_turns(fit), _take_turns(held)
+
+
+def other_heads(space: SearchSpace) -> list[Head]:
+    """Heads of other numbers of classes than the space's: one for each of `HEAD_CLASSES` at each
+    corner of the space's sizes and widths.
+
+    Nothing but the head depends on the number of classes. So a profile that times them prices
+    the space with any usual number of classes.
+    """
+    heads = [k for k in reachable_kernels(space) if isinstance(k, Head)]
+    sizes, widths = [h.size for h in heads], [h.width for h in heads]
+    corners = [
+        h
+        for h in heads
+        if h.size in (min(sizes), max(sizes)) and h.width in (min(widths), max(widths))
+    ]
+    return [
+        replace(corner, classes=classes)
+        for classes in HEAD_CLASSES
+        for corner in corners
+        if classes != corner.classes
+    ]
 
 
 def fill(kernels: Sequence[Kernel]) -> list[Kernel]:
@@ -128,15 +115,16 @@ class SubnetSequences:
     """Whole subnets to measure, in order.
 
     Attributes:
-        fit: for fitting the network model; a middle one, the smallest and the largest first.
-        held_out: never used for fitting.
+        fit: Subnets to fit the network correction to; a middle one, the smallest and the largest
+            first.
+        held_out: Subnets that are never used for fitting.
     """
 
     fit: list[Arch]
     held_out: list[Arch]
 
 
-def subnet_sequences(space: SearchSpace, split: Split, n: int) -> SubnetSequences:
+def subnet_sequences(space: SearchSpace, split: HeldOutSplit, n: int) -> SubnetSequences:
     """At most `n` subnets of each role, spread evenly over the logarithm of the MACs.
 
     Targets between the smallest and the largest architecture follow a van der Corput sequence,

@@ -1,4 +1,4 @@
-"""In what order timings are made: in passes, each in another random order."""
+"""The order of the timings of a profile: in passes, each in another random order."""
 
 from __future__ import annotations
 
@@ -15,29 +15,35 @@ CHUNK_SUBNETS = 8
 
 
 @dataclass(frozen=True)
-class Timing:
-    """One round of a job, made in the pass `turn`."""
+class Turn:
+    """One round of a job that is to be timed.
+
+    Attributes:
+        job: The job.
+        round: Number of the round, from 0.
+        pass_number: Number of the pass over all jobs in which it is timed, from 0.
+    """
 
     job: Job
-    number: int
-    turn: int
+    round: int
+    pass_number: int
 
 
 def missing(
     jobs: Sequence[Job], have: Mapping[str, Collection[int]], rejected: Collection[str]
-) -> list[Timing]:
-    """The timings of the jobs that are not in the table, in their passes.
+) -> list[Turn]:
+    """The rounds of the jobs that are not in the table, in their passes.
 
     A job of fewer rounds than there are passes is spread over them, so that every model is
     timed early and late.
 
     Args:
-        have: rounds in the table, by key.
-        rejected: keys that the device cannot run.
+        have: Rounds in the table, by key.
+        rejected: Keys of models that the device cannot run.
     """
     passes = max((job.rounds for job in jobs), default=0)
     return [
-        Timing(job, number, int((number + 0.5) * passes / job.rounds))
+        Turn(job, number, int((number + 0.5) * passes / job.rounds))
         for job in jobs
         if job.key not in rejected
         for number in range(job.rounds)
@@ -45,17 +51,17 @@ def missing(
     ]
 
 
-def chunks(timings: Sequence[Timing], rng: np.random.Generator) -> list[list[Timing]]:
-    """The timings pass by pass, in random order; what is fitted comes first in the first pass,
+def chunks(turns: Sequence[Turn], rng: np.random.Generator) -> list[list[Turn]]:
+    """The turns pass by pass, in random order; the models to fit with come first in the first pass,
     so that a budget which ends early still leaves something to fit."""
-    ordered: list[list[Timing]] = []
-    for turn in sorted({t.turn for t in timings}):
-        groups: dict[tuple[bool, bool], list[Timing]] = {}
-        for t in timings:
-            if t.turn == turn:
-                key = (t.job.held_out and turn == 0, t.job.whole)
+    ordered: list[list[Turn]] = []
+    for number in sorted({t.pass_number for t in turns}):
+        groups: dict[tuple[bool, bool], list[Turn]] = {}
+        for t in turns:
+            if t.pass_number == number:
+                key = (t.job.held_out and number == 0, t.job.whole)
                 groups.setdefault(key, []).append(t)
-        in_pass: list[tuple[bool, list[Timing]]] = []
+        in_pass: list[tuple[bool, list[Turn]]] = []
         for (last, whole), group in sorted(groups.items()):
             mixed = [group[i] for i in rng.permutation(len(group))]
             size = CHUNK_SUBNETS if whole else CHUNK_KERNELS

@@ -1,9 +1,8 @@
-"""Which kernels to measure next: those that the regressors know least about.
+"""Which kernels to measure next: those whose predictions are the most uncertain.
 
-The first kernels of a profile fill each kind's space evenly. From then on the fitted processes
-say where they are uncertain, in the distances that they learnt: the next kernel is the one with
-the largest posterior deviation, given all that are measured and those that were chosen before
-it, until what is left to learn is below what the processes cannot see anyway.
+The first kernels of a profile fill each kind's space evenly. From then on the next kernel
+is the one with the largest posterior standard deviation of the fitted Gaussian processes, given
+all measured kernels and those chosen before it.
 """
 
 from __future__ import annotations
@@ -13,23 +12,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from elasticvit.kernels import Kernel
+from elasticvit.arrays import FloatArray
+from elasticvit.kernels import Head, Kernel
 from predictors.features import coordinates
-from predictors.kernel_model import MIN_KERNELS, KernelModel
+from predictors.kernel_regressors import MIN_KERNELS, KernelRegressors
 
-FloatArray = npt.NDArray[np.float64]
 CANDIDATES = 600  # of a kind that are compared; more would only take longer
-MIN_OF_A_KIND = 5  # below that, a left-out error says nothing
+MIN_OF_A_KIND = 5  # measured kernels below which leave-one-out errors are not used
 
 
 @dataclass(frozen=True)
 class UncertaintyChoice:
-    """Chooses by the regressors of `predictors.kernel_model`.
+    """Chooses by the regressors of `predictors.kernel_regressors`.
 
     Attributes:
-        error_goal_pct: root mean square error on unseen kernels that is good enough.
+        error_goal_pct: Root mean square error on unseen kernels that is good enough, in percent.
     """
 
     error_goal_pct: float = 3.0
@@ -40,14 +38,14 @@ class UncertaintyChoice:
         """Root mean square error in percent that kernels not measured yet are expected to have;
         None while a kind is not measured.
 
-        Each measured kernel is predicted from the others of its kind (a kind with very few says
-        by itself how uncertain it is); a kind counts by how many of its kernels can be reached.
+        Each measured kernel is predicted from the others of its kind (for a kind with very few, the
+        posterior deviation is used instead); a kind is weighted by its number of reachable kernels.
 
         Args:
-            measured_ms: milliseconds of the kernels to fit with.
-            reachable: every kernel of the space.
+            measured_ms: Milliseconds of the kernels to fit with.
+            reachable: Every kernel of the space.
         """
-        model = _fit(measured_ms)
+        model = _fit(_of_the_same_classes(measured_ms, reachable))
         square = total = 0.0
         for kind, kernels in _by_kind(reachable).items():
             fitted = model.kinds.get(kind)
@@ -56,7 +54,7 @@ class UncertaintyChoice:
             measured = len(fitted.process.weights)
             if measured >= len(kernels):
                 continue  # nothing of it is left to be predicted
-            errors = fitted.process.left_out()
+            errors = fitted.process.leave_one_out_errors()
             if measured < MIN_OF_A_KIND:
                 errors = fitted.deviation(kernels)
             square += len(kernels) * float((np.expm1(errors) ** 2).mean())
@@ -77,10 +75,11 @@ class UncertaintyChoice:
         in the latency of a subnet.
 
         Args:
-            measured_ms: milliseconds of what was measured to fit with.
-            candidates: what may be measured, without the measured ones, in the order of a plan.
-            count: how many, at most.
-            rng: of which candidates are compared, where there are many.
+            measured_ms: Milliseconds of the kernels to fit with.
+            candidates: Kernels that may be measured, without the measured ones, in the order of a
+                plan.
+            count: Greatest number of kernels to choose.
+            rng: Random generator of which candidates are compared if there are many.
         """
         model = _fit(measured_ms)
         chosen: list[Kernel] = []
@@ -92,6 +91,15 @@ class UncertaintyChoice:
         return chosen
 
 
+def _of_the_same_classes(
+    measured_ms: Mapping[Kernel, float], reachable: Sequence[Kernel]
+) -> dict[Kernel, float]:
+    """The measured kernels without the heads of other numbers of classes than the space's, which
+    are few and far apart: their errors are not those of the space's own heads."""
+    own = {k for k in reachable if isinstance(k, Head)}
+    return {k: ms for k, ms in measured_ms.items() if k in own or not isinstance(k, Head)}
+
+
 def _by_kind(kernels: Sequence[Kernel]) -> dict[str, list[Kernel]]:
     groups: dict[str, list[Kernel]] = {}
     for kernel in kernels:
@@ -99,11 +107,11 @@ def _by_kind(kernels: Sequence[Kernel]) -> dict[str, list[Kernel]]:
     return groups
 
 
-def _fit(measured_ms: Mapping[Kernel, float]) -> KernelModel:
+def _fit(measured_ms: Mapping[Kernel, float]) -> KernelRegressors:
     """Regressors of the kinds of which enough is measured."""
     counts = Counter(k.kind for k in measured_ms)
     enough = {k: v for k, v in measured_ms.items() if counts[k.kind] >= MIN_KERNELS}
-    return KernelModel.fit(enough)
+    return KernelRegressors.fit(enough)
 
 
 @dataclass
@@ -111,9 +119,9 @@ class _Field:
     """One kind's candidates and their joint uncertainty.
 
     Attributes:
-        kernels: that are still free.
-        covariance: posterior, of the log latency of each, shape (n, n).
-        noise: variance of a measurement.
+        kernels: Candidates that are not chosen yet.
+        covariance: Posterior covariance of their log latencies, shape (n, n).
+        noise: Noise variance of a measurement of the log latency.
     """
 
     kernels: list[Kernel]
@@ -121,7 +129,7 @@ class _Field:
     noise: float
 
     @classmethod
-    def of(cls, model: KernelModel, kind: str, kernels: list[Kernel]) -> _Field:
+    def of(cls, model: KernelRegressors, kind: str, kernels: list[Kernel]) -> _Field:
         fitted = model.kinds.get(kind)
         if fitted is None or fitted.process is None:  # not measured at all: before all others
             return cls(kernels, np.diag(np.full(len(kernels), np.inf)), 0.0)
@@ -130,7 +138,7 @@ class _Field:
         return cls(kernels, covariance, float(np.median(process.noise_variance)))
 
     def take(self) -> Kernel:
-        """Choose the most uncertain candidate; the others are then known better."""
+        """Choose the most uncertain candidate, and update the posterior of the others."""
         best = int(np.argmax(np.diag(self.covariance)))
         if np.isfinite(self.covariance[best, best]):
             column = self.covariance[:, best]

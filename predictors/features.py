@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from elasticvit.arrays import FloatArray
 from elasticvit.kernels import (
     FFN,
     QK_DIM,
@@ -30,7 +30,6 @@ from elasticvit.kernels import (
     MBConv,
 )
 
-FloatArray = npt.NDArray[np.float64]
 BYTES = 4  # float32
 TILE = 16  # output channels that a matrix product computes at a time
 STRIDED = "_strided"  # ends the kind of a strided depthwise convolution
@@ -64,11 +63,11 @@ class Operation:
         kind: `call` (what every kernel has), `direct`, `product`, `vector`, `depthwise3`,
             `depthwise5`, these two `_strided` (they read four values for each that they write),
             `pointwise` or `batch`.
-        dims: what its speed depends on: rows, input and output channels of a product; input and
-            output channels of a vector's; input area, output area and channels of a depthwise
-            convolution; elements of a pointwise operation; tokens, heads and a head's value of
+        dims: Sizes that its speed depends on: rows, input and output channels of a `product`;
+            input and output channels of a `vector`; input area, output area and channels of a
+            depthwise convolution; elements of `pointwise`; tokens, heads and a head's value of
             `batch`; map side and channels of `direct`.
-        work: its counts, in the order of `WORK_NAMES`.
+        work: Its counts, in the order of `WORK_NAMES`, shape (len(WORK_NAMES),).
     """
 
     kind: str
@@ -190,7 +189,7 @@ def operations(kernel: Kernel) -> list[Operation]:
 
 
 def work(kernel: Kernel) -> FloatArray:
-    """Counts of a kernel's work, in the order of `WORK_NAMES`."""
+    """Counts of a kernel's work, in the order of `WORK_NAMES`, shape (len(WORK_NAMES),)."""
     value: FloatArray = np.sum([o.work for o in operations(kernel)], axis=0)
     return value
 

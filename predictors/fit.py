@@ -7,20 +7,18 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from elasticvit.arch import Arch
-from elasticvit.errors import PredictorError
+from elasticvit.errors import NextStep, PredictorError
 from elasticvit.kernels import Kernel, lower
 from elasticvit.space import SearchSpace
 from predictors.interval import Interval
-from predictors.kernel_model import KernelModel
+from predictors.kernel_regressors import KernelRegressors
 from predictors.kernel_table import KernelTable
 from predictors.metrics import error_summary
-from predictors.network import MIN_SUBNETS, NetworkModel, fit_network
+from predictors.network_correction import MIN_SUBNETS, NetworkCorrection, fit_network_correction
 from predictors.predictor import Predictor
 
-FloatArray = npt.NDArray[np.float64]
 EMULATED = "emulated"  # in the first part of a source: `adb-emulated:SERIAL`
 
 
@@ -31,19 +29,18 @@ def fit_predictor(
     *,
     device: str,
     source: str,
-    rng: np.random.Generator,
 ) -> Predictor:
     """Fit a predictor.
 
     Args:
-        kernels: milliseconds of single kernels; may be empty where there are subnets.
-        subnets: milliseconds of whole subnets of `space`; may be empty, and the price is then
+        kernels: Milliseconds of single kernels; may be empty if there are subnets.
+        subnets: Milliseconds of whole subnets of `space`; may be empty, and the price is then
             the plain sum of kernels.
-        device, source: as in `Predictor`.
-        rng: for fits that draw; the present one does not, its result is the same for any.
+        space: Space of the subnets.
+        device, source: As in `Predictor`.
 
     Raises:
-        PredictorError: nothing measured, too little of a kind, a latency that is not a positive
+        PredictorError: Nothing measured, too little of a kind, a latency that is not a positive
             number, or measurements of an emulated device.
     """
     refuse_emulated(source)
@@ -55,25 +52,30 @@ def fit_predictor(
     lowered = [lower(arch, space.layout) for arch in archs]
     measured = np.array([subnets[arch] for arch in archs])
     if kernels:
-        model = KernelModel.fit(kernels)
+        model = KernelRegressors.fit(kernels)
     elif archs:
-        model = KernelModel.fit_subnets(lowered, measured)
+        model = KernelRegressors.fit_subnets(lowered, measured)
     else:
-        raise PredictorError(f"nothing was measured on {device}; run `evit-profile` first")
+        raise PredictorError(
+            f"nothing was measured on {device}; profile it first",
+            next_step=NextStep("profile", {"device": device}),
+        )
     report: dict[str, Any] = {"kernels": len(kernels), "subnets": len(subnets)}
     if kernels:
         names = list(kernels)
         report["kernels_fitted"] = error_summary(
             model.ms(names), [kernels[k] for k in names]
         ).to_dict()
-    network, interval = NetworkModel.plain(), Interval.unknown()
+    network, interval = NetworkCorrection.plain(), Interval.unknown()
     if archs:
         covered = _check_kinds(model, lowered)
         before = np.array([model.ms(ks).sum() for ks in covered])
-        network = fit_network(lowered, measured, model.ms)
-        interval = Interval.conformal(network.held_out)
+        network = fit_network_correction(lowered, measured, model.ms)
+        interval = Interval.conformal(network.leave_one_out_ratios)
         report["subnets_sum_of_kernels"] = error_summary(before, measured).to_dict()
-        report["subnets_held_out"] = error_summary(measured / network.held_out, measured).to_dict()
+        report["subnets_held_out"] = error_summary(
+            measured / network.leave_one_out_ratios, measured
+        ).to_dict()
     return Predictor(
         device=device,
         source=source,
@@ -91,13 +93,15 @@ def with_subnets(
     interval that is as wide as the error on each of them, predicted from the others.
 
     Args:
-        subnets: milliseconds; fewer than four say too little and change nothing.
+        subnets: Milliseconds of each; fewer than `MIN_SUBNETS` change nothing.
     """
     if len(subnets) < MIN_SUBNETS:
         return predictor
     lowered = [lower(arch, space.layout) for arch in subnets]
-    network = fit_network(lowered, np.array(list(subnets.values())), predictor.kernels.ms)
-    seen, own = Interval.conformal(network.held_out), predictor.interval
+    network = fit_network_correction(
+        lowered, np.array(list(subnets.values())), predictor.kernels.ms
+    )
+    seen, own = Interval.conformal(network.leave_one_out_ratios), predictor.interval
     return replace(
         predictor,
         network=network,
@@ -106,7 +110,9 @@ def with_subnets(
     )
 
 
-def _check_kinds(model: KernelModel, lowered: list[tuple[Kernel, ...]]) -> list[tuple[Kernel, ...]]:
+def _check_kinds(
+    model: KernelRegressors, lowered: list[tuple[Kernel, ...]]
+) -> list[tuple[Kernel, ...]]:
     missing = sorted({k.kind for ks in lowered for k in ks} - set(model.kinds))
     if missing:
         raise PredictorError(
@@ -117,10 +123,10 @@ def _check_kinds(model: KernelModel, lowered: list[tuple[Kernel, ...]]) -> list[
 
 
 def refuse_emulated(source: str) -> None:
-    """Refuse to learn from an emulated device.
+    """Refuse to fit to measurements of an emulated device.
 
     Raises:
-        PredictorError: the source is one.
+        PredictorError: The source is an emulated device.
     """
     if EMULATED in source.partition(":")[0]:
         raise PredictorError(
@@ -134,7 +140,7 @@ def table_predictor(kernels: Mapping[Kernel, float], *, device: str, source: str
     it has a kernel, refused by name where not.
 
     Raises:
-        PredictorError: an empty table, a latency that is not a positive number, or measurements
+        PredictorError: An empty table, a latency that is not a positive number, or measurements
             of an emulated device.
     """
     refuse_emulated(source)

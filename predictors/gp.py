@@ -12,11 +12,11 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve, solve_triangular  # type: ignore[import-untyped]
 from scipy.optimize import minimize  # type: ignore[import-untyped]
 
-FloatArray = npt.NDArray[np.float64]
+from elasticvit.arrays import FloatArray
+
 ROOT5 = np.sqrt(5.0)
 TAIL = 4.0  # degrees of freedom of the noise; infinitely many would be the normal distribution
 SCALES_FROM = 300
@@ -28,11 +28,11 @@ class Prior:
     """Where the fit starts and what it is pulled to, on a log scale.
 
     Attributes:
-        amplitude: standard deviation of the function.
-        length: scale over which it changes, in standard deviations of an input.
-        noise: standard deviation of the noise.
-        spread: standard deviation of the natural logarithm of each.
-        min_noise: the noise is never taken to be less.
+        amplitude: Prior standard deviation of the function.
+        length: Prior length scale, in standard deviations of an input.
+        noise: Prior standard deviation of the noise.
+        spread: Prior standard deviation of the natural logarithm of each of these.
+        min_noise: Least standard deviation of the noise.
     """
 
     amplitude: float = 0.1
@@ -63,12 +63,13 @@ class GaussianProcess:
     """A fitted process with zero mean.
 
     Attributes:
-        center, scale: of the inputs, shape (d,).
-        lengths: length scales in scaled inputs, shape (d,).
-        amplitude: standard deviation of the function.
-        noise_variance: of each training value, shape (n,).
-        points: scaled training inputs, shape (n, d).
-        weights: shape (n,); the mean is the covariance with the points times these.
+        center, scale: Mean and standard deviation of the inputs, shape (d,).
+        lengths: Length scales in scaled inputs, shape (d,).
+        amplitude: Standard deviation of the function.
+        noise_variance: Noise variance of each training value, shape (n,).
+        points: Scaled training inputs, shape (n, d).
+        weights: Weights of the points, shape (n,); the posterior mean is the covariance with the
+            points times these.
     """
 
     center: FloatArray
@@ -98,7 +99,7 @@ class GaussianProcess:
         value: FloatArray = prior - half.T @ half
         return value
 
-    def left_out(self) -> FloatArray:
+    def leave_one_out_errors(self) -> FloatArray:
         """Each training value minus its prediction from all the others, shape (n,)."""
         inverse = cho_solve((self._factor, True), np.eye(len(self.weights)))
         value: FloatArray = self.weights / np.diag(inverse)
@@ -132,9 +133,9 @@ def noise_factors(inverse: FloatArray, alpha: FloatArray, noise_variance: FloatA
     Student's t distribution: a value that was disturbed pulls less on its neighbours.
 
     Args:
-        inverse: of the covariance (n, n).
-        alpha: inverse times the values, shape (n,).
-        noise_variance: that the covariance gives each value now, shape (n,).
+        inverse: Inverse of the covariance, shape (n, n).
+        alpha: Product of `inverse` and the values, shape (n,).
+        noise_variance: Noise variance of each value in the covariance, shape (n,).
     """
     left_out_variance = 1 / np.diag(inverse)
     square = (alpha * left_out_variance) ** 2
@@ -185,9 +186,10 @@ def _fit_scales(
     """Logarithms of amplitude, noise and length scales, by maximum a posteriori.
 
     Args:
-        points: scaled inputs, shape (n, d).
-        factors: of the noise variance of each value, shape (n,).
-        begin: where the search begins; by default where the prior is centred.
+        points: Scaled inputs, shape (n, d).
+        factors: Factors of the noise variance of each value, shape (n,).
+        begin: Point at which the search begins, shape (d + 2,); by default the centre of the
+            prior.
     """
     n, d = points.shape
     squares = (points[:, None] - points[None]) ** 2  # (n, n, d)

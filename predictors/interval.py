@@ -1,4 +1,4 @@
-"""Intervals around predictions, from the errors on subnets that a model did not see.
+"""Intervals around predictions, from the errors on subnets that a model was not fitted to.
 
 Split conformal prediction on ratios: if new subnets err like the held-out ones, a bound at
 the right order statistic of measured / predicted holds with the promised frequency, whatever
@@ -24,10 +24,10 @@ class Interval:
     """Bounds as factors of the prediction.
 
     Attributes:
-        lower, upper: factors; each is passed by a new subnet with chance 1 - `coverage`.
-        coverage: nominal one-sided coverage, or None where nothing is known about the error
-            (the bounds are then the prediction itself).
-        count: number of held-out ratios they come from; 0 where they are a model's own.
+        lower, upper: Factors; each is passed by a new subnet with chance 1 - `coverage`.
+        coverage: Nominal one-sided coverage; None if nothing is known about the error (the
+            bounds are then the prediction itself).
+        count: Number of held-out ratios that they come from; 0 if they are a model's own.
     """
 
     lower: float = 1.0
@@ -37,7 +37,7 @@ class Interval:
 
     @classmethod
     def unknown(cls) -> Interval:
-        """No subnets were measured."""
+        """The prediction itself as both bounds, since no subnets were measured."""
         return cls()
 
     @classmethod

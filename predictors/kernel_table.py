@@ -1,8 +1,9 @@
 """Latency of single kernels, read from a table: exact where it has the kernel.
 
-For tables that were imported, and for devices learnt from similar ones. A head of fewer
-classes than the table's is read at the table's number of classes, which errs on the slow
-side; any other kernel that is not there is unknown.
+For tables that were imported, and for devices whose kernels were predicted from source devices. A
+head whose number of classes lies between two of the table's, all else equal, is interpolated
+linearly; one of fewer classes than any is read at the table's smallest number, which errs on the
+slow side. Any other kernel that is not there is unknown.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from elasticvit.arrays import BoolArray, FloatArray
 from elasticvit.errors import PredictorError
 from elasticvit.kernels import KINDS, Head, Kernel
-from predictors.kernel_model import Arrays, KernelModel
+from predictors.kernel_regressors import KernelRegressors
+from predictors.saved import Arrays
 
-FloatArray = npt.NDArray[np.float64]
 PER_KIND = 150  # kernels a kind that the stand-in for unknown kernels is fitted to
 
 
@@ -28,7 +29,7 @@ class KernelTable:
     """A table of kernels.
 
     Attributes:
-        table_ms: milliseconds of each kernel.
+        table_ms: Milliseconds of each kernel on its own.
     """
 
     table_ms: Mapping[Kernel, float]
@@ -40,41 +41,58 @@ class KernelTable:
             raise PredictorError(f"table has {what}; latencies are positive milliseconds")
 
     @cached_property
-    def _head_classes(self) -> tuple[int, ...]:
-        return tuple(sorted({k.classes for k in self.table_ms if isinstance(k, Head)}))
+    def _heads(self) -> dict[Head, list[Head]]:
+        """The table's heads, by number of classes, of each head without one (0 classes)."""
+        groups: dict[Head, list[Head]] = {}
+        for kernel in sorted(k for k in self.table_ms if isinstance(k, Head)):
+            groups.setdefault(replace(kernel, classes=0), []).append(kernel)
+        return groups
 
-    def find(self, kernel: Kernel) -> Kernel | None:
-        """The table's kernel that stands for this one, if any."""
+    def stand_ins(self, kernel: Kernel) -> dict[Kernel, float]:
+        """The table's kernels whose weighted sum is the latency of this one; empty if unknown."""
         if kernel in self.table_ms:
-            return kernel
-        if isinstance(kernel, Head):
-            for classes in self._head_classes:
-                known = replace(kernel, classes=classes)
-                if classes >= kernel.classes and known in self.table_ms:
-                    return known
-        return None
+            return {kernel: 1.0}
+        if not isinstance(kernel, Head):
+            return {}
+        heads = self._heads.get(replace(kernel, classes=0), [])
+        above = next((i for i, h in enumerate(heads) if h.classes > kernel.classes), None)
+        if above is None:
+            return {}
+        if above == 0:
+            return {heads[0]: 1.0}
+        low, high = heads[above - 1], heads[above]
+        share = (kernel.classes - low.classes) / (high.classes - low.classes)
+        return {low: 1.0 - share, high: share}
 
     def ms(self, kernels: Sequence[Kernel]) -> FloatArray:
-        """Milliseconds of each kernel; NaN where the table has none."""
-        found = (self.find(k) for k in kernels)
-        return np.array([np.nan if k is None else self.table_ms[k] for k in found])
+        """Milliseconds of each kernel, shape (n,); NaN if the table has none for it."""
+        found = (self.stand_ins(k) for k in kernels)
+        return np.array(
+            [sum(self.table_ms[k] * w for k, w in f.items()) if f else np.nan for f in found]
+        )
 
     def octaves_outside(self, kernels: Sequence[Kernel]) -> FloatArray:
-        """0 where the table has the kernel, infinite where it has not."""
-        return np.array([np.inf if self.find(k) is None else 0.0 for k in kernels])
+        """0 if the table has the kernel, infinite if it has not, shape (n,)."""
+        return np.array([0.0 if self.stand_ins(k) else np.inf for k in kernels])
 
     def deviation(self, kernels: Sequence[Kernel]) -> FloatArray:
-        """0 where the table has the kernel, infinite where it has not."""
+        """0 if the table has the kernel, infinite if it has not, shape (n,)."""
         return self.octaves_outside(kernels)
 
-    def regressors(self) -> KernelModel:
+    def covered(self, kernels: Sequence[Kernel]) -> BoolArray:
+        """Whether the table has each kernel as it is, or heads of fewer and of more classes to
+        interpolate it from, shape (n,)."""
+        found = (self.stand_ins(k) for k in kernels)
+        return np.array([len(f) > 1 or k in f for k, f in zip(kernels, found, strict=True)])
+
+    def regressors(self) -> KernelRegressors:
         """Regressors fitted to an even selection of the table, for kernels it lacks."""
         chosen: dict[Kernel, float] = {}
         for kind in KINDS:
             kernels = sorted((k for k in self.table_ms if k.kind == kind), key=lambda k: k.key)
             rows = np.random.default_rng(0).permutation(len(kernels))[:PER_KIND]
             chosen |= {kernels[i]: self.table_ms[kernels[i]] for i in rows}
-        return KernelModel.fit(chosen)
+        return KernelRegressors.fit(chosen)
 
     def state(self) -> tuple[dict[str, Any], Arrays]:
         """JSON-ready description and arrays, for `from_state`."""

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
-FloatArray = npt.NDArray[np.float64]
+from elasticvit.arrays import FloatArray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,13 +16,13 @@ class ErrorSummary:
     """Errors of predictions against measurements.
 
     Attributes:
-        count: number of pairs.
-        within_5_pct, within_10_pct: share of predictions that close to the measurement, in
+        count: Number of pairs.
+        within_5_pct, within_10_pct: Share of predictions that close to the measurement, in
             percent.
-        rmspe_pct: root mean square of the relative error, in percent.
-        bias_pct: mean relative error, in percent; negative where predictions are too small.
-        ratio: sum of predictions over sum of measurements.
-        spearman: rank correlation; 1.0 where fewer than three pairs make it meaningless.
+        rmspe_pct: Root mean square of the relative error, in percent.
+        bias_pct: Mean relative error, in percent; negative if predictions are too small.
+        ratio: Sum of predictions over sum of measurements.
+        spearman: Rank correlation; 1.0 if fewer than three pairs make it meaningless.
     """
 
     count: int
@@ -42,7 +42,7 @@ def error_summary(predicted: npt.ArrayLike, measured: npt.ArrayLike) -> ErrorSum
     """Compare predictions with measurements, both of shape (n,), in one unit.
 
     Raises:
-        ValueError: no pairs, shapes that differ, or measurements that are not positive.
+        ValueError: No pairs, shapes that differ, or measurements that are not positive.
     """
     p, m = np.asarray(predicted, dtype=np.float64), np.asarray(measured, dtype=np.float64)
     if p.shape != m.shape or p.ndim != 1 or not p.size:
@@ -62,10 +62,5 @@ def error_summary(predicted: npt.ArrayLike, measured: npt.ArrayLike) -> ErrorSum
 
 
 def share_within(relative: FloatArray, limit: float) -> float:
-    """Percent of relative errors of at most `limit` in size."""
+    """Share of relative errors, shape (n,), of at most `limit` in size, in percent."""
     return float(100 * (np.abs(relative) <= limit).mean())
-
-
-def noise_floor(first: npt.ArrayLike, second: npt.ArrayLike) -> ErrorSummary:
-    """The same models timed twice: no predictor can be expected to agree better than this."""
-    return error_summary(first, second)

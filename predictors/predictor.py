@@ -1,62 +1,54 @@
-"""The predictor of one device: kernels to milliseconds, with an interval, on disk.
+"""The predictor of one device: kernels to milliseconds, and the cost of a space by it.
 
-A predictor is kernel latencies (regressors or a table), the network model that corrects their
-sum, and what held-out subnets say about its error. It is saved as one JSON file and one file
-of plain arrays; nothing is pickled, so any later version of the libraries reads it.
+A predictor is kernel latencies (regressors or a table), the network correction of their sum, and
+what held-out subnets say about its error. `LatencyCost` is the predictor tabulated for a space:
+one look-up a stage, interchangeable with multiply-accumulates everywhere.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
-import zipfile
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from elasticvit.errors import EvitError, PredictorError
-from elasticvit.kernels import Kernel
+from elasticvit.arch import Arch, ArchBatch
+from elasticvit.arrays import FloatArray
+from elasticvit.cost import StageTables, reachable_kernels, space_kernels
+from elasticvit.errors import EvitError, NextStep, PredictorError
+from elasticvit.kernels import Kernel, lower, walk
 from elasticvit.space import SearchSpace
-from elasticvit.version import __version__
-from elasticvit.workspace import Workspace, write_atomic
+from elasticvit.workspace import Workspace
+from predictors.extrapolation import ExtrapolationWarning, extra_ms, with_extrapolation
 from predictors.interval import Interval
-from predictors.kernel_model import Arrays, KernelModel
+from predictors.kernel_regressors import KernelRegressors
 from predictors.kernel_table import KernelTable
-from predictors.network import NetworkModel
-from predictors.pricing import NAMED, LatencyCost
+from predictors.network_correction import NetworkCorrection
+from predictors.saved import AGAIN, DAMAGED, read_state, save_state
 
-FloatArray = npt.NDArray[np.float64]
-SCHEMA = 1
-MANIFEST = "predictor.json"
-TYPES: Mapping[str, type[KernelModel] | type[KernelTable]] = {
-    "regressors": KernelModel,
+NAMED = 5  # kernels that a message names before it only counts
+TYPES: Mapping[str, type[KernelRegressors] | type[KernelTable]] = {
+    "regressors": KernelRegressors,
     "table": KernelTable,
 }
 
 
-class KernelLatency(Protocol):
-    """Latency of kernels on their own; one row a kernel in all results, shape (n,)."""
+@dataclass(frozen=True, kw_only=True)
+class PlacedLatency:
+    """Latency of one kernel in its place in a subnet.
 
-    def ms(self, kernels: Sequence[Kernel]) -> FloatArray:
-        """Milliseconds; NaN where unknown."""
-        ...
+    Attributes:
+        place: Text of its `elasticvit.kernels.Place`; `subnet` for what no kernel accounts for.
+        kernel: Key of the kernel; empty for the subnet's own part.
+        ms: Milliseconds inside the subnet.
+    """
 
-    def octaves_outside(self, kernels: Sequence[Kernel]) -> FloatArray:
-        """Distance beyond what was measured; 0 inside, infinite where unknown."""
-        ...
-
-    def deviation(self, kernels: Sequence[Kernel]) -> FloatArray:
-        """Standard deviation of the log of the prediction."""
-        ...
-
-    def state(self) -> tuple[dict[str, Any], Arrays]:
-        """JSON-ready description and arrays."""
-        ...
+    place: str
+    kernel: str
+    ms: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,18 +56,18 @@ class Predictor:
     """Predictor of one device.
 
     Attributes:
-        device: the device's name.
-        source: where the measurements came from, such as `host:CPU model` or `import:FILE`.
-        kernels: latency of kernels on their own.
-        network: correction of their sum.
-        interval: of a whole subnet's latency around the prediction.
+        device: Name of the device.
+        source: Source of the measurements, such as `host:CPU model` or `import:FILE`.
+        kernels: Latency of kernels on their own.
+        network: Correction of their sum.
+        interval: Bounds of a whole subnet's latency around the prediction.
         report: JSON-ready facts about the fit: counts, errors, bias before and after.
     """
 
     device: str
     source: str
-    kernels: KernelModel | KernelTable
-    network: NetworkModel = field(default_factory=NetworkModel.plain)
+    kernels: KernelRegressors | KernelTable
+    network: NetworkCorrection = field(default_factory=NetworkCorrection.plain)
     interval: Interval = field(default_factory=Interval.unknown)
     report: dict[str, Any] = field(default_factory=dict)
 
@@ -88,107 +80,185 @@ class Predictor:
         """Refuse kernels that lie outside what was measured.
 
         Raises:
-            PredictorError: some do; they are named.
+            PredictorError: Some do; they are named.
         """
         outside = self.outside(list(dict.fromkeys(kernels)))
         if outside:
             named = "; ".join(k.key for k in outside[:NAMED])
             more = f" and {len(outside) - NAMED} more" if len(outside) > NAMED else ""
             raise PredictorError(
-                f"predictor of {self.device} ({self.source}) never saw {named}{more}: measure "
-                "them with `evit-profile`, or price them anyway, with a wider interval, by "
-                "--extrapolate"
+                f"predictor of {self.device} ({self.source}) does not cover {named}{more}: measure "
+                "them by another profile of the device, or extrapolate, which prices them anyway "
+                "with a wider interval",
+                settings=("extrapolate",),
+                next_step=NextStep("profile", {"device": self.device}),
             )
 
     def kernel_ms(self, kernels: Sequence[Kernel]) -> FloatArray:
-        """Milliseconds that each kernel costs inside a subnet, shape (n,); NaN where unknown."""
+        """Milliseconds that each kernel costs inside a subnet, shape (n,); NaN if unknown."""
         return self.network.ms(kernels, self.kernels.ms(kernels))
+
+    def subnet_ms(self, kernels: Sequence[Kernel]) -> float:
+        """Milliseconds of a whole subnet, given as `lower(arch, layout)`.
+
+        Kernels are not checked against what was measured; NaN if one is unknown.
+        """
+        return float(self.kernel_ms(kernels).sum() + self.network.constant_ms)
 
     def predict_ms(self, kernels: Sequence[Kernel]) -> float:
         """Milliseconds of a whole subnet, given as `lower(arch, layout)`.
 
         Raises:
-            PredictorError: a kernel lies outside what was measured.
+            PredictorError: A kernel lies outside what was measured.
         """
         self.check(kernels)
-        return float(self.kernel_ms(kernels).sum() + self.network.subnet_ms)
+        return self.subnet_ms(kernels)
+
+    def explain(self, arch: Arch, space: SearchSpace) -> list[PlacedLatency]:
+        """Latency of every kernel of an architecture in its place, input to output, and of what the
+        subnet adds; together they are `predict_ms`.
+
+        Raises:
+            ArchError: The architecture has another number of stages than the space.
+            PredictorError: A kernel lies outside what was measured.
+        """
+        places, kernels = zip(*walk(arch, space.layout), strict=True)
+        self.check(kernels)
+        rows = [
+            PlacedLatency(place=str(place), kernel=kernel.key, ms=float(ms))
+            for place, kernel, ms in zip(places, kernels, self.kernel_ms(kernels), strict=True)
+        ]
+        return [*rows, PlacedLatency(place="subnet", kernel="", ms=self.network.constant_ms)]
 
     def cost(self, space: SearchSpace, *, extrapolate: bool = False) -> LatencyCost:
         """Latency of the architectures of a space, for levels, caps and searches.
 
+        Args:
+            extrapolate: Price kernels outside what was measured, with a wider bound and a warning,
+                instead of refusing them.
+
         Raises:
-            PredictorError: kernels of the space lie outside what was measured.
+            PredictorError: Kernels of the space lie outside what was measured.
         """
         return LatencyCost(self, space, extrapolate=extrapolate)
 
     def save(self, folder: Path) -> None:
         """Write to a folder; a reader sees the old predictor or the new one."""
-        kernel_meta, arrays = self.kernels.state()
-        network_meta, network_arrays = self.network.state()
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **(arrays | network_arrays))  # type: ignore[arg-type]
-        data = buffer.getvalue()
-        digest = hashlib.sha256(data).hexdigest()
-        name = f"arrays-{digest[:12]}.npz"
-        manifest = {
-            "schema": SCHEMA,
-            "elasticvit": __version__,
+        kernel_state, kernel_arrays = self.kernels.state()
+        network_state, network_arrays = self.network.state()
+        state = {
             "device": self.device,
             "source": self.source,
-            "kernels": kernel_meta,
-            "network": network_meta,
+            "kernels": kernel_state,
+            "network": network_state,
             "interval": self.interval.to_dict(),
             "report": self.report,
-            "arrays": {"file": name, "sha256": digest},
         }
-        write_atomic(folder / name, data)
-        write_atomic(folder / MANIFEST, json.dumps(manifest, indent=1, allow_nan=False))
-        for old in folder.glob("arrays-*.npz"):
-            if old.name != name:
-                old.unlink(missing_ok=True)
+        save_state(folder, state, kernel_arrays | network_arrays)
+
+
+class LatencyCost:
+    """Predicted latency in milliseconds of the architectures of a space.
+
+    Args:
+        predictor: Predictor of the device.
+        space: The space; its tables cover exactly its choices.
+        extrapolate: Price kernels outside what was measured, with a wider bound and a warning,
+            instead of refusing them.
+
+    Raises:
+        PredictorError: Kernels of the space lie outside what was measured, by name.
+    """
+
+    unit = "ms"
+
+    def __init__(
+        self, predictor: Predictor, space: SearchSpace, *, extrapolate: bool = False
+    ) -> None:
+        self.predictor = predictor
+        self.space = space
+        self.name = f"latency on {predictor.device}"
+        kernels = space_kernels(space)
+        outside = predictor.outside(reachable_kernels(space))
+        if outside and not extrapolate:
+            predictor.check(outside)
+        self.extrapolated: tuple[Kernel, ...] = tuple(outside)
+        model = predictor.kernels
+        if outside:
+            model = with_extrapolation(model, outside, predictor.device)
+            named = "; ".join(k.key for k in outside[:NAMED])
+            warnings.warn(
+                f"{len(outside)} kernels lie outside what was measured on {predictor.device} and "
+                f"are extrapolated ({named}{', ...' if len(outside) > NAMED else ''}); their "
+                "bounds are widened",
+                ExtrapolationWarning,
+                stacklevel=3,
+            )
+        inside_ms = predictor.network.ms(kernels, model.ms(kernels))
+        values = dict(zip(kernels, inside_ms, strict=True))
+        self._tables = StageTables(space, lambda ks: np.array([values[k] for k in ks]))
+        self._extra: StageTables | None = None
+        if outside:
+            extra = extra_ms(model, outside, np.array([values[k] for k in outside]))
+            added = dict(zip(outside, extra, strict=True))
+            self._extra = StageTables(space, lambda ks: np.array([added.get(k, 0.0) for k in ks]))
+
+    def price(self, batch: ArchBatch) -> FloatArray:
+        """Predicted milliseconds of every architecture, shape (n,).
+
+        Raises:
+            ArchError: A gene has a value that the space does not offer.
+            PredictorError: An architecture breaks the space's rule on widths and has a kernel
+                that the predictor does not know.
+        """
+        total = self._tables.sum(batch) + self.predictor.network.constant_ms
+        if np.isnan(total).any():
+            arch = batch[int(np.flatnonzero(np.isnan(total))[0])]
+            self.predictor.check(lower(arch, self.space.layout))
+            raise PredictorError(f"architecture {arch} cannot be priced; it is not in the space")
+        return total
+
+    def upper(self, batch: ArchBatch) -> FloatArray | None:
+        """Upper bound of the latency in milliseconds, shape (n,), for hard caps.
+
+        It holds with the predictor's nominal coverage; None if nothing is known about the error
+        of its predictions. Raises as `price` does.
+        """
+        if self.predictor.interval.coverage is None and self._extra is None:
+            return None
+        bound = self.price(batch) * self.predictor.interval.upper
+        return bound if self._extra is None else bound + self._extra.sum(batch)
 
 
 def load_predictor(folder: Path) -> Predictor:
     """The predictor saved in a folder.
 
     Raises:
-        PredictorError: there is none, it is corrupt, or a newer version wrote it.
+        PredictorError: There is none, it is corrupt, or a newer version wrote it.
     """
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise PredictorError(f"no predictor in {folder}; make one with `evit-profile`")
-    again = "profile the device again with `evit-profile`, or copy the folder anew"
     try:
-        manifest = json.loads(path.read_text())
-        if not isinstance(manifest, dict):
-            raise PredictorError(f"{path} holds no predictor; {again}")
-        if not isinstance(manifest.get("schema"), int) or manifest["schema"] > SCHEMA:
-            raise PredictorError(
-                f"{path} has schema {manifest.get('schema')!r}, written by elasticvit "
-                f"{manifest.get('elasticvit')}; this is {__version__} and reads up to {SCHEMA}: "
-                "update elasticvit, or profile again"
-            )
-        arrays = _read_arrays(folder, manifest["arrays"])
-        kernel_type = TYPES[manifest["kernels"]["type"]]
+        state, arrays = read_state(folder)
         return Predictor(
-            device=str(manifest["device"]),
-            source=str(manifest["source"]),
-            kernels=kernel_type.from_state(manifest["kernels"], arrays),
-            network=NetworkModel.from_state(manifest["network"], arrays),
-            interval=Interval.from_dict(manifest["interval"]),
-            report=dict(manifest["report"]),
+            device=str(state["device"]),
+            source=str(state["source"]),
+            kernels=TYPES[state["kernels"]["type"]].from_state(state["kernels"], arrays),
+            network=NetworkCorrection.from_state(state["network"], arrays),
+            interval=Interval.from_dict(state["interval"]),
+            report=dict(state["report"]),
         )
     except PredictorError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EvitError) as error:
-        raise PredictorError(f"predictor in {folder} is corrupt ({error}); {again}") from error
+    except (*DAMAGED, EvitError) as error:
+        raise PredictorError(
+            f"predictor in {folder} is corrupt ({error}); {AGAIN}", next_step=NextStep("profile")
+        ) from error
 
 
-def load_device(workspace: Workspace, device: str) -> Predictor:
+def load_device_predictor(workspace: Workspace, device: str) -> Predictor:
     """The predictor of a device that was profiled, or whose table was imported, in a workspace.
 
     Raises:
-        PredictorError: no predictor of that name (the ones there are named), or as
+        PredictorError: No predictor of that name (the ones there are named), or as
             `load_predictor`.
     """
     folder = workspace.predictor_path(device)
@@ -197,19 +267,9 @@ def load_device(workspace: Workspace, device: str) -> Predictor:
         known = sorted(p.name for p in base.iterdir()) if base.is_dir() else []
         others = f"; there is one for {', '.join(known)}" if known else ""
         raise PredictorError(
-            f"no predictor of device {device!r} in workspace {workspace.root}{others}: make one "
-            f"with `evit-profile --device {device}`"
+            f"no predictor of device {device!r} in workspace {workspace.root}{others}: profile the "
+            "device first",
+            settings=("device",),
+            next_step=NextStep("profile", {"device": device}),
         )
     return load_predictor(folder)
-
-
-def _read_arrays(folder: Path, entry: Mapping[str, Any]) -> dict[str, Any]:
-    path = folder / Path(str(entry["file"])).name
-    data = path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != entry["sha256"]:
-        raise PredictorError(
-            f"{path} is not what its predictor was saved with: half-copied or changed; profile "
-            "again with `evit-profile`, or copy the folder anew"
-        )
-    with np.load(io.BytesIO(data), allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}

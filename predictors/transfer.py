@@ -1,6 +1,6 @@
-"""A new device from known ones and a few chosen measurements.
+"""Few-shot transfer: a new device from source devices and a few chosen measurements.
 
-The new device's log latencies are a Gaussian process around what its relatives agree on. The
+The new device's log latencies are a Gaussian process around what its source devices agree on. The
 kernels to measure are chosen before anything is measured, each the one that leaves the least
 uncertainty about all the others; the process is then conditioned on their latencies.
 """
@@ -11,25 +11,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve  # type: ignore[import-untyped]
 from scipy.optimize import minimize  # type: ignore[import-untyped]
 
+from elasticvit.arrays import FloatArray, IndexArray
 from elasticvit.errors import PredictorError
 from elasticvit.kernels import Kernel, lower
 from elasticvit.space import SearchSpace
-from predictors.departures import SCALES
+from predictors.deviation_features import SCALES
 from predictors.fit import refuse_emulated
 from predictors.gp import PASSES, noise_factors
 from predictors.interval import Interval
 from predictors.kernel_table import KernelTable
 from predictors.predictor import Predictor
-from predictors.relatives import Relatives
+from predictors.source_devices import SourceDevices
 from predictors.transferred import TransferredKernels
 
-FloatArray = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
-NOISE = 0.012  # standard deviation of a measurement's log, before any is seen
+NOISE = 0.012  # prior standard deviation of a measurement's log
 KNOWN = 0.012  # a kernel whose log is known this well gains little from being known better
 SPREAD = 0.3  # of the logarithms of the scales, when they are fitted
 MIN_MEASURED = 3
@@ -40,13 +38,13 @@ SUBNETS = 200  # random architectures that the interval is taken over
 
 @dataclass(frozen=True)
 class Transfer:
-    """Few-shot learning of a device.
+    """Few-shot transfer to a new device.
 
     Attributes:
-        relatives: the known devices.
+        sources: The source devices.
     """
 
-    relatives: Relatives
+    sources: SourceDevices
 
     def choose(
         self,
@@ -58,20 +56,20 @@ class Transfer:
         """The most informative kernels, in the order to measure them.
 
         Args:
-            count: how many.
-            rng: of which kernels are compared, where there are many.
-            candidates: kernels that may be chosen; by default any.
+            count: Number of kernels to choose.
+            rng: Random generator of which kernels are compared if there are many.
+            candidates: Kernels that may be chosen; by default any that the space can contain.
         """
-        kernels = self.relatives.kernels
+        kernels = self.sources.kernels
         index = {k: i for i, k in enumerate(kernels)}
-        pool: Rows = np.arange(len(kernels))
+        pool: IndexArray = np.arange(self.sources.reachable)
         if candidates is not None:
             pool = np.array([index[k] for k in candidates], dtype=np.int64)
         pool = rng.permutation(pool)[:CANDIDATES]
-        targets = rng.permutation(len(kernels))[:TARGETS]
+        targets = rng.permutation(self.sources.reachable)[:TARGETS]
         scales = np.array(list(SCALES.values()))
         rows = np.concatenate([pool, targets])
-        covariance = self.relatives.covariance(scales, rows, rows)
+        covariance = self.sources.covariance(scales, rows, rows)
         n = len(pool)
         free = np.ones(n, dtype=bool)
         chosen = []
@@ -92,40 +90,43 @@ class Transfer:
         """Latency of every kernel of the space, from those that were measured.
 
         Raises:
-            PredictorError: too few, a kernel outside the space, or no positive latency.
+            PredictorError: Too few, a kernel outside the space, or no positive latency.
         """
-        kernels = self.relatives.kernels
+        kernels = self.sources.kernels
         index = {k: i for i, k in enumerate(kernels)}
         strange = [k for k in measured_ms if k not in index]
         if strange:
             raise PredictorError(f"{strange[0].key} is no kernel of the space that is transferred")
         bad = [k for k, v in measured_ms.items() if not (np.isfinite(v) and v > 0)]
         if bad:
-            raise PredictorError(f"latency of {bad[0].key} is {measured_ms[bad[0]]} ms")
+            raise PredictorError(
+                f"latency of {bad[0].key} is {measured_ms[bad[0]]} ms; it must be positive"
+            )
         if len(measured_ms) < MIN_MEASURED:
             raise PredictorError(
-                f"{len(measured_ms)} kernels were measured; transfer needs at least {MIN_MEASURED}"
+                f"{len(measured_ms)} kernels were measured; transfer needs at least {MIN_MEASURED}",
+                settings=("budget_kernels",),
             )
         rows = np.array([index[k] for k in measured_ms], dtype=np.int64)
-        values = np.log(np.array(list(measured_ms.values()))) - self.relatives.base[rows]
+        values = np.log(np.array(list(measured_ms.values()))) - self.sources.base[rows]
         scales, inverse = self._fit_scales(rows, values)
         every = np.arange(len(kernels))
-        cross = self.relatives.covariance(scales, every, rows)
-        mean = self.relatives.base + cross @ (inverse @ values)
+        cross = self.sources.covariance(scales, every, rows)
+        mean = self.sources.base + cross @ (inverse @ values)
         return TransferredKernels(
             kernels=kernels,
             log_ms=mean,
             rows=rows,
             scales=scales,
             inverse=inverse,
-            relatives=self.relatives,
+            sources=self.sources,
         )
 
-    def _fit_scales(self, rows: Rows, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def _fit_scales(self, rows: IndexArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Scales of the parts by maximum a posteriori, and the inverse covariance of the
         measured kernels; measurements that seem disturbed count less."""
         some = np.random.default_rng(0).permutation(len(values))[:SCALES_FROM]
-        linear, part_of = self.relatives.linear[rows[some]], self.relatives.part_of
+        linear, part_of = self.sources.linear[rows[some]], self.sources.part_of
         grams = [
             linear[:, part_of == part] @ linear[:, part_of == part].T for part in range(len(SCALES))
         ]
@@ -136,7 +137,7 @@ class Transfer:
             matrices = np.stack([*grams, np.diag(factors[some])])
             theta = _most_likely(matrices, values[some], start, theta)
             scales, noise_variance = np.exp(theta[:-1]), np.exp(2 * theta[-1]) * factors
-            covariance = self.relatives.covariance(scales, rows, rows) + np.diag(noise_variance)
+            covariance = self.sources.covariance(scales, rows, rows) + np.diag(noise_variance)
             inverse = np.asarray(np.linalg.inv(covariance))
             if remaining:
                 factors = noise_factors(inverse, inverse @ values, noise_variance)
@@ -149,10 +150,11 @@ def _most_likely(
     """Logarithms of the deviations, shape (parts,), by maximum a posteriori.
 
     Args:
-        matrices: covariance of the values (n,) if each deviation in turn were 1 and all others
-            0, shape (parts, n, n).
-        start: where the prior is centred.
-        begin: where the search begins.
+        matrices: Covariance of the values if each deviation in turn were 1 and all others 0,
+            shape (parts, n, n).
+        values: Log latencies minus what the source devices agree on, shape (n,).
+        start: Centre of the prior, shape (parts,).
+        begin: Point at which the search begins, shape (parts,).
     """
 
     def objective(theta: FloatArray) -> tuple[float, FloatArray]:
@@ -172,28 +174,31 @@ def _most_likely(
 
 def transfer_predictor(
     measured_ms: Mapping[Kernel, float],
-    relatives: Relatives,
+    sources: SourceDevices,
     space: SearchSpace,
     *,
     device: str,
     source: str,
     rng: np.random.Generator,
 ) -> Predictor:
-    """Predictor of a new device from known ones and a few measured kernels.
+    """Predictor of a new device from source devices and a few measured kernels.
 
     Its interval is the process's own, over random architectures: no whole subnet of the new
     device was measured that could say more.
 
     Args:
-        source: of the measurements.
-        rng: of those architectures.
+        measured_ms: Milliseconds of the measured kernels.
+        sources: The source devices.
+        space: Space that the source devices were read for.
+        device, source: As in `Predictor`.
+        rng: Random generator of those architectures.
 
     Raises:
-        PredictorError: as `Transfer.fit`, or measurements of an emulated device.
+        PredictorError: As `Transfer.fit`, or measurements of an emulated device.
     """
     refuse_emulated(source)
-    fitted = Transfer(relatives).fit(measured_ms)
-    index = {k: i for i, k in enumerate(relatives.kernels)}
+    fitted = Transfer(sources).fit(measured_ms)
+    index = {k: i for i, k in enumerate(sources.kernels)}
     counts = np.zeros((SUBNETS, len(index)))
     for row, arch in enumerate(space.sample(SUBNETS, rng)):
         for kernel in lower(arch, space.layout):
@@ -207,7 +212,7 @@ def transfer_predictor(
         report={
             "kernels": len(measured_ms),
             "subnets": 0,
-            "like": list(relatives.names),
+            "like": list(sources.names),
             "subnet_deviation_pct": 100 * deviation,
         },
     )

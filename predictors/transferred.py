@@ -1,18 +1,17 @@
-"""A new device's kernels, as learnt from known devices and a few measurements."""
+"""A new device's kernels, as predicted from source devices and a few measurements."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from elasticvit.arrays import FloatArray, IndexArray
 from elasticvit.kernels import Kernel
-from predictors.relatives import Relatives
+from predictors.source_devices import SourceDevices
 
-FloatArray = npt.NDArray[np.float64]
-# of a subnet's log: what the process misses, as seen on three phones' tables (disturbed stretches,
-# steps where a cache overflows) and does not shrink with more measurements
+# standard deviation of a subnet's log that the process does not model, from three phones' tables
+# (disturbed stretches, steps where a cache overflows); more measurements do not reduce it
 MISSED = 0.008
 
 
@@ -21,20 +20,21 @@ class TransferredKernels:
     """A new device's kernels.
 
     Attributes:
-        kernels: every kernel of the space.
-        log_ms: their predicted log milliseconds, shape (n,).
-        rows: positions of the measured ones.
-        scales: of the parts of the departure, fitted, in the order of `departures.SCALES`.
-        inverse: covariance of the measured kernels, inverted.
-        relatives: the known devices.
+        kernels: Every kernel of the space, and heads of other numbers of classes.
+        log_ms: Their predicted log milliseconds, shape (n,).
+        rows: Positions of the measured ones, shape (measured,).
+        scales: Fitted standard deviations of the parts of the device's deviation, in the order of
+            `deviation_features.SCALES`, shape (parts,).
+        inverse: Inverse covariance of the measured kernels, shape (measured, measured).
+        sources: The source devices.
     """
 
     kernels: tuple[Kernel, ...]
     log_ms: FloatArray
-    rows: npt.NDArray[np.int64]
+    rows: IndexArray
     scales: FloatArray
     inverse: FloatArray
-    relatives: Relatives
+    sources: SourceDevices
 
     @property
     def table_ms(self) -> dict[Kernel, float]:
@@ -46,15 +46,15 @@ class TransferredKernels:
         over the given ones, and what it misses.
 
         Args:
-            counts: how often each subnet has each kernel, shape (subnets, kernels).
+            counts: Number of times that each subnet has each kernel, shape (subnets, kernels).
         """
         shares = counts * np.exp(self.log_ms)
         shares = shares / shares.sum(axis=1, keepdims=True)
         used = np.flatnonzero(shares.any(axis=0))
         shares = shares[:, used]
-        relatives, each = self.relatives, self.scales[self.relatives.part_of]
-        subnets = shares @ (relatives.linear[used] * each)
-        cross = subnets @ (relatives.linear[self.rows] * each).T
+        sources, each = self.sources, self.scales[self.sources.part_of]
+        subnets = shares @ (sources.linear[used] * each)
+        cross = subnets @ (sources.linear[self.rows] * each).T
         known = ((cross @ self.inverse) * cross).sum(axis=1)
         variance = (subnets**2).sum(axis=1) - known
         return float(np.sqrt(np.median(np.maximum(variance, 0.0)) + MISSED**2))

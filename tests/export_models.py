@@ -2,30 +2,52 @@
 
 import torch
 from hypothesis import strategies as st
-from torch import nn
 
+from elasticvit.arch import ArchBatch
+from elasticvit.cost import MacsCost
 from elasticvit.kernels import FFN, Attention, Downsample, FirstConv, Head, Kernel, MBConv
+from elasticvit.nn import Subnet
+from elasticvit.searching.result import SUBNET_FILE, CapResult, SearchResult
+from elasticvit.space import TINY
+from elasticvit.testing.export_format import randomised
+from elasticvit.workspace import Workspace
+
+__all__ = ["SEARCHED", "example", "finished_search", "kernels", "randomised"]
+
+SEARCHED = TINY.smallest
 
 
-def randomised(network: nn.Module, seed: int = 0) -> nn.Module:
-    """Every weight and statistic random, in evaluation mode, at about unit activations.
-
-    Fresh networks hold zeros and ones (biases, batch norms) that would hide a wrong fold.
-    """
-    generator = torch.Generator().manual_seed(seed)
-
-    def uniform(shape: torch.Size) -> torch.Tensor:
-        return torch.rand(shape, generator=generator) - 0.5
-
-    with torch.no_grad():
-        for name, value in [*network.named_parameters(), *network.named_buffers()]:
-            if value.dim() > 1:
-                value.copy_(uniform(value.shape) * (12 / value[0].numel()) ** 0.5)
-            elif name.endswith(("weight", "running_var")):
-                value.copy_(1 + uniform(value.shape))
-            else:
-                value.copy_(uniform(value.shape))
-    return network.eval()
+def finished_search(workspace: Workspace) -> Workspace:
+    """The workspace with a search that chose `SEARCHED`, with random weights, for the fake."""
+    workspace.remember(space=TINY, data="digits")
+    folder = workspace.new_folder("search")
+    subnet = randomised(Subnet(SEARCHED, TINY.layout))
+    assert isinstance(subnet, Subnet)
+    subnet.save(folder / SUBNET_FILE)
+    cap = CapResult(
+        device="fake", source="fake:fake", unit="ms", target=2.0, predicted=1.5, upper=1.6
+    )
+    SearchResult(
+        space="tiny",
+        data="digits",
+        classes=10,
+        arch=SEARCHED,
+        predicted_ms=1.5,
+        upper_ms=1.6,
+        macs_m=float(MacsCost(TINY).price(ArchBatch.of([SEARCHED]))[0]),
+        accuracy=10.0,
+        test_accuracy=10.0,
+        search_images=100,
+        test_images=360,
+        front=(),
+        caps=(cap,),
+        run="a run",
+        seed=0,
+        evaluations=1,
+        complete=True,
+    ).save(folder)
+    workspace.set_latest("search", folder)
+    return workspace
 
 
 def example(kernel: Kernel, batch: int = 1, seed: int = 0) -> torch.Tensor:

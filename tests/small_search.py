@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from elasticvit.arch import ArchBatch
-from elasticvit.cost import FloatArray, MacsCost
+from elasticvit.arrays import FloatArray
+from elasticvit.cost import MacsCost, space_kernels
 from elasticvit.kernels import Layout
 from elasticvit.space import SearchSpace
 from elasticvit.training.data import ImageData, open_data
@@ -19,6 +20,7 @@ from elasticvit.workspace import Workspace
 
 if TYPE_CHECKING:
     from elasticvit.nn import Supernet
+    from predictors.predictor import Predictor
 
 LAYOUT = Layout(
     conv_strides=(2,),
@@ -63,7 +65,7 @@ class OddCost:
             1 + self.macs.price(batch) / self.macs.price(ArchBatch.of([self.space.largest])) + slow
         )
 
-    def price_upper(self, batch: ArchBatch) -> FloatArray:
+    def upper(self, batch: ArchBatch) -> FloatArray:
         return 1.1 * self.price(batch)
 
 
@@ -121,18 +123,45 @@ def trained(steps: int = 80) -> Supernet:
 
 def workspace_with_run(root: Path) -> Workspace:
     """A workspace of `SMALL` and digits with a run that holds the trained supernet."""
-    from elasticvit.training.checkpoint import Checkpoint, RunInfo
-
     workspace = Workspace.open(root)
-    file = root.parent / "small.toml"
-    file.write_text(SMALL.to_toml())
-    info = digits().info
-    workspace.choose_data(info.spec, info.classes)
-    workspace.choose_space(str(file))
     run = workspace.new_folder("run")
-    data = digits()
-    facts = RunInfo(space=SMALL, data=info.spec, seed=0, mean=data.mean, std=data.std)
-    facts.save(run)
-    Checkpoint(info=facts, step=80, weights=trained().state_dict()).save(run)
+    save_run(run)
+    workspace.remember(space=SMALL, data=digits().info.spec)
     workspace.set_latest("run", run)
     return workspace
+
+
+def save_run(folder: Path) -> None:
+    """The trained supernet of `SMALL` as a training run in a folder."""
+    from elasticvit.training.checkpoint import Checkpoint, RunInfo
+
+    data = digits()
+    facts = RunInfo(space=SMALL, data=data.info.spec, seed=0, mean=data.mean, std=data.std)
+    facts.save(folder)
+    Checkpoint(info=facts, step=80, weights=trained().state_dict()).save(folder)
+
+
+def add_predictor(
+    folder: Path, device: str, ms_per_mmac: float, upper: float, kernels: int | None = None
+) -> Predictor:
+    """A predictor whose latencies are the multiply-accumulates, slowed down by a factor.
+
+    Args:
+        folder: Folder to save it to.
+        upper: Upper bound as a multiple of the prediction; 1 if nothing is known of the error.
+        kernels: Number of the kernels of `SMALL` that it knows; None is all.
+    """
+    from predictors.interval import Interval
+    from predictors.kernel_table import KernelTable
+    from predictors.predictor import Predictor
+
+    table = {k: (k.macs / 1e6 + 0.01) * ms_per_mmac for k in space_kernels(SMALL)[:kernels]}
+    known = Interval(lower=1 / upper, upper=upper, coverage=0.95, count=40)
+    predictor = Predictor(
+        device=device,
+        source=f"fake:{device}",
+        kernels=KernelTable(table),
+        interval=known if upper > 1 else Interval.unknown(),
+    )
+    predictor.save(folder)
+    return predictor

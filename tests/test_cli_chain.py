@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from elasticvit.space import TINY
 
@@ -110,19 +111,31 @@ def test_the_tables_of_the_readme_read_what_the_commands_say(
     assert "| noise floor, the same subnets timed twice |" in text
 
 
-def test_a_second_space_is_refused(folder: Path, results: dict) -> None:
-    done = run("evit-train", "--space", "mobile", cwd=folder)
-    assert done.returncode == 2
-    assert "uses space 'part', not 'mobile'" in done.stderr
+def test_a_second_run_on_other_data_is_nothing_special(folder: Path, results: dict) -> None:
+    """Photographs of three classes after digits of ten: trained, searched and exported, with the
+    profile that is there."""
+    photos, rng = folder.parent / "photos", np.random.default_rng(0)
+    for name in ("cat", "dog", "owl"):
+        (photos / name).mkdir(parents=True)
+        for i in range(30):
+            pixels = rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(photos / name / f"{i}.png")
+    options = {**SMALL, "evit-train": ["--data", str(photos), "--epochs", "1"]}
+    for command in ("evit-train", "evit-search", "evit-export"):
+        done = run(command, *options[command], "--json", cwd=folder)
+        assert done.returncode == 0, f"{command}: {done.stderr[-3000:]}"
+    export = json.loads(done.stdout)
+    labels = Path(folder / export["folder"] / "labels.txt").read_text().split()
+    assert labels == ["cat", "dog", "owl"]
 
 
 @pytest.mark.parametrize(
     ("command", "options", "message"),
     [
-        ("evit-search", ["--target-ms", "5"], "run `evit-train` first"),
-        ("evit-export", [], "run `evit-search --target-ms N` first"),
+        ("evit-search", ["--target-ms", "5"], "run: evit-train"),
+        ("evit-export", [], "run: evit-search"),
         ("evit-profile", ["--device", "nokia3310"], "nokia3310"),
-        ("evit-profile", ["--space", "huge"], "presets are mobile, tiny"),
+        ("evit-profile", ["--space", "huge"], "known are mobile, tiny"),
         ("evit-train", ["--data", "no-such-data"], "no-such-data"),
         ("evit-export", ["--format", "coreml"], "coreml"),
         ("evit-train", ["--epochs", "minus one"], "minus one"),
@@ -135,6 +148,7 @@ def test_mistakes_are_answered_in_one_message(
     assert done.returncode == 2, done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_foreign_folder_is_no_workspace(tmp_path: Path) -> None:

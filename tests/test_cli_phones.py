@@ -12,7 +12,7 @@ from adbd.front import Lock
 from adbd.harness import PIXEL6, STAND_IN, Phone
 from adbd.settings import needs_adbd
 
-from devices.native_bundle import find_compiler
+from devices.phone.native_bundle import find_compiler
 from elasticvit.workspace import Workspace
 from lut.store import Store
 from predictors.predictor import load_predictor
@@ -83,7 +83,7 @@ def test_a_phone_is_profiled_and_its_runner_remembered(phone, folder):
     result = json.loads(done.stdout)
     assert result["source"] == "adb:STANDIN0001"
     assert result["complete"]
-    assert "timings, reference within" in done.stderr
+    assert "timings, reference model within" in done.stderr
     quality = result["quality"]
     assert quality["accepted"] >= result["timed"] > 0
     assert set(quality) >= {"drift", "hottest_c", "repeated", "power_mode", "waited_s"}
@@ -170,5 +170,6 @@ def test_the_wrong_phone_is_one_clear_sentence(folder, phone):
 def test_a_phone_without_a_runner_names_the_official_one(folder):
     done = evit_profile(folder, "--device", "pixel6", "--address", "unix:/nowhere")
     assert done.returncode == 2
-    assert "--runner ./benchmark_model" in done.stderr
+    assert "name it as the runner" in done.stderr
+    assert "--runner:" in done.stderr
     assert "Traceback" not in done.stderr

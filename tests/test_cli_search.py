@@ -9,21 +9,19 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from small_search import SMALL, digits, one_thread, workspace_with_run
+from small_search import SMALL, add_predictor, digits, one_thread, workspace_with_run
 
 from elasticvit.arch import ArchBatch
 from elasticvit.cli.search import main
 from elasticvit.cost import MacsCost, space_kernels
 from elasticvit.kernels import Head
 from elasticvit.nn import Subnet
-from elasticvit.search import job
-from elasticvit.search.evaluate import SupernetEvaluator, accuracy
-from elasticvit.search.result import SearchResult
+from elasticvit.searching import evaluate, job
+from elasticvit.searching.evaluate import SupernetEvaluator, accuracy
+from elasticvit.searching.result import SearchResult
+from elasticvit.space import TINY
 from elasticvit.workspace import Workspace
 from predictors.fit import table_predictor
-from predictors.interval import Interval
-from predictors.kernel_table import KernelTable
-from predictors.predictor import Predictor
 
 pytestmark = pytest.mark.usefixtures(one_thread.__name__)
 SIZES = ("--population", "3", "--generations", "1")
@@ -32,29 +30,16 @@ TIMING_CALLS = 6  # of the evaluator, before a search starts
 
 @pytest.fixture(autouse=True)
 def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(job.QUICK_GMACS, "cpu", 0.1)
+    monkeypatch.setitem(evaluate.QUICK_GMACS, "cpu", 0.1)
     monkeypatch.setattr(job, "THOROUGH_FACTOR", 1.0)
-
-
-def add_predictor(workspace: Workspace, device: str, ms_per_mmac: float, upper: float) -> None:
-    """A predictor whose latencies are the multiply-accumulates, slowed down by a factor."""
-    table = {k: (k.macs / 1e6 + 0.01) * ms_per_mmac for k in space_kernels(SMALL)}
-    known = Interval(lower=1 / upper, upper=upper, coverage=0.95, count=40)
-    predictor = Predictor(
-        device=device,
-        source=f"fake:{device}",
-        kernels=KernelTable(table),
-        interval=known if upper > 1 else Interval.unknown(),
-    )
-    predictor.save(workspace.predictor_path(device))
 
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     made = workspace_with_run(tmp_path / "ws")
-    add_predictor(made, "phone", ms_per_mmac=2.0, upper=1.1)
-    add_predictor(made, "board", ms_per_mmac=5.0, upper=1.0)
-    made.update({"device": "phone"})
+    add_predictor(made.predictor_path("phone"), "phone", ms_per_mmac=2.0, upper=1.1)
+    add_predictor(made.predictor_path("board"), "board", ms_per_mmac=5.0, upper=1.0)
+    made.remember(device="phone")
     return made
 
 
@@ -129,7 +114,7 @@ def test_a_table_from_elsewhere_is_called_that(workspace: Workspace) -> None:
     assert closing(done)["source"] == "import:far.json"
     assert "numbers of far: far.json, imported, conditions unrecorded" in done.stderr
     assert "a head of 10 classes is priced on far at the 1000 classes of its table" in done.stderr
-    assert "knows no bound of its error" in done.stderr
+    assert "no upper bound is known" in done.stderr
 
 
 def test_tests_images_are_read_once_and_last(workspace: Workspace, monkeypatch) -> None:
@@ -230,7 +215,8 @@ def test_an_interrupted_search_goes_on_with_the_same_command(
 def test_without_a_target_the_reach_of_the_space_is_told(workspace: Workspace) -> None:
     done = search(workspace)
     assert done.exit_code == 2
-    assert "--target-ms N" in done.stderr
+    assert "error: no target" in done.stderr
+    assert "--target-ms: Latency cap in ms per image" in done.stderr
     assert "latency on phone fastest" in done.stderr
     assert "median" in done.stderr
     assert "slowest" in done.stderr
@@ -240,12 +226,13 @@ def test_without_a_target_the_reach_of_the_space_is_told(workspace: Workspace) -
 
 def test_the_reach_of_the_space_is_told_before_it_is_trained(tmp_path: Path) -> None:
     untrained = Workspace.open(tmp_path / "untrained")
-    untrained.choose_data("digits", 10)
-    untrained.choose_space("tiny")
-    assert "Space tiny has macs fastest 2.45" in search(untrained).stderr
+    untrained.remember(space=TINY, data="digits")
+    done = search(untrained)
+    assert "Space tiny has macs fastest 2.45" in done.stderr
+    assert "run: evit-profile --device host" in done.stderr
     done = search(untrained, "--target-mmacs", "5")
     assert done.exit_code == 2
-    assert "run `evit-train` first" in done.stderr
+    assert "run: evit-train" in done.stderr
 
 
 def test_a_target_beyond_the_slowest_is_said_to_limit_nothing(workspace: Workspace) -> None:
@@ -258,8 +245,8 @@ def test_a_target_beyond_the_slowest_is_said_to_limit_nothing(workspace: Workspa
     ("options", "message"),
     [
         (("--target-ms", "0.001"), "the lowest is"),
-        (("--target-ms", "-3"), "a target is above 0"),
-        (("--target-ms", "nan"), "a target is above 0"),
+        (("--target-ms", "-3"), "a target must be above 0"),
+        (("--target-ms", "nan"), "a target must be above 0"),
         (("--target-ms", "3", "--device", "nokia"), "evit-profile --device nokia"),
         (("--target-ms", "3", "--device", "phone", "--device", "phone"), "named twice"),
         (("--target-ms", "3", "--target-ms", "4"), "2 targets for 1 devices (phone)"),
@@ -267,6 +254,8 @@ def test_a_target_beyond_the_slowest_is_said_to_limit_nothing(workspace: Workspa
         (("--target-ms", "3", "--run", "nowhere"), "nowhere is not a training run"),
         (("--target-ms", "many"), "many"),
         (("--target-ms", "3", "--population", "0"), "--population"),
+        (("--target-ms", "3", "--torch-device", "pear"), "torch_device is 'pear'"),
+        (("--target-ms", "3", "--torch-device", "meta"), "torch_device is 'meta'"),
     ],
 )
 def test_mistakes_are_answered_in_one_message(
@@ -286,13 +275,13 @@ def test_a_workspace_without_a_device_names_the_next_command(tmp_path: Path) -> 
     assert "--target-mmacs" in search(made).stderr
 
 
-def test_a_run_of_another_space_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+def test_a_run_of_another_space_is_nothing_special(workspace: Workspace, tmp_path: Path) -> None:
     other = Workspace.open(tmp_path / "other")
-    other.choose_data("digits", 10)
-    other.choose_space("tiny")
-    done = search(other, "--target-mmacs", "3", "--run", str(workspace.latest("run")))
-    assert done.exit_code == 2
-    assert "was trained for space 'small'" in done.stderr
+    other.remember(space=TINY, data="digits")
+    run = str(workspace.latest("run"))
+    line = closing(search(other, "--target-mmacs", "3", "--run", run, *SIZES, "--json"))
+    assert (line["space"], line["run"]) == ("small", run)
+    assert line["predicted_ms"] is None  # no device is known here
 
 
 def test_a_truncated_checkpoint_is_refused(workspace: Workspace) -> None:
@@ -312,3 +301,5 @@ def test_a_diverged_supernet_is_refused(workspace: Workspace) -> None:
     done = search(workspace, "--target-ms", "4", *SIZES)
     assert done.exit_code == 2
     assert "training diverged" in done.stderr
+    assert "run: evit-train --fresh" in done.stderr
+    assert not workspace.folders("search")

@@ -13,15 +13,16 @@ from typing import ClassVar
 import pytest
 from adbd.harness import HERE, PIXEL6, STAND_IN, Phone
 from adbd.settings import FAST, FAST_LINK, ONCE, TOOLS, make_models, needs_adbd
-from contracts.device_contract import DeviceContract
-from contracts.tiny_models import dense_model
 
 from devices import Measurement, Rejected, TimedModel, TimingConfig, open_device
-from devices.adb_link import AdbLink
-from devices.adb_transport import SocketTransport
+from devices.adb.connection import AdbConnection
+from devices.adb.link import AdbLink
+from devices.adb.transport import SocketTransport
 from devices.discovery import list_devices
 from devices.fleet import run_fleet
 from elasticvit.errors import DeviceError
+from elasticvit.testing.device import DeviceContract
+from elasticvit.testing.tiny_models import dense_model
 from elasticvit.workspace import Workspace
 from lut.store import Store
 
@@ -56,7 +57,7 @@ def test_the_stand_ins_latencies_arrive_as_it_computed_them(phone, open_phone):
         results = {r.key: r for r in device.measure(models, ONCE)}
     for model in models:
         result = results[model.key]
-        assert result.latency_ms * 1e3 == 10 + len(model.data) // 64 + 1
+        assert result.median_ms * 1e3 == 10 + len(model.data) // 64 + 1
         assert (result.statistic, result.runs) == ("mean", (3,))
         assert result.before.temperature_c == result.after.temperature_c == 38.0
         assert result.before.frequency_mhz == 2802.0
@@ -111,9 +112,9 @@ def test_models_are_sent_once(phone, open_phone):
 @pytest.mark.parametrize("v2", [True, False], ids=["shell v2", "old phone"])
 def test_commands_have_exit_codes(phone, key, monkeypatch, v2):
     if not v2:
-        monkeypatch.setattr(AdbLink, "features", frozenset())
-    link = AdbLink(phone.address, config=FAST_LINK, keys=[key])
-    link.connect()
+        monkeypatch.setattr(AdbConnection, "features", frozenset())
+    link = AdbLink(AdbConnection(phone.address, config=FAST_LINK, keys=[key]))
+    link.connection.connect()
     result = link.shell("echo out; echo err >&2; exit 7")
     assert result.code == 7
     assert (result.stdout, result.stderr) == (("out\n", "err\n") if v2 else ("out\nerr\n", ""))
@@ -123,11 +124,11 @@ def test_commands_have_exit_codes(phone, key, monkeypatch, v2):
     assert many == "evit\n" * 200_000
     if v2:
         assert link.shell("kill -9 $$").code == 128 + 9
-    link.close()
+    link.connection.close()
 
 
 def test_an_old_phone_without_shell_v2_can_be_profiled(phone, open_phone, monkeypatch):
-    monkeypatch.setattr(AdbLink, "features", frozenset())
+    monkeypatch.setattr(AdbConnection, "features", frozenset())
     with open_phone(phone) as device:
         results = list(device.measure([*make_models(3), TimedModel("bad", b"refuse\n")], ONCE))
     assert [isinstance(r, Rejected) for r in sorted(results, key=lambda r: r.key)] == [True] + [
@@ -136,7 +137,7 @@ def test_an_old_phone_without_shell_v2_can_be_profiled(phone, open_phone, monkey
 
 
 def test_a_phone_without_tar_and_timeout_can_be_profiled(phone, open_phone, monkeypatch):
-    monkeypatch.setattr("devices.phone.TOOLS", ("taskset",))
+    monkeypatch.setattr("devices.phone.facts.TOOLS", ("taskset",))
     with open_phone(phone) as device:
         assert len(list(device.measure(make_models(5), ONCE))) == 5
 
@@ -189,7 +190,7 @@ def test_a_genuine_runtime_goes_the_whole_way(folder, open_phone):
     assert "failed to prepare" in by_key["contradiction"].reason
     small, large = by_key["dense 64"], by_key["dense 512"]
     assert small.statistic == "median"
-    assert small.latency_ms < large.latency_ms
+    assert small.median_ms < large.median_ms
 
 
 def test_the_usb_path_but_for_libusb_itself(phone, open_phone, monkeypatch):
@@ -224,7 +225,7 @@ def test_the_usb_path_but_for_libusb_itself(phone, open_phone, monkeypatch):
         def bulk_write(self, data, timeout):
             return self.pipe.bulk_write(data, timeout)
 
-    monkeypatch.setattr("devices.adb_transport.usb_class", lambda: Usb)
+    monkeypatch.setattr("devices.adb.transport.usb_class", lambda: Usb)
     models = make_models(30)
     with open_phone(phone, address=None, serial="STANDIN0001") as device:
         results = []

@@ -24,9 +24,10 @@ from ai_edge_litert.interpreter import Interpreter
 from click.testing import CliRunner
 
 from devices import TimedModel
-from devices.adb_link import AdbLink
+from devices.adb.connection import AdbConnection
+from devices.adb.link import AdbLink
 from devices.catalog import CatalogEntry
-from devices.phone_folder import content_name
+from devices.phone.folder import content_name
 from elasticvit.cli.profile import main
 from elasticvit.errors import PredictorError
 from elasticvit.kernels import (
@@ -111,10 +112,10 @@ def device(emulated, open_phone):
 
 @pytest.fixture
 def link(emulated, key):
-    link = AdbLink(emulated.address, config=LINK, keys=[key])
-    link.connect()
+    link = AdbLink(AdbConnection(emulated.address, config=LINK, keys=[key]))
+    link.connection.connect()
     yield link
-    link.close()
+    link.connection.close()
 
 
 def computed_here(data: bytes) -> np.ndarray:
@@ -168,7 +169,7 @@ def test_a_profile_of_it_is_marked_and_nothing_is_predicted_from_it(
     emulated, tmp_path, monkeypatch
 ):
     """The whole of `evit-profile`, but for the rules of drift, which an emulator cannot keep."""
-    monkeypatch.setattr("devices.adb.Hygiene", lambda: RULES)
+    monkeypatch.setattr("devices.phone.device.Hygiene", lambda: RULES)
     monkeypatch.setenv("HOME", str(tmp_path))  # of the keys
     workspace = Workspace.open(tmp_path / "w")
     workspace.update({"runner": str(RUNNER)})
@@ -189,7 +190,7 @@ def test_a_profile_of_it_is_marked_and_nothing_is_predicted_from_it(
         assert set(frame["source"]) == {SOURCE}
         assert set(frame["kind"]) == {"subnet", *KINDS}
         assert (frame["median_ms"] > 0).all()
-        loaded = workspace.choose_space(None)
+        loaded = workspace.space(None)
         data = Dataset.of(store, "emulated", loaded)
     with pytest.raises(PredictorError, match="come from an emulator"):
         fit_predictor(
@@ -198,5 +199,4 @@ def test_a_profile_of_it_is_marked_and_nothing_is_predicted_from_it(
             loaded,
             device="emulated",
             source=data.series.source,
-            rng=np.random.default_rng(0),
         )

@@ -10,8 +10,9 @@ import pytest
 from adbd.harness import STAND_IN, Phone
 from adbd.settings import FAST_LINK, ONCE, TOOLS, make_models, needs_adbd
 
-from devices.adb_link import AdbLink
-from devices.phone_folder import content_name
+from devices.adb.connection import AdbConnection
+from devices.adb.link import AdbLink
+from devices.phone.folder import content_name
 
 pytest_plugins = ["adbd.fixtures"]
 pytestmark = needs_adbd
@@ -58,8 +59,8 @@ needs_client = pytest.mark.skipif(shutil.which("adb") is None, reason="no adb cl
 @needs_client
 def test_the_real_adb_client_sees_what_was_pushed(phone, key):
     data = bytes(range(256)) * 5000
-    link = AdbLink(phone.address, config=FAST_LINK, keys=[key])
-    link.connect()
+    link = AdbLink(AdbConnection(phone.address, config=FAST_LINK, keys=[key]))
+    link.connection.connect()
     path = "/data/local/tmp/it's here"
     link.push(data, path)
     with Client(phone) as adb:
@@ -71,7 +72,7 @@ def test_the_real_adb_client_sees_what_was_pushed(phone, key):
         pushed.write_bytes(data[::-1])
         adb("push", str(pushed), "/data/local/tmp/back")
         assert link.pull("/data/local/tmp/back") == data[::-1]
-    link.close()
+    link.connection.close()
 
 
 @on_both

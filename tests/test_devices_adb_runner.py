@@ -65,8 +65,12 @@ def test_a_lost_exit_code_costs_no_timing(phone, open_phone):
 
 def test_a_runner_that_fails_on_everything_is_blamed_itself(phone, open_phone):
     broken = [TimedModel(f"m{i}", b"crash\n" + bytes([i])) for i in range(20)]
-    with open_phone(phone) as device, pytest.raises(RunnerMissing, match="fails on every model"):
+    with (
+        open_phone(phone) as device,
+        pytest.raises(RunnerMissing, match="fails on every model") as caught,
+    ):
         list(device.measure(broken, ONCE))
+    assert caught.value.settings == ("runner",)
 
 
 def test_a_runner_for_another_cpu(phone, open_phone, folder):
@@ -80,17 +84,19 @@ def test_a_runner_for_another_cpu(phone, open_phone, folder):
 
 
 def test_a_program_that_is_no_runner(phone, open_phone):
-    with pytest.raises(RunnerMissing, match="--graph"), open_phone(phone, runner="/bin/true"):
+    with (
+        pytest.raises(RunnerMissing, match="no flags `graph` and `num_runs`"),
+        open_phone(phone, runner="/bin/true"),
+    ):
         pass
 
 
 @pytest.mark.parametrize("runner", [None, "/nowhere/benchmark_model"])
-def test_no_runner_names_the_official_one_and_the_next_command(
-    phone, open_phone, runner, monkeypatch
-):
-    monkeypatch.setattr("devices.native_bundle.find_compiler", lambda machine: None)
+def test_no_runner_names_the_official_one_and_the_setting(phone, open_phone, runner, monkeypatch):
+    monkeypatch.setattr("devices.phone.native_bundle.find_compiler", lambda machine: None)
     with (
-        pytest.raises(RunnerMissing, match=r"https://\S+/benchmark_model .*--runner"),
+        pytest.raises(RunnerMissing, match=r"https://\S+/benchmark_model ") as caught,
         open_phone(phone, runner=runner),
     ):
         pass
+    assert caught.value.settings == ("runner",)

@@ -7,8 +7,8 @@ import pytest
 from devices.catalog import load_catalog
 from devices.clusters import find_clusters
 from devices.discovery import parse_server_devices
-from devices.phone import PhoneFacts
-from devices.registry import open_device
+from devices.phone.facts import PhoneFacts
+from devices.registry import known_devices, open_device
 from elasticvit.errors import DeviceError, DeviceUnknown
 from elasticvit.workspace import Workspace
 
@@ -71,9 +71,10 @@ def test_emulators_are_known(prop):
     assert replace(FACTS, props=dict([prop])).emulated
 
 
-def test_another_phone_is_refused_with_both_names_and_the_right_command():
-    with pytest.raises(DeviceError, match=r"Pixel 6.*Oriole.*not pixel4.*--device pixel6"):
+def test_another_phone_is_refused_with_both_names_and_the_right_device():
+    with pytest.raises(DeviceError, match=r"Pixel 6.*Oriole.*not pixel4.*name pixel6") as caught:
         load_catalog()["pixel4"].check(FACTS)
+    assert caught.value.settings == ("device",)
 
 
 def test_an_unknown_phone_comes_with_its_own_entry(workspace):
@@ -111,13 +112,16 @@ def test_mistakes_are_named_with_the_file(workspace, text, said):
 
 def test_unknown_names_list_the_known(workspace):
     write(workspace, '[mine]\nboard = ["x"]\n')
-    with pytest.raises(DeviceUnknown, match=r"'pixel99'.*host.*mine.*pixel6"):
+    with pytest.raises(DeviceUnknown, match=r"'pixel99'.*host.*mine.*pixel6") as caught:
         open_device("pixel99", workspace)
+    assert caught.value.settings == ("device",)
+    assert known_devices(workspace)[:3] == ("host", "fake", "mine")
 
 
 def test_the_host_has_no_address():
-    with pytest.raises(DeviceError, match="--address"):
+    with pytest.raises(DeviceError, match="neither an address") as caught:
         open_device("host", address="1.2.3.4")
+    assert "address" in caught.value.settings
 
 
 def test_phones_that_the_adb_server_holds_are_listed():

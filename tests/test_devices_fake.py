@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from contracts.device_contract import QUICK, DeviceContract
 
 from devices import TimedModel, TimingConfig, open_device
 from devices.fake import FakeDevice
 from elasticvit.errors import DeviceUnknown, DeviceUnreachable
+from elasticvit.testing.device import QUICK, DeviceContract
 
 
 @pytest.fixture
@@ -31,9 +31,9 @@ class TestFakeKeepsTheContract(DeviceContract):
 
 def test_latencies_are_a_function_of_the_bytes(models):
     with FakeDevice() as device:
-        first = {r.key: r.latency_ms for r in device.measure(models, QUICK)}
+        first = {r.key: r.median_ms for r in device.measure(models, QUICK)}
         renamed = [TimedModel("x" + m.key, m.data) for m in models]
-        second = {r.key: r.latency_ms for r in device.measure(renamed, QUICK)}
+        second = {r.key: r.median_ms for r in device.measure(renamed, QUICK)}
     assert {"x" + key: ms for key, ms in first.items()} == second
     assert len(set(first.values())) == len(models)
 
@@ -42,7 +42,7 @@ def test_a_passed_function_sets_the_latency(models):
     with FakeDevice(lambda model: 1000.0 * len(model.data)) as device:
         for result in device.measure(models, QUICK):
             index = int(result.key.split()[1])
-            assert result.latency_ms == pytest.approx(100 * (index + 1))
+            assert result.median_ms == pytest.approx(100 * (index + 1))
 
 
 def test_noise_repeats_with_the_seed(models):

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from contracts.device_contract import QUICK, DeviceContract, OnlyIndexed
-from contracts.tiny_models import dense_model, endless_model
 
 from devices import Measurement, Rejected, TimedModel, TimingConfig
 from devices.host import HostDevice
 from elasticvit.errors import DeviceError, RunnerMissing
+from elasticvit.testing.device import QUICK, DeviceContract, OnlyIndexed
+from elasticvit.testing.tiny_models import dense_model, endless_model
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -77,31 +77,36 @@ def test_a_crashing_and_a_hanging_model_are_rejected_and_the_others_measured(mod
     assert sum(isinstance(r, Measurement) for r in results) == QUICK.rounds * len(models)
 
 
-def test_gauges_are_read_around_and_between_the_runs_of_every_model(models):
-    gauges = (TimedModel("g1", dense_model(16)), TimedModel("g2", dense_model(128)))
-    short = TimingConfig(min_runs=1, max_runs=10**6, min_ms=1.0, rounds=1, gauges=gauges)
+def test_calibration_models_are_timed_around_and_between_the_runs_of_every_model(models):
+    calibration = (TimedModel("g1", dense_model(16)), TimedModel("g2", dense_model(128)))
+    short = TimingConfig(
+        min_runs=1, max_runs=10**6, min_ms=1.0, rounds=1, calibration_models=calibration
+    )
     with HostDevice() as device:
         few = list(device.measure(models, short))
         many = list(device.measure(models, replace(short, min_ms=100.0)))
     for result in (*few, *many):
-        assert set(result.gauges_us) == {"g1", "g2"}
-    count = [sum(len(r.gauges_us["g2"]) for r in results) for results in (few, many)]
+        assert set(result.calibration_us) == {"g1", "g2"}
+    count = [sum(len(r.calibration_us["g2"]) for r in results) for results in (few, many)]
     assert count[1] > 2 * count[0]
 
 
-def test_a_worker_that_was_replaced_has_the_gauges_too(models):
+def test_a_worker_that_was_replaced_has_the_calibration_models_too(models):
     crash = TimedModel("crash", endless_model(recursive=True))
-    config = replace(QUICK, gauges=(TimedModel("g", dense_model(16)),))
+    config = replace(QUICK, calibration_models=(TimedModel("g", dense_model(16)),))
     with HostDevice() as device:
         results = list(device.measure([crash, *models], config))
     made = [r for r in results if isinstance(r, Measurement)]
     assert len(made) == QUICK.rounds * len(models)
-    assert all(set(r.gauges_us) == {"g"} for r in made)
+    assert all(set(r.calibration_us) == {"g"} for r in made)
 
 
-def test_a_gauge_that_does_not_run_is_told(models):
-    config = replace(QUICK, gauges=(TimedModel("g", b"no model"),))
-    with HostDevice() as device, pytest.raises(DeviceError, match="gauge g does not run"):
+def test_a_calibration_model_that_does_not_run_is_an_error(models):
+    config = replace(QUICK, calibration_models=(TimedModel("g", b"no model"),))
+    with (
+        HostDevice() as device,
+        pytest.raises(DeviceError, match="rejects calibration model g"),
+    ):
         list(device.measure(models, config))
 
 
@@ -177,6 +182,16 @@ def test_a_missing_runtime_names_the_package(monkeypatch, tmp_path):
     with pytest.raises(RunnerMissing, match=r"broken wheel.*pip install"), HostDevice():
         pass
     assert not psutil.Process().children()
+
+
+def test_a_folder_of_the_same_name_where_the_user_is_disturbs_nothing(
+    tmp_path, monkeypatch, models
+):
+    (tmp_path / "devices").mkdir()
+    (tmp_path / "devices/__init__.py").write_text("raise ImportError('not this one')")
+    monkeypatch.chdir(tmp_path)
+    with HostDevice() as device:
+        assert len(list(device.measure(models, QUICK))) == QUICK.rounds * len(models)
 
 
 def test_memory_stays_bounded_over_many_models():

@@ -12,14 +12,14 @@ from adb_shell.exceptions import TcpTimeoutException
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.adb_keys import key_paths, load_signers
-from devices.adb_transport import SocketTransport, parse_address
-from devices.fleet import Stopped, run_fleet
-from devices.hygiene import Gate, Hygiene, Quality
+from devices.adb.connection import AdbConnection, LinkConfig
+from devices.adb.errors import LinkLost
+from devices.adb.keys import key_paths, load_signers
+from devices.adb.link import AdbLink
+from devices.adb.shell_output import EXIT, HEAD, STDOUT, split_token, split_v2
+from devices.adb.transport import SocketTransport, parse_address
 from devices.local_lock import LocalLock
-from devices.phone import PhoneState
-from devices.shell_output import EXIT, HEAD, STDOUT, LinkLost, split_token, split_v2
-from elasticvit.errors import DeviceError, DeviceTooHot, DeviceUnreachable
+from elasticvit.errors import DeviceError
 
 TOKEN = b"0123456789abcdef"
 chunks = st.lists(st.binary(max_size=30), max_size=20)
@@ -75,8 +75,9 @@ def test_addresses(text, target):
 
 @pytest.mark.parametrize("text", ["", "a b", "host:", "host:0", "host:70000", "fe80::1"])
 def test_bad_addresses_name_the_forms(text):
-    with pytest.raises(DeviceError, match="HOST:PORT"):
+    with pytest.raises(DeviceError, match="HOST:PORT") as caught:
         parse_address(text)
+    assert caught.value.settings == ("address",)
 
 
 @pytest.fixture
@@ -167,91 +168,19 @@ def test_one_holder_a_lock():
     second.release()
 
 
-def states(*values):
-    left = list(values)
-    return lambda: left.pop(0) if len(left) > 1 else left[0]
+def test_time_limits_are_not_negative():
+    with pytest.raises(DeviceError, match=r"patience_s = -1; .* at least 0 s"):
+        LinkConfig(patience_s=-1)
 
 
-def state(degrees: float | None, status: int | None = None) -> PhoneState:
-    return PhoneState(temperature_c=degrees, thermal_status=status)
+def test_patience_is_limited_within_a_context_alone():
+    connection = AdbConnection("127.0.0.1:1", config=LinkConfig(patience_s=9.0))
+    with connection.limited_patience(0.5):
+        assert connection.config.patience_s == 0.5
+    assert connection.config.patience_s == 9.0
 
 
-def gate(rules: Hygiene, *values: PhoneState) -> Gate:
-    return Gate(rules=rules, quality=Quality(), read=states(*values), notice=lambda _: None)
-
-
-RULES = Hygiene(poll_s=0.01, cool_down_s=0.2, gate_every_s=0.0, hot_c=80, cool_c=65)
-
-
-def test_a_cool_phone_passes_and_is_remembered():
-    cool = gate(RULES, state(40.0, 0))
-    cool.pass_when_cool()
-    assert (cool.quality.cool_downs, cool.quality.hottest_c) == (0, 40.0)
-
-
-def test_a_hot_phone_has_to_cool_below_the_lower_limit():
-    hot = gate(RULES, state(81.0), state(70.0), state(64.0))
-    hot.pass_when_cool()
-    assert hot.quality.cool_downs == 1
-    assert hot._looked_s is not None
-
-
-def test_throttling_is_hot_whatever_the_sensor_says():
-    with pytest.raises(DeviceTooHot, match="thermal status 2"):
-        gate(RULES, state(40.0, 2)).pass_when_cool()
-
-
-def test_a_phone_that_tells_nothing_passes():
-    gate(RULES, state(None)).pass_when_cool()
-
-
-class _Device:
-    def __init__(self, name: str, *, opens: bool = True) -> None:
-        self.name, self.opens, self.closed = name, opens, False
-
-    def __enter__(self):
-        if not self.opens:
-            raise DeviceUnreachable(f"{self.name} is gone")
-        return self
-
-    def __exit__(self, *_):
-        self.closed = True
-
-
-def test_a_fleet_works_at_once_and_one_failure_does_not_stop_the_others():
-    meet = threading.Barrier(2, timeout=5)
-    fleet = {"a": _Device("a"), "b": _Device("b", opens=False), "c": _Device("c")}
-
-    def work(name, device, check):
-        meet.wait()  # passes only when both run at the same time
-        return name.upper()
-
-    outcomes = run_fleet(fleet, work)
-    assert list(outcomes) == ["a", "b", "c"]
-    assert (outcomes["a"].result, outcomes["c"].result) == ("A", "C")
-    assert isinstance(outcomes["b"].error, DeviceUnreachable)
-    assert fleet["a"].closed
-    assert fleet["c"].closed
-
-
-def test_a_stopped_fleet_closes_its_devices(monkeypatch):
-    device = _Device("a")
-    join, calls = threading.Thread.join, []
-
-    def interrupted(thread, timeout=None):
-        calls.append(thread)
-        if len(calls) == 1:
-            raise KeyboardInterrupt
-        return join(thread, timeout)
-
-    monkeypatch.setattr(threading.Thread, "join", interrupted)
-
-    def work(name, device, check):
-        for _ in range(1000):
-            check()
-            time.sleep(0.01)
-
-    with pytest.raises(KeyboardInterrupt):
-        run_fleet({"a": device}, work)
-    assert device.closed
-    assert issubclass(Stopped, Exception)
+def test_a_link_without_a_connection_is_lost():
+    link = AdbLink(AdbConnection("127.0.0.1:1"))
+    with pytest.raises(LinkLost, match="not connected"):
+        list(link.stream("true", 1.0))

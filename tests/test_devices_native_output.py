@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.native_runner import batch_script, read_samples
-from devices.phone_job import JobSpec
-from devices.runner import RunnerOutputError
+from devices.phone.native_runner import batch_script, read_samples
+from devices.phone.runner import RunnerOutputError
+from devices.phone.script import ScriptSpec
 
 TOKEN = "@evit-test "
 RESULT = "evit_result delegated=1 interrupted=2 samples_ns={}\n"
@@ -59,7 +59,7 @@ def test_samples_survive_the_way(samples_ns):
 
 
 def test_a_group_is_one_command_that_a_shell_takes_apart_as_it_was_meant():
-    spec = JobSpec(
+    spec = ScriptSpec(
         runner="printf",
         arguments=["%s\\n"],
         mask=None,

@@ -23,14 +23,15 @@ from adbd.harness import Phone
 from adbd.settings import FAST, FAST_LINK, ONCE, needs_adbd
 from ai_edge_litert.interpreter import Interpreter
 
-from devices import TimedModel, TimingConfig, native_bundle
-from devices.adb import AdbDevice
+from devices import TimedModel, TimingConfig
 from devices.catalog import CatalogEntry
-from devices.native_bundle import build_runner, find_compiler
-from devices.native_runner import read_samples
-from devices.phone_job import JobResult, read_results
+from devices.phone import native_bundle, native_parts
+from devices.phone.device import PhoneDevice
+from devices.phone.native_bundle import build_runner, find_compiler
+from devices.phone.native_runner import read_samples
+from devices.phone.runner import Runner, RunnerFile
+from devices.phone.script import ScriptResult, read_results
 from devices.protocol import Conditions
-from devices.runner import Runner, RunnerFile
 from elasticvit.errors import RunnerMissing
 from elasticvit.kernels import FFN, Attention, Downsample, FirstConv, Head, MBConv
 from export.kernel_models import kernel_model
@@ -109,7 +110,7 @@ def computed_here(data: bytes) -> np.ndarray:
     )
 
 
-def check_outputs(results: list[JobResult], models: list[Path], outputs: Path) -> None:
+def check_outputs(results: list[ScriptResult], models: list[Path], outputs: Path) -> None:
     assert [result.index for result in results] == list(range(len(models)))
     for result, path in zip(results, models, strict=True):
         assert result.failure is None
@@ -127,20 +128,21 @@ def check_outputs(results: list[JobResult], models: list[Path], outputs: Path) -
 def test_without_a_compiler_both_ways_to_a_runner_are_named(monkeypatch):
     monkeypatch.setattr(native_bundle, "find_compiler", lambda machine: None)
     with (
-        pytest.raises(RunnerMissing, match=r"https://\S+ .*--runner .*elasticvit\[runner\]"),
-        AdbDevice("pixel6", address="127.0.0.1:1"),
+        pytest.raises(RunnerMissing, match=r"https://\S+ .*elasticvit\[runner\]") as caught,
+        PhoneDevice("pixel6", address="127.0.0.1:1"),
     ):
         pass
+    assert caught.value.settings == ("runner",)
 
 
 def test_a_cpu_that_it_is_not_for(tmp_path):
-    with pytest.raises(RunnerMissing, match=r"CPU is armv7l.*--runner"):
+    with pytest.raises(RunnerMissing, match=r"CPU is armv7l.*as the runner"):
         build_runner("armv7l", cache=tmp_path)
 
 
 def test_a_bundle_is_built_once_and_not_used_when_it_was_changed(native, tmp_path, monkeypatch):
     def build(*_: object) -> None:
-        raise native_bundle._CannotBuild("built again")
+        raise native_parts.CannotBuild("built again")
 
     copy = tmp_path / native.path.parent.name
     shutil.copytree(native.path.parent, copy)
@@ -152,14 +154,14 @@ def test_a_bundle_is_built_once_and_not_used_when_it_was_changed(native, tmp_pat
     assert "experimental" in said[0]
     with (copy / "libLiteRt.so").open("ab") as file:
         file.write(b"x")
-    with pytest.raises(RunnerMissing, match=r"built again.*--runner"):
+    with pytest.raises(RunnerMissing, match=r"built again.*as the runner"):
         build_runner(platform.machine(), cache=tmp_path)
 
 
 def test_its_library_is_the_one_that_was_tested(native, tmp_path, monkeypatch):
     machine = platform.machine()
-    other = native_bundle.Target(**{**vars(native_bundle.TARGETS[machine]), "sha256": "0" * 64})
-    monkeypatch.setitem(native_bundle.TARGETS, machine, other)
+    other = native_parts.Target(**{**vars(native_parts.TARGETS[machine]), "sha256": "0" * 64})
+    monkeypatch.setitem(native_parts.TARGETS, machine, other)
     with pytest.raises(RunnerMissing, match=r"cannot be built: .*pip download"):
         build_runner(machine, cache=tmp_path)
     assert not list(tmp_path.iterdir())
@@ -283,19 +285,21 @@ def test_as_an_arm64_program_it_computes_the_same(arm64, models, tmp_path):
 
 def default_profile(
     phone: Phone, key: Path, entry: CatalogEntry | None, slow: float
-) -> tuple[AdbDevice, list[str]]:
+) -> tuple[PhoneDevice, list[str]]:
     said: list[str] = []
     rules = {"max_drift": 99.0, "runner_timeout_s": 60}
     hygiene = type(FAST)(**{**vars(FAST), **rules})
     link = type(FAST_LINK)(**{**vars(FAST_LINK), "command_s": slow})
     place = {"address": phone.address, "keys": [key], "notice": said.append}
-    return AdbDevice("phone", entry=entry, hygiene=hygiene, link=link, **place), said
+    return PhoneDevice("phone", entry=entry, hygiene=hygiene, link=link, **place), said
 
 
 @needs_adbd
 def test_it_is_what_a_phone_runs_when_no_runner_is_named(folder, key, native, monkeypatch):
     """Adbd is genuine and the phone's CPU this computer's; its kernel models are timed truly."""
-    monkeypatch.setattr("devices.adb.check_compiler", lambda: None)  # the one for this CPU is there
+    monkeypatch.setattr(
+        "devices.phone.device.check_compiler", lambda: None
+    )  # the one for this CPU is there
     models = [TimedModel(kernel.key, kernel_model([kernel])) for kernel in KERNELS]
     bad = TimedModel("bad", b"no model" * 99)
     with Phone(folder / "p") as phone:

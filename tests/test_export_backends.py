@@ -7,79 +7,64 @@ import sys
 import numpy as np
 import pytest
 import torch
-from export_models import randomised
 
-from elasticvit.arch import Arch, AttnStage, ConvStage
 from elasticvit.errors import ExportError
-from elasticvit.kernels import Layout
 from elasticvit.nn import BlockOptions, Subnet
-from export.backend import FORMATS, find_backend
+from elasticvit.testing.export_format import (
+    FormatContract,
+    random_batches,
+    small_subnet,
+)
+from export.backend import FORMATS, Backend, find_backend, format_of_suffix
 from export.inspect import delegation
 from export.parity import Parity, compare
 from export.quiet import converting
-
-# a network of few blocks, as converters take seconds a block; as many tokens as a head has
-# channels (16), which converters that guess axes by their lengths get wrong
-LAYOUT = Layout(
-    conv_strides=(2,),
-    conv_se=(True,),
-    attn_strides=(2,),
-    head_expansion=2,
-    head_hidden=32,
-    classes=10,
-)
-ARCH = Arch(32, ConvStage(8, 1, 1, 3), (ConvStage(16, 1, 2, 5),), (AttnStage(48, 1, 2, 2),))
-
-
-def subnet(options: BlockOptions | None = None) -> Subnet:
-    network = randomised(Subnet(ARCH, LAYOUT, options))
-    assert isinstance(network, Subnet)
-    return network
-
-
-def batches(count: int = 2, size: int = 3) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    generator = torch.Generator().manual_seed(1)
-    side = ARCH.resolution
-    return [
-        (
-            torch.randn(size, 3, side, side, generator=generator),
-            torch.randint(10, (size,), generator=generator),
-        )
-        for _ in range(count)
-    ]
-
 
 NO_ONNX2TF = importlib.util.find_spec("onnx2tf") is None
 JOINT = BlockOptions(norm="joint")
 
 
+class OwnFormat(FormatContract):
+    """A format of this project, which the CPU delegate takes in one piece if it is TFLite."""
+
+    name = ""
+
+    @pytest.fixture
+    def backend(self) -> Backend:
+        return find_backend(self.name)
+
+    def test_the_delegate_takes_all_of_it(self, backend: Backend, data: bytes) -> None:
+        if backend.tflite:
+            assert delegation(data).whole
+
+    def test_torch_took_part(self, backend: Backend) -> None:
+        assert "torch" in backend.versions()
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("tflite", BlockOptions()),
-        ("tflite-direct", BlockOptions()),
-        pytest.param(
-            "tflite-onnx2tf",
-            BlockOptions(),
-            marks=pytest.mark.skipif(NO_ONNX2TF, reason="the extra onnx2tf is not installed"),
-        ),
-        ("onnx", BlockOptions()),
-        ("onnx", JOINT),
-    ],
-)
-def test_an_exported_subnet_says_what_torch_says(name: str, options: BlockOptions) -> None:
-    network, backend = subnet(options), find_backend(name)
-    data = backend.convert(network)
-    parity = compare(network, backend.load(data), batches())
-    assert parity.images == 6
-    assert parity.max_rel_diff < 1e-4
-    assert parity.agreement == 100
-    assert parity.torch_accuracy == parity.exported_accuracy
-    parity.check(name)
-    if backend.tflite:
-        assert delegation(data).whole
-    assert "torch" in backend.versions()
+class TestLiteRT(OwnFormat):
+    name = "tflite"
+
+
+class TestDirect(OwnFormat):
+    name = "tflite-direct"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(NO_ONNX2TF, reason="the extra onnx2tf is not installed")
+class TestOnnx2TF(OwnFormat):
+    name = "tflite-onnx2tf"
+
+
+@pytest.mark.slow
+class TestOnnx(OwnFormat):
+    name = "onnx"
+
+    def test_the_joint_norm_is_exported_as_well(self, backend: Backend) -> None:
+        network = small_subnet(JOINT)
+        parity = compare(network, backend.load(backend.convert(network)), random_batches())
+        assert parity.max_rel_diff < 1e-4
+        parity.check("onnx")
 
 
 def test_an_unknown_format_is_refused_with_the_known_ones() -> None:
@@ -95,14 +80,14 @@ def test_every_format_has_its_name_and_a_suffix() -> None:
 
 
 def test_the_direct_format_refuses_a_norm_that_it_does_not_write() -> None:
-    with pytest.raises(ExportError, match=r"this subnet's are 'joint'; use --format tflite"):
-        find_backend("tflite-direct").convert(subnet(JOINT))
+    with pytest.raises(ExportError, match=r"this subnet's are 'joint'; use format tflite"):
+        find_backend("tflite-direct").convert(small_subnet(JOINT))
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx2tf", None)  # what Python does for absent modules
     with pytest.raises(ExportError, match=r'pip install "elasticvit\[onnx2tf\]"'):
-        find_backend("tflite-onnx2tf").convert(subnet())
+        find_backend("tflite-onnx2tf").convert(small_subnet())
 
 
 def test_a_converter_that_fails_says_why_and_gives_the_terminal_back(
@@ -126,8 +111,18 @@ def test_a_file_that_is_no_model_is_refused(name: str) -> None:
         find_backend(name).load(b"\0" * 100)
 
 
+@pytest.mark.parametrize(("suffix", "name"), [(".tflite", "tflite"), (".onnx", "onnx")])
+def test_a_suffix_tells_the_format(suffix: str, name: str) -> None:
+    assert format_of_suffix(suffix) == name
+
+
+def test_a_suffix_of_no_format_is_refused_with_the_formats() -> None:
+    with pytest.raises(ExportError, match=r"no format makes \.h5; name one of tflite, "):
+        format_of_suffix(".h5")
+
+
 class Echo:
-    """A runner that answers like torch, changed by a function."""
+    """A model that answers like torch, changed by a function."""
 
     def __init__(self, network: Subnet, change) -> None:
         self.network, self.change = network, change
@@ -147,8 +142,8 @@ class Echo:
     ],
 )
 def test_a_model_that_says_something_else_is_refused(change, message: str) -> None:
-    network = subnet()
-    parity = compare(network, Echo(network, change), batches())
+    network = small_subnet()
+    parity = compare(network, Echo(network, change), random_batches())
     with pytest.raises(ExportError, match=message):
         parity.check("this export")
 
@@ -167,9 +162,9 @@ def test_a_lost_half_point_of_accuracy_is_refused() -> None:
 
 
 def test_the_limit_bounds_the_images_and_none_are_refused() -> None:
-    network, seen = subnet(), []
+    network, seen = small_subnet(), []
     runner = Echo(network, lambda y: y)
-    parity = compare(network, runner, batches(), limit=4, progress=seen.append)
+    parity = compare(network, runner, random_batches(), limit=4, progress=seen.append)
     assert (parity.images, seen) == (4, [1, 2, 3, 4])
     with pytest.raises(ExportError, match="no image"):
         compare(network, runner, [])

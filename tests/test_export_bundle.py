@@ -1,6 +1,7 @@
 """The folder that an export leaves behind."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,8 @@ from export.bundle import (
     CARD_FILE,
     LABELS_FILE,
     Card,
+    ExportTiming,
     ImageInput,
-    Timing,
     load_bundle,
     sha256,
     timed,
@@ -52,7 +53,7 @@ def card() -> Card:
     )
 
 
-TIMING = Timing(
+TIMING = ExportTiming(
     device="host",
     source="host:a CPU",
     runtime="LiteRT 2.3.0",
@@ -119,6 +120,15 @@ def test_a_card_that_is_not_one_is_refused(tmp_path: Path, change, message: str)
     path.write_text(json.dumps(change(json.loads(path.read_text()))))
     with pytest.raises(ExportError, match=message):
         load_bundle(tmp_path)
+
+
+def test_two_models_with_their_cards_lie_in_one_folder(tmp_path: Path) -> None:
+    cards = {name: replace(card(), file=name) for name in ("a.tflite", "b.tflite")}
+    for name, described in cards.items():
+        write_bundle(tmp_path, MODEL, described)
+        assert load_bundle(tmp_path / name) == (MODEL, described)
+    names = {p.name for p in tmp_path.iterdir()}
+    assert names == {*cards, "a.json", "a.labels.txt", "b.json", "b.labels.txt"}
 
 
 def test_half_an_export_is_refused(tmp_path: Path) -> None:

@@ -5,57 +5,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click import Option
 from click.testing import CliRunner, Result
-from export_models import randomised
+from export_models import SEARCHED as ARCH
+from export_models import finished_search
 
-from elasticvit.arch import ArchBatch
 from elasticvit.cli.export import main
-from elasticvit.cost import MacsCost
 from elasticvit.nn import Subnet
-from elasticvit.search.result import SUBNET_FILE, CapResult, SearchResult
+from elasticvit.searching.result import SUBNET_FILE
 from elasticvit.space import TINY
 from elasticvit.workspace import Workspace
 from export.bundle import load_bundle
-
-ARCH = TINY.smallest
 
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     """A workspace whose latest search chose a subnet (with random weights) for the fake."""
-    space = Workspace.open(tmp_path / "evit")
-    space.choose_data("digits", 10)
-    layout = space.choose_space("tiny").layout
-    folder = space.new_folder("search")
-    subnet = randomised(Subnet(ARCH, layout))
-    assert isinstance(subnet, Subnet)
-    subnet.save(folder / SUBNET_FILE)
-    cap = CapResult(device="fake", unit="ms", target=2.0, predicted=1.5, upper=1.6)
-    SearchResult(
-        space="tiny",
-        data="digits",
-        classes=10,
-        device="fake",
-        source="fake:fake",
-        unit="ms",
-        target=2.0,
-        arch=ARCH,
-        predicted_ms=1.5,
-        upper_ms=1.6,
-        macs_m=float(MacsCost(TINY).price(ArchBatch.of([ARCH]))[0]),
-        accuracy=10.0,
-        test_accuracy=10.0,
-        search_images=100,
-        test_images=360,
-        front=(),
-        caps=(cap,),
-        run="a run",
-        seed=0,
-        evaluations=1,
-        complete=True,
-    ).save(folder)
-    space.set_latest("search", folder)
-    return space
+    return finished_search(Workspace.open(tmp_path / "evit"))
 
 
 def run(workspace: Workspace, *options: str) -> Result:
@@ -94,7 +60,13 @@ def test_people_get_a_table(workspace: Workspace) -> None:
     result = run(workspace)
     assert result.exit_code == 0, result.output
     told = " ".join(result.output.split())
-    for text in ("predicted / measured", "100.00 % alike", "target 2 ms", "1 partition"):
+    for text in (
+        "predicted / measured",
+        "top-1 agreement of torch and the file is 100.00 %",
+        "standard deviations)",
+        "latency cap 2 ms:",
+        "1 partition",
+    ):
         assert text in told
 
 
@@ -130,7 +102,7 @@ def test_an_absent_device_spoils_nothing_unless_it_was_named(workspace: Workspac
     assert result["measured_ms"] is None
     named = run(workspace, "--device", "gone")
     assert named.exit_code == 2
-    assert "the model stands, untimed, at" in named.output
+    assert "the model is kept, untimed, at" in named.output
     assert load_bundle(workspace.latest("export"))[1].timing is None
 
 
@@ -151,7 +123,14 @@ def test_bad_input_is_one_message(workspace: Workspace, options, message: str) -
 def test_without_a_search_the_command_to_run_is_named(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["--workspace", str(tmp_path / "new")])
     assert result.exit_code == 2
-    assert "run `evit-search --target-ms N` first" in result.output
+    assert "run: evit-search" in result.output
+
+
+def test_every_option_has_a_text_and_the_formats_are_told_apart() -> None:
+    text = CliRunner().invoke(main, ["--help"]).output
+    for words in ("litert-torch", "fraction of", "by way of ONNX", "torch's exporter"):
+        assert words in " ".join(text.split())
+    assert all(isinstance(p, Option) and p.help for p in main.params)
 
 
 def test_a_subnet_that_the_search_did_not_choose_is_refused(workspace: Workspace) -> None:

@@ -1,6 +1,7 @@
 """The house: who may import whom, no circles, and `--help` without the heavy libraries."""
 
 import ast
+import re
 import subprocess
 import sys
 from functools import cache
@@ -14,6 +15,11 @@ VOCABULARY = {
     f"elasticvit.{name}"
     for name in (
         "arch",
+        "arrays",
+        "events",
+        "files",
+        "find",
+        "plugins",
         "space",
         "kernels",
         "cost",
@@ -25,14 +31,17 @@ VOCABULARY = {
 }
 # room -> rooms it may import, besides itself and the vocabulary
 MAY_IMPORT = {
+    "elasticvit": {"elasticvit.flows", "elasticvit.nn.models"},  # when a name is first used
     "elasticvit.nn": set(),
     "elasticvit.training": {"elasticvit.nn"},
-    "elasticvit.search": {"elasticvit.nn", "elasticvit.training.data"},
+    "elasticvit.searching": {"elasticvit.nn", "elasticvit.training.data"},
     "devices": set(),
     "export": {"elasticvit.nn"},
     "lut": {"devices.protocol", "export.kernel_models"},
     "predictors": {"lut"},
-    "elasticvit.cli": {*PACKAGES},
+    "elasticvit.flows": {*PACKAGES},
+    "elasticvit.testing": {*PACKAGES},
+    "elasticvit.cli": {"elasticvit.flows"},
 }
 LIBRARIES_OF_THE_VOCABULARY = {"numpy", "tomlkit"}
 HEAVY = ("torch", "tensorflow", "xgboost", "sklearn", "litert_torch", "pandas", "onnx")
@@ -52,7 +61,7 @@ MODULES = {
 
 
 def room(module: str) -> str:
-    if module in VOCABULARY or module == "elasticvit":
+    if module in VOCABULARY:
         return "vocabulary"
     parts = module.split(".")
     return ".".join(parts[:2]) if parts[0] == "elasticvit" else parts[0]
@@ -88,6 +97,12 @@ def test_a_room_imports_only_what_it_may(module: str) -> None:
         )
 
 
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_nothing_imports_the_contract_suites(module: str) -> None:
+    if room(module) != "elasticvit.testing":
+        assert not any(room(name) == "elasticvit.testing" for name in imports(module))
+
+
 @pytest.mark.parametrize("module", sorted(VOCABULARY))
 def test_the_vocabulary_stays_light(module: str) -> None:
     for name in imports(module):
@@ -97,6 +112,27 @@ def test_the_vocabulary_stays_light(module: str) -> None:
             or top in LIBRARIES_OF_THE_VOCABULARY
             or (room(name) == "vocabulary")
         ), f"{module} imports {name}"
+
+
+OPTION = re.compile(r"(?<![\w-])--[a-z]|evit-(profile|train|search|export)\b")
+
+
+@pytest.mark.parametrize("module", sorted(m for m in MODULES if room(m) != "elasticvit.cli"))
+def test_errors_speak_of_settings_and_not_of_options(module: str) -> None:
+    """A library user is never told to use an option; the commands add theirs."""
+    tree = ast.parse(MODULES[module].read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Raise) and node.exc is not None:
+            for part in ast.walk(node.exc):
+                if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                    assert not OPTION.search(part.value), f"{module}: {part.value!r}"
+
+
+@pytest.mark.parametrize("module", sorted(m for m in MODULES if room(m) == "elasticvit.cli"))
+def test_commands_load_only_what_they_print_with(module: str) -> None:
+    for name in imports(module):
+        top = name.split(".")[0]
+        assert top in sys.stdlib_module_names or top in ("click", "rich", "elasticvit"), name
 
 
 def test_no_circles() -> None:

@@ -9,16 +9,20 @@ import pytest
 
 from devices import TimingConfig
 from devices.fake import FakeDevice
+from elasticvit.cost import reachable_kernels
 from elasticvit.errors import DeviceUnreachable
 from elasticvit.kernels import Kernel
 from elasticvit.space import TINY
 from lut.dataset import Dataset
-from lut.plan import Plan, PlanConfig
-from lut.profile import ProfileConfig, ProfileSummary, profile
-from lut.sample import Split, reachable_kernels
+from lut.held_out import HeldOutSplit
+from lut.plan import PlanConfig, ProfilePlan
+from lut.profile import ProfileConfig, profile
+from lut.profile_summary import ProfileSummary
 from lut.store import DRIFT_ROUND, Store
 
-CHOSEN = tuple(k for k in reachable_kernels(TINY) if not Split(seed=0).held_out(k.key))[:90:9]
+CHOSEN = tuple(k for k in reachable_kernels(TINY) if not HeldOutSplit(seed=0).held_out(k.key))[
+    :90:9
+]
 PLAN = PlanConfig(chosen=CHOSEN, max_subnets=0)
 CONFIG = ProfileConfig(budget_s=1e6, timing=TimingConfig(rounds=3, max_runs=20), plan=PLAN)
 
@@ -84,12 +88,16 @@ def test_a_whole_profile_deepens_one_of_chosen_kernels(tmp_path: Path) -> None:
         kernels=12, subnets=3, held_out_kernels=6, held_out_subnets=4, max_kernels=24, max_subnets=6
     )
     summary = run(path, config=replace(CONFIG, plan=whole))
-    planned = {job.key for job in Plan.of(TINY, whole).jobs(4, 3)}
+    planned = {job.key for job in ProfilePlan.of(TINY, whole).jobs(4, 3)}
     counted = rounds(path)
     assert set(counted.values()) == {1}
     assert {key for key, _ in counted} == planned | {k.key for k in CHOSEN}
     assert summary.fitted["subnet"] == 6
     assert sum(summary.fitted.values()) - 6 == len(
-        {job.key for job in Plan.of(TINY, whole).jobs(4, 3) if not (job.whole or job.held_out)}
+        {
+            job.key
+            for job in ProfilePlan.of(TINY, whole).jobs(4, 3)
+            if not (job.whole or job.held_out)
+        }
         | {k.key for k in CHOSEN}
     )

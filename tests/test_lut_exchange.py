@@ -30,7 +30,7 @@ ROWS = [
         time_s=1.75e9 + 1 / 3,
         peak_bytes=123 if number else None,
         interrupted_runs=None if number else 2,
-        gauges_us={"a gauge": (1.5, 2.0)} if number else {},
+        calibration_us={"a calibration model": (1.5, 2.0)} if number else {},
     )
     for key in ("ffn size=8 width=96 mlp_ratio=2", subnet_key(TINY.smallest, TINY.layout))
     for number in range(2)
@@ -55,23 +55,23 @@ def test_everything_comes_back(tmp_path, name: str) -> None:
     assert list(table.rows) == expected
 
 
-def test_a_table_from_before_there_were_gauges_is_read(tmp_path) -> None:
+def test_a_table_of_schema_1_is_read(tmp_path) -> None:
     path = exported(tmp_path, "t.csv")
     header, table = path.read_text().split("\n", 1)
-    frame = pd.read_csv(io.StringIO(table), dtype=str).drop(columns="gauges")
+    frame = pd.read_csv(io.StringIO(table), dtype=str).drop(columns="calibration_us")
     header = header.replace(f'"schema": {SCHEMA}', '"schema": 1')
     path.write_text(f"{header}\n{frame.to_csv(index=False)}")
     rows = [m for m, _ in read_table(path).rows]
     assert [m.samples_us for m in rows] == [m.samples_us for m in ROWS]
-    assert not any(m.gauges_us for m in rows)
+    assert not any(m.calibration_us for m in rows)
 
 
 @FORMATS
 def test_an_imported_table_is_used_like_a_measured_one(tmp_path, name: str) -> None:
     table = read_table(exported(tmp_path, name))
     with Store(tmp_path / "to.sqlite") as store:
-        assert table.store(store, "mine") == 4
-        assert table.store(store, "mine") == 0
+        assert table.add_to(store, "mine") == 4
+        assert table.add_to(store, "mine") == 0
         assert store.noted("mine", "split_seed") == [5]
         series = store.latest("mine")
         assert (series.count, series.cores, series.threads) == (4, "big", 2)
@@ -86,8 +86,9 @@ def test_another_split_is_refused_and_nothing_is_stored(tmp_path) -> None:
     table = read_table(exported(tmp_path, "t.csv"))
     with Store(tmp_path / "to.sqlite") as store:
         store.note("mine", "split_seed", 1)
-        with pytest.raises(StoreError, match="seed 1, this table those of 5"):
-            table.store(store, "mine")
+        with pytest.raises(StoreError, match="seed 1, this table those of 5") as caught:
+            table.add_to(store, "mine")
+        assert caught.value.settings == ("device",)
         assert store.devices() == []
 
 
@@ -100,7 +101,7 @@ def test_an_import_does_not_hide_what_is_no_latency(tmp_path, source: str) -> No
 
 def test_an_unknown_device_or_ending_is_refused(tmp_path) -> None:
     with Store(tmp_path / "lut.sqlite") as store:
-        with pytest.raises(StoreError, match="no measurements of 'phone'"):
+        with pytest.raises(StoreError, match="no measurements of device 'phone'"):
             export_table(store, "phone", tmp_path / "t.csv")
         with pytest.raises(StoreError, match=r"ends in '\.xlsx'; use \.csv or \.parquet"):
             export_table(store, "phone", tmp_path / "t.xlsx")

@@ -69,8 +69,8 @@ def test_a_table_is_read_and_stored_with_its_source(tmp_path) -> None:
     assert (len(table.table_ms), table.left_out) == (7, 2)
     assert table.table_ms[FFN(16, 48, 3)] == 0.7
     with Store(tmp_path / "lut.sqlite") as store:
-        assert table.store(store, "phone") == 7
-        assert table.store(store, "phone") == 0  # the same file once more
+        assert table.add_to(store, "phone") == 7
+        assert table.add_to(store, "phone") == 0  # the same file once more
         frame = store.latencies("phone")
         series = store.latest("phone")
     assert dict(zip(frame["key"], frame["latency_ms"], strict=True)) == pytest.approx(
@@ -85,7 +85,7 @@ def test_a_changed_file_is_another_series(tmp_path) -> None:
     with Store(tmp_path / "lut.sqlite") as store:
         for value in (0.2, 0.3):
             rows = ROWS | {"firstconv_128_3_16_2_3": value}
-            assert read_block_table(written(tmp_path / "t.json", rows)).store(store, "phone") == 7
+            assert read_block_table(written(tmp_path / "t.json", rows)).add_to(store, "phone") == 7
         assert len(store.series("phone")) == 2
         found = store.latencies("phone", kind="first_conv")["latency_ms"]
         assert found.tolist() == pytest.approx([0.3])
@@ -113,7 +113,7 @@ def test_bad_tables_are_refused(tmp_path, rows, match: str) -> None:
 def test_half_a_file_and_no_file_are_refused(tmp_path) -> None:
     path = written(tmp_path / "t.json", ROWS)
     path.write_text(path.read_text()[:100])
-    with pytest.raises(StoreError, match="not JSON or only half of it"):
+    with pytest.raises(StoreError, match="not JSON or is truncated"):
         read_block_table(path)
     with pytest.raises(StoreError, match="cannot be read: No such file"):
         read_block_table(tmp_path / "none.json")

@@ -8,7 +8,7 @@ from elasticvit.arch import Arch
 from elasticvit.errors import ArchError
 from elasticvit.kernels import Layout
 from elasticvit.space import MOBILE, TINY
-from lut.keys import SubnetKey, kind_of, layout_hash, subnet_key
+from lut.keys import SubnetKey, canonical, kind_of, layout_hash, modernised, subnet_key
 
 
 @given(archs(TINY))
@@ -52,9 +52,35 @@ def test_a_subnet_of_another_layout_is_refused() -> None:
         "subnet 10 abc",
         "subnet ten abc 1,2",
         "subnet 10 abc 1,x",
+        "subnet 10 abc r32 8x1e1k3",
+        "subnet 10 abc r32 8x1e1k3 16x1e2k3 | 48x1m2",
         "ffn size=8 width=1",
     ],
 )
 def test_what_is_no_subnet_is_refused(text: str) -> None:
     with pytest.raises(ArchError, match="not the key of a subnet"):
         SubnetKey.parse(text)
+
+
+@given(archs(TINY))
+def test_keys_of_earlier_versions_are_read_and_brought_to_the_present_form(arch: Arch) -> None:
+    layout = TINY.with_classes(7).layout
+    key = subnet_key(arch, layout)
+    old = f"subnet 7 {layout_hash(layout)} {','.join(map(str, arch.genes))}"
+    assert SubnetKey.parse(old) == SubnetKey.parse(key)
+    assert SubnetKey.parse(old).arch(layout) == arch
+    assert SubnetKey.parse(key).comma_form == old
+    assert canonical(old) == canonical(key) == old
+    for form in (old, key):
+        assert modernised(form, [MOBILE.layout, TINY.layout]) == key  # whatever the classes
+        assert modernised(form, [MOBILE.layout]) == form
+
+
+def test_a_subnets_key_ends_in_the_text_form_of_its_architecture() -> None:
+    key = subnet_key(TINY.smallest, TINY.layout)
+    assert key == "subnet 10 1451c0b0 r32 8x1e1k3 16x1e2k3 24x1e2k3 | 48x1m2v2 64x1m2v2"
+
+
+def test_a_kernels_key_has_one_form() -> None:
+    key = "ffn size=8 width=96 mlp_ratio=2"
+    assert canonical(key) == modernised(key, [TINY.layout]) == key

@@ -13,7 +13,7 @@ def test_the_slower_the_device_the_smaller_the_plan() -> None:
     pace = Pace()
     assert pace.expect(jobs) == 0.0
     for job in jobs[:4]:
-        pace.saw(job, 0.5)
+        pace.observe(job, 0.5)
     assert pace.expect(jobs) == pytest.approx(5.0)
 
 
@@ -22,6 +22,6 @@ def test_the_pace_grows_with_the_work() -> None:
     jobs = [Job(k.key, (k,), False, 1) for k in kernels]
     pace = Pace()
     for job in jobs:
-        pace.saw(job, 0.01 + 3.0 * job.gmacs)
+        pace.observe(job, 0.01 + 3.0 * job.gmacs)
     assert pace.expect(jobs[-1:]) == pytest.approx(0.01 + 3.0 * jobs[-1].gmacs)
     assert pace.expect(jobs) == pytest.approx(sum(0.01 + 3.0 * j.gmacs for j in jobs))

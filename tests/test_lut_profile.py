@@ -16,14 +16,16 @@ from devices import TimingConfig
 from devices.fake import FakeDevice
 from devices.host import HostDevice
 from devices.protocol import TimedModel
-from elasticvit.errors import DeviceUnreachable, StoreError
+from elasticvit.errors import DeviceUnreachable, SettingError, StoreError
+from elasticvit.events import Progress
 from elasticvit.kernels import Kernel, lower
 from elasticvit.space import TINY
 from lut.dataset import Dataset
+from lut.held_out import HeldOutSplit
 from lut.keys import SubnetKey, kind_of
-from lut.plan import Plan, PlanConfig
-from lut.profile import ProfileConfig, ProfileSummary, Progress, profile
-from lut.sample import Split
+from lut.plan import PlanConfig, ProfilePlan
+from lut.profile import ProfileConfig, ProfileProgress, profile
+from lut.profile_summary import ProfileSummary
 from lut.store import Store
 
 PLAN = PlanConfig(
@@ -36,9 +38,10 @@ PLAN = PlanConfig(
     max_subnets=6,
 )
 CONFIG = ProfileConfig(budget_s=1e6, timing=TimingConfig(rounds=3, max_runs=20), plan=PLAN)
-# in 3 rounds 24 kernels and 6 subnets, in 4 what is held out, 6 kernels and 4 subnets; the small
-# half of the subnets, 3 and 3 of them, in twice as many
-PLANNED = (24 + 3 + 2 * 3) * 3 + (6 + 1 + 2 * 3) * 4
+HEADS = 12  # of 2, 100 and 1000 classes at the four corners of sizes and widths
+# in 3 rounds 24 kernels, the heads and 6 subnets, in 4 what is held out, 6 kernels and 4 subnets;
+# the small half of the subnets, 3 and 3 of them, in twice as many
+PLANNED = (24 + HEADS + 3 + 2 * 3) * 3 + (6 + 1 + 2 * 3) * 4
 
 
 def build(kernels: Sequence[Kernel]) -> bytes:
@@ -66,7 +69,7 @@ def run(
 def planned_rounds(store: Store, device: str = "fake") -> Counter[tuple[str, int]]:
     """How often each round of each planned model was timed; further rounds of the reference,
     which show drift, are left out."""
-    plan = Plan.of(TINY, PLAN)
+    plan = ProfilePlan.of(TINY, PLAN)
     rounds = {job.key: job.rounds for job in plan.jobs(plan.levels, 3)}
     frame = store.measurements(device)
     assert set(frame["key"]) <= set(rounds)
@@ -84,7 +87,7 @@ def test_a_profile_measures_its_plan(tmp_path) -> None:
     assert summary.complete
     assert len(counted) == PLANNED
     assert set(counted.values()) == {1}
-    assert sum(summary.fitted.values()) == 30
+    assert sum(summary.fitted.values()) == 30 + HEADS
     assert summary.fitted["subnet"] == 6
     assert sum(summary.held_out.values()) == 10
     assert summary.series.source == "fake:fake"
@@ -140,7 +143,7 @@ def test_the_budget_ends_a_profile_and_the_next_one_goes_on(tmp_path) -> None:
         first = run(store, config=replace(CONFIG, budget_s=0.0))
         assert not first.complete
         # what no predictor can do without: one round of what the first level fits with
-        needed = [job for job in Plan.of(TINY, PLAN).jobs(1, 3) if not job.held_out]
+        needed = [job for job in ProfilePlan.of(TINY, PLAN).jobs(1, 3) if not job.held_out]
         assert planned_rounds(store) == Counter({(job.key, 0): 1 for job in needed})
         assert first.timed == len(needed)
         assert run(store).complete
@@ -148,7 +151,7 @@ def test_the_budget_ends_a_profile_and_the_next_one_goes_on(tmp_path) -> None:
 
 
 def test_a_profile_that_is_ended_from_outside_keeps_what_it_has(tmp_path) -> None:
-    def stop_soon(at: Progress) -> None:
+    def stop_soon(at: ProfileProgress) -> None:
         if at.done == 20:
             raise KeyboardInterrupt
 
@@ -160,6 +163,13 @@ def test_a_profile_that_is_ended_from_outside_keeps_what_it_has(tmp_path) -> Non
         assert set(planned_rounds(store).values()) == {1}
 
 
+@pytest.mark.parametrize("budget_s", [-1.0, float("nan")])
+def test_a_budget_that_makes_no_sense_is_refused(budget_s: float) -> None:
+    with pytest.raises(SettingError, match="it must be at least 0") as caught:
+        ProfileConfig(budget_s=budget_s)
+    assert caught.value.settings == ("budget_minutes",)
+
+
 def test_two_profiles_of_one_device_into_one_table_are_refused(tmp_path) -> None:
     with Store(tmp_path / "lut.sqlite") as one, Store(tmp_path / "lut.sqlite") as two:
         with one.exclusive("fake"), pytest.raises(StoreError, match=rf"process {os.getpid()}"):
@@ -167,18 +177,20 @@ def test_two_profiles_of_one_device_into_one_table_are_refused(tmp_path) -> None
         assert run(two).complete
 
 
-def test_progress_is_told_after_every_timing(tmp_path) -> None:
-    seen: list[Progress] = []
+def test_progress_is_reported_after_every_timing(tmp_path) -> None:
+    seen: list[ProfileProgress] = []
     with Store(tmp_path / "lut.sqlite") as store:
         summary = run(store, progress=seen.append)
     assert [p.done for p in seen] == list(range(1, summary.timed + 1))
     assert seen[-1].done == seen[-1].total
     assert all(p.left_s >= 0 for p in seen)
     assert all(kind_of(p.key) for p in seen)
+    assert {p.device for p in seen} == {"fake"}
+    assert all(isinstance(p, Progress) for p in seen)
 
 
-def test_rejected_models_are_told_and_never_tried_again(tmp_path) -> None:
-    bad = Plan.of(TINY, PLAN).jobs(1, 3)[4]
+def test_rejected_models_are_reported_and_never_tried_again(tmp_path) -> None:
+    bad = ProfilePlan.of(TINY, PLAN).jobs(1, 3)[4]
     with Store(tmp_path / "lut.sqlite") as store:
         first = run(store, device(reject={bad.key: "no such operator"}))
         assert first.rejected == {bad.key: "no such operator"}
@@ -190,12 +202,12 @@ def test_rejected_models_are_told_and_never_tried_again(tmp_path) -> None:
         assert bad.key not in set(store.latencies("fake")["key"])
 
 
-def test_a_device_that_times_nothing_is_told(tmp_path) -> None:
-    plan = Plan.of(TINY, PLAN)
+def test_a_device_that_times_nothing_is_refused(tmp_path) -> None:
+    plan = ProfilePlan.of(TINY, PLAN)
     keys = {job.key: "not on my watch" for job in plan.jobs(plan.levels, 3)}
     with (
         Store(tmp_path / "lut.sqlite") as store,
-        pytest.raises(StoreError, match="timed nothing: not on my watch"),
+        pytest.raises(StoreError, match="fake: not on my watch"),
     ):
         run(store, device(reject=keys))
 
@@ -225,7 +237,7 @@ def test_what_is_held_out_stays_held_out_whatever_seed_comes_later(tmp_path) -> 
         run(store, config=replace(CONFIG, plan=replace(PLAN, seed=99)))
         data = Dataset.of(store, "fake", TINY)
         assert store.noted("fake", "split_seed") == [0]
-    split = Split(seed=0)
+    split = HeldOutSplit(seed=0)
     assert not any(split.held_out(k.key) for k in data.fit_kernels)
     assert len(data.held_kernels) == 6
     assert len(data.held_subnets) == 4
@@ -250,7 +262,7 @@ def test_the_reference_is_timed_throughout(tmp_path) -> None:
     with Store(tmp_path / "lut.sqlite") as store:
         summary = run(store)
         frame = store.measurements("fake")
-    reference = Plan.of(TINY, PLAN).reference.key
+    reference = ProfilePlan.of(TINY, PLAN).reference.key
     (places,) = np.nonzero((frame["key"] == reference).to_numpy())
     assert summary.drift is not None
     assert summary.drift.count == len(places) >= 8
@@ -311,7 +323,7 @@ def test_this_computer_is_profiled(tmp_path) -> None:
     assert summary.complete
     assert not summary.rejected
     assert summary.series.source.startswith("host:")
-    assert len(frame) == 9
+    assert len(frame) == 9 + HEADS
     assert (frame["latency_ms"] > 1e-4).all()
     subnets = frame[frame["kind"] == "subnet"]
     assert {SubnetKey.parse(key).classes for key in subnets["key"]} == {10}

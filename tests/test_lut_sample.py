@@ -7,21 +7,23 @@ from strategies import seeds, space_and_arch
 
 from elasticvit.arch import ArchBatch
 from elasticvit.cost import MacsCost
-from elasticvit.errors import PredictorError
+from elasticvit.errors import PredictorError, SettingError
 from elasticvit.kernels import KINDS, lower
 from elasticvit.space import MOBILE, PRESETS, TINY, SearchSpace
+from lut.held_out import HeldOutSplit
 from lut.keys import subnet_key
-from lut.plan import Plan, PlanConfig
+from lut.plan import PlanConfig, ProfilePlan
 from lut.sample import (
-    Split,
+    HEAD_CLASSES,
     fill,
     graded_sample,
     kernel_sequences,
+    other_heads,
     reachable_kernels,
     subnet_sequences,
     van_der_corput,
 )
-from predictors.kernel_model import KernelModel
+from predictors.kernel_regressors import KernelRegressors
 
 SPACES = list(PRESETS.values())
 
@@ -35,7 +37,7 @@ def test_every_kernel_of_an_architecture_is_reachable(case) -> None:
 
 @pytest.mark.parametrize("space", SPACES, ids=lambda s: s.name)
 def test_the_kernels_are_parted_without_loss(space: SearchSpace) -> None:
-    split = Split(seed=3)
+    split = HeldOutSplit(seed=3)
     fit, held = kernel_sequences(space, split)
     assert sorted((*fit, *held), key=lambda k: k.key) == sorted(
         reachable_kernels(space), key=lambda k: k.key
@@ -51,7 +53,7 @@ def test_the_kernels_are_parted_without_loss(space: SearchSpace) -> None:
 @given(seeds)
 def test_another_seed_holds_out_others(seed: int) -> None:
     keys = [f"ffn size={i} width=16 mlp_ratio=2" for i in range(400)]
-    one, two = Split(seed=seed), Split(seed=seed + 1)
+    one, two = HeldOutSplit(seed=seed), HeldOutSplit(seed=seed + 1)
     assert [k for k in keys if one.held_out(k)] != [k for k in keys if two.held_out(k)]
     assert [k for k in keys if one.held_out(k)] == [k for k in keys if one.held_out(k)]
 
@@ -61,12 +63,64 @@ def test_another_seed_holds_out_others(seed: int) -> None:
 def test_the_first_level_spans_all_that_the_space_can_contain(
     space: SearchSpace, seed: int
 ) -> None:
-    plan = Plan.of(space, PlanConfig(seed=seed, max_subnets=3, held_out_subnets=0))
+    plan = ProfilePlan.of(space, PlanConfig(seed=seed, max_subnets=3, held_out_subnets=0))
     first = [job.kernels[0] for job in plan.jobs(1, 3) if not job.whole and not job.held_out]
-    model = KernelModel.fit({k: 1.0 + k.macs / 1e6 for k in first})
+    model = KernelRegressors.fit({k: 1.0 + k.macs / 1e6 for k in first})
     assert not (model.octaves_outside(reachable_kernels(space)) > 0).any()
     with pytest.raises(PredictorError):
-        KernelModel.fit(dict.fromkeys(first[:1], 1.0))
+        KernelRegressors.fit(dict.fromkeys(first[:1], 1.0))
+
+
+@pytest.mark.parametrize("space", SPACES, ids=lambda s: s.name)
+def test_the_first_level_prices_the_space_at_any_usual_number_of_classes(
+    space: SearchSpace,
+) -> None:
+    plan = ProfilePlan.of(space, PlanConfig(max_subnets=3, held_out_subnets=0))
+    first = {job.kernels[0] for job in plan.jobs(1, 3) if not job.whole and not job.held_out}
+    model = KernelRegressors.fit({k: 1.0 + k.macs / 1e6 for k in first})
+    for classes in (2, 3, 37, 100, 500, 1000, 1500):
+        heads = [k for k in reachable_kernels(space.with_classes(classes)) if k.kind == "head"]
+        assert model.covered(heads).all()
+    assert set(other_heads(space)) <= first
+    # they come on top of the space's own kernels, and keep none of them waiting
+    assert len(first) == plan.config.kernels + len(other_heads(space))
+
+
+@pytest.mark.parametrize("space", SPACES, ids=lambda s: s.name)
+def test_other_heads_are_the_corners_at_the_classes_that_the_space_has_not(
+    space: SearchSpace,
+) -> None:
+    heads = other_heads(space)
+    classes = set(HEAD_CLASSES) - {space.layout.classes}
+    assert len(heads) == len(set(heads)) == 4 * len(classes)
+    assert {h.classes for h in heads} == classes
+    own = [k for k in reachable_kernels(space) if k.kind == "head"]
+    assert not set(heads) & set(own)
+    for dimension in ("size", "width"):
+        values = [k.dims[dimension] for k in own]
+        assert {h.dims[dimension] for h in heads} == {min(values), max(values)}
+
+
+def test_a_plan_of_chosen_kernels_has_nothing_else_to_fit_with() -> None:
+    chosen = tuple(reachable_kernels(TINY)[:5])
+    plan = ProfilePlan.of(TINY, PlanConfig(chosen=chosen, max_subnets=0))
+    assert [job.kernels for job in plan.jobs(plan.levels, 3)] == [(k,) for k in chosen]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "match"),
+    [
+        ({"seed": -1}, "seed of a profile is -1; it must be at least 0"),
+        ({"kernels": 0}, "kernels of a profile is 0; it must be at least 1"),
+        ({"max_subnets": -2}, "max_subnets"),
+        ({"held_out_rounds": 0}, "at least 2"),
+        ({"held_out_rounds": 3}, "is 3; it must be even"),
+        ({"chosen": ()}, "choose at least one"),
+    ],
+)
+def test_a_plan_that_makes_no_sense_is_refused(numbers, match: str) -> None:
+    with pytest.raises(SettingError, match=match):
+        PlanConfig(**numbers)
 
 
 def test_filling_covers_better_than_chance() -> None:
@@ -94,7 +148,7 @@ def test_filling_begins_with_the_smallest_and_the_largest() -> None:
 
 @pytest.mark.parametrize("space", SPACES, ids=lambda s: s.name)
 def test_subnets_cover_all_complexities_in_both_roles(space: SearchSpace) -> None:
-    split = Split(seed=0)
+    split = HeldOutSplit(seed=0)
     sequences = subnet_sequences(space, split, 24)
     ends = MacsCost(space).price(ArchBatch.of([space.smallest, space.largest]))
     for archs, held in ((sequences.fit, False), (sequences.held_out, True)):
@@ -109,7 +163,7 @@ def test_subnets_cover_all_complexities_in_both_roles(space: SearchSpace) -> Non
 
 
 def test_longer_sequences_begin_with_the_shorter() -> None:
-    split = Split(seed=0)
+    split = HeldOutSplit(seed=0)
     short, long = (subnet_sequences(TINY, split, n) for n in (7, 30))
     assert long.fit[:7] == short.fit
     assert long.held_out[:7] == short.held_out
@@ -136,11 +190,11 @@ def test_van_der_corput() -> None:
 
 
 def test_a_deeper_plan_keeps_the_jobs_of_the_shallower() -> None:
-    plan = Plan.of(TINY, PlanConfig(max_subnets=40))
+    plan = ProfilePlan.of(TINY, PlanConfig(max_subnets=40))
     keys = [{job.key for job in plan.jobs(level, 3)} for level in (1, 2, 3)]
     assert keys[0] < keys[1] < keys[2]
     roles = {job.key: job.held_out for job in plan.jobs(3, 3)}
-    split = Split(seed=plan.config.seed)
+    split = HeldOutSplit(seed=plan.config.seed)
     assert all(split.held_out(key) == held for key, held in roles.items())
     deepest = plan.jobs(plan.levels, 3)
     assert len(deepest) == len(plan.jobs(plan.levels + 5, 3))

@@ -1,4 +1,4 @@
-"""Rounds of a device whose speed moves, brought to one speed by its gauges."""
+"""Rounds of a device whose speed moves, corrected for background load by its calibration models."""
 
 import json
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lut.steady import AT_QUANTILE, steady_ms
+from lut.steady import AT_QUANTILE, Rounds, steady_ms
 
 MODELS = 40
 
@@ -26,17 +26,21 @@ def table(seed: int = 0, rounds: int = 4, noise: float = 0.01) -> tuple[pd.DataF
         for number in range(rounds):
             c, m = caches[model, number], memory[model, number]
             slow = c if kind == "ffn" else 0.5 * c + (1.0 - 0.2 * np.log(ms)) * m
-            gauges = {"cached": [200 * np.exp(c)], "fetching": [1500 * np.exp(m)]}
+            runs = {"cached": [200 * np.exp(c)], "fetching": [1500 * np.exp(m)]}
             rows.append(
                 {
                     "key": f"{kind} {model}",
                     "kind": kind,
                     "round": number,
                     "round_ms": ms * np.exp(slow + noise * rng.standard_normal()),
-                    "gauges": json.dumps(gauges),
+                    "calibration_us": json.dumps(runs),
                 }
             )
     return pd.DataFrame(rows), np.repeat(true_ms, rounds)
+
+
+def steady(frame: pd.DataFrame) -> np.ndarray:
+    return steady_ms(Rounds.of_table(frame))
 
 
 def spread(frame: pd.DataFrame, values: np.ndarray) -> float:
@@ -47,15 +51,15 @@ def spread(frame: pd.DataFrame, values: np.ndarray) -> float:
 def test_the_rounds_of_a_model_agree_afterwards() -> None:
     frame, _ = table()
     assert spread(frame, frame["round_ms"].to_numpy()) > 0.08
-    assert spread(frame, steady_ms(frame)) < 0.02
+    assert spread(frame, steady(frame)) < 0.02
 
 
 def test_models_keep_their_levels() -> None:
     frame, true_ms = table()
-    ratio = np.log(steady_ms(frame) / true_ms)
+    ratio = np.log(steady(frame) / true_ms)
     kernels = frame["kind"] == "ffn"
     # the steady speed is that of the readings' lower quartile, so a little slower than undisturbed
-    slow = [np.log(json.loads(g)["cached"][0] / 200) for g in frame["gauges"]]
+    slow = [np.log(json.loads(g)["cached"][0] / 200) for g in frame["calibration_us"]]
     assert ratio[kernels].mean() == pytest.approx(np.quantile(slow, AT_QUANTILE), abs=0.01)
     assert ratio[kernels].std() < 0.02
     assert ratio[~kernels].std() < 0.04
@@ -63,38 +67,38 @@ def test_models_keep_their_levels() -> None:
 
 def test_a_model_that_is_slower_is_told_to_be_slower() -> None:
     frame, _ = table()
-    before = steady_ms(frame)
+    before = steady(frame)
     one = (frame["key"] == "ffn 4").to_numpy()
     frame.loc[one, "round_ms"] *= 1.3
-    after = steady_ms(frame)
+    after = steady(frame)
     assert after[one] / before[one] == pytest.approx(1.3, rel=0.01)
     assert after[~one] / before[~one] == pytest.approx(1.0, rel=0.01)
 
 
-def test_without_gauges_nothing_is_changed() -> None:
+def test_without_calibration_models_nothing_is_changed() -> None:
     frame, _ = table()
-    frame["gauges"] = None
-    assert steady_ms(frame).tolist() == frame["round_ms"].tolist()
+    frame["calibration_us"] = None
+    assert steady(frame).tolist() == frame["round_ms"].tolist()
 
 
-def test_rows_of_other_gauges_are_judged_among_themselves() -> None:
+def test_rows_of_other_calibration_models_are_judged_among_themselves() -> None:
     frame, _ = table()
-    alone = steady_ms(frame)
-    other = frame.assign(key="other " + frame["key"], gauges='{"another": [5.0]}')
-    both = steady_ms(pd.concat([frame, other], ignore_index=True))
+    alone = steady(frame)
+    other = frame.assign(key="other " + frame["key"], calibration_us='{"another": [5.0]}')
+    both = steady(pd.concat([frame, other], ignore_index=True))
     assert both[: len(frame)] == pytest.approx(alone)
-    # a gauge that never moves says nothing
+    # a calibration model whose time never moves says nothing
     assert both[len(frame) :] == pytest.approx(frame["round_ms"].to_numpy())
 
 
 def test_few_rounds_are_left_alone() -> None:
     frame, _ = table()
     few = frame.head(20)
-    assert steady_ms(few).tolist() == few["round_ms"].tolist()
+    assert steady(few).tolist() == few["round_ms"].tolist()
     once = frame[frame["round"] == 0]
-    assert steady_ms(once).tolist() == once["round_ms"].tolist()
+    assert steady(once).tolist() == once["round_ms"].tolist()
 
 
 def test_an_empty_table() -> None:
     frame, _ = table()
-    assert steady_ms(frame.head(0)).shape == (0,)
+    assert steady(frame.head(0)).shape == (0,)

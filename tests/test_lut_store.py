@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from devices.protocol import Conditions, DeviceInfo, Measurement, Rejected
-from elasticvit.errors import StoreError
+from elasticvit.errors import NextStep, StoreError
 from lut.database import SCHEMA
 from lut.estimate import round_ms
 from lut.store import Store
@@ -126,8 +126,10 @@ def test_equal_cores_of_one_request_are_one_series(tmp_path) -> None:
 
 def test_an_unknown_device_is_refused_with_the_known_ones(tmp_path) -> None:
     with Store(filled(tmp_path / "lut.sqlite")) as store:
-        with pytest.raises(StoreError, match=r"pixel6.*has host; run `evit-profile"):
+        with pytest.raises(StoreError, match=r"pixel6.*has host; profile the device") as caught:
             store.latencies("pixel6")
+        assert caught.value.settings == ("device",)
+        assert caught.value.next_step == NextStep("profile", {"device": "pixel6"})
         assert store.rounds("pixel6") == {}
 
 
@@ -256,22 +258,45 @@ def test_a_newer_table_is_refused(tmp_path) -> None:
     refused(path, f"schema {SCHEMA + 1}, this version reads {SCHEMA}; update")
 
 
-def test_a_table_from_before_there_were_gauges_is_used(tmp_path) -> None:
+def test_a_table_of_schema_1_is_used(tmp_path) -> None:
     path = filled(tmp_path / "lut.sqlite", rows=3)
     with sqlite3.connect(path) as db:
-        db.execute("ALTER TABLE measurements DROP COLUMN gauges")
+        db.execute("ALTER TABLE measurements DROP COLUMN calibration_us")
         db.execute("UPDATE measurements SET round_ms = 77.0")
         db.execute("PRAGMA user_version = 1")
         db.execute("PRAGMA journal_mode = DELETE")
     db.close()
     with Store(path) as store:
-        store.add("host", replace(ROW, key="head", round=9, gauges_us={"a": (2.0, 3.0)}))
+        store.add("host", replace(ROW, key="head", round=9, calibration_us={"a": (2.0, 3.0)}))
         frame = store.measurements("host")
         runs = [store.samples_us(i) for i in frame["id"]]
     assert frame["round_ms"].tolist() == pytest.approx([round_ms(us) for us in runs])
-    gauges = frame["gauges"]
-    assert gauges.isna().sum() == 3
-    assert gauges.dropna().tolist() == ['{"a": [2.0, 3.0]}']
+    calibration = frame["calibration_us"]
+    assert calibration.isna().sum() == 3
+    assert calibration.dropna().tolist() == ['{"a": [2.0, 3.0]}']
+
+
+def test_a_table_of_schema_2_is_used(tmp_path) -> None:
+    path = tmp_path / "lut.sqlite"
+    with Store(path) as store:
+        store.add("host", replace(ROW, calibration_us={"a": (2.0, 3.0)}))
+    with sqlite3.connect(path) as db:
+        db.execute("ALTER TABLE measurements RENAME COLUMN calibration_us TO gauges")
+        db.execute("PRAGMA user_version = 2")
+        db.execute("PRAGMA journal_mode = DELETE")
+    db.close()
+    for _ in range(2):  # brought to the present schema once
+        with Store(path) as store:
+            assert store.measurements("host")["calibration_us"].tolist() == ['{"a": [2.0, 3.0]}']
+
+
+def test_a_migration_that_fails_leaves_the_table_as_it_was(tmp_path) -> None:
+    path = filled(tmp_path / "lut.sqlite", rows=3)
+    with sqlite3.connect(path) as db:  # says 2, but has the columns of 3
+        db.execute("PRAGMA user_version = 2")
+        db.execute("PRAGMA journal_mode = DELETE")
+    db.close()
+    refused(path, "cannot be used")
 
 
 def test_a_half_written_table_is_refused(tmp_path) -> None:

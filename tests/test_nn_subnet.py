@@ -109,5 +109,5 @@ def test_a_subnet_on_disk(tmp_path) -> None:
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(CheckpointError, match="truncated or not a subnet"):
         Subnet.load(path)
-    with pytest.raises(CheckpointError, match="run evit-search first"):
+    with pytest.raises(CheckpointError, match="search first"):
         Subnet.load(tmp_path / "none.pt")

@@ -10,19 +10,22 @@ import pytest
 from devices import TimingConfig
 from devices.fake import FakeDevice
 from devices.protocol import TimedModel
+from elasticvit.cost import reachable_kernels
 from elasticvit.kernels import Kernel
 from elasticvit.space import TINY
 from lut.choice import NOTE
 from lut.dataset import Dataset
+from lut.held_out import HeldOutSplit
 from lut.plan import PlanConfig
-from lut.profile import ProfileConfig, ProfileSummary, profile
-from lut.sample import Split, kernel_sequences, reachable_kernels
+from lut.profile import ProfileConfig, profile
+from lut.profile_summary import ProfileSummary
+from lut.sample import kernel_sequences, other_heads
 from lut.store import Store
 from predictors.choice import UncertaintyChoice
-from predictors.kernel_model import KernelModel
+from predictors.kernel_regressors import KernelRegressors
 
 REACHABLE = reachable_kernels(TINY)
-FIT, HELD = kernel_sequences(TINY, Split(seed=0))
+FIT, HELD = kernel_sequences(TINY, HeldOutSplit(seed=0))
 
 
 def ms(kernel: Kernel) -> float:
@@ -42,7 +45,7 @@ def test_the_most_uncertain_of_each_kind_come_first_and_none_twice() -> None:
     assert len(set(chosen)) == 24
     assert set(chosen) <= set(rest)
     assert Counter(k.kind for k in chosen) == Counter(k.kind for k in rest[:24])
-    before, after = KernelModel.fit(measured), KernelModel.fit(measured | known(chosen))
+    before, after = KernelRegressors.fit(measured), KernelRegressors.fit(measured | known(chosen))
     for kind in {k.kind for k in chosen}:
         (first, *_), group = (
             [k for k in chosen if k.kind == kind],
@@ -69,12 +72,19 @@ def test_all_candidates_are_given_when_there_are_no_more() -> None:
 def test_the_expected_error_is_about_that_of_unseen_kernels() -> None:
     measured = known(FIT[:120])
     expected = UncertaintyChoice().error_pct(measured, REACHABLE)
-    model = KernelModel.fit(measured)
+    model = KernelRegressors.fit(measured)
     unseen = [*FIT[120:], *HELD]
     true = np.array([ms(k) for k in unseen])
     error = 100 * np.sqrt(((model.ms(unseen) / true - 1) ** 2).mean())
     assert expected is not None
     assert 0.4 * error < expected < 3 * error
+
+
+def test_heads_of_other_classes_do_not_change_the_expected_error() -> None:
+    measured = known(FIT[:120])
+    more = measured | {h: 40 * ms(h) for h in other_heads(TINY)}  # hard to predict
+    choice = UncertaintyChoice()
+    assert choice.error_pct(more, REACHABLE) == choice.error_pct(measured, REACHABLE)
 
 
 def test_nothing_is_expected_where_a_kind_is_not_known() -> None:
@@ -112,17 +122,20 @@ def test_a_profile_measures_what_it_chose_and_never_what_is_held_out(tmp_path) -
         data = Dataset.of(store, "fake", TINY)
         noted = [key for note in store.noted("fake", NOTE) for key in note]
     assert summary.complete
-    assert len(data.fit_kernels) == 160
+    fitted = {k.key for k in data.fit_kernels} - {k.key for k in other_heads(TINY)}
+    assert len(fitted) == 160
+    assert len(data.fit_kernels) - len(fitted) == len(other_heads(TINY))
     assert len(noted) == len(set(noted)) == 100
-    assert {k.key for k in data.fit_kernels} == {k.key for k in FIT[:60]} | set(noted)
-    assert not any(Split(seed=0).held_out(key) for key in noted)
+    assert fitted == {k.key for k in FIT[:60]} | set(noted)
+    assert not any(HeldOutSplit(seed=0).held_out(key) for key in noted)
 
 
 def test_a_profile_stops_adding_kernels_when_the_rest_is_known(tmp_path) -> None:
     with Store(tmp_path / "lut.sqlite") as store:
         summary = run(store, 50.0)
     assert summary.complete
-    assert sum(n for kind, n in summary.fitted.items() if kind != "subnet") == 60
+    kernels = sum(n for kind, n in summary.fitted.items() if kind != "subnet")
+    assert kernels == 60 + len(other_heads(TINY))
     assert summary.fitted["subnet"] == 20  # whole subnets teach what kernels cannot
 
 

@@ -11,7 +11,7 @@ from elasticvit.kernels import FFN, KINDS, Attention, Downsample, Head, Kernel, 
 from elasticvit.space import MOBILE, TINY
 from predictors.features import WORK_NAMES, coordinates, operations, work, work_matrix
 from predictors.gp import GaussianProcess, Prior, fit_process, matern
-from predictors.kernel_model import REACH_OCTAVES, KernelModel, fit_work
+from predictors.kernel_regressors import REACH_OCTAVES, KernelRegressors, fit_work
 from predictors.kernel_table import KernelTable
 
 MACS = [WORK_NAMES.index(n) for n in WORK_NAMES if n.endswith("_macs") and n != "tiled_macs"]
@@ -105,7 +105,7 @@ def test_matern_is_a_correlation() -> None:
 def test_sixty_kernels_teach_a_kind(kind: str) -> None:
     kernels = sample(kind, 260)
     fit, new = kernels[:60], kernels[60:]
-    model = KernelModel.fit({k: true_ms(k) for k in fit})
+    model = KernelRegressors.fit({k: true_ms(k) for k in fit})
     error = model.ms(new) / np.array([true_ms(k) for k in new]) - 1
     assert np.mean(np.abs(error) < 0.05) > 0.95
 
@@ -119,7 +119,7 @@ def test_rates_of_work_are_never_negative() -> None:
 
 def test_a_kernel_outside_is_measured_in_octaves() -> None:
     inside = [FFN(s, w, m) for s in (8, 16) for w in (64, 128) for m in (2, 4)]
-    model = KernelModel.fit({k: true_ms(k) for k in inside})
+    model = KernelRegressors.fit({k: true_ms(k) for k in inside})
     rows = [FFN(12, 96, 3), FFN(16, 160, 4), FFN(8, 512, 2), Attention(8, 64, 2)]
     octaves = model.octaves_outside(rows)
     assert octaves[0] == octaves[1] == 0.0  # 160 is within reach of 128
@@ -131,7 +131,7 @@ def test_a_kernel_outside_is_measured_in_octaves() -> None:
 
 def test_an_operation_never_measured_is_outside() -> None:
     se = [MBConv(s, 16, 16, e, 3, 1, 1) for s in (16, 32) for e in (3, 4)]
-    model = KernelModel.fit({k: true_ms(k) for k in se})
+    model = KernelRegressors.fit({k: true_ms(k) for k in se})
     assert model.octaves_outside([MBConv(16, 16, 16, 3, 3, 1, 1)])[0] == 0
     for other in (
         MBConv(16, 16, 16, 3, 3, 1, 0),
@@ -143,7 +143,7 @@ def test_an_operation_never_measured_is_outside() -> None:
 
 def test_too_few_of_a_kind_are_refused_by_name() -> None:
     with pytest.raises(PredictorError, match=r"1 measured kernels of kind ffn"):
-        KernelModel.fit({k: true_ms(k) for k in sample("ffn", 1)})
+        KernelRegressors.fit({k: true_ms(k) for k in sample("ffn", 1)})
 
 
 def test_table_is_exact_and_has_nothing_else() -> None:
@@ -157,9 +157,22 @@ def test_table_is_exact_and_has_nothing_else() -> None:
 def test_table_reads_a_smaller_classifier_at_the_tables_classes() -> None:
     head = Head(4, 192, 6, 1984, 1000)
     table = KernelTable({head: 2.0})
-    assert table.find(Head(4, 192, 6, 1984, 10)) == head
-    assert table.find(Head(4, 192, 6, 1984, 2000)) is None
-    assert table.find(Head(4, 208, 6, 1984, 10)) is None
+    assert table.stand_ins(Head(4, 192, 6, 1984, 10)) == {head: 1.0}
+    assert not table.stand_ins(Head(4, 192, 6, 1984, 2000))
+    assert not table.stand_ins(Head(4, 208, 6, 1984, 10))
+
+
+def test_table_interpolates_heads_between_two_numbers_of_classes() -> None:
+    def head(classes: int, width: int = 192) -> Head:
+        return Head(4, width, 6, 1984, classes)
+
+    table = KernelTable({head(10): 1.0, head(100): 1.9, head(1000): 10.0, head(500, 208): 3.0})
+    asked = [head(10), head(55), head(100), head(550), head(2), head(1001), head(300, 208)]
+    ms = table.ms(asked)
+    np.testing.assert_allclose(ms, [1.0, 1.45, 1.9, 5.95, 1.0, np.nan, 3.0])
+    assert table.octaves_outside(asked).tolist() == [0, 0, 0, 0, 0, np.inf, 0]
+    # one that is only read at more classes is priced, but not known
+    assert table.covered(asked).tolist() == [True, True, True, True, False, False, False]
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])

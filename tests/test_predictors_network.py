@@ -10,8 +10,8 @@ from elasticvit.errors import PredictorError
 from elasticvit.kernels import lower
 from elasticvit.space import MOBILE
 from predictors.interval import Interval
-from predictors.metrics import error_summary, noise_floor
-from predictors.network import Composition, NetworkModel, fit_network
+from predictors.metrics import error_summary
+from predictors.network_correction import Composition, NetworkCorrection, fit_network_correction
 
 
 def alone_ms(kernels):
@@ -28,8 +28,8 @@ def inside_ms(kernels) -> float:
     return float((alone_ms(kernels) * factor).sum() + 0.01 * len(kernels) + 0.2)
 
 
-def price(model: NetworkModel, kernels) -> float:
-    return float(model.ms(kernels, alone_ms(kernels)).sum() + model.subnet_ms)
+def price(model: NetworkCorrection, kernels) -> float:
+    return float(model.ms(kernels, alone_ms(kernels)).sum() + model.constant_ms)
 
 
 def test_composition_counts_every_kernel() -> None:
@@ -42,14 +42,14 @@ def test_composition_counts_every_kernel() -> None:
 
 def test_plain_network_is_the_sum_of_kernels() -> None:
     kernels = subnets(1)[0]
-    assert price(NetworkModel.plain(), kernels) == pytest.approx(alone_ms(kernels).sum())
+    assert price(NetworkCorrection.plain(), kernels) == pytest.approx(alone_ms(kernels).sum())
 
 
 def test_few_subnets_remove_the_bias_of_the_sum() -> None:
     fit, new = subnets(30), subnets(60, seed=1)
     measured = np.array([inside_ms(s) for s in fit])
     noise = np.exp(np.random.default_rng(2).normal(0, 0.01, len(fit)))
-    model = fit_network(fit, measured * noise, alone_ms)
+    model = fit_network_correction(fit, measured * noise, alone_ms)
     truth = [inside_ms(s) for s in new]
     before = error_summary([alone_ms(s).sum() for s in new], truth)
     after = error_summary([price(model, s) for s in new], truth)
@@ -61,7 +61,7 @@ def test_few_subnets_remove_the_bias_of_the_sum() -> None:
 
 def test_without_bias_the_correction_stays_small() -> None:
     fit, new = subnets(12), subnets(40, seed=1)
-    model = fit_network(fit, np.array([alone_ms(s).sum() for s in fit]), alone_ms)
+    model = fit_network_correction(fit, np.array([alone_ms(s).sum() for s in fit]), alone_ms)
     ratio = np.array([price(model, s) / alone_ms(s).sum() for s in new])
     np.testing.assert_allclose(ratio, 1.0, atol=0.01)
 
@@ -71,7 +71,7 @@ def test_held_out_ratios_are_those_of_models_that_did_not_see_the_subnet() -> No
     fit = subnets(25)
     measured = np.array([inside_ms(s) for s in fit])
     measured[7] *= 1.2
-    ratios = fit_network(fit, measured, alone_ms).held_out
+    ratios = fit_network_correction(fit, measured, alone_ms).leave_one_out_ratios
     assert int(np.argmax(ratios)) == 7
     assert ratios[7] == pytest.approx(1.2, abs=0.03)
 
@@ -79,7 +79,7 @@ def test_held_out_ratios_are_those_of_models_that_did_not_see_the_subnet() -> No
 def test_too_few_subnets_are_refused() -> None:
     fit = subnets(3)
     with pytest.raises(PredictorError, match=r"3 whole subnets"):
-        fit_network(fit, np.ones(3), alone_ms)
+        fit_network_correction(fit, np.ones(3), alone_ms)
 
 
 @settings(max_examples=20, deadline=None)
@@ -120,10 +120,6 @@ def test_error_summary_by_hand() -> None:
     assert summary.ratio == pytest.approx(10.3 / 11.04)
     assert summary.spearman == 1.0
     assert summary.to_dict()["count"] == 4
-
-
-def test_noise_floor_of_equal_timings_is_nothing() -> None:
-    assert noise_floor([1.0, 2.0], [1.0, 2.0]).rmspe_pct == 0
 
 
 @pytest.mark.parametrize(

@@ -6,18 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from elasticvit.cost import reachable_kernels
 from elasticvit.errors import PredictorError
-from elasticvit.kernels import FFN, Kernel, lower
+from elasticvit.kernels import FFN, Head, Kernel, lower
 from elasticvit.space import MOBILE, TINY, SearchSpace
-from lut.sample import reachable_kernels
-from predictors.departures import SCALES
+from predictors.deviation_features import SCALES
 from predictors.features import WORK_NAMES, operations, work_matrix
 from predictors.fit import with_subnets
 from predictors.kernel_table import KernelTable
-from predictors.latency import LatencyCost
 from predictors.metrics import share_within
-from predictors.predictor import load_predictor
-from predictors.relatives import Relatives
+from predictors.predictor import LatencyCost, load_predictor
+from predictors.source_devices import SourceDevices
 from predictors.transfer import SCALES_FROM, Transfer, transfer_predictor
 
 TABLES = Path(__file__).parents[2] / "shared" / "data" / "block_luts"
@@ -31,51 +30,64 @@ RATES = dict(zip(WORK_NAMES, np.full(len(WORK_NAMES), 1e-8), strict=True)) | {
 }
 
 
-def device(seed: int, space: SearchSpace = TINY, scatter: float = 0.004) -> dict[Kernel, float]:
-    """A made-up device: its own rates of work, up to a factor of e apart, a little scatter."""
+def device(
+    seed: int,
+    space: SearchSpace = TINY,
+    scatter: float = 0.004,
+    classes: tuple[int, ...] = (),
+) -> dict[Kernel, float]:
+    """A made-up device: its own rates of work, up to a factor of e apart, a little scatter.
+
+    Args:
+        classes: numbers of classes of further heads.
+    """
     rng = np.random.default_rng(seed)
     kernels = reachable_kernels(space)
+    heads = [k for k in kernels if isinstance(k, Head)]
+    kernels += [replace(h, classes=c) for c in classes for h in heads]
     rates = np.array(list(RATES.values())) * np.exp(rng.uniform(-0.5, 0.5, len(RATES)))
     ms = work_matrix(kernels) @ rates * np.exp(rng.normal(0, scatter, len(kernels)))
     return dict(zip(kernels, ms.tolist(), strict=True))
 
 
 @pytest.fixture(scope="module")
-def relatives() -> Relatives:
-    return Relatives.of({"a": KernelTable(device(1)), "b": KernelTable(device(2))}, TINY)
+def sources() -> SourceDevices:
+    return SourceDevices.of({"a": KernelTable(device(1)), "b": KernelTable(device(2))}, TINY)
 
 
-def errors(relatives: Relatives, truth: dict[Kernel, float], chosen: list[Kernel]) -> np.ndarray:
-    table = Transfer(relatives).fit({k: truth[k] for k in chosen}).table_ms
+def errors(sources: SourceDevices, truth: dict[Kernel, float], chosen: list[Kernel]) -> np.ndarray:
+    table = Transfer(sources).fit({k: truth[k] for k in chosen}).table_ms
     rest = [k for k in truth if k not in set(chosen)]
     return np.array([table[k] / truth[k] - 1 for k in rest])
 
 
-def test_thirty_measurements_teach_a_new_device(relatives: Relatives) -> None:
+def test_thirty_measurements_teach_a_new_device(sources: SourceDevices) -> None:
     truth = device(3)
-    before = np.exp(relatives.base) / np.array([truth[k] for k in relatives.kernels])
+    before = np.exp(sources.base) / np.array([truth[k] for k in sources.kernels])
     scaled = before / np.median(before) - 1
-    chosen = Transfer(relatives).choose(30, np.random.default_rng(0))
-    after = errors(relatives, truth, chosen)
+    chosen = Transfer(sources).choose(30, np.random.default_rng(0))
+    after = errors(sources, truth, chosen)
     assert np.std(after) < 0.5 * np.std(scaled)
     assert share_within(after, 0.05) > 97
 
 
-def test_chosen_measurements_teach_more_than_drawn_ones(relatives: Relatives) -> None:
+def test_chosen_measurements_teach_more_than_drawn_ones(sources: SourceDevices) -> None:
     drawn, chosen = [], []
     for seed in range(4):
         truth, rng = device(10 + seed), np.random.default_rng(seed)
-        order = rng.permutation(len(relatives.kernels))[:15]
-        drawn.append(errors(relatives, truth, [relatives.kernels[i] for i in order]))
-        chosen.append(errors(relatives, truth, Transfer(relatives).choose(15, rng)))
+        order = rng.permutation(len(sources.kernels))[:15]
+        drawn.append(errors(sources, truth, [sources.kernels[i] for i in order]))
+        chosen.append(errors(sources, truth, Transfer(sources).choose(15, rng)))
     rms = [float(np.sqrt(np.mean(np.concatenate(e) ** 2))) for e in (chosen, drawn)]
     assert rms[0] < rms[1]
 
 
-def test_choice_is_reproducible_distinct_and_within_the_candidates(relatives: Relatives) -> None:
-    half = list(relatives.kernels[::2])
+def test_choice_is_reproducible_distinct_and_within_the_candidates(
+    sources: SourceDevices,
+) -> None:
+    half = list(sources.kernels[::2])
     first, second = (
-        Transfer(relatives).choose(25, np.random.default_rng(5), candidates=half) for _ in range(2)
+        Transfer(sources).choose(25, np.random.default_rng(5), candidates=half) for _ in range(2)
     )
     assert first == second
     assert len(set(first)) == 25
@@ -83,12 +95,12 @@ def test_choice_is_reproducible_distinct_and_within_the_candidates(relatives: Re
     assert len({k.kind for k in first}) == 6  # none of the kinds is left out
 
 
-def test_a_disturbed_measurement_does_not_spoil_the_rest(relatives: Relatives) -> None:
+def test_a_disturbed_measurement_does_not_spoil_the_rest(sources: SourceDevices) -> None:
     truth = device(4)
-    chosen = Transfer(relatives).choose(40, np.random.default_rng(0))
+    chosen = Transfer(sources).choose(40, np.random.default_rng(0))
     measured = {k: truth[k] for k in chosen}
     measured[chosen[20]] *= 1.5
-    table = Transfer(relatives).fit(measured).table_ms
+    table = Transfer(sources).fit(measured).table_ms
     rest = np.array([table[k] / truth[k] - 1 for k in truth if k not in measured])
     assert share_within(rest, 0.05) > 93
 
@@ -96,12 +108,12 @@ def test_a_disturbed_measurement_does_not_spoil_the_rest(relatives: Relatives) -
 def test_a_disturbed_row_of_a_known_table_is_not_believed() -> None:
     known = device(1)
     victim = sorted(k for k in known if k.kind == "mbconv")[40]
-    relatives = Relatives.of(
+    sources = SourceDevices.of(
         {"a": KernelTable(known | {victim: 2 * known[victim]}), "b": KernelTable(device(2))}, TINY
     )
     truth = device(3)
-    chosen = [k for k in Transfer(relatives).choose(31, np.random.default_rng(0)) if k != victim]
-    table = Transfer(relatives).fit({k: truth[k] for k in chosen}).table_ms
+    chosen = [k for k in Transfer(sources).choose(31, np.random.default_rng(0)) if k != victim]
+    table = Transfer(sources).fit({k: truth[k] for k in chosen}).table_ms
     assert table[victim] == pytest.approx(truth[victim], rel=0.08)
 
 
@@ -119,7 +131,7 @@ def test_kinds_teach_each_other_about_the_operations_that_they_share(
 
     truth = {k: slow_ms(k) for k in kernels}
     known = {"a": KernelTable(device(1)), "b": KernelTable(device(2))}
-    transfer = Transfer(Relatives.of(known, TINY))
+    transfer = Transfer(SourceDevices.of(known, TINY))
     measured = {k: v for k, v in truth.items() if k.kind == "ffn"}
     others = [k for k in kernels if k.kind == "downsample"]
 
@@ -133,11 +145,11 @@ def test_kinds_teach_each_other_about_the_operations_that_they_share(
     assert together < 0.8 * spread()
 
 
-def test_hundreds_of_measurements_are_all_used(relatives: Relatives) -> None:
+def test_hundreds_of_measurements_are_all_used(sources: SourceDevices) -> None:
     truth = device(3)
-    order = np.random.default_rng(0).permutation(len(relatives.kernels))
+    order = np.random.default_rng(0).permutation(len(sources.kernels))
     few, many = (
-        errors(relatives, truth, [relatives.kernels[i] for i in order[:n]])
+        errors(sources, truth, [sources.kernels[i] for i in order[:n]])
         for n in (30, SCALES_FROM + 100)
     )
     assert len(many) > 50
@@ -146,38 +158,38 @@ def test_hundreds_of_measurements_are_all_used(relatives: Relatives) -> None:
 
 
 def test_one_known_device_is_enough() -> None:
-    relatives = Relatives.of({"a": KernelTable(device(1))}, TINY)
-    chosen = Transfer(relatives).choose(30, np.random.default_rng(0))
-    assert share_within(errors(relatives, device(3), chosen), 0.05) > 90
+    sources = SourceDevices.of({"a": KernelTable(device(1))}, TINY)
+    chosen = Transfer(sources).choose(30, np.random.default_rng(0))
+    assert share_within(errors(sources, device(3), chosen), 0.05) > 90
 
 
 def test_its_predictor_prices_the_space_with_an_honest_bound(
-    relatives: Relatives, tmp_path: Path
+    sources: SourceDevices, tmp_path: Path
 ) -> None:
     truth = device(3)
-    chosen = Transfer(relatives).choose(20, np.random.default_rng(0))
+    chosen = Transfer(sources).choose(20, np.random.default_rng(0))
     measured = {k: truth[k] for k in chosen}
     predictor = transfer_predictor(
-        measured, relatives, TINY, device="new", source="fake:x", rng=np.random.default_rng(1)
+        measured, sources, TINY, device="new", source="fake:x", rng=np.random.default_rng(1)
     )
     assert predictor.report["like"] == ["a", "b"]
     predictor.save(tmp_path)
     cost = LatencyCost(load_predictor(tmp_path), TINY)
     batch = TINY.sample(300, np.random.default_rng(2))
     whole = np.array([sum(truth[k] for k in lower(a, TINY.layout)) for a in batch])
-    price, upper = cost.price(batch), cost.price_upper(batch)
+    price, upper = cost.price(batch), cost.upper(batch)
     assert share_within(price / whole - 1, 0.05) > 98
     assert np.mean(whole <= upper) > 0.85
     assert (upper < 1.15 * price).all()
     assert predictor.kernels.ms(chosen).tolist() == list(measured.values())
 
 
-def test_a_few_whole_subnets_correct_what_a_sum_of_kernels_misses(relatives: Relatives) -> None:
+def test_a_few_whole_subnets_correct_what_a_sum_of_kernels_misses(sources: SourceDevices) -> None:
     """A device that runs whole subnets a fifth slower than their kernels."""
     truth, rng = device(3), np.random.default_rng(0)
-    measured = {k: truth[k] for k in Transfer(relatives).choose(20, rng)}
+    measured = {k: truth[k] for k in Transfer(sources).choose(20, rng)}
     plain = transfer_predictor(
-        measured, relatives, TINY, device="new", source="fake:x", rng=np.random.default_rng(1)
+        measured, sources, TINY, device="new", source="fake:x", rng=np.random.default_rng(1)
     )
 
     def whole(arch) -> float:
@@ -192,18 +204,58 @@ def test_a_few_whole_subnets_correct_what_a_sum_of_kernels_misses(relatives: Rel
     )
     assert np.abs(before).mean() > 0.1
     assert np.abs(after).mean() < 0.02
-    assert (measured_ms <= LatencyCost(corrected, TINY).price_upper(batch)).mean() > 0.9
+    assert (measured_ms <= LatencyCost(corrected, TINY).upper(batch)).mean() > 0.9
     assert corrected.report["subnets"] == 8
     three = dict(list(few.items())[:3])
     assert with_subnets(plain, three, TINY) is plain
 
 
-def test_an_emulated_device_is_not_learnt(relatives: Relatives) -> None:
+def test_heads_of_other_classes_are_learnt_where_all_sources_know_them() -> None:
+    known = {str(seed): KernelTable(device(seed, classes=(2, 100, 1000))) for seed in (1, 2)}
+    sources = SourceDevices.of(known, TINY)
+    reachable = reachable_kernels(TINY)
+    assert list(sources.kernels[: sources.reachable]) == reachable
+    added = sources.kernels[sources.reachable :]
+    heads = [k for k in reachable if k.kind == "head"]
+    assert set(added) == {replace(h, classes=c) for h in heads for c in (2, 100, 1000)}
+
+    truth = device(3, scatter=0.0, classes=(2, 37, 100, 1000))
+    chosen = Transfer(sources).choose(30, np.random.default_rng(0))
+    assert set(chosen) <= set(reachable)
+    predictor = transfer_predictor(
+        {k: truth[k] for k in chosen},
+        sources,
+        TINY,
+        device="new",
+        source="fake:x",
+        rng=np.random.default_rng(1),
+    )
+    for classes in (2, 10, 37, 100, 1000):
+        space = TINY.with_classes(classes)
+        batch = space.sample(50, np.random.default_rng(2))
+        whole = [sum(truth[k] for k in lower(arch, space.layout)) for arch in batch]
+        assert share_within(predictor.cost(space).price(batch) / np.array(whole) - 1, 0.05) == 100
+    with pytest.raises(PredictorError, match="classes=1001"):
+        predictor.cost(TINY.with_classes(1001))
+
+
+def test_sources_that_know_one_number_of_classes_stay_as_they_are(sources: SourceDevices) -> None:
+    """An imported table knows heads of its own classes; fewer are only read there."""
+    assert len(sources.kernels) == sources.reachable
+    one = {"a": KernelTable(device(1, classes=(1000,))), "b": KernelTable(device(2))}
+    assert SourceDevices.of(one, TINY).kernels == sources.kernels
+    # where the space has fewer classes than the tables, what they know comes with it
+    both = {str(seed): KernelTable(device(seed, TINY.with_classes(1000))) for seed in (1, 2)}
+    added = SourceDevices.of(both, TINY).kernels[len(sources.kernels) :]
+    assert {h.dims["classes"] for h in added} == {1000}
+
+
+def test_an_emulated_device_is_not_learnt(sources: SourceDevices) -> None:
     measured = dict(list(device(3).items())[:5])
     with pytest.raises(PredictorError, match="emulator"):
         transfer_predictor(
             measured,
-            relatives,
+            sources,
             TINY,
             device="new",
             source="adb-emulated:x",
@@ -211,11 +263,12 @@ def test_an_emulated_device_is_not_learnt(relatives: Relatives) -> None:
         )
 
 
-def test_what_cannot_be_learnt_is_refused(relatives: Relatives) -> None:
-    truth, transfer = device(3), Transfer(relatives)
-    kernels = list(relatives.kernels[:5])
-    with pytest.raises(PredictorError, match=r"at least one known device"):
-        Relatives.of({}, TINY)
+def test_what_cannot_be_learnt_is_refused(sources: SourceDevices) -> None:
+    truth, transfer = device(3), Transfer(sources)
+    kernels = list(sources.kernels[:5])
+    with pytest.raises(PredictorError, match=r"at least one source device") as caught:
+        SourceDevices.of({}, TINY)
+    assert caught.value.settings == ("like",)
     with pytest.raises(PredictorError, match=r"2 kernels were measured"):
         transfer.fit({k: truth[k] for k in kernels[:2]})
     with pytest.raises(PredictorError, match=r"no kernel of the space"):
@@ -223,8 +276,8 @@ def test_what_cannot_be_learnt_is_refused(relatives: Relatives) -> None:
     with pytest.raises(PredictorError, match=r"is nan ms"):
         transfer.fit({k: truth[k] for k in kernels} | {kernels[0]: float("nan")})
     lacking = {k: v for k, v in truth.items() if k != kernels[0]}
-    with pytest.raises(PredictorError, match=rf"c is no help here: it lacks {kernels[0].key}"):
-        Relatives.of({"c": KernelTable(lacking)}, TINY)
+    with pytest.raises(PredictorError, match=rf"source device: it lacks {kernels[0].key}"):
+        SourceDevices.of({"c": KernelTable(lacking)}, TINY)
 
 
 @pytest.mark.skipif(
@@ -243,9 +296,9 @@ def test_a_real_phone_from_two_others() -> None:
         for p in ("pixel4", "pixel6", "xiaomi11")
     }
     new = tables.pop("pixel6")
-    relatives = Relatives.of(tables, space)
-    truth = dict(zip(relatives.kernels, new.ms(relatives.kernels).tolist(), strict=True))
-    chosen = Transfer(relatives).choose(50, np.random.default_rng(0))
-    error = errors(relatives, truth, chosen)
+    sources = SourceDevices.of(tables, space)
+    truth = dict(zip(sources.kernels, new.ms(sources.kernels).tolist(), strict=True))
+    chosen = Transfer(sources).choose(50, np.random.default_rng(0))
+    error = errors(sources, truth, chosen)
     assert share_within(error, 0.05) > 85
     assert share_within(error, 0.10) > 96

@@ -9,7 +9,7 @@ from elasticvit.arch import ArchBatch
 from elasticvit.errors import CheckpointError, DataError
 from elasticvit.nn import Subnet, Supernet
 from elasticvit.nn.layers import ElasticBatchNorm
-from elasticvit.search.evaluate import (
+from elasticvit.searching.evaluate import (
     Sizes,
     SupernetEvaluator,
     accuracy,
@@ -161,7 +161,7 @@ def test_training_and_search_images_are_not_mixed_up() -> None:
 
 
 def test_images_of_few_resolutions_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("elasticvit.search.evaluate.CACHE_BYTES", 1)
+    monkeypatch.setattr("elasticvit.searching.evaluate.CACHE_BYTES", 1)
     evaluator = SupernetEvaluator(
         trained(), digits(), Sizes(recalibration_images=64, search_images=64)
     )

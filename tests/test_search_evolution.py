@@ -15,14 +15,16 @@ from small_search import SMALL, OddCost, everything, proxy
 from elasticvit.arch import ArchBatch
 from elasticvit.cost import MacsCost
 from elasticvit.errors import CheckpointError, TargetError
-from elasticvit.search.archive import Archive, SearchState
-from elasticvit.search.caps import Cap, loads
-from elasticvit.search.evolution import EvolutionConfig, evolve
-from elasticvit.search.pareto import on_front
+from elasticvit.searching.archive import Archive
+from elasticvit.searching.caps import Cap, find_feasible, loads
+from elasticvit.searching.config import EvolutionConfig
+from elasticvit.searching.evolution import evolve
+from elasticvit.searching.pareto import on_front
+from elasticvit.searching.state import SearchState
 from elasticvit.space import MOBILE, TINY
 
 QUICK = EvolutionConfig.of(8, 5)
-CAPS = [Cap(cost=MacsCost(TINY), limit=12.0)]
+CAPS = [Cap(cost=MacsCost(TINY), target=12.0)]
 
 
 def run(path: Path | None = None, seed: int = 0, accuracy=proxy, **options) -> Archive:
@@ -53,7 +55,7 @@ class Counting:
 
 @pytest.mark.parametrize("space", [MOBILE, TINY], ids=lambda s: s.name)
 def test_nothing_over_a_cap_is_ever_evaluated(space) -> None:
-    caps = [Cap(cost=OddCost(space), limit=4.4), Cap(cost=MacsCost(space), limit=80.0)]
+    caps = [Cap(cost=OddCost(space), target=4.4), Cap(cost=MacsCost(space), target=80.0)]
 
     def accuracy(batch: ArchBatch) -> np.ndarray:
         assert (loads(caps, batch) <= 1).all()
@@ -75,7 +77,7 @@ def test_no_architecture_is_evaluated_twice() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_it_finds_the_best_of_a_space_that_can_be_gone_through(seed: int) -> None:
-    caps = [Cap(cost=MacsCost(SMALL), limit=2.0)]
+    caps = [Cap(cost=MacsCost(SMALL), target=2.0)]
     batch = everything(SMALL)
     batch = batch.take(loads(caps, batch) <= 1)
 
@@ -99,7 +101,7 @@ def test_later_generations_are_better() -> None:
 
 
 def test_a_space_that_is_used_up_ends_the_search() -> None:
-    caps = [Cap(cost=MacsCost(SMALL), limit=1.0)]
+    caps = [Cap(cost=MacsCost(SMALL), target=1.0)]
     batch = everything(SMALL)
     kept = int((loads(caps, batch) <= 1).sum())
     archive = evolve(SMALL, caps, proxy, EvolutionConfig.of(64, 40), rng=np.random.default_rng(0))
@@ -163,25 +165,53 @@ def test_a_killed_search_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", code, str(path)], cwd=Path(__file__).parent)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
-        if path.exists() and SearchState.load(path).generation >= 2:
+        if path.exists() and SearchState.load(path, TINY).generation >= 2:
             break
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    state = SearchState.load(path)
+    state = SearchState.load(path, TINY)
     assert 2 <= state.generation <= QUICK.generations
     same(run(path), run())
 
 
 def test_a_search_that_is_told_to_stop_returns_what_it_has(tmp_path: Path) -> None:
     path, calls = tmp_path / "state.json", []
-    stopped = run(path, progress=calls.append, stop=lambda: len(calls) >= 6)
+    stopped = run(path, events=calls.append, stop=lambda: len(calls) >= 6)
     assert not stopped.complete
     assert len(calls) == 6
-    assert calls[-1].evaluated == len(stopped.archs) == 8 + 5 * 8
+    assert calls[-1].done == len(stopped.archs) == 8 + 5 * 8
     assert calls[-1].best_accuracy == stopped.accuracy.max()
-    assert calls[-1].planned == QUICK.evaluations
+    assert calls[-1].total == QUICK.evaluations
+    best = ArchBatch.of([calls[-1].best])
+    assert calls[-1].best_costs == (MacsCost(TINY).price(best)[0],)
+    assert calls[-1].best_load == loads(CAPS, best)[0]
     same(run(path), run())
+
+
+def test_a_known_feasible_architecture_changes_nothing() -> None:
+    feasible = find_feasible(TINY, CAPS, np.random.default_rng(0))
+    same(run(feasible=feasible), run())
+
+
+def test_handlers_that_raise_stop_a_search_that_goes_on_unchanged(tmp_path: Path) -> None:
+    path, seen = tmp_path / "state.json", []
+
+    def stop_at_the_fourth(event) -> None:
+        seen.append(event)
+        if len(seen) == 4:
+            raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        run(path, events=stop_at_the_fourth)
+    same(run(path), run())
+
+
+def test_a_search_that_evaluates_nothing_leaves_no_state(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    with pytest.raises(KeyboardInterrupt):
+        run(path, accuracy=Counting(after=0))
+    assert not path.exists()
 
 
 def test_how_many_are_evaluated_at_once_changes_nothing() -> None:
@@ -197,7 +227,7 @@ def test_a_state_of_another_search_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="with other caps"):
         evolve(
             TINY,
-            [Cap(cost=MacsCost(TINY), limit=13.0)],
+            [Cap(cost=MacsCost(TINY), target=13.0)],
             proxy,
             QUICK,
             rng=np.random.default_rng(0),

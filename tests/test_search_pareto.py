@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from elasticvit.search.pareto import hypervolume, on_front, ranks
+from elasticvit.searching.pareto import hypervolume, on_front, ranks
 
 # few distinct values, so that ties and equal points come up all the time
 points = st.integers(1, 4).flatmap(

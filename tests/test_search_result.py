@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import space_and_batch
 
-from elasticvit.errors import CheckpointError, TargetError
-from elasticvit.search.plan import make_plan
-from elasticvit.search.report import draw_front
-from elasticvit.search.result import CapResult, FrontPoint, SearchResult
+from elasticvit.arch import Arch
+from elasticvit.errors import CheckpointError, NextStep, TargetError
+from elasticvit.searching.plan import make_plan
+from elasticvit.searching.report import draw_front
+from elasticvit.searching.result import CapResult, FrontPoint, SearchResult
 
 numbers = st.floats(0.001, 1e4)
 percents = st.floats(0, 100)
@@ -41,10 +42,6 @@ def results(draw) -> SearchResult:
         space=space.name,
         data="digits",
         classes=10,
-        device="host" if ms else None,
-        source="host:some CPU" if ms else None,
-        unit="ms" if ms else "MMACs",
-        target=draw(numbers),
         arch=batch[0],
         predicted_ms=maybe(),
         upper_ms=maybe(),
@@ -54,7 +51,16 @@ def results(draw) -> SearchResult:
         search_images=216,
         test_images=360,
         front=front,
-        caps=(CapResult(device=None, unit="ms", target=1.0, predicted=0.5, upper=maybe()),),
+        caps=(
+            CapResult(
+                device="host" if ms else None,
+                source="host:some CPU" if ms else None,
+                unit="ms" if ms else "MMACs",
+                target=draw(numbers),
+                predicted=draw(numbers),
+                upper=maybe(),
+            ),
+        ),
         run="runs/1",
         seed=draw(st.integers(0, 9)),
         evaluations=100,
@@ -84,10 +90,6 @@ def _fixed() -> SearchResult:
         space="tiny",
         data="digits",
         classes=10,
-        device="host",
-        source="host:some CPU",
-        unit="ms",
-        target=3.5,
         arch=archs[2],
         predicted_ms=3.0,
         upper_ms=3.2,
@@ -97,7 +99,16 @@ def _fixed() -> SearchResult:
         search_images=216,
         test_images=360,
         front=points,
-        caps=(CapResult(device="host", unit="ms", target=3.5, predicted=3.0, upper=3.2),),
+        caps=(
+            CapResult(
+                device="host",
+                source="host:some CPU",
+                unit="ms",
+                target=3.5,
+                predicted=3.0,
+                upper=3.2,
+            ),
+        ),
         run="runs/1",
         seed=0,
         evaluations=100,
@@ -111,12 +122,44 @@ def test_the_front_as_a_table(tmp_path: Path) -> None:
     rows = list(csv.DictReader((tmp_path / "front.csv").open()))
     assert [float(r["predicted_ms"]) for r in rows] == [1.0, 2.0, 3.0]
     assert [r["chosen"] for r in rows] == ["0", "0", "1"]
-    assert tuple(map(int, rows[2]["genes"].split())) == result.arch.genes
+    assert [Arch.parse(r["architecture"]) for r in rows] == [p.arch for p in result.front]
 
 
-def test_no_result_names_the_command_that_makes_one(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="evit-search --target-ms N"):
+def test_an_architecture_is_there_for_programs_and_for_people(tmp_path: Path) -> None:
+    result = _fixed()
+    result.save(tmp_path)
+    data = json.loads((tmp_path / "search.json").read_text())
+    for entry, arch in zip(
+        [data, *data["front"]], [result.arch, *(p.arch for p in result.front)], strict=True
+    ):
+        assert Arch.from_dict(entry["arch"]) == Arch.parse(entry["architecture"]) == arch
+
+
+def test_what_repeats_the_first_cap_is_read_from_it() -> None:
+    result = _fixed()
+    assert (result.device, result.source) == ("host", "host:some CPU")
+    assert (result.unit, result.target) == ("ms", 3.5)
+    data = result.to_dict()
+    assert [data[name] for name in ("device", "source", "unit", "target")] == [
+        *("host", "host:some CPU", "ms", 3.5)
+    ]
+
+
+def test_a_result_of_the_first_schema_is_read(tmp_path: Path) -> None:
+    """As version 0.1 wrote it: no text form, and the source beside the caps."""
+    data = _fixed().to_dict() | {"schema": 1}
+    for entry in (data, *data["front"]):
+        del entry["architecture"]
+    for cap in data["caps"]:
+        del cap["source"]
+    (tmp_path / "search.json").write_text(json.dumps(data))
+    assert SearchResult.load(tmp_path) == _fixed()
+
+
+def test_no_result_names_the_flow_that_makes_one(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no search result at") as caught:
         SearchResult.load(tmp_path)
+    assert caught.value.next_step == NextStep("search")
 
 
 @pytest.mark.parametrize(
@@ -124,9 +167,12 @@ def test_no_result_names_the_command_that_makes_one(tmp_path: Path) -> None:
     [
         lambda d: None,
         lambda d: [d],
-        lambda d: d | {"schema": 2},
+        lambda d: d | {"schema": 3},
         lambda d: d | {"accuracy": 101.0},
         lambda d: d | {"target": -1.0},
+        lambda d: d | {"caps": [d["caps"][0] | {"target": -1.0}], "target": -1.0},
+        lambda d: d | {"caps": []},
+        lambda d: d | {"architecture": "r32 8x1e1k3 | 48x1m2v2"},
         lambda d: d | {"predicted_ms": float("nan")},
         lambda d: d | {"macs_m": "many"},
         lambda d: d | {"front": 3},
@@ -149,7 +195,7 @@ def test_truncated_results_are_refused(tmp_path: Path, share: float) -> None:
     path = tmp_path / "search.json"
     text = path.read_text()
     path.write_text(text[: int(share * len(text))])
-    with pytest.raises(CheckpointError, match="run evit-search again"):
+    with pytest.raises(CheckpointError, match="search again"):
         SearchResult.load(tmp_path)
 
 

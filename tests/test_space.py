@@ -139,7 +139,7 @@ def test_a_contradictory_space_is_refused(tmp_path, old: str, new: str, message:
 
 
 def test_an_unknown_space_lists_the_presets() -> None:
-    with pytest.raises(SpaceError, match=r"'huge'; presets are mobile, tiny"):
+    with pytest.raises(SpaceError, match=r"'huge'; known are mobile, tiny"):
         find_space("huge")
     with pytest.raises(SpaceError, match=r"no/such.toml: No such file"):
         find_space("no/such.toml")

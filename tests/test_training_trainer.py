@@ -14,15 +14,16 @@ import pytest
 import torch
 from training_small import DATA, MICRO, config, run_info, sampler, trainer
 
-from elasticvit.errors import CheckpointError, TrainingError
+from elasticvit.errors import CheckpointError, NextStep, SettingError, TrainingError
+from elasticvit.events import Event, Notice
 from elasticvit.nn import Subnet
 from elasticvit.space import MOBILE, TINY
 from elasticvit.training.checkpoint import CHECKPOINT_FILE, Checkpoint, load_supernet
 from elasticvit.training.config import TrainConfig, default_config
+from elasticvit.training.events import TrainProgress
 from elasticvit.training.forecast import forecast
 from elasticvit.training.start import parameter_groups
 from elasticvit.training.step import StepLosses
-from elasticvit.training.trainer import Progress
 from elasticvit.training.watch import LossWatch
 
 TESTS = Path(__file__).parent
@@ -47,8 +48,9 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_two_epochs_beat_chance_in_small_and_large_subnets(tmp_path: Path) -> None:
-    seen: list[Progress] = []
-    trainer(config(epochs=2, batch_size=32)).run(tmp_path, seen.append)
+    events: list[Event] = []
+    trainer(config(epochs=2, batch_size=32)).run(tmp_path, events.append)
+    seen = [e for e in events if isinstance(e, TrainProgress)]
     supernet = load_supernet(tmp_path)
     for arch in (MICRO.smallest, MICRO.largest):
         subnet = Subnet.cut(supernet, arch).train()  # statistics of the batch itself
@@ -60,7 +62,7 @@ def test_two_epochs_beat_chance_in_small_and_large_subnets(tmp_path: Path) -> No
     first, last = seen[:20], seen[-20:]
     means = [sum(p.losses.sampled for p in part) / 20 for part in (first, last)]
     assert means[1] < 0.85 * means[0]
-    assert [p.step for p in seen] == list(range(1, seen[0].steps + 1)) == steps_logged(tmp_path)
+    assert [p.done for p in seen] == list(range(1, seen[0].total + 1)) == steps_logged(tmp_path)
     assert {p.losses.level for p in seen} == set(range(len(sampler().levels)))
 
 
@@ -89,8 +91,8 @@ def test_a_run_killed_twice_ends_with_the_same_weights(reference: Path, tmp_path
 
 
 def test_ctrl_c_finishes_the_step_and_saves_it(reference: Path, tmp_path: Path) -> None:
-    def press(at: Progress) -> None:
-        if at.step == 4:
+    def press(at: Event) -> None:
+        if isinstance(at, TrainProgress) and at.done == 4:
             os.kill(os.getpid(), signal.SIGINT)
 
     before = signal.getsignal(signal.SIGINT)
@@ -101,6 +103,40 @@ def test_ctrl_c_finishes_the_step_and_saves_it(reference: Path, tmp_path: Path) 
     trainer().run(tmp_path)
     expected, got = weights(reference), weights(tmp_path)
     assert all(torch.equal(expected[name], got[name]) for name in expected)
+
+
+def test_what_the_event_handler_raises_ends_a_run_that_is_saved(
+    reference: Path, tmp_path: Path
+) -> None:
+    class Enough(Exception):
+        pass
+
+    def stop(at: Event) -> None:
+        if isinstance(at, TrainProgress) and at.done == 5:
+            raise Enough
+
+    with pytest.raises(Enough):
+        trainer().run(tmp_path, stop)
+    assert Checkpoint.load(tmp_path).step == 5
+    trainer().run(tmp_path)
+    expected, got = weights(reference), weights(tmp_path)
+    assert all(torch.equal(expected[name], got[name]) for name in expected)
+    assert steps_logged(tmp_path) == steps_logged(reference)
+
+
+def test_a_loss_at_chance_is_a_warning_among_the_events(tmp_path: Path) -> None:
+    job = trainer(config(lr=1e-5, batch_size=32))  # too low to learn anything
+    events: list[Event] = []
+    job.run(tmp_path, events.append)
+    (warning,) = [e for e in events if isinstance(e, Notice)]
+    assert warning.warning
+    assert "does not learn" in warning.text
+    assert "--" not in warning.text
+
+
+def test_a_run_without_its_settings_is_refused() -> None:
+    with pytest.raises(CheckpointError, match=r"settings of a training are incomplete.*epochs"):
+        TrainConfig.from_dict({"lr": 0.1})
 
 
 def test_the_seed_matters(reference: Path) -> None:
@@ -131,8 +167,10 @@ def test_a_loss_that_is_no_number_stops_before_the_weights_are_touched(tmp_path:
     with torch.no_grad():
         next(job.supernet.parameters()).fill_(float("nan"))
     images, labels = next(iter(job.loader))
-    with pytest.raises(TrainingError, match=r"not a number.*lower --lr"):
+    with pytest.raises(TrainingError, match=r"not a number.*lower learning rate") as refused:
         job.step_at((images, labels), job.sampler.draw())
+    assert refused.value.settings == ("lr", "fresh")
+    assert refused.value.next_step == NextStep("train", {"fresh": True})
     assert not job.optimiser.state
     with pytest.raises(TrainingError, match="step 0"):
         trainer_with_nan(tmp_path).run(tmp_path)
@@ -194,8 +232,9 @@ def test_settings_that_make_no_sense_are_named() -> None:
         ({"lr": 3.0}, "lr"),
         ({"complexity": "s"}, "macs"),
     ):
-        with pytest.raises(TrainingError, match=word):
+        with pytest.raises(SettingError, match=word) as refused:
             config(**bad)
+        assert refused.value.settings == tuple(bad)
 
 
 def test_defaults_follow_the_size_of_the_data_set() -> None:
@@ -229,7 +268,8 @@ def test_two_processes_keep_the_same_weights(tmp_path: Path) -> None:
     command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
     done = subprocess.run(
         [sys.executable, *command, str(tmp_path)],
-        env=os.environ | {"PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"},
+        env=os.environ
+        | {"PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS.parent}", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=200,

@@ -1,75 +1,135 @@
-"""The workspace: one space, one data set, the latest of each kind, atomic writes."""
+"""The workspace: defaults that are remembered and forbid nothing, atomic writes, no traces."""
 
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from elasticvit.errors import WorkspaceError
+from elasticvit.errors import SpaceError, WorkspaceError
+from elasticvit.files import write_atomic
 from elasticvit.space import MOBILE, TINY
-from elasticvit.workspace import Workspace, write_atomic
+from elasticvit.workspace import Workspace
 
 
-def test_the_first_choice_stays(tmp_path) -> None:
+def test_what_was_used_last_is_the_default(tmp_path: Path) -> None:
     workspace = Workspace.open(tmp_path / "ws")
-    assert workspace.choose_space("tiny") == TINY
-    assert workspace.choose_space(None) == TINY
-    with pytest.raises(WorkspaceError, match=r"uses space 'tiny', not 'mobile'.*--workspace DIR"):
-        workspace.choose_space("mobile")
-    workspace.choose_data("digits", 10)
-    workspace.choose_data("digits", 10)
-    with pytest.raises(WorkspaceError, match=r"uses data 'digits', not 'cifar10'"):
-        workspace.choose_data("cifar10", 10)
+    assert workspace.space() == MOBILE
+    assert workspace.data() == "digits"
+    assert workspace.device() is None
+    workspace.remember(space=TINY, data="photos", device="pixel6")
+    assert workspace.space() == TINY
+    assert workspace.data() == "photos"
+    assert workspace.device() == "pixel6"
+    assert workspace.space("mobile") == MOBILE  # named, so no matter what was used last
+    assert workspace.data("digits") == "digits"
+    assert workspace.device("host") == "host"
+    workspace.remember(space=MOBILE)
+    assert workspace.space() == MOBILE
+    assert workspace.data() == "photos"
 
 
-def test_the_default_space_is_the_papers(tmp_path) -> None:
-    assert Workspace.open(tmp_path / "ws").choose_space(None) == MOBILE
-
-
-def test_the_data_sets_the_classes(tmp_path) -> None:
+def test_reading_never_writes(tmp_path: Path) -> None:
     workspace = Workspace.open(tmp_path / "ws")
-    workspace.choose_data("flowers", 102)
-    assert workspace.choose_space("mobile").layout.classes == 102
-
-
-def test_a_space_of_ones_own_is_kept_when_its_file_goes(tmp_path) -> None:
-    file = tmp_path / "mine.toml"
-    file.write_text(replace(TINY, name="mine").to_toml())
-    workspace = Workspace.open(tmp_path / "ws")
-    workspace.choose_space(str(file))
-    file.unlink()
-    assert workspace.choose_space(None) == replace(TINY, name="mine")
-
-
-def test_the_latest_of_a_kind(tmp_path) -> None:
-    workspace = Workspace.open(tmp_path / "ws")
-    with pytest.raises(WorkspaceError, match="run `evit-train` first"):
+    workspace.space("tiny")
+    workspace.data("photos")
+    with pytest.raises(SpaceError):
+        workspace.space("huge")
+    with pytest.raises(WorkspaceError):
         workspace.latest("run")
+    assert not (tmp_path / "ws").exists()
+
+
+def test_a_space_of_ones_own_is_kept_when_its_file_goes(tmp_path: Path) -> None:
+    mine = replace(TINY, name="mine")
+    file = tmp_path / "mine.toml"
+    file.write_text(mine.to_toml())
+    workspace = Workspace.open(tmp_path / "ws")
+    workspace.remember(space=workspace.space(str(file)))
+    file.unlink()
+    assert workspace.space() == mine
+    assert workspace.space("mine") == mine
+    other = replace(mine, choices=(mine.choices[0][:2], *mine.choices[1:]))
+    workspace.remember(space=other)  # of the same name
+    assert workspace.space() == other
+    workspace.remember(space=TINY)
+    assert workspace.space() == TINY
+    assert "space_definition" not in workspace.settings()
+
+
+def test_a_workspace_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
+    """It pinned space and data set, and timed whole subnets with the classes of the data set."""
+    (tmp_path / "settings.toml").write_text(
+        'schema = 1\nspace = "mobile"\ndata = "digits"\nclasses = 10\ndevice = "host"\n'
+        '[latest]\nrun = "runs/1"\n'
+    )
+    (tmp_path / "runs" / "1").mkdir(parents=True)
+    workspace = Workspace.open(tmp_path)
+    assert workspace.space() == MOBILE.with_classes(10)
+    assert workspace.latest("run") == tmp_path / "runs" / "1"
+    workspace.remember(data="photos", device="host")
+    assert workspace.space() == MOBILE.with_classes(10)
+    workspace.remember(space=workspace.space())
+    assert workspace.space() == MOBILE.with_classes(10)
+    workspace.remember(space=TINY)
+    assert workspace.space() == TINY
+
+
+def test_the_latest_of_a_kind(tmp_path: Path) -> None:
+    workspace = Workspace.open(tmp_path / "ws")
+    with pytest.raises(WorkspaceError, match="no training run in workspace") as caught:
+        workspace.latest("run")
+    assert caught.value.next_step is not None
+    assert caught.value.next_step.flow == "train"
     first, second = workspace.new_folder("run"), workspace.new_folder("run")
     assert first != second
     workspace.set_latest("run", first)
     workspace.set_latest("search", workspace.new_folder("search"))
     workspace.set_latest("run", second)
     assert workspace.latest("run") == second
+    assert workspace.latest("search").is_dir()
     second.rmdir()
     with pytest.raises(WorkspaceError, match="is gone"):
         workspace.latest("run")
 
 
-def test_comments_of_the_user_are_kept(tmp_path) -> None:
+def fail(workspace: Workspace, file: str, error: type[BaseException]) -> Path:
+    """Work in a fresh run's folder that writes a file and fails."""
+    path = workspace.new_folder("run")
+    with workspace.nothing_left_behind(path, keep="checkpoint.pt"):
+        (path / file).touch()
+        raise error
+    return path
+
+
+def test_work_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     workspace = Workspace.open(tmp_path / "ws")
-    workspace.choose_space("tiny")
+    with pytest.raises(KeyboardInterrupt):
+        fail(workspace, "run.json", KeyboardInterrupt)
+    assert not (tmp_path / "ws").exists()
+    with pytest.raises(ZeroDivisionError):
+        fail(workspace, "checkpoint.pt", ZeroDivisionError)
+    (run,) = workspace.folders("run")
+    assert (run / "checkpoint.pt").exists()
+
+
+def test_comments_of_the_user_are_kept(tmp_path: Path) -> None:
+    workspace = Workspace.open(tmp_path / "ws")
+    workspace.remember(space=TINY)
     path = workspace.root / "settings.toml"
     path.write_text(path.read_text() + "# my note\n")
     workspace.update({"device": "host"})
     assert "# my note" in path.read_text()
     assert workspace.settings()["device"] == "host"
+    workspace.update({"device": None})
+    assert "device" not in workspace.settings()
 
 
-def test_foreign_folders_are_refused(tmp_path) -> None:
+def test_foreign_folders_are_refused(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").touch()
-    with pytest.raises(WorkspaceError, match="not empty and not a workspace"):
+    with pytest.raises(WorkspaceError, match="not empty and not a workspace") as caught:
         Workspace.open(tmp_path)
+    assert caught.value.settings == ("workspace",)
     with pytest.raises(WorkspaceError, match="is a file"):
         Workspace.open(tmp_path / "photo.jpg")
 
@@ -78,13 +138,15 @@ def test_foreign_folders_are_refused(tmp_path) -> None:
     ("text", "message"),
     [("schema = ", "cannot be read"), ("schema = 99", "schema 99, this version reads 1")],
 )
-def test_unreadable_settings_are_refused(tmp_path, text: str, message: str) -> None:
+def test_unreadable_settings_are_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "settings.toml").write_text(text)
     with pytest.raises(WorkspaceError, match=message):
         Workspace.open(tmp_path)
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch) -> None:
+def test_a_failed_write_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "file"
     write_atomic(path, "old")
 

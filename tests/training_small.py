@@ -63,7 +63,7 @@ def trainer(
     settings: TrainConfig | None = None, seed: int = 0, ranks: Ranks | None = None
 ) -> Trainer:
     settings = settings or config()
-    return Trainer(run_info(settings, seed), DATA, sampler(seed), settings, ranks)
+    return Trainer(run_info(settings, seed), DATA, sampler(seed), ranks)
 
 
 def train(folder: str, seed: int = 0, checkpoint_s: float = 0.0) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -10,13 +11,10 @@ from typing import Any
 import click
 from rich.console import Console
 
-from elasticvit.errors import EvitError
-from elasticvit.space import SearchSpace
+from elasticvit.errors import EvitError, NextStep
 from elasticvit.version import __version__
-from elasticvit.workspace import Workspace
 
 INTERRUPTED = 130
-DEFAULT_DATA = "digits"
 
 
 class EvitCommand(click.Command):
@@ -31,7 +29,7 @@ class EvitCommand(click.Command):
             error.show()
             sys.exit(error.exit_code)
         except EvitError as error:
-            click.echo(f"error: {error}", err=True)
+            click.echo("\n".join([f"error: {error}", *self.advice(error)]), err=True)
             sys.exit(error.exit_code)
         except (KeyboardInterrupt, click.Abort):
             click.echo(
@@ -41,6 +39,26 @@ class EvitCommand(click.Command):
             sys.exit(INTERRUPTED)
         sys.exit(0)
 
+    def advice(self, error: EvitError) -> list[str]:
+        """Help of the options in an error's `settings`, and the command of its `next_step`."""
+        options = {p.name: p for p in self.params if isinstance(p, click.Option)}
+        lines = [
+            f"  {max(option.opts, key=len)}: {option.help}"
+            for name in error.settings
+            if (option := options.get(name)) is not None
+        ]
+        if error.next_step is not None:
+            lines.append(f"  run: {command_line(error.next_step)}")
+        return lines
+
+
+def command_line(step: NextStep) -> str:
+    """The command that runs a flow, as it is typed."""
+    words = [f"evit-{step.flow}"]
+    for name, value in step.settings.items():
+        words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+    return shlex.join(words)
+
 
 def evit_command(name: str, help: str) -> Callable[[Callable[..., Any]], click.Command]:
     """Declare a command with the options that all four have (`--workspace`, `--json`)."""
@@ -48,12 +66,17 @@ def evit_command(name: str, help: str) -> Callable[[Callable[..., Any]], click.C
     def wrap(function: Callable[..., Any]) -> click.Command:
         for option in (
             click.version_option(__version__, prog_name=name),
-            click.option("--json", "as_json", is_flag=True, help="End with one JSON line."),
+            click.option(
+                "--json",
+                "as_json",
+                is_flag=True,
+                help="Print the result as one JSON line; tables go to standard error.",
+            ),
             click.option(
                 "--workspace",
                 type=click.Path(file_okay=False),
                 default=None,
-                help="Folder that the commands share.  [default: .evit]",
+                help="Workspace folder that all commands share.  [default: .evit]",
             ),
         ):
             function = option(function)
@@ -64,7 +87,7 @@ def evit_command(name: str, help: str) -> Callable[[Callable[..., Any]], click.C
 
 
 class Report:
-    """What a command tells: tables for people, and one JSON line under `--json`.
+    """Output of a command: tables for people, and one JSON line under `--json`.
 
     With `--json` everything for people goes to standard error, so that the JSON line is the
     last, and the only, line of standard output.
@@ -83,23 +106,7 @@ class Report:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them."""
+    """A duration in seconds, minutes or hours, rounded for people."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def bind(workspace: Workspace, space: str | None, data: str | None) -> SearchSpace:
-    """The workspace's space with the classes of its data set, both chosen now if they were not.
-
-    Args:
-        space: preset or TOML file that the user named, if any; the default is `mobile`.
-        data: data set that the user named, if any; the default is `digits`.
-    """
-    chosen = workspace.settings().get("data")
-    if chosen is None or (data is not None and data != chosen):
-        from elasticvit.training.data import describe
-
-        info = describe(data or DEFAULT_DATA)
-        workspace.choose_data(info.spec, info.classes)
-    return workspace.choose_space(space)

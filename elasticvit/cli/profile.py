@@ -2,64 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Any
 
 import click
 
-from elasticvit.cli.app import Report, bind, evit_command
-from elasticvit.errors import EvitError
+from elasticvit.cli.app import Report, evit_command
+from elasticvit.errors import SettingError
+from elasticvit.flows.learn import DEFAULT_KERNELS, LearnSettings, learn_device
+from elasticvit.flows.profile import DEFAULT_MINUTES, ProfileSettings, profile
 from elasticvit.workspace import Workspace
-
-if TYPE_CHECKING:
-    from devices import Device
-    from elasticvit.cli.profile_devices import Devices
-    from elasticvit.cli.profile_like import FewShot
-    from elasticvit.space import SearchSpace
-    from lut.profile import ProfileConfig, ProfileSummary, Progress
 
 HELP = """Time kernels and whole subnets on a device and fit its latency predictor.
 
-Goes on where an earlier profile of the device ended; run again, it deepens the same table.
+Continues an earlier profile of the device; run again, it adds measurements to the same table.
 """
-DEFAULT_MINUTES = 10.0
-DEFAULT_SUBNETS = 112  # to fit with, unless a budget is named
+NEXT = "evit-train"
 FILE = click.Path(dir_okay=False)
 
 
 @evit_command("evit-profile", HELP)
 @click.option(
-    "--device", multiple=True, help="Device to profile; repeat for several.  [default: host]"
+    "--device",
+    multiple=True,
+    help="Device to profile; repeat for several.  [default: host; with --explain and "
+    "--export-lut the device profiled last; with --import the table's]",
 )
-@click.option("--space", default=None, help="Search space: preset or TOML file.  [default: mobile]")
-@click.option("--data", default=None, help="Data set, for its classes.  [default: digits]")
+@click.option(
+    "--space",
+    default=None,
+    help="Search space: preset or TOML file.  [default: the one used last, or mobile]",
+)
 @click.option(
     "--budget-minutes",
     type=click.FloatRange(min=0.02),
     default=None,
-    help=f"Time for measuring.  [default: at most {DEFAULT_MINUTES:g}]",
+    help=f"Time budget for measuring.  [default: at most {DEFAULT_MINUTES:g}]",
 )
-@click.option("--like", default=None, help="Known devices, A,B: learn a new one from them.")
 @click.option(
-    "--budget-kernels", type=int, default=None, help="Kernels to time with --like.  [default: 50]"
+    "--like",
+    default=None,
+    help="Source devices, such as pixel4,pixel6, to learn a new device from.",
 )
-@click.option("--rounds", type=click.IntRange(2, 99), default=3, help="Timings of each model.")
+@click.option(
+    "--budget-kernels",
+    type=int,
+    default=None,
+    help=f"Kernels to time with --like.  [default: {DEFAULT_KERNELS}]",
+)
+@click.option(
+    "--rounds", type=click.IntRange(2, 99), default=3, help="Rounds in which each model is timed."
+)
 @click.option("--threads", type=click.IntRange(1, 64), default=1, help="Inference threads.")
-@click.option("--cores", default="auto", help="auto, big, mid, little or a hexadecimal mask.")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, help="Of what is measured.")
+@click.option(
+    "--cores", default="auto", help="CPU cores: auto, big, mid, little or a hexadecimal mask."
+)
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, help="Random seed.")
 @click.option("--address", default=None, help="HOST[:PORT] of a phone, instead of USB.")
-@click.option("--serial", default=None, help="Which phone, where several are on USB.")
-@click.option("--runner", type=FILE, default=None, help="benchmark_model for phones; remembered.")
-@click.option("--list-devices", is_flag=True, help="Show what is connected and what is known.")
-@click.option("--import", "table", type=FILE, default=None, help="Read a table, measure nothing.")
-@click.option("--export-lut", type=FILE, default=None, help="Write the table, measure nothing.")
-@click.option("--explain", default=None, help="Show where an architecture's time goes.")
+@click.option("--serial", default=None, help="Serial number of the phone, if several are on USB.")
+@click.option(
+    "--runner",
+    type=FILE,
+    default=None,
+    help="TFLite benchmark_model program for phones; remembered for next time.",
+)
+@click.option("--list-devices", is_flag=True, help="Show connected and known devices.")
+@click.option(
+    "--import",
+    "table",
+    type=FILE,
+    default=None,
+    help="Import a latency table (.csv, .parquet, or a published .json); measure nothing.",
+)
+@click.option(
+    "--force",
+    is_flag=True,
+    help="With --import: allow another device's name, or replacing a measured predictor.",
+)
+@click.option(
+    "--export-lut",
+    type=FILE,
+    default=None,
+    help="Export the latency table (.csv or .parquet); measure nothing.",
+)
+@click.option(
+    "--explain",
+    default=None,
+    help="Show the latency of an architecture by kernel: a published name, smallest, largest, "
+    "or the text that tables print.",
+)
 def main(
     workspace: str | None,
     as_json: bool,
     device: tuple[str, ...],
     space: str | None,
-    data: str | None,
     budget_minutes: float | None,
     like: str | None,
     budget_kernels: int | None,
@@ -72,40 +108,49 @@ def main(
     runner: str | None,
     list_devices: bool,
     table: str | None,
+    force: bool,
     export_lut: str | None,
     explain: str | None,
 ) -> None:
-    from elasticvit.cli.profile_devices import Devices
-    from elasticvit.cli.profile_explain import run_explain
-    from elasticvit.cli.profile_like import FewShot, like_names
-    from elasticvit.cli.profile_tables import run_export, run_import
-
-    report = Report(as_json)
-    folder = Workspace.open(workspace)
-    names = device or ("host",)
-    likes = like_names(like, budget_kernels, names)
+    report, folder = Report(as_json), Workspace.open(workspace)
     _check(device, address or serial, [table, export_lut, explain, list_devices or None], like)
-    known = device[0] if device else folder.settings().get("device", "host")
-
-    def choose() -> SearchSpace:
-        return bind(folder, space, data)
-
+    one = device[0] if device else None
     if list_devices:
         _list(report, folder, [address] if address else [])
     elif table is not None:
-        run_import(report, folder, names[0], choose, table)
+        _import(report, folder, table, one, space, force)
     elif export_lut is not None:
-        run_export(report, folder, known, export_lut)
+        _export(report, folder, export_lut, one)
     elif explain is not None:
-        run_explain(report, folder, known, choose(), explain)
+        _explain(report, folder, one, space, explain)
     else:
-        config = _config(budget_minutes, rounds, threads, cores, seed)
-
-        def learn(space: SearchSpace) -> FewShot | None:
-            return FewShot.of(folder, likes, space, budget_kernels) if likes else None
-
-        devices = Devices(folder, names, address=address, serial=serial, runner=runner)
-        _profile(report, folder, devices, names, choose, learn, config)
+        settings: dict[str, Any] = {
+            "device": device or ("host",),
+            "space": space,
+            "budget_minutes": budget_minutes,
+            "rounds": rounds,
+            "threads": threads,
+            "cores": cores,
+            "seed": seed,
+            "address": address,
+            "serial": serial,
+            "runner": runner,
+        }
+        if like is None:
+            if budget_kernels is not None:
+                raise SettingError(
+                    f"{budget_kernels} kernels: their number is set for a device that is learnt "
+                    "from known ones; name them, or limit the time of a profile instead",
+                    settings=["like", "budget_minutes"],
+                )
+            _profile(report, folder, ProfileSettings(**settings))
+        else:
+            count = DEFAULT_KERNELS if budget_kernels is None else budget_kernels
+            _profile(
+                report,
+                folder,
+                LearnSettings(**settings, like=like, budget_kernels=count),
+            )
 
 
 def _check(
@@ -114,126 +159,82 @@ def _check(
     """Refuse options that contradict each other."""
     named = sum(action is not None for action in actions)
     if named > 1:
-        raise EvitError(
+        raise click.UsageError(
             "--import, --export-lut, --explain and --list-devices do one thing each; name one"
         )
     if named and like:
-        raise EvitError(
+        raise click.UsageError(
             f"--like {like} is for measuring; --import, --export-lut, --explain and --list-devices "
             "measure nothing: name one of them, or --like"
         )
-    if len(set(names)) < len(names):
-        raise EvitError(f"devices {', '.join(names)}: one is named twice; name each once")
     if len(names) > 1 and (named or place):
-        raise EvitError(
+        raise click.UsageError(
             f"{len(names)} devices; --address, --serial, --import, --export-lut and --explain are "
             "about one: name one --device"
         )
 
 
-def _config(
-    budget_minutes: float | None, rounds: int, threads: int, cores: str, seed: int
-) -> ProfileConfig:
-    from devices import TimingConfig
-    from lut.plan import PlanConfig
-    from lut.profile import ProfileConfig
+def _profile(report: Report, folder: Workspace, settings: ProfileSettings) -> None:
+    from elasticvit.cli.profile_bars import Bars
+    from elasticvit.cli.profile_report import show_profile
 
-    plan = PlanConfig(seed=seed)
-    if budget_minutes is None:
-        plan = PlanConfig(seed=seed, max_subnets=DEFAULT_SUBNETS)
-    return ProfileConfig(
-        budget_s=60 * (budget_minutes or DEFAULT_MINUTES),
-        timing=TimingConfig(threads=threads, cores=cores, rounds=rounds),
-        plan=plan,
+    with Bars(report, settings.devices) as bars:
+        if isinstance(settings, LearnSettings):
+            result = learn_device(settings, workspace=folder, events=bars.handle)
+        else:
+            result = profile(settings, workspace=folder, events=bars.handle)
+    for one in reversed(list(result.devices.values())):  # the default device last
+        show_profile(report, one)
+    if result.failed:
+        for name, error in result.failed.items():
+            report.console.print(f"{name}: {error}")
+        raise next(iter(result.failed.values()))
+    report.close(result.to_dict(), NEXT)
+
+
+def _import(
+    report: Report,
+    folder: Workspace,
+    table: str,
+    device: str | None,
+    space: str | None,
+    force: bool,
+) -> None:
+    from elasticvit.cli.profile_report import show_import
+    from elasticvit.flows.tables import import_table
+
+    result = import_table(table, device, space=space, force=force, workspace=folder)
+    show_import(report, result)
+    report.close(result.to_dict(), NEXT)
+
+
+def _export(report: Report, folder: Workspace, path: str, device: str | None) -> None:
+    from elasticvit.flows.tables import export_table
+
+    count = export_table(path, device, workspace=folder)
+    name = folder.device(device) or "host"
+    report.console.print(f"{count} measurements of {name} written to {path}")
+    report.close(
+        {"device": name, "exported": path, "count": count}, f"evit-profile --import {path}"
     )
 
 
-def _profile(
-    report: Report,
-    folder: Workspace,
-    devices: Devices,
-    names: tuple[str, ...],
-    choose: Callable[[], SearchSpace],
-    learn: Callable[[SearchSpace], FewShot | None],
-    config: ProfileConfig,
+def _explain(
+    report: Report, folder: Workspace, device: str | None, space: str | None, what: str
 ) -> None:
-    """Profile the devices at once, each into the same table; then fit and tell one by one.
+    from elasticvit.cli.profile_report import explained, show_explained
+    from elasticvit.flows.latency import load_latency
 
-    Args:
-        learn: how to learn them from known devices; None where each is profiled by itself.
-    """
-    from dataclasses import asdict, replace
-
-    import numpy as np
-
-    from devices.fleet import run_fleet
-    from elasticvit.cli.profile_bars import Bars
-    from elasticvit.cli.profile_fit import fit
-    from elasticvit.cli.profile_page import write_page
-    from elasticvit.cli.profile_report import NEXT, profile_result, show_profile, show_reach
-    from lut.dataset import Dataset
-    from lut.profile import profile
-    from lut.store import Store
-    from predictors.choice import UncertaintyChoice
-
-    results = {}
-    bars = Bars(report, names)
-    opened = {name: devices.open(name, bars.notice) for name in names}
-    space = choose()
-    few = learn(space)
-    with Store(folder.lut_path) as store:
-        plans = {n: few.plan(store, n, config.plan) if few else config.plan for n in names}
-
-        def work(name: str, device: Device, check: Callable[[], None]) -> ProfileSummary:
-            def progress(at: Progress) -> None:
-                devices.worked(name)
-                bars.show(name, at)
-                check()
-
-            rng = np.random.default_rng(config.plan.seed)
-            own = replace(config, plan=plans[name])
-            chooser = None if few else UncertaintyChoice()
-            return profile(device, space, store, own, rng=rng, progress=progress, chooser=chooser)
-
-        with bars:
-            outcomes = run_fleet(opened, work)
-        for name in reversed(names):  # the first one named becomes the default
-            summary = outcomes[name].result
-            if summary is None:
-                continue
-            data = Dataset.of(store, name, space, summary.series)
-            data = few.within(data) if few else data
-            predictor, errors = fit(folder, name, data, space, few.fit if few else None)
-            quality = getattr(opened[name], "quality", None)
-            notes = [quality.summary()] if quality else []
-            notes += few.told(predictor, data, errors) if few else []
-            page = write_page(folder, store, data, predictor, space, summary, errors, notes)
-            show_profile(report, summary, errors, notes)
-            report.console.print(f"report: {page}")
-            reach = show_reach(report, predictor, space)
-            results[name] = profile_result(folder, summary, errors) | {
-                "space_ms": reach,
-                "report": str(page),
-                "quality": asdict(quality) if quality else None,
-                **({"transfer": few.result(predictor, data)} if few else {}),
-            }
-    failed = {name: o.error for name, o in outcomes.items() if o.error is not None}
-    if failed:
-        for name, error in failed.items():
-            if len(names) > 1:
-                report.console.print(f"{name}: {error}")
-        raise next(iter(failed.values()))
-    one = results[names[0]]
-    report.close(one if len(names) == 1 else {"devices": results}, NEXT)
+    latency = load_latency(device, space=space, workspace=folder)
+    result = explained(latency, what)
+    show_explained(report, latency, result)
+    report.close(result)
 
 
 def _list(report: Report, folder: Workspace, addresses: list[str]) -> None:
-    from dataclasses import asdict
-
-    from devices.catalog import load_catalog
-    from devices.discovery import list_devices
     from elasticvit.cli.profile_report import show_devices
+    from elasticvit.flows.connected import list_devices
 
-    connected, catalog = list_devices(folder, addresses), load_catalog(folder)
-    show_devices(report, connected, catalog)
-    report.close({"connected": [asdict(c) for c in connected], "known": ["host", *catalog]})
+    found = list_devices(addresses, workspace=folder)
+    show_devices(report, found)
+    report.close(found.to_dict())

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from elasticvit.cli.app import Report
-
-if TYPE_CHECKING:
-    from lut.profile import Progress
+from elasticvit.events import Event, Notice
 
 
 class Bars:
     """A progress bar a device, with the time left that its profile itself expects."""
 
     def __init__(self, report: Report, devices: Sequence[str]) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+        from rich.progress import Progress as ProgressBars
 
-        self._progress = Progress(
+        self._bars = ProgressBars(
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
@@ -27,28 +25,30 @@ class Bars:
             transient=True,
         )
         self._tasks = {
-            name: self._progress.add_task(name, total=None, left="", key="") for name in devices
+            name: self._bars.add_task(name, total=None, left="", key="") for name in devices
         }
 
-    def show(self, device: str, at: Progress) -> None:
-        """Show where a device's profile stands."""
-        minutes, seconds = divmod(round(at.left_s), 60)
-        key = at.key if len(at.key) <= 40 else f"{at.key[:37]}..."
-        self._progress.update(
-            self._tasks[device],
-            completed=at.done,
-            total=at.total,
-            left=f"{minutes}:{seconds:02d} left",
-            key=key,
-        )
+    def handle(self, event: Event) -> None:
+        """Show an event of a profile."""
+        from elasticvit.flows.profile import ProfileProgress
 
-    def notice(self, text: str) -> None:
-        """Tell what a person should know while a device works."""
-        self._progress.console.print(text)
+        if isinstance(event, Notice):
+            self._bars.console.print(event.text)
+        elif isinstance(event, ProfileProgress):
+            minutes, seconds = divmod(round(event.left_s), 60)
+            key = event.key if len(event.key) <= 40 else f"{event.key[:37]}..."
+            self._bars.update(
+                self._tasks[event.device],
+                completed=event.done,
+                total=event.total,
+                left=f"{minutes}:{seconds:02d} left",
+                key=key,
+            )
 
     def __enter__(self) -> Bars:
-        self._progress.start()
+        if self._bars.console.is_terminal:
+            self._bars.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        self._bars.stop()

@@ -1,63 +1,50 @@
-"""What `evit-profile` shows: tables for people, results as plain values."""
+"""What `evit-profile` shows: tables for people."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from elasticvit.cli.app import Report
-from elasticvit.cli.profile_fit import SUBNETS, Errors
-from elasticvit.workspace import Workspace
 
 if TYPE_CHECKING:
-    from devices.catalog import CatalogEntry
-    from devices.discovery import Connected
-    from elasticvit.space import SearchSpace
-    from lut.profile import ProfileSummary
-    from predictors.predictor import Predictor
+    from elasticvit.flows.connected import DeviceList
+    from elasticvit.flows.import_result import ImportResult
+    from elasticvit.flows.latency import Latency
+    from elasticvit.flows.profile_result import DeviceProfile, Errors
 
-NEXT = "evit-train"
 NAMED = 5  # rejected or missing kernels that are listed before they are only counted
-TWICE = "noise floor: subnets timed twice"
 
 
-def noise_floor(summary: ProfileSummary) -> dict[str, float] | None:
-    """How far the held-out subnets agree with themselves; None when none was timed twice."""
-    from predictors.metrics import error_summary
-
-    first, second = summary.twice
-    return error_summary(first, second).to_dict() if len(first) else None
-
-
-def show_profile(
-    report: Report, summary: ProfileSummary, errors: Errors, notes: Sequence[str]
-) -> None:
-    """The closing tables of a profile.
-
-    Args:
-        notes: what else there is to say about it, such as the device's own conditions.
-    """
+def show_profile(report: Report, result: DeviceProfile) -> None:
+    """The closing tables of one device's profile."""
     from rich.table import Table
 
-    say = report.console.print
-    say(f"measured on {summary.info.name}: {summary.series}")
+    from elasticvit.flows.profile_page import NOISE_FLOOR
+
+    say, summary = report.console.print, result.summary
+    say(f"measured on {result.device}: {summary.series}")
     counts = Table("kind")
     for column in ("to fit with", "held out"):
         counts.add_column(column, justify="right")
     for kind in dict.fromkeys([*summary.fitted, *summary.held_out]):
         counts.add_row(kind, *(str(c.get(kind, 0)) for c in (summary.fitted, summary.held_out)))
     say(counts)
-    floor = noise_floor(summary)
-    show_errors(report, errors if floor is None else {**errors, TWICE: floor})
+    floor = result.noise_floor
+    show_errors(report, result.errors if floor is None else {**result.errors, NOISE_FLOOR: floor})
     if summary.drift is not None:
-        d = summary.drift
-        say(
-            f"drift: the reference subnet took {d.median_ms:.3g} ms in the median of {d.count} "
-            f"timings over the profile; 80 % of them lie within {d.spread_pct:.1f} %"
-            + (f", and {d.steady_pct:.1f} % when the gauges correct them" if d.steady_pct else "")
+        drift = summary.drift
+        corrected = (
+            f", and {drift.steady_pct:.1f} % when corrected for background load"
+            if drift.steady_pct
+            else ""
         )
-    for note in notes:
+        say(
+            f"drift: the reference subnet took {drift.median_ms:.3g} ms in the median of "
+            f"{drift.count} timings over the profile; 80 % of them lie within "
+            f"{drift.spread_pct:.1f} %{corrected}"
+        )
+    for note in result.notes:
         say(note)
     for key, reason in list(summary.rejected.items())[:NAMED]:
         say(f"rejected: {key}: {reason}")
@@ -66,91 +53,125 @@ def show_profile(
     say(f"{summary.timed} timings in {summary.seconds:.0f} s")
     if not summary.complete:
         say("the budget ended before the plan did; run the same command again to complete it")
+    say(f"report: {result.report}")
+    if result.space_ms is None:
+        say(f"not every architecture can be priced yet: {result.unpriced}")
+    else:
+        reach = result.space_ms
+        say(
+            f"space {result.space} on {result.device}: fastest {reach['fastest']:.3g} ms, median "
+            f"{reach['median']:.3g} ms, slowest {reach['slowest']:.3g} ms"
+        )
 
 
 def show_errors(report: Report, errors: Errors) -> None:
-    """Errors on held-out models, a row a kind of model."""
+    """Held-out errors, a row a kind of model."""
     from rich.table import Table
 
     if not errors:
         return
-    table = Table("never fitted to")
+    table = Table("held-out error")
     for column in ("count", "within 5 %", "within 10 %", "RMSPE", "bias"):
         table.add_column(column, justify="right")
-    for name, e in errors.items():
+    for name, row in errors.items():
         table.add_row(
             name,
-            f"{e['count']:.0f}",
-            f"{e['within_5_pct']:.0f} %",
-            f"{e['within_10_pct']:.0f} %",
-            f"{e['rmspe_pct']:.1f} %",
-            f"{e['bias_pct']:+.1f} %",
+            f"{row['count']:.0f}",
+            f"{row['within_5_pct']:.0f} %",
+            f"{row['within_10_pct']:.0f} %",
+            f"{row['rmspe_pct']:.1f} %",
+            f"{row['bias_pct']:+.1f} %",
         )
     report.console.print(table)
-    subnets = errors.get(SUBNETS, {})
+    subnets = errors.get("subnets", {})
     if "upper_nominal_pct" in subnets:
         report.console.print(
             f"upper bound: holds for {subnets.get('upper_pct', 0.0):.0f} % of the held-out "
-            f"subnets, meant for {subnets['upper_nominal_pct']:.0f} %"
+            f"subnets; nominal coverage {subnets['upper_nominal_pct']:.0f} %"
         )
 
 
-def show_reach(report: Report, predictor: Predictor, space: SearchSpace) -> dict[str, float] | None:
-    """What targets make sense: predicted milliseconds of the space's fastest, median and slowest
-    architecture; None when the profile was cut too short to price the space."""
-    import numpy as np
+def show_import(report: Report, result: ImportResult) -> None:
+    """What was imported; of a published block table also what it says."""
+    from rich.table import Table
 
-    from elasticvit.errors import PredictorError
-    from elasticvit.search.caps import reach
+    say, sums = report.console.print, result.sums
+    what = "measurements" if sums is None else "kernels"
+    say(f"{result.added} {what} added to {result.device}: {result.series}")
+    show_errors(report, result.errors)
+    if sums is not None:
+        if sums.left_out:
+            say(f"{sums.left_out} rows left out that no architecture of this family can have")
+        rows = Table("architecture")
+        rows.add_column("ms as it runs", justify="right")
+        rows.add_column("ms as the table's authors sum", justify="right")
+        for name, ms in sums.ms.items():
+            rows.add_row(name, f"{ms:.3f}", f"{sums.authors_ms[name]:.3f}")
+        say(rows)
+        say("the authors round odd map sides down, the strided convolutions that run round up")
+        if result.missing:
+            say(f"{len(result.missing)} kernels of space {result.space} are not in the table:")
+            for key in result.missing[:NAMED]:
+                say(f"  {key}")
+            if len(result.missing) > NAMED:
+                say(f"  and {len(result.missing) - NAMED} more (all of them under --json)")
+        else:
+            say(f"every architecture of space {result.space} can be priced")
+    for remark in result.remarks:
+        say(remark)
 
-    try:
-        cost = predictor.cost(space)
-    except PredictorError as error:
-        report.console.print(f"not every architecture can be priced yet: {error}")
-        return None
-    found = reach(space, cost.price, np.random.default_rng(0))
-    report.console.print(
-        f"space {space.name} on {predictor.device}: fastest {found.low:.3g} ms, median "
-        f"{found.median:.3g} ms, slowest {found.high:.3g} ms"
-    )
-    return {"fastest": found.low, "median": found.median, "slowest": found.high}
+
+def explained(latency: Latency, what: str) -> dict[str, Any]:
+    """The latency of an architecture and of each of its kernels, JSON-ready."""
+    prediction, rows = latency.predict(what), latency.explain(what)
+    return {
+        "device": latency.device,
+        "source": latency.predictor.source,
+        "space": latency.space.name,
+        "arch": what,
+        "architecture": str(latency.find(what)),
+        "ms": prediction.median_ms,
+        "lower_ms": prediction.lower_ms,
+        "upper_ms": prediction.upper_ms,
+        "coverage": prediction.coverage,
+        "kernels": rows.to_dict("records"),
+        "remarks": list(latency.remarks),
+    }
 
 
-def show_devices(
-    report: Report, connected: Sequence[Connected], catalog: Mapping[str, CatalogEntry]
-) -> None:
-    """What is connected, and the catalogue."""
+def show_explained(report: Report, latency: Latency, result: Mapping[str, Any]) -> None:
+    """The latency of an architecture by kernel, as a table."""
+    from rich.table import Table
+
+    say = report.console.print
+    table = Table("place", "kernel")
+    table.add_column("ms", justify="right")
+    table.add_column("share", justify="right")
+    for row in result["kernels"]:
+        share = f"{100 * row['share']:.1f} %"
+        table.add_row(row["place"], row["kernel"], f"{row['ms']:.4f}", share)
+    table.add_row("total", "", f"{result['ms']:.4f}", "100.0 %", style="bold")
+    say(f"predicted latency of {result['arch']} on {latency.device} ({latency.source})")
+    say(table)
+    if result["upper_ms"] is not None:
+        say(
+            f"bounds: {result['lower_ms']:.4f} to {result['upper_ms']:.4f} ms, each with a "
+            f"probability of {result['coverage']:.0%}"
+        )
+    for remark in latency.remarks:
+        say(remark)
+
+
+def show_devices(report: Report, found: DeviceList) -> None:
+    """What is connected, and what is known by name."""
     from rich.table import Table
 
     table = Table("where", "serial", "product", "name", "state", title="connected")
-    for phone in connected:
+    for phone in found.connected:
         state = phone.state if not phone.hint else f"{phone.state}: {phone.hint}"
         table.add_row(phone.where, phone.serial, phone.product, phone.name or "unknown", state)
-    if connected:
+    if found.connected:
         report.console.print(table)
     else:
         report.console.print("no phone is connected")
-    report.console.print(f"known devices: host, {', '.join(catalog)}")
-
-
-def profile_result(folder: Workspace, summary: ProfileSummary, errors: Errors) -> dict[str, Any]:
-    """Everything a profile found, for JSON."""
-    series = summary.series
-    return {
-        "device": summary.info.name,
-        "source": series.source,
-        "runtime": series.runtime,
-        "threads": series.threads,
-        "cores": series.cores,
-        "measured": summary.fitted,
-        "held_out": summary.held_out,
-        "timed": summary.timed,
-        "seconds": summary.seconds,
-        "complete": summary.complete,
-        "rejected": summary.rejected,
-        "errors": {name: dict(e) for name, e in errors.items()},
-        "noise_floor": noise_floor(summary),
-        "drift": None if summary.drift is None else asdict(summary.drift),
-        "lut": str(folder.lut_path),
-        "predictor": str(folder.predictor_path(summary.info.name)),
-    }
+    report.console.print(f"known devices: {', '.join(found.known)}")

@@ -1,26 +1,28 @@
-"""What `evit-search` shows: the bar while it runs, then the front and the choice."""
+"""What `evit-search` shows: targets and plan, the bar while it runs, the front and the choice."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from elasticvit.cli.app import Report
-
-if TYPE_CHECKING:
-    from elasticvit.search.caps import Cap
-    from elasticvit.search.evolution import Progress as SearchProgress
-    from elasticvit.search.result import FrontPoint, SearchResult
+from elasticvit.cli.app import Report, duration
+from elasticvit.events import Event, Notice
+from elasticvit.flows.search import FrontPoint, SearchResult
+from elasticvit.flows.search_events import (
+    CapsResolved,
+    ResolvedCap,
+    SearchPlanned,
+    SearchProgress,
+)
 
 FRONT_ROWS = 16  # of the table that is printed
 
 
-class Bar:
-    """Progress bar with the time left and the best so far; also watches the time."""
+class SearchReport:
+    """Shows the events of a search; a bar while the evolution runs, with the time left and the
+    best so far."""
 
-    def __init__(self, report: Report, caps: list[Cap], deadline_s: float | None) -> None:
+    def __init__(self, report: Report) -> None:
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
@@ -29,9 +31,9 @@ class Bar:
             TimeRemainingColumn,
         )
 
-        self.caps, self.deadline_s = caps, deadline_s
         self.console = report.console
-        self.progress = Progress(
+        self._units: tuple[str, ...] = ()
+        self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
@@ -39,35 +41,79 @@ class Bar:
             TextColumn("{task.fields[best]}"),
             console=report.console,
         )
-        self.task = self.progress.add_task("start", total=None, best="")
+        self._task = self._bar.add_task("start", total=None, best="")
 
-    def __enter__(self) -> Bar:
-        self.started_s = time.monotonic()
-        self.progress.start()
+    def __enter__(self) -> SearchReport:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.progress.stop()
+        self._end_bar()
 
-    def update(self, now: SearchProgress) -> None:
-        from elasticvit.arch import ArchBatch
+    def handle(self, event: Event) -> None:
+        """Show an event of a search."""
+        match event:
+            case CapsResolved():
+                self._units = tuple(resolved.cap.cost.unit for resolved in event.caps)
+                for resolved in event.caps:
+                    self._print_cap(resolved, event.space)
+            case SearchPlanned():
+                self._print_plan(event)
+                self._bar.start()
+            case SearchProgress():
+                self._advance(event)
+            case Notice():
+                self._end_bar()
+                self.console.print(event.text)
 
-        one = ArchBatch.of([now.best])
-        costs = ", ".join(f"{cap.cost.price(one)[0]:.3g} {cap.cost.unit}" for cap in self.caps)
-        self.progress.update(
-            self.task,
-            description=f"generation {now.generation}/{now.generations}",
-            completed=now.evaluated,
-            total=now.planned,
-            best=f"best {now.best_accuracy:.2f} % at {costs}",
+    def _end_bar(self) -> None:
+        if self._bar.live.is_started:
+            self._bar.stop()
+
+    def _print_cap(self, resolved: ResolvedCap, space: str) -> None:
+        """What is capped, and what the space can do."""
+        say, cap, can = self.console.print, resolved.cap, resolved.reach
+        what = cap.cost.name
+        if cap.device is not None:
+            what = f"predicted {what}" if resolved.coverage is None else f"upper bound of {what}"
+        say(
+            f"target: {what} at most {cap.target:g} {cap.cost.unit}; space {space} has "
+            f"{can.low:.3g} to {can.high:.3g}, median {can.median:.3g}"
+        )
+        if cap.device is not None:
+            say(f"numbers of {cap.device}: {resolved.origin}")
+            for remark in resolved.remarks:
+                say(remark)
+            say(
+                "no upper bound is known, since no whole subnet was timed: the "
+                "measured latency may be above the target"
+                if resolved.coverage is None
+                else f"the bound is made to hold for {resolved.coverage:.0%} of what is measured"
+            )
+        if not resolved.binds:
+            say(f"every architecture of space {space} keeps this target: it limits nothing")
+
+    def _print_plan(self, planned: SearchPlanned) -> None:
+        """The size of the search, and how long it will take."""
+        plan, config = planned.plan, planned.plan.config
+        start = "searching" if planned.resumes is None else f"going on with {planned.resumes}:"
+        self.console.print(
+            f"{start} up to {config.evaluations} architectures ({config.population} and "
+            f"{config.generations} generations), {plan.evaluation_s:.2g} s each (recalibrated on "
+            f"{planned.recalibration_images} images, judged on {planned.search_images}): about "
+            f"{duration(plan.total_s)} in all"
         )
 
-    def time_is_up(self) -> bool:
-        return self.deadline_s is not None and time.monotonic() - self.started_s > self.deadline_s
-
-    def stage(self, text: str) -> None:
-        self.progress.stop()
-        self.console.print(text)
+    def _advance(self, now: SearchProgress) -> None:
+        costs = ", ".join(
+            f"{cost:.3g} {unit}" for cost, unit in zip(now.best_costs, self._units, strict=True)
+        )
+        self._bar.update(
+            self._task,
+            description=f"generation {now.generation}/{now.generations}",
+            completed=now.done,
+            total=now.total,
+            best=f"best {now.best_accuracy:.2f} % at {costs}",
+        )
 
 
 def _number(value: float | None, digits: int) -> str:
@@ -75,7 +121,7 @@ def _number(value: float | None, digits: int) -> str:
 
 
 def print_front(report: Report, result: SearchResult) -> None:
-    """The front as a table, the most accurate first, the chosen one marked."""
+    """Print the front as a table, the most accurate first, the chosen one marked."""
     from rich.table import Table
 
     table = Table(
@@ -103,14 +149,14 @@ def print_front(report: Report, result: SearchResult) -> None:
 
 
 def print_choice(report: Report, result: SearchResult, path: Path) -> None:
-    """The chosen architecture against its targets, its accuracies and where it is."""
+    """Print the chosen architecture beside its targets, its accuracies and its folder."""
     say = report.console.print
     if not result.complete:
         say("the time was up before all generations were done; more time may find better")
     for cap in result.caps:
-        whose = f"on {cap.device}" if cap.device else "in all"
+        where = f"on {cap.device}" if cap.device else "in all"
         upper = "" if cap.upper is None else f", upper bound {cap.upper:.4g} {cap.unit}"
-        say(f"{whose}: predicted {cap.predicted:.4g} {cap.unit}{upper}; target {cap.target:g}")
+        say(f"{where}: predicted {cap.predicted:.4g} {cap.unit}{upper}; target {cap.target:g}")
     say(
         f"chosen {result.arch}: {result.accuracy:.2f} % on the {result.search_images} images that "
         f"it was chosen by, {result.test_accuracy:.2f} % on {result.test_images} test images that "

@@ -1,119 +1,190 @@
-"""What `evit-train` shows: the forecast, the bar while it trains, and the closing table."""
+"""What `evit-train` prints: plan, forecast, a bar while it trains, and the closing table."""
 
 from __future__ import annotations
 
+import shlex
 import time
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
 
 from elasticvit.cli.app import Report, duration
+from elasticvit.events import Event, Notice
+from elasticvit.flows.train import TrainResult
+from elasticvit.flows.train_events import (
+    RunFound,
+    TrainingForecast,
+    TrainingPlanned,
+    TrainProgress,
+)
 
-if TYPE_CHECKING:
-    from elasticvit.arch import Arch
-    from elasticvit.training.forecast import Forecast
-    from elasticvit.training.trainer import Progress
+FORECAST_STEPS = 20  # steps whose time counts as much as the forecast
+LOSS_MEMORY = 0.8
 
 
-def show_forecast(
-    report: Report, expected: Forecast, values: tuple[float, ...], unit: str, done: int
-) -> None:
-    """How long the steps will take, said before they are taken.
+class TrainReport:
+    """Prints the events of the train flow; a context manager that ends the bar.
 
-    Args:
-        values, unit: the complexity levels.
-        done: steps that an earlier session took.
+    Attributes:
+        trained: Whether steps were taken.
     """
-    steps = ", ".join(f"{s:.2g} s at {values[i]:g} {unit}" for i, s in expected.step_s.items())
-    where = (
-        f"{done} of {expected.steps} steps are done; the others"
-        if done
-        else (f"{expected.steps} steps")
-    )
-    report.console.print(
-        f"a step takes {steps} on this machine; {where} will take about "
-        f"[bold]{duration(expected.total_s(done))}[/bold]"
-    )
+
+    def __init__(self, report: Report) -> None:
+        self.console, self.trained = report.console, False
+        self._plan: TrainingPlanned | None = None
+        self._bar: TrainBar | None = None
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Notice():
+                mark = "[yellow]warning:[/yellow] " if event.warning else ""
+                self.console.print(f"{mark}{event.text}")
+            case RunFound(finished=True):
+                self.console.print(
+                    f"{event.folder} has trained exactly this; here is its result again (--fresh "
+                    "trains anew)"
+                )
+            case RunFound():
+                self.console.print(f"going on with {event.folder}")
+            case TrainingPlanned():
+                self._plan = event
+                self._print_plan(event)
+            case TrainingForecast():
+                assert self._plan is not None
+                self._print_forecast(event, self._plan)
+                self._bar = TrainBar(self.console, self._plan.levels, event)
+            case TrainProgress():
+                assert self._bar is not None
+                self.trained = True
+                self._bar.show(event)
+
+    def _print_plan(self, plan: TrainingPlanned) -> None:
+        epochs = "1 epoch" if plan.epochs == 1 else f"{plan.epochs} epochs"
+        self.console.print(
+            f"training space {plan.space} on {plan.data} ({plan.train_images} images, "
+            f"{plan.classes} classes; {plan.search_images} held out to choose by, "
+            f"{plan.test_images} for the final figure), {epochs} of batches of "
+            f"{plan.batch_size}, seed {plan.seed}\n"
+            f"complexity levels ({plan.unit}): {', '.join(f'{v:g}' for v in plan.levels)}"
+        )
+
+    def _print_forecast(self, event: TrainingForecast, plan: TrainingPlanned) -> None:
+        expected, done = event.forecast, event.done
+        steps = ", ".join(
+            f"{s:.2g} s at {plan.levels[i]:g} {plan.unit}" for i, s in expected.step_s.items()
+        )
+        where = f"{expected.steps} steps"
+        if done:
+            where = f"{done} of {where} are done; the others"
+        self.console.print(
+            f"a step takes {steps} on this machine; {where} will take about "
+            f"[bold]{duration(event.remaining_s)}[/bold]"
+        )
+
+    def __enter__(self) -> TrainReport:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
 
 
 class TrainBar:
-    """Progress bar with the loss of each level; a line an epoch where there is no terminal."""
+    """Progress bar with the loss of each level; a line an epoch if there is no terminal."""
 
     def __init__(
-        self, report: Report, values: tuple[float, ...], expected: Forecast, done: int
+        self, console: Console, levels: tuple[float, ...], expected: TrainingForecast
     ) -> None:
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-        )
-
-        self.console, self.values, self.expected = report.console, values, expected
+        self.console, self.levels, self.forecast = console, levels, expected.forecast
         self._bar = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("{task.fields[left]} left  {task.fields[losses]}"),
-            console=report.console,
+            console=console,
             transient=True,
         )
-        left = duration(expected.total_s(done))
-        self._task = self._bar.add_task(
-            "", total=expected.steps, completed=done, epoch="1", left=left, losses=""
+        self._task: TaskID = self._bar.add_task(
+            "",
+            total=self.forecast.steps,
+            completed=expected.done,
+            epoch="1",
+            left=duration(expected.remaining_s),
+            losses="",
         )
-        self._first, self._epoch = done, -1
+        self._first, self._epoch, self._start_s = expected.done, -1, time.monotonic()
         self._means: dict[int, float] = {}
+        if console.is_terminal:
+            self._bar.start()
 
-    def show(self, at: Progress) -> None:
-        """Show where the training stands."""
-        now_s = time.monotonic()
-        if self._first == at.step - 1:
-            self._start_s = now_s
+    def show(self, at: TrainProgress) -> None:
+        """Show the progress after a step."""
+        if self._first == at.done - 1:
+            self._start_s = time.monotonic()
         old = self._means.get(at.losses.level, at.losses.sampled)
-        self._means[at.losses.level] = 0.8 * old + 0.2 * at.losses.sampled
-        timed = at.step - 1 - self._first
-        step_s = self.expected.mean_step_s
-        if timed:  # trust the forecast less and less
-            step_s = (20 * step_s + now_s - self._start_s) / (20 + timed)
-        left = duration(step_s * (at.steps - at.step))
-        losses = " ".join(f"{self.values[i]:g}:{m:.2f}" for i, m in sorted(self._means.items()))
+        self._means[at.losses.level] = LOSS_MEMORY * old + (1 - LOSS_MEMORY) * at.losses.sampled
+        timed, step_s = at.done - 1 - self._first, self.forecast.mean_step_s
+        if timed:  # the forecast counts less and less
+            spent_s = time.monotonic() - self._start_s
+            step_s = (FORECAST_STEPS * step_s + spent_s) / (FORECAST_STEPS + timed)
+        left = duration(step_s * (at.total - at.done))
+        losses = " ".join(f"{self.levels[i]:g}:{m:.2f}" for i, m in sorted(self._means.items()))
         self._bar.update(
-            self._task, completed=at.step, epoch=str(at.epoch + 1), left=left, losses=losses
+            self._task, completed=at.done, epoch=str(at.epoch + 1), left=left, losses=losses
         )
-        if at.warning is not None:
-            self.console.print(f"[yellow]warning:[/yellow] {at.warning}")
         if at.epoch != self._epoch and not self.console.is_terminal:
             self.console.print(
-                f"epoch {at.epoch + 1}, step {at.step} of {at.steps}, {left} left, loss by level "
+                f"epoch {at.epoch + 1}, step {at.done} of {at.total}, {left} left, loss by level "
                 f"{losses}"
             )
         self._epoch = at.epoch
 
-    def __enter__(self) -> TrainBar:
+    def stop(self) -> None:
+        """Take the bar off the screen."""
         if self.console.is_terminal:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+            self._bar.stop()
 
 
-def show_accuracies(
-    report: Report, rows: Sequence[Mapping[str, Any]], archs: Sequence[Arch], images: int
-) -> None:
-    """Accuracy of a few subnets, a row each with `name`, `macs_m` and `accuracy`."""
-    from rich.table import Table
-
+def print_result(report: Report, result: TrainResult, *, trained: bool) -> None:
+    """Print the accuracies of a few subnets, and where the run lies."""
+    if trained:
+        report.console.print(
+            f"trained in {duration(result.took_s)}, {duration(result.expected_s)} were expected"
+        )
+    images = "" if result.images is None else f"{result.images} "
     table = Table(
-        title=f"accuracy on {images} images that were not trained on, batch norm recalibrated",
+        title=f"accuracy on {images}images that were not trained on, batch norm recalibrated",
         title_justify="left",
     )
     table.add_column("subnet", no_wrap=True)
     table.add_column("MMACs", justify="right", no_wrap=True, min_width=6)
     table.add_column("accuracy %", justify="right", no_wrap=True, min_width=10)
     table.add_column("architecture", overflow="fold")
-    for row, arch in zip(rows, archs, strict=True):
-        table.add_row(row["name"], f"{row['macs_m']:.1f}", f"{row['accuracy']:.2f}", str(arch))
+    for row in result.subnets:
+        table.add_row(row.name, f"{row.macs_m:.1f}", f"{row.accuracy:.2f}", str(row.arch))
     report.console.print(table)
+    report.console.print(f"written to {result.folder}")
+
+
+def next_command(result: TrainResult, device: str | None) -> str:
+    """The command to run next.
+
+    Args:
+        result: The training.
+        device: The device that was profiled last; None if none was.
+    """
+    if result.suggested_target_ms is not None:
+        return f"evit-search --target-ms {result.suggested_target_ms:g}"
+    profile = ["evit-profile", "--device", "host"]
+    if device is not None:  # its predictor cannot price this space
+        profile = ["evit-profile", "--space", result.space, "--device", device]
+    return f"{shlex.join(profile)}, then evit-search --target-ms N"

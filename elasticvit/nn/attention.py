@@ -20,8 +20,9 @@ from elasticvit.nn.layers import ElasticConv2d, ElasticLinear, head_of
 def qkv_rows(largest: Attention, kernel: Attention, sliced: bool) -> Tensor | None:
     """Rows of the largest qkv matrix that give the kernel's [q | k | v], heads in order.
 
-    None when they are all rows in order. With `sliced` the active rows are concatenated and
-    head h takes the h-th slice of 16 + 16 + v of them, as the authors' `view` does.
+    None if these are all rows of the matrix in order. With `sliced` the active rows are
+    concatenated and head h takes the h-th slice of 16 + 16 + v of them, as the authors' `view`
+    does.
     """
     h, c_max = kernel.heads, largest.heads * QK_DIM
     q = torch.arange(h * QK_DIM)
@@ -38,8 +39,10 @@ def qkv_rows(largest: Attention, kernel: Attention, sliced: bool) -> Tensor | No
 
 @lru_cache(maxsize=4096)
 def value_rows(largest: Attention, kernel: Attention, sliced: bool) -> Tensor:
-    """Which of the largest value channels the kernel's are: a head's first ones, or with
-    `sliced` simply the first ones of all."""
+    """Indices of the kernel's value channels among those of the largest kernel, shape (V,).
+
+    They are the first channels of each head, or with `sliced` the first channels of all.
+    """
     if sliced:
         return torch.arange(kernel.heads * kernel.v_dim)
     grid = torch.arange(largest.heads * largest.v_dim).view(largest.heads, largest.v_dim)
@@ -63,9 +66,10 @@ class AttentionCore(nn.Module):
     """qkv, depthwise 3x3 convolution on V, attention with position bias, output projection.
 
     Args:
-        largest: the largest kernel.
-        sliced: the authors' view of the qkv matrix (see `qkv_rows`).
-        dense_bias: hold the bias as one (heads, N, N) table instead of one row an offset.
+        largest: the largest kernel that the block will run.
+        sliced: whether to use the authors' view of the qkv matrix (see `qkv_rows`).
+        dense_bias: whether to hold the position bias as one (heads, N, N) table instead of
+            one row for each offset.
     """
 
     def __init__(self, largest: Attention, sliced: bool, dense_bias: bool) -> None:

@@ -1,8 +1,9 @@
-"""The authors' published supernet: their parameter names onto ours.
+"""Loading the authors' published supernet: their parameter names for each of this project.
 
-Their blocks are made at the width of their stage even where they are fed by a narrower one,
-so a parameter of theirs may be larger than ours; its first rows and columns are the ones in
-use. Build the network with `elasticvit.nn.blocks.AUTHORS`, whose norm and qkv view are theirs.
+The authors make a block at the width of its stage even where a narrower stage feeds it, so a
+parameter in their checkpoint may be larger than the one here; its first rows and columns are
+the ones in use. Build the network with `elasticvit.nn.blocks.AUTHORS`, the options with the
+authors' norm and qkv view.
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ _HEAD = {
 
 
 def authors_name(name: str, n_conv: int = 2) -> str:
-    """The authors' name of one of our parameters or statistics.
+    """The authors' name of a parameter or statistic of `Supernet`.
 
     Args:
-        name: ours, such as `blocks.attn1_0_attention.core.qkv.weight`.
+        name: name in `Supernet`, such as `blocks.attn1_0_attention.core.qkv.weight`.
         n_conv: number of MBConv stages.
     """
     match = re.fullmatch(r"blocks\.([a-z]+)(\d*)_(\d+)_([a-z]+)\.(.+)", name)

@@ -46,9 +46,10 @@ class Block(nn.Module, Generic[K]):
     """Base: a module with the largest kernel it can run.
 
     Args:
-        kernel: the largest kernel.
-        options: variants.
-        static: made for this kernel alone (position bias as one dense table).
+        kernel: the largest kernel that the block will run.
+        options: block variants.
+        static: whether the block will run this kernel alone; its position bias is then one
+            dense table.
     """
 
     def __init__(self, kernel: K, options: BlockOptions, static: bool) -> None:
@@ -68,7 +69,8 @@ class Block(nn.Module, Generic[K]):
 
 
 def _copy_first(source: nn.Module, target: nn.Module) -> None:
-    """Copy parameters and statistics held directly by `target` from the start of `source`'s."""
+    """Fill the parameters and statistics that `target` itself holds with the first rows and
+    columns of the same ones of `source`."""
     tensors = dict(source.named_parameters(recurse=False)) | dict(
         source.named_buffers(recurse=False)
     )
@@ -188,21 +190,31 @@ class FFN(Block[kernels.FFN]):
 
 
 class Head(Block[kernels.Head]):
-    """Linear, batch norm, hard-swish, mean over tokens, linear, hard-swish, classifier."""
+    """Linear, batch norm, hard-swish, mean over tokens, linear, hard-swish, classifier.
+
+    With 0 classes there is no classifier, and the output is the classifier's input.
+    """
 
     def __init__(self, kernel: kernels.Head, options: BlockOptions, static: bool = False) -> None:
         super().__init__(kernel, options, static)
         self.expand = ElasticLinear(kernel.width, kernel.inner)
         self.bn = ElasticBatchNorm(kernel.inner)
         self.hidden = ElasticLinear(kernel.inner, kernel.hidden)
-        self.classifier = ElasticLinear(kernel.hidden, kernel.classes)
+        self.classifier: nn.Module = (
+            ElasticLinear(kernel.hidden, kernel.classes) if kernel.classes else nn.Identity()
+        )
+
+    def pre_logits(self, x: Tensor, kernel: kernels.Head | None = None) -> Tensor:
+        """The classifier's inputs (B, hidden), before dropout, of tokens (B, N, C)."""
+        kernel = kernel or self.kernel
+        x = F.hardswish(self.bn(self.expand(x, kernel.inner))).mean(dim=1)
+        return F.hardswish(self.hidden(x, kernel.hidden))
 
     def forward(self, x: Tensor, kernel: kernels.Head | None = None) -> Tensor:
         kernel = kernel or self.kernel
-        x = F.hardswish(self.bn(self.expand(x, kernel.inner))).mean(dim=1)
-        x = F.hardswish(self.hidden(x, kernel.hidden))
+        x = self.pre_logits(x, kernel)
         x = F.dropout(x, self.options.head_dropout, self.training)
-        return self.classifier(x, kernel.classes)
+        return self.classifier(x, kernel.classes) if kernel.classes else x
 
 
 BLOCKS: dict[type[Kernel], Any] = {

@@ -33,8 +33,8 @@ class Normalise(nn.Module):
     """Layer norm without scale and shift, in the fewest operators that converters write.
 
     Args:
-        joint: over tokens and channels together.
-        eps: added to the variance.
+        joint: whether to normalise over tokens and channels together.
+        eps: number added to the variance.
     """
 
     def __init__(self, joint: bool, eps: float) -> None:
@@ -89,7 +89,7 @@ class FusedMBConv(nn.Module):
     relu6(x + 3) / 6 is relu6 alone between shifted and scaled weights.
 
     Args:
-        block: its batch norms are folded already.
+        block: the block, its batch norms folded already.
     """
 
     expand: nn.Conv2d
@@ -163,7 +163,7 @@ def _fuse(module: nn.Module) -> nn.Module:
     if isinstance(module, FFN):
         return FusedFFN(module)
     for layer, norm in _NORMED.get(type(module), ()):
-        if hasattr(module, layer):
+        if isinstance(getattr(module, norm, None), ElasticBatchNorm):  # not folded before
             _fold_norm(getattr(module, layer), getattr(module, norm))
             setattr(module, norm, nn.Identity())
     if isinstance(module, MBConv):

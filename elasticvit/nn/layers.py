@@ -23,8 +23,8 @@ class ElasticConv2d(nn.Module):
     """Bias-free or biased 2-d convolution, dense or depthwise, with "same" padding.
 
     Args:
-        cin, cout: largest widths; a depthwise convolution has `cin == cout`.
-        kernel: largest filter side; smaller filters are its centre.
+        cin, cout: largest input and output widths; a depthwise convolution has `cin == cout`.
+        kernel: side of the largest filter; smaller filters are its centre.
     """
 
     def __init__(
@@ -76,7 +76,18 @@ class ElasticLinear(nn.Module):
             weight = weight[:, :cin]
         return weight, None if self.bias is None else head_of(self.bias, cout)
 
-    def forward(self, x: Tensor, cout: int) -> Tensor:  # (..., C)
+    @property
+    def in_features(self) -> int:
+        """Largest number of inputs."""
+        return self.weight.shape[1]
+
+    @property
+    def out_features(self) -> int:
+        """Largest number of outputs."""
+        return self.weight.shape[0]
+
+    def forward(self, x: Tensor, cout: int | None = None) -> Tensor:  # (..., C)
+        cout = self.out_features if cout is None else cout
         return F.linear(x, *self.sliced(x.shape[-1], cout))
 
 
@@ -85,7 +96,7 @@ class ElasticBatchNorm(nn.Module):
 
     In training mode the running statistics of the active channels are updated in place,
     whatever architecture ran; they are therefore recalibrated for a subnet before it is
-    judged (`elasticvit.search`).
+    judged (`elasticvit.searching`).
     """
 
     running_mean: Tensor
@@ -121,7 +132,7 @@ class ElasticLayerNorm(nn.Module):
 
     Args:
         channels: largest width.
-        joint: normalise over tokens and channels together, as the authors' code does,
+        joint: whether to normalise over tokens and channels together, as the authors' code does,
             instead of each token by itself.
     """
 
@@ -140,7 +151,7 @@ class ElasticLayerNorm(nn.Module):
 
 
 def resize(x: Tensor, resolution: int) -> Tensor:
-    """Images (B, C, H, W) bicubically brought to `resolution`; themselves when they fit."""
+    """Images (B, C, H, W) resized bicubically to `resolution`; unchanged if they have it."""
     if x.shape[-1] == resolution and x.shape[-2] == resolution:
         return x
     return F.interpolate(x, size=(resolution, resolution), mode="bicubic")

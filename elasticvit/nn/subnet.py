@@ -1,6 +1,7 @@
 """Subnets: one architecture as a static module, cut out of the supernet.
 
-A subnet is a plain chain of static blocks, which is what is exported and timed.
+A subnet is a plain chain of static blocks, which is what is exported and timed. What timm's
+users know of image models (classifier, features, parameter groups) is in `ImageModel`.
 """
 
 from __future__ import annotations
@@ -11,20 +12,19 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
 
 from elasticvit.arch import Arch
-from elasticvit.errors import CheckpointError
+from elasticvit.errors import CheckpointError, NextStep
+from elasticvit.files import write_atomic
 from elasticvit.kernels import Layout, lower, walk
-from elasticvit.nn.blocks import BlockOptions, build_block
-from elasticvit.nn.layers import resize
+from elasticvit.nn.blocks import Block, BlockOptions, build_block
+from elasticvit.nn.image_model import ImageModel
 from elasticvit.nn.supernet import Supernet
-from elasticvit.workspace import write_atomic
 
 SCHEMA = 1
 
 
-class Subnet(nn.Module):
+class Subnet(ImageModel):
     """One architecture as a static network.
 
     Args:
@@ -34,9 +34,9 @@ class Subnet(nn.Module):
     """
 
     def __init__(self, arch: Arch, layout: Layout, options: BlockOptions | None = None) -> None:
-        super().__init__()
-        self.arch, self.layout, self.options = arch, layout, options or BlockOptions()
-        self.blocks = nn.Sequential(*(build_block(k, self.options) for k in lower(arch, layout)))
+        options = options or BlockOptions()
+        blocks = (build_block(kernel, options) for kernel in lower(arch, layout))
+        super().__init__(arch, layout, options, blocks)
 
     @classmethod
     def cut(cls, supernet: Supernet, arch: Arch) -> Subnet:
@@ -49,20 +49,22 @@ class Subnet(nn.Module):
         supernet.space.check(arch)
         layout = supernet.space.layout
         subnet = cls.__new__(cls)  # the blocks are cut, not drawn at random first
-        nn.Module.__init__(subnet)
-        subnet.arch, subnet.layout, subnet.options = arch, layout, supernet.options
-        places = walk(arch, layout)
-        subnet.blocks = nn.Sequential(*(supernet.block(place).cut(k) for place, k in places))
+        blocks = (supernet.block(place).cut(kernel) for place, kernel in walk(arch, layout))
+        ImageModel.__init__(subnet, arch, layout, supernet.options, blocks)
         device = next(supernet.parameters()).device
         return subnet.to(device).train(supernet.training)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, classes) of images (B, channels, H, W), resized where they do not fit."""
-        logits: Tensor = self.blocks(resize(images, self.arch.resolution))
-        return logits
-
     def save(self, path: Path) -> None:
-        """Write architecture, layout, options and weights to one file, atomically."""
+        """Write architecture, layout, options and weights to one file, atomically.
+
+        Raises:
+            CheckpointError: the network was pruned or fused, so that `load` could not make it.
+        """
+        if self._head is None or not all(isinstance(block, Block) for block in self.blocks):
+            raise CheckpointError(
+                f"a pruned or fused network cannot be saved to {path}; save it before that, or "
+                "save its state_dict"
+            )
         buffer = io.BytesIO()
         torch.save(
             {
@@ -88,7 +90,8 @@ class Subnet(nn.Module):
             if data["schema"] != SCHEMA:
                 raise CheckpointError(
                     f"{path} has schema {data['schema']!r}, this version reads {SCHEMA}; "
-                    "update elasticvit, or search again"
+                    "update elasticvit, or search again",
+                    next_step=NextStep("search"),
                 )
             subnet = cls(
                 Arch.from_dict(data["arch"]),
@@ -97,7 +100,9 @@ class Subnet(nn.Module):
             )
             subnet.load_state_dict(data["weights"])
         except FileNotFoundError as error:
-            raise CheckpointError(f"no subnet at {path}; run evit-search first") from error
+            raise CheckpointError(
+                f"no subnet at {path}; search first", next_step=NextStep("search")
+            ) from error
         except (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
             raise CheckpointError(f"{path} is truncated or not a subnet: {error}") from error
         return subnet.eval()

@@ -1,4 +1,4 @@
-"""Training runs on disk: what a run is (`run.json`) and where it stands (`checkpoint.pt`).
+"""Training runs on disk: the description (`run.json`) and the state (`checkpoint.pt`).
 
 Both are written atomically, so a killed run leaves its last whole checkpoint. Nothing falls
 back silently: a checkpoint that cannot be read, or belongs to another run, is an error.
@@ -10,22 +10,23 @@ import io
 import json
 import pickle
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from elasticvit.errors import CheckpointError, SpaceError
+from elasticvit.errors import CheckpointError, NextStep, SpaceError
+from elasticvit.files import write_atomic
 from elasticvit.nn import BlockOptions, Supernet
 from elasticvit.space import SearchSpace
-from elasticvit.workspace import write_atomic
 
 SCHEMA = 1
 RUN_FILE = "run.json"
 CHECKPOINT_FILE = "checkpoint.pt"
 LOG_FILE = "log.csv"
+FRESH = NextStep("train", {"fresh": True})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +34,14 @@ class RunInfo:
     """What a training run is; never changes while it runs.
 
     Attributes:
-        space: the search space, with the data set's number of classes.
-        data: canonical spec of the data set.
-        seed: of weights, order, augmentation and sampling.
-        mean, std: normalisation of the images, a channel, for pixels in 0..1.
-        options: block variants.
-        settings: the training's settings, by name.
+        space: The search space, with the data set's number of classes.
+        data: Canonical spec of the data set.
+        seed: Random seed of weights, image order, augmentation and subnet sampling.
+        mean: Mean of each channel that images are normalised by, for pixels in 0..1.
+        std: Standard deviation of each channel that images are normalised by.
+        options: Variants of the blocks.
+        settings: Settings of the training by name: those of `TrainConfig`, and the complexity
+            levels, since another profile of a device moves those in milliseconds.
     """
 
     space: SearchSpace
@@ -67,12 +70,13 @@ class RunInfo:
         """Inverse of `to_dict`.
 
         Raises:
-            CheckpointError: another schema, or fields that are missing.
+            CheckpointError: The run is of another schema, or fields are missing.
         """
         if data.get("schema") != SCHEMA:
             raise CheckpointError(
                 f"training run of schema {data.get('schema')!r}; this version reads {SCHEMA}: "
-                "update elasticvit, or train again with evit-train --fresh"
+                "update elasticvit, or start a fresh training",
+                next_step=FRESH,
             )
         try:
             return cls(
@@ -85,7 +89,10 @@ class RunInfo:
                 settings=data["settings"],
             )
         except (KeyError, TypeError, SpaceError) as error:
-            raise CheckpointError(f"training run with missing or bad fields: {error}") from error
+            raise CheckpointError(
+                f"training run with missing or bad fields: {error}; start a fresh training",
+                next_step=FRESH,
+            ) from error
 
     def save(self, run: Path) -> None:
         """Write `run.json` into the run's folder."""
@@ -96,34 +103,34 @@ class RunInfo:
         """Read `run.json`.
 
         Raises:
-            CheckpointError: the folder is no training run.
+            CheckpointError: The folder is no training run.
         """
         path = run / RUN_FILE
         try:
             data = json.loads(path.read_text())
         except (OSError, ValueError) as error:
             raise CheckpointError(
-                f"{run} is not a training run ({error}); run evit-train --fresh"
+                f"{run} is not a training run ({error}); start a fresh training", next_step=FRESH
             ) from error
         if not isinstance(data, dict):
-            raise CheckpointError(f"{path} is not a training run; run evit-train --fresh")
+            raise CheckpointError(
+                f"{path} is not a training run; start a fresh training", next_step=FRESH
+            )
         return cls.from_dict(data)
-
-    def with_settings(self, **changes: Any) -> RunInfo:
-        """The same run with some settings changed."""
-        return replace(self, settings={**self.settings, **changes})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """Where a training run stands, between two steps.
+    """State of a training run between two steps.
 
     Attributes:
-        info: the run.
-        step: steps done; the next one has this number.
-        weights: the supernet's parameters and statistics.
-        ema: their exponential moving average, or empty.
-        optimiser, sampler, trainer: states of the parts, as plain values and tensors.
+        info: What the run is.
+        step: Number of steps done, which is the index of the next one.
+        weights: Parameters and batch norm statistics of the supernet.
+        ema: Exponential moving average of the weights; empty if none is kept.
+        optimiser: State of the optimiser, as plain values and tensors.
+        sampler: State of the sampler, as plain values.
+        trainer: State of the loss watch and of torch's random generator.
     """
 
     info: RunInfo
@@ -157,22 +164,26 @@ class Checkpoint:
         """Read the checkpoint of a run's folder.
 
         Raises:
-            CheckpointError: missing, truncated, foreign or written by another version.
+            CheckpointError: The checkpoint is missing, truncated, foreign or of another version.
         """
         path = run / CHECKPOINT_FILE
         try:
             data = torch.load(path, map_location=device, weights_only=True)
         except FileNotFoundError as error:
-            raise CheckpointError(f"no checkpoint at {path}; run evit-train first") from error
+            raise CheckpointError(
+                f"no checkpoint at {path}; train first", next_step=NextStep("train")
+            ) from error
         except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
             raise CheckpointError(
                 f"{path} is truncated or not a checkpoint: {_first_line(error)}; put a "
-                "good copy back, or train again with evit-train --fresh"
+                "good copy back, or start a fresh training",
+                next_step=FRESH,
             ) from error
         if not isinstance(data, dict) or data.get("schema") != SCHEMA or "weights" not in data:
             raise CheckpointError(
                 f"{path} is not a checkpoint of this version (schema {SCHEMA}); update "
-                "elasticvit, or train again with evit-train --fresh"
+                "elasticvit, or start a fresh training",
+                next_step=FRESH,
             )
         return cls(
             info=RunInfo.from_dict(data["info"]),
@@ -186,14 +197,15 @@ class Checkpoint:
 
 
 def load_supernet(run: Path) -> Supernet:
-    """The trained supernet of a run, on the CPU in evaluation mode: the moving average of its
-    weights where there is one.
+    """The trained supernet of a run, on the CPU in evaluation mode, with the moving average of
+    its weights if one was kept.
 
     Args:
-        run: the run's folder (`Workspace.latest("run")`).
+        run: Folder of the run (`Workspace.latest("run")`).
 
     Raises:
-        CheckpointError: no run, or its checkpoint is truncated, foreign or of another version.
+        CheckpointError: The folder is no run, or its checkpoint is missing, truncated, foreign
+            or of another version.
     """
     checkpoint = Checkpoint.load(run)
     supernet = Supernet(checkpoint.info.space, checkpoint.info.options)
@@ -202,7 +214,8 @@ def load_supernet(run: Path) -> Supernet:
     except RuntimeError as error:
         raise CheckpointError(
             f"{run / CHECKPOINT_FILE} holds weights of another network: "
-            f"{_first_line(error)}; train again with evit-train --fresh"
+            f"{_first_line(error)}; start a fresh training",
+            next_step=FRESH,
         ) from error
     return supernet.eval()
 

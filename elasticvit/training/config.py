@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from elasticvit.errors import TrainingError
+from elasticvit.errors import CheckpointError, SettingError
 from elasticvit.space import SearchSpace
-from elasticvit.training.data import DataInfo
+
+if TYPE_CHECKING:
+    from elasticvit.training.data import DataInfo
 
 TINY_IMAGES = 5_000  # up to this many training images
 SMALL_IMAGES = 200_000
-LR_WIDTH = 128  # of the last stage, for which the learning rates below are meant
+COMPLEXITIES = ("macs", "ms")
+LR_WIDTH = 128  # channels of the last stage that the learning rates below are meant for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,24 +28,25 @@ class TrainConfig:
     """Settings of a training run.
 
     Attributes:
-        epochs: passes over the training part.
-        batch_size: images a step, over all ranks.
-        lr: highest learning rate.
-        min_lr: learning rate at the end of the cosine.
-        warmup_share: share of the steps over which the learning rate rises.
-        weight_decay: of weights; norms, biases and position biases have none.
-        smoothing: of the labels.
-        clip_factor: of adaptive gradient clipping, a unit's gradient to its weights.
-        mixup: alpha of mixup; 0 is without.
-        ema_share: window of the weights' moving average, as a share of all steps.
-        ema_limit: greatest decay of the average.
-        subnets: sampled subnets a step.
-        complexity: what levels are measured in, `macs` or `ms`.
-        device: whose milliseconds; empty with `macs`.
-        augment: vary the training images.
+        epochs: Number of passes over the training part.
+        batch_size: Images a step, over all ranks.
+        lr: Highest learning rate.
+        min_lr: Learning rate at the end of the cosine schedule.
+        warmup_share: Share of the steps over which the learning rate rises.
+        weight_decay: Weight decay of weights; norms, biases and position biases have none.
+        smoothing: Label smoothing.
+        clip_factor: Adaptive gradient clipping: greatest norm of a unit's gradient, relative to
+            the norm of its weights.
+        mixup: Alpha of mixup; 0 turns mixup off.
+        ema_share: Window of the moving average of the weights, as a share of all steps.
+        ema_limit: Greatest decay of the moving average.
+        subnets: Number of sampled subnets a step.
+        complexity: Unit of the complexity levels, `macs` or `ms`.
+        device: Device whose latency defines the levels; empty with `macs`.
+        augment: Whether training images are augmented.
 
     Raises:
-        TrainingError: a setting that makes no sense; it is named.
+        SettingError: A value makes no sense; its setting is named.
     """
 
     epochs: int
@@ -65,20 +69,35 @@ class TrainConfig:
         for name, least in (("epochs", 1), ("batch_size", 2), ("subnets", 1)):
             value = getattr(self, name)
             if value < least:
-                raise TrainingError(f"{name} is {value}; it must be at least {least}")
+                raise SettingError(
+                    f"{name} is {value}; it must be at least {least}", settings=[name]
+                )
         if not 0 < self.min_lr <= self.lr < 1:
-            raise TrainingError(f"lr is {self.lr:g}; it must lie between {self.min_lr:g} and 1")
-        if self.complexity not in ("macs", "ms"):
-            raise TrainingError(f"complexity is {self.complexity!r}; it is macs or ms")
+            raise SettingError(
+                f"lr is {self.lr:g}; it must lie between {self.min_lr:g} and 1", settings=["lr"]
+            )
+        if self.complexity not in COMPLEXITIES:
+            raise SettingError(
+                f"complexity is {self.complexity!r}; it must be one of {', '.join(COMPLEXITIES)}",
+                settings=["complexity"],
+            )
 
     def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TrainConfig:
-        """Inverse of `to_dict`; fields that this version does not know are left out."""
+        """Inverse of `to_dict`; names that this version does not know are left out.
+
+        Raises:
+            CheckpointError: A setting without a default is missing.
+        """
         known = {f.name for f in fields(cls)}
-        return cls(**{k: v for k, v in data.items() if k in known})
+        try:
+            return cls(**{k: v for k, v in data.items() if k in known})
+        except TypeError as error:
+            raise CheckpointError(f"settings of a training are incomplete: {error}") from error
 
 
 def default_config(info: DataInfo, space: SearchSpace, **changes: Any) -> TrainConfig:
@@ -88,7 +107,12 @@ def default_config(info: DataInfo, space: SearchSpace, **changes: Any) -> TrainC
     as networks get wider; the long one on large sets is the paper's.
 
     Args:
-        changes: settings that the user chose; None leaves the choice here.
+        info: Size of the data set.
+        space: The search space.
+        changes: Settings that the user chose; one that is None keeps its default.
+
+    Raises:
+        SettingError: A value makes no sense; its setting is named.
     """
     width = space.largest.attn[-1].width if space.largest.attn else LR_WIDTH
     narrow = (LR_WIDTH / width) ** 2

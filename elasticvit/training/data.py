@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from elasticvit.arrays import IndexArray
 from elasticvit.errors import DataError
-from elasticvit.training.parts import IndexArray, Split
+from elasticvit.training.parts import DataPart
 from elasticvit.training.sources import Source, find_source
 
 if TYPE_CHECKING:
     from elasticvit.training.loader import Loader
 
-SplitName = Literal["train", "search", "test"]
+PartName = Literal["train", "search", "test"]
 
 TEST_SHARE = 0.20  # of a set without a test part
 SEARCH_SHARE = 0.15  # of the images that remain
@@ -34,10 +35,12 @@ class DataInfo:
     """What is known of a data set without decoding it.
 
     Attributes:
-        spec: canonical form of what the user wrote; `open_data` takes it from any folder.
-        name: for reports.
-        classes: number of classes.
-        train_images, search_images, test_images: size of each part.
+        spec: Canonical form of what the user wrote; `open_data` takes it from any folder.
+        name: Name of the data set in reports.
+        classes: Number of classes.
+        train_images: Number of images that are trained on.
+        search_images: Number of images that are held out to choose architectures by.
+        test_images: Number of images that are held out for the final figure.
     """
 
     spec: str
@@ -53,23 +56,25 @@ class ImageData:
     """An opened data set.
 
     Attributes:
-        info: its facts.
-        class_names: by label.
-        flips: whether training may mirror images.
-        train, search, test: the parts.
+        info: Name, number of classes and sizes of the parts.
+        class_names: Names of the classes, by label.
+        flips: Whether training may mirror images.
+        train: Images that are trained on.
+        search: Images that are held out to choose architectures by.
+        test: Images that are held out for the final figure.
     """
 
     info: DataInfo
     class_names: tuple[str, ...]
     flips: bool
-    train: Split
-    search: Split
-    test: Split
+    train: DataPart
+    search: DataPart
+    test: DataPart
 
     @cached_property
     def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation a channel of pixels in 0..1: the training part's own
-        where it is in memory, ImageNet's otherwise."""
+        """Mean and standard deviation of each channel for pixels in 0..1: of the training part if
+        it is in memory, of ImageNet otherwise."""
         pixels = self.train.pixels
         if pixels is None:
             return PHOTO_MEAN, PHOTO_STD
@@ -85,19 +90,21 @@ class ImageData:
 
     @property
     def mean(self) -> tuple[float, ...]:
+        """Mean of each channel for pixels in 0..1."""
         return self.normalisation[0]
 
     @property
     def std(self) -> tuple[float, ...]:
+        """Standard deviation of each channel for pixels in 0..1."""
         return self.normalisation[1]
 
-    def split(self, name: SplitName) -> Split:
+    def part(self, name: PartName) -> DataPart:
         """A part by its name."""
         return {"train": self.train, "search": self.search, "test": self.test}[name]
 
     def loader(
         self,
-        split: SplitName,
+        part: PartName,
         *,
         resolution: int,
         batch_size: int,
@@ -112,18 +119,20 @@ class ImageData:
         labels int64 (B,).
 
         Args:
-            resolution: side of the images, to which they are brought bicubically.
-            augment: vary the images (training).
-            shuffle: in another order each epoch (see `Loader.epoch`).
-            workers: decoding processes, for sets that are not in memory.
-            seed: of order and augmentation; the same seed gives the same batches.
-            drop_last: leave out a last batch that is not full.
-            shard: (rank, ranks): every `ranks`-th image of each batch from the `rank`-th on.
+            part: Which images: `train`, `search` or `test`.
+            resolution: Side of the images in pixels, to which they are resized bicubically.
+            batch_size: Images in a batch, over all ranks.
+            augment: Whether images are augmented, as in training.
+            shuffle: Whether every epoch has another order (see `Loader.epoch`).
+            workers: Number of decoding processes, for data sets that are not in memory.
+            seed: Random seed of order and augmentation; the same seed gives the same batches.
+            drop_last: Whether a last batch that is not full is left out.
+            shard: Rank and number of ranks; each rank reads every n-th image of a batch.
         """
         from elasticvit.training.loader import Loader
 
         return Loader(
-            self.split(split),
+            self.part(part),
             flips=self.flips,
             mean=self.mean,
             std=self.std,
@@ -145,7 +154,8 @@ def describe(spec: str) -> DataInfo:
         spec: `digits`, a folder or file, or `timm:NAME:FOLDER`.
 
     Raises:
-        DataError: unknown, unreadable or too small; what is accepted is listed.
+        DataError: The data set is unknown, unreadable or too small; the accepted forms are
+            listed.
     """
     return open_data(spec).info
 
@@ -154,18 +164,21 @@ def open_data(spec: str, seed: int = 0) -> ImageData:
     """Open a data set; images are decoded when first used.
 
     Args:
-        seed: of the cut into parts. Leave it alone unless every later command gets the same.
+        spec: `digits`, a folder or file, or `timm:NAME:FOLDER`.
+        seed: Random seed of the choice of held-out images. It must be the same wherever the same
+            weights are used, since otherwise images that were trained on are judged by.
 
     Raises:
-        DataError: as `describe`.
+        DataError: The data set is unknown, unreadable or too small; the accepted forms are
+            listed.
     """
     source = find_source(spec)
     rows: IndexArray = np.arange(len(source.train.labels))
     if source.test is None:
         rows, test_rows = _cut(source, rows, TEST_SHARE, seed)
-        test = Split(source.train, test_rows)
+        test = DataPart(source.train, test_rows)
     else:
-        test = Split(source.test, np.arange(len(source.test.labels)))
+        test = DataPart(source.test, np.arange(len(source.test.labels)))
     share = min(SEARCH_SHARE, SEARCH_LIMIT / len(rows))
     train_rows, search_rows = _cut(source, rows, share, seed + 1)
     info = DataInfo(
@@ -176,14 +189,25 @@ def open_data(spec: str, seed: int = 0) -> ImageData:
         search_images=len(search_rows),
         test_images=len(test),
     )
-    train, search = Split(source.train, train_rows), Split(source.train, search_rows)
-    return ImageData(info, source.classes, source.flips, train, search, test)
+    return ImageData(
+        info,
+        source.classes,
+        source.flips,
+        train=DataPart(source.train, train_rows),
+        search=DataPart(source.train, search_rows),
+        test=test,
+    )
 
 
 def _cut(
     source: Source, rows: IndexArray, share: float, seed: int
 ) -> tuple[IndexArray, IndexArray]:
-    """Rows without and with the held-out share, every class in proportion, both sorted."""
+    """Rows that are kept and rows that are held out, both sorted, shapes (n,) and (m,); every
+    class is held out in proportion.
+
+    Raises:
+        DataError: Too few images to hold out some of each class.
+    """
     from sklearn.model_selection import train_test_split
 
     try:

@@ -19,27 +19,18 @@ class Forecast:
     """Expected duration of a training.
 
     Attributes:
-        step_s: seconds a step at each level that was timed, by the level's index.
-        mean_step_s: expected seconds a step over all levels.
-        steps: steps of the whole run.
-        batch_size: images a step.
-        subnets: subnets a step, the smallest one included.
+        step_s: Seconds a step at each complexity level that was timed, by the level's index.
+        mean_step_s: Expected seconds a step over all levels.
+        steps: Number of steps of the whole run.
     """
 
     step_s: Mapping[int, float]
     mean_step_s: float
     steps: int
-    batch_size: int
-    subnets: int
 
     def total_s(self, done: int = 0) -> float:
         """Seconds for the steps that are left."""
         return (self.steps - done) * self.mean_step_s
-
-    def inference_s(self, images: int) -> float:
-        """About how long a typical subnet needs to answer that many images."""
-        share = 1 / 3  # a forward pass of a forward and backward one
-        return share * self.mean_step_s * images / (self.batch_size * self.subnets)
 
 
 def forecast(trainer: Trainer) -> Forecast:
@@ -49,7 +40,7 @@ def forecast(trainer: Trainer) -> Forecast:
     between the timed ones, is what a step takes on average.
 
     Args:
-        trainer: made for this alone; the steps change it.
+        trainer: A trainer of its own, which the steps change.
     """
     levels = trainer.sampler.levels
     timed = sorted({0, len(levels) // 2, len(levels) - 1})
@@ -72,8 +63,6 @@ def forecast(trainer: Trainer) -> Forecast:
         step_s=step_s,
         mean_step_s=mean_s + _loading_s(trainer),
         steps=trainer.steps,
-        batch_size=trainer.config.batch_size,
-        subnets=trainer.config.subnets + 1,
     )
 
 

@@ -18,7 +18,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from elasticvit.arch import Arch, ArchBatch, AttnStage, ConvStage
-from elasticvit.cost import CostModel, FloatArray
+from elasticvit.arrays import FloatArray
+from elasticvit.cost import CostModel
 from elasticvit.errors import TargetError
 from elasticvit.space import MOBILE, SearchSpace
 
@@ -69,13 +70,13 @@ class Levels:
     """The bands of a training run.
 
     Attributes:
-        unit: of the values (`MMACs` or `ms`).
-        values: lower edge of each band, rising.
-        bound: half the width of a band.
-        smallest: the smallest subnet of each level.
+        unit: Unit of the values, `MMACs` or `ms`.
+        values: Lower edge of each band, rising.
+        bound: Half the width of a band.
+        smallest: Smallest subnet of each level.
 
     Raises:
-        TargetError: no level, values that do not rise, or a bound that is not positive.
+        TargetError: There is no level, the values do not rise, or the bound is not positive.
     """
 
     unit: str
@@ -106,8 +107,13 @@ class Levels:
 def levels_for(space: SearchSpace, cost: CostModel, rng: np.random.Generator) -> Levels:
     """The levels of a space by a cost.
 
-    The paper's for its own space in multiply-accumulates; otherwise levels that are spaced
-    evenly in the logarithm over what the space offers.
+    They are the paper's for its own space in multiply-accumulates; otherwise they are spaced
+    evenly in the logarithm over the costs that the space offers.
+
+    Args:
+        space: The search space.
+        cost: Cost that the levels are measured in.
+        rng: Random generator of the sample that the costs of the space are estimated from.
     """
     if cost.unit == "MMACs" and space.choices == MOBILE.choices:
         smallest = tuple(
@@ -146,8 +152,8 @@ def _share(prices: FloatArray, band: tuple[float, float]) -> float:
 
 
 def _smallest(space: SearchSpace, cost: CostModel, limit: float) -> Arch:
-    """The largest architecture under a limit among those whose genes all stand at the same
-    share of their choices; the space's smallest where even that is above it."""
+    """The largest architecture below a limit among those whose genes are all at the same
+    share of their choices; the smallest one of the space if even that is above the limit."""
     best = space.smallest
     for share in np.linspace(0, 1, 41):
         genes = [c[int(share * (len(c) - 1))] for c in space.choices]

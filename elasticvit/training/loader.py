@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from elasticvit.training.parts import Split
+from elasticvit.training.parts import DataPart
 
 Batch = tuple[Tensor, Tensor]
 SHIFT, SCALE = 0.1, 0.1  # of the side, and about 1
@@ -37,7 +37,7 @@ class Loader:
 
     def __init__(
         self,
-        split: Split,
+        part: DataPart,
         *,
         flips: bool,
         mean: tuple[float, ...],
@@ -55,19 +55,19 @@ class Loader:
             raise ValueError(
                 f"resolution {resolution} and batch size {batch_size} must be positive"
             )
-        self.split, self.flips, self.mean, self.std = split, flips, mean, std
+        self.part, self.flips, self.mean, self.std = part, flips, mean, std
         self.resolution, self.batch_size = resolution, batch_size
         self.augment, self.shuffle, self.workers = augment, shuffle, workers
         self.seed, self.drop_last, self.shard = seed, drop_last, shard
         self._mean = torch.tensor(mean).view(3, 1, 1)
         self._std = torch.tensor(std).view(3, 1, 1)
-        self._labels = torch.from_numpy(self.split.labels)
+        self._labels = torch.from_numpy(self.part.labels)
         self._pixels: Tensor | None = None
-        if self.split.pixels is not None:
-            self._pixels = _square(torch.from_numpy(self.split.pixels).permute(0, 3, 1, 2))
+        if self.part.pixels is not None:
+            self._pixels = _square(torch.from_numpy(self.part.pixels).permute(0, 3, 1, 2))
 
     def __len__(self) -> int:
-        n = len(self.split)
+        n = len(self.part)
         return max(1, n // self.batch_size) if self.drop_last else -(-n // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -78,7 +78,7 @@ class Loader:
 
         Order and augmentation differ from epoch to epoch, never between two readings of one.
         """
-        order: npt.NDArray[np.int64] = np.arange(len(self.split))
+        order: npt.NDArray[np.int64] = np.arange(len(self.part))
         if self.shuffle:
             order = np.random.default_rng([self.seed, number]).permutation(order)
         rank, ranks = self.shard
@@ -122,7 +122,7 @@ class _Images(Dataset[tuple[Tensor, int]]):
     def __init__(self, loader: Loader, epoch: int) -> None:
         from timm.data import create_transform
 
-        self.split = loader.split
+        self.part = loader.part
         self.seed = (loader.seed, epoch) if loader.augment else None
         self.transform = create_transform(
             input_size=loader.resolution,
@@ -138,11 +138,11 @@ class _Images(Dataset[tuple[Tensor, int]]):
         )
 
     def __len__(self) -> int:
-        return len(self.split)
+        return len(self.part)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        image = self.split.pool.image(int(self.split.rows[index]))
-        label = int(self.split.labels[index])
+        image = self.part.pool.image(int(self.part.rows[index]))
+        label = int(self.part.labels[index])
         if self.seed is None:
             return self.transform(image), label
         # timm draws from the global generators: seed them for this image, then put them back,

@@ -6,10 +6,10 @@ import csv
 import io
 from pathlib import Path
 
+from elasticvit.files import write_atomic
 from elasticvit.training.checkpoint import LOG_FILE
 from elasticvit.training.levels import Levels
 from elasticvit.training.step import StepLosses
-from elasticvit.workspace import write_atomic
 
 COLUMNS = ("step", "epoch", "lr", "level", "level_unit", "loss", "smallest_loss", "accuracy_pct")
 
@@ -21,9 +21,9 @@ class TrainingLog:
     checkpoint, are dropped first.
 
     Args:
-        run: the run's folder.
-        levels: of the run.
-        step: steps done.
+        run: Folder of the run.
+        levels: Complexity levels of the run.
+        step: Number of steps done.
     """
 
     def __init__(self, run: Path, levels: Levels, step: int) -> None:

@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-ALPHAS = (-1.0, 1.0)
 CLIP = 5.0
 TINY = 1e-12
 
@@ -32,7 +31,7 @@ class AlphaDivergence:
     share in the importance weights as a constant.
 
     Attributes:
-        clip: greatest importance weight.
+        clip: Greatest importance weight.
     """
 
     clip: float = CLIP
@@ -41,8 +40,8 @@ class AlphaDivergence:
         """Mean over the batch.
 
         Args:
-            logits: of the student (B, K).
-            teacher: probabilities of the teacher (B, K); no gradient flows there.
+            logits: Logits of the student (B, K).
+            teacher: Probabilities of the teacher (B, K); no gradient flows there.
         """
         teacher = teacher.detach()
         log_q = F.log_softmax(logits, dim=1)

@@ -8,34 +8,36 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from elasticvit.training.sources import LabelArray, Pool
+from elasticvit.arrays import IndexArray
+from elasticvit.training.sources import Pool
 
-IndexArray = npt.NDArray[np.int64]
 MEMORY_LIMIT_BYTES = 512 * 2**20  # decoded images up to this stay in memory
 
 
 @dataclass(frozen=True, eq=False)
-class Split:
-    """One part: rows of a pool of images.
+class DataPart:
+    """Some of the images of a pool, such as those that are trained on.
 
     Attributes:
-        pool: the images it is taken from.
-        rows: which of them, shape (n,).
+        pool: Images that the part is taken from.
+        rows: Indices of its images in the pool, shape (n,).
     """
 
     pool: Pool
     rows: IndexArray
 
     @property
-    def labels(self) -> LabelArray:
+    def labels(self) -> IndexArray:
+        """Class of each image, shape (n,)."""
         return self.pool.labels[self.rows]
 
     def __len__(self) -> int:
+        """Number of images."""
         return len(self.rows)
 
     @cached_property
     def pixels(self) -> npt.NDArray[np.uint8] | None:
-        """All images decoded, shape (n, H, W, 3); None when their sizes differ or they need
+        """All images decoded, RGB, shape (n, H, W, 3); None if their sizes differ or they need
         more than `MEMORY_LIMIT_BYTES`."""
         first = np.asarray(self.pool.image(int(self.rows[0])))
         if first.nbytes * len(self.rows) > MEMORY_LIMIT_BYTES:

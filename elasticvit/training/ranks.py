@@ -1,4 +1,4 @@
-"""Training on several processes: `torchrun --nproc-per-node N -m elasticvit.cli.train ...`.
+"""Training on several processes that torchrun started.
 
 Every rank holds the whole supernet, draws the same subnets from the same seed and reads its
 own share of each batch; gradients are averaged by hand, since which parameters a step uses
@@ -23,9 +23,9 @@ class Ranks:
     """Which of how many processes this is.
 
     Attributes:
-        rank: from 0.
-        count: of processes.
-        device: where this one computes.
+        rank: Index of this process, from 0.
+        count: Number of processes.
+        device: Torch device that this process computes on.
     """
 
     rank: int = 0
@@ -34,7 +34,7 @@ class Ranks:
 
     @property
     def writes(self) -> bool:
-        """Whether this process writes files and speaks."""
+        """Whether this process writes files and reports."""
         return self.rank == 0
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:

@@ -15,9 +15,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from elasticvit.arch import Arch, ArchBatch, IntArray
+from elasticvit.arch import Arch, ArchBatch
+from elasticvit.arrays import GeneArray
 from elasticvit.cost import CostModel
-from elasticvit.errors import CheckpointError, TargetError
+from elasticvit.errors import CheckpointError, NextStep, TargetError
 from elasticvit.space import SearchSpace
 from elasticvit.training.levels import Levels
 
@@ -31,9 +32,9 @@ class Draw:
     """What one training step runs.
 
     Attributes:
-        level: index of the level.
-        archs: the sampled subnets, all within the level's band.
-        smallest: the level's smallest subnet.
+        level: Index of the complexity level.
+        archs: The sampled subnets, all within the band of the level.
+        smallest: Smallest subnet of the level.
     """
 
     level: int
@@ -65,10 +66,10 @@ class Reservoir:
     """Uniform draws from the band of a level.
 
     Args:
-        space: the space.
-        cost: what the levels are measured in.
-        levels: the levels.
-        rng: where all draws come from.
+        space: The search space.
+        cost: Cost that the complexity levels are measured in.
+        levels: The complexity levels.
+        rng: Random generator of all draws.
     """
 
     def __init__(
@@ -76,15 +77,15 @@ class Reservoir:
     ) -> None:
         self.space, self.cost, self.levels, self.rng = space, cost, levels, rng
         empty = np.empty((0, len(space.names)), dtype=np.int16)
-        self.kept: list[IntArray] = [empty] * len(levels)
+        self.kept: list[GeneArray] = [empty] * len(levels)
 
     def draw(self, level: int, n: int) -> ArchBatch:
         """`n` architectures of a level, none of which is drawn again.
 
         Raises:
-            TargetError: the level's band holds none, as far as millions of draws can tell.
+            TargetError: No architecture within the band was found among millions of draws.
         """
-        drawn: list[IntArray] = []
+        drawn: list[GeneArray] = []
         missing, misses = n, 0
         while True:
             drawn.append(self.kept[level][:missing])
@@ -120,9 +121,11 @@ class LevelSampler:
     """Adjacent level walk with uniform draws within the level; a `Sampler`.
 
     Args:
-        space, cost, levels: what is drawn, what it costs, and the bands.
-        seed: of all draws.
-        subnets: sampled subnets a step.
+        space: The search space.
+        cost: Cost that the complexity levels are measured in.
+        levels: The complexity levels.
+        seed: Random seed of all draws.
+        subnets: Number of sampled subnets a step.
     """
 
     def __init__(
@@ -147,7 +150,7 @@ class LevelSampler:
         """The next step's subnets.
 
         Raises:
-            TargetError: the level's band holds no architecture.
+            TargetError: No architecture within the band of the level was found.
         """
         if self.level is None:
             self.level = int(self.rng.integers(len(self.levels)))
@@ -160,13 +163,13 @@ class LevelSampler:
         """Subnets of a level, without moving the walk.
 
         Raises:
-            TargetError: the level's band holds no architecture.
+            TargetError: No architecture within the band of the level was found.
         """
         archs = tuple(self.reservoir.draw(level, self.subnets))
         return Draw(level=level, archs=archs, smallest=self.levels.smallest[level])
 
     def state(self) -> dict[str, Any]:
-        """Level, generator and reservoirs, as plain values."""
+        """Current level, random generator and reservoirs, as plain values."""
         return {
             "values": list(self.levels.values),
             "level": self.level,
@@ -178,12 +181,13 @@ class LevelSampler:
         """Go on from `state`.
 
         Raises:
-            CheckpointError: it belongs to other levels.
+            CheckpointError: The state belongs to other complexity levels.
         """
         if tuple(state["values"]) != self.levels.values:
             raise CheckpointError(
                 f"the checkpoint has complexity levels {state['values']}, this run "
-                f"{list(self.levels.values)}; train again with evit-train --fresh"
+                f"{list(self.levels.values)}; start a fresh training",
+                next_step=NextStep("train", {"fresh": True}),
             )
         self.level = state["level"]
         self.rng.bit_generator.state = json.loads(state["rng"])

@@ -1,4 +1,4 @@
-"""Where labelled images come from: what a `--data` spec names, read without downloading.
+"""Where labelled images come from: what a data set spec names, read without downloading.
 
 A source knows its labels at once and decodes an image only when asked. Everything is read by
 the library that owns the format: scikit-learn, pyarrow, torchvision or timm.
@@ -17,14 +17,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from elasticvit.arrays import IndexArray
 from elasticvit.errors import DataError
 
-LabelArray = npt.NDArray[np.int64]
 ACCEPTED = (
     "digits (shipped with scikit-learn); a folder with one sub-folder of images a class, or with "
     "train/ and val/ or test/ of that form; a .parquet file or a folder of them (image bytes and "
     "label, such as CIFAR-10); a folder with MNIST or Fashion-MNIST IDX files; "
-    "timm:NAME:FOLDER for what timm.data.create_dataset knows"
+    "timm:NAME:FOLDER for a data set of timm.data.create_dataset"
 )
 TRAIN_NAMES = ("train", "training")
 TEST_NAMES = ("test", "val", "valid", "validation", "eval", "t10k")
@@ -32,45 +32,52 @@ TEST_NAMES = ("test", "val", "valid", "validation", "eval", "t10k")
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Labelled images that belong together.
+    """Labelled images in the order of their data set.
 
     Attributes:
-        labels: class of each image, shape (n,).
-        read: the image at an index, decoded, in its own mode and size.
+        labels: Class of each image, shape (n,).
+        read: Function that decodes the image at an index, in the mode and size of its file.
     """
 
-    labels: LabelArray
+    labels: IndexArray
     read: Callable[[int], Image.Image]
 
     def decoded(self, index: int) -> Image.Image:
-        """The image at an index.
+        """The image at an index, in the mode and size of its file.
 
         Raises:
-            DataError: it cannot be decoded.
+            DataError: The image cannot be decoded.
         """
         try:
             return self.read(index)
         except DataError:
             raise
         except (OSError, SyntaxError, ValueError) as error:
-            raise DataError(f"image {index} cannot be decoded: {error}; remove it") from error
+            raise DataError(
+                f"image {index} of the data set cannot be decoded: {error}; remove it"
+            ) from error
 
     def image(self, index: int) -> Image.Image:
-        """The image at an index in RGB; raises as `decoded`."""
+        """The image at an index, in RGB.
+
+        Raises:
+            DataError: The image cannot be decoded.
+        """
         return self.decoded(index).convert("RGB")
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A data set before it is split.
+    """A data set before some of its images are held out.
 
     Attributes:
-        spec: canonical form of what the user wrote (paths absolute).
-        name: for reports.
-        classes: names of the classes, by label.
-        train, test: the official parts; `test` is None when the set comes in one piece.
-        flips: a mirrored image is still one of its class (not so for digits and letters, so
-            grayscale sets are never mirrored).
+        spec: Canonical form of what the user wrote; paths are absolute.
+        name: Name of the data set in reports.
+        classes: Names of the classes, by label.
+        train: Images of the official training part, or all images.
+        test: Images of the official test part; None if the data set comes in one piece.
+        flips: Whether a mirrored image still belongs to its class. Grayscale data sets are never
+            mirrored, since they may hold digits or letters.
     """
 
     spec: str
@@ -82,10 +89,14 @@ class Source:
 
 
 def find_source(spec: str) -> Source:
-    """The source that a spec names.
+    """The data set that a spec names.
+
+    Args:
+        spec: One of the forms in `ACCEPTED`.
 
     Raises:
-        DataError: unknown or unreadable; the accepted forms are listed.
+        DataError: The spec names no data set, or an unreadable one; the accepted forms are
+            listed.
     """
     if spec == "digits":
         return _digits()
@@ -105,7 +116,11 @@ def find_source(spec: str) -> Source:
 
 
 def _checked(source: Source) -> Source:
-    """The source, if every class has images and every label a class."""
+    """The data set itself, if every class has training images and every label a class.
+
+    Raises:
+        DataError: A part is empty, a label has no class, or a class no training image.
+    """
     for pool in (source.train, source.test):
         if pool is None:
             continue
@@ -127,7 +142,8 @@ def _checked(source: Source) -> Source:
 
 
 def _digits() -> Source:
-    """8x8 grayscale digits, 1,797 images in one piece, with 17 levels of gray."""
+    """scikit-learn's digits: 1,797 grayscale images of 8x8 pixels with 17 gray levels, in one
+    piece."""
     from sklearn.datasets import load_digits
 
     data = load_digits()
@@ -137,7 +153,7 @@ def _digits() -> Source:
 
 
 def _folder(path: Path) -> Source:
-    """Folders of images a class, in one piece or with folders for training and test."""
+    """One sub-folder of images a class, in one piece or below folders for training and test."""
     parts = {p.name.lower(): p for p in path.iterdir() if p.is_dir()}
     train = next((parts[n] for n in TRAIN_NAMES if n in parts), None)
     test = next((parts[n] for n in TEST_NAMES if n in parts), None)
@@ -154,6 +170,7 @@ def _folder(path: Path) -> Source:
 
 
 def _class_folders(path: Path) -> tuple[Pool, tuple[str, ...]]:
+    """Images of a folder with one sub-folder a class, and the names of the classes."""
     from torchvision.datasets import ImageFolder
 
     try:
@@ -181,7 +198,8 @@ def _in_colour(pool: Pool) -> bool:
 
 
 def _parquet(path: Path, tables: Sequence[Path]) -> Source:
-    """Image bytes and label, a row an image; files named test or validation are the test part."""
+    """Parquet tables of encoded images and labels, one row an image; files whose names contain
+    test or validation are the test part."""
     test = [t for t in tables if any(n in t.stem.lower() for n in TEST_NAMES)]
     train = [t for t in tables if t not in test]
     if not train:
@@ -216,6 +234,7 @@ def _parquet_pool(tables: Sequence[Path]) -> Pool:
 
 
 def _holds_images(kind: Any) -> bool:
+    """Whether a column of this type holds encoded images: bytes, or a record with bytes."""
     import pyarrow as pa
 
     if pa.types.is_struct(kind):
@@ -224,7 +243,7 @@ def _holds_images(kind: Any) -> bool:
 
 
 def _idx(path: Path) -> Source:
-    """MNIST's IDX files, as Fashion-MNIST and its kin come in, plain or gzipped."""
+    """IDX files of MNIST, Fashion-MNIST and other data sets of that format, plain or gzipped."""
     train = _idx_pool(path, "train")
     test = _idx_pool(path, "t10k") if any(path.glob("t10k-images-idx3-ubyte*")) else None
     classes = tuple(str(c) for c in range(int(train.labels.max(initial=-1)) + 1))
@@ -240,7 +259,8 @@ def _idx_pool(path: Path, part: str) -> Pool:
 
 
 def _read_idx(path: Path, name: str, ndim: int) -> npt.NDArray[np.uint8]:
-    """An IDX file of bytes: two zero bytes, type 8, the rank, big-endian sides, the values."""
+    """The array of an IDX file: two zero bytes, type 8 (unsigned byte), the number of dimensions,
+    the big-endian size of each, the values."""
     plain, packed = path / name, path / f"{name}.gz"
     try:
         raw = plain.read_bytes() if plain.exists() else gzip.decompress(packed.read_bytes())
@@ -254,7 +274,8 @@ def _read_idx(path: Path, name: str, ndim: int) -> npt.NDArray[np.uint8]:
 
 
 def _timm(spec: str) -> Source:
-    """A random-access data set of timm's factory, for example `timm:torch/cifar10:/data`."""
+    """A random-access data set that `timm.data.create_dataset` opens, such as
+    `timm:torch/cifar10:/data`."""
     parts = spec.split(":", 2)
     if len(parts) < 3 or not all(parts):
         raise DataError(f"{spec!r} is not timm:NAME:FOLDER, for example timm:torch/cifar10:/data")
@@ -297,5 +318,6 @@ def _timm_pool(name: str, root: Path, split: str) -> tuple[Pool, tuple[str, ...]
 
 
 def _same_files(a: Pool, b: Pool) -> bool:
-    """A folder without splits is returned whole for every split that one asks for."""
+    """Whether two parts are the same images: timm returns a folder without parts whole,
+    whichever part is asked for."""
     return len(a.labels) == len(b.labels) and a.decoded(0).tobytes() == b.decoded(0).tobytes()

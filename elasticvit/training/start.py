@@ -7,20 +7,9 @@ from typing import Any
 from torch import nn
 
 from elasticvit.nn import Supernet
-from elasticvit.nn.layers import ElasticLinear
+from elasticvit.nn.initial import initialise
 
-
-def initialise(supernet: Supernet) -> Supernet:
-    """Draw the linear layers' weights with a variance of 1 / inputs, in place.
-
-    The usual 0.02 of vision transformers is meant for 768 channels and hundreds of epochs.
-    With the widths of mobile networks it makes every branch start close to nothing, and a
-    training of a few hundred steps spends half of them on getting away from there.
-    """
-    for module in supernet.modules():
-        if isinstance(module, ElasticLinear):
-            nn.init.trunc_normal_(module.weight, std=module.weight.shape[1] ** -0.5)
-    return supernet
+__all__ = ["initialise", "parameter_groups"]
 
 
 def parameter_groups(supernet: Supernet, weight_decay: float) -> list[dict[str, Any]]:

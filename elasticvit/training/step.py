@@ -21,13 +21,13 @@ from elasticvit.training.sampler import Draw
 
 @dataclass(frozen=True, kw_only=True)
 class StepLosses:
-    """What one step came to.
+    """Losses and accuracy of one step.
 
     Attributes:
-        level: index of its complexity level.
-        sampled: mean cross entropy of the sampled subnets.
-        smallest: divergence of the smallest subnet from their mean.
-        accuracy: share of the sampled subnets' answers that are right, in percent.
+        level: Index of the complexity level.
+        sampled: Mean cross entropy of the sampled subnets.
+        smallest: Divergence of the smallest subnet from the mean of the sampled ones.
+        accuracy: Training accuracy of the sampled subnets, in percent.
     """
 
     level: int
@@ -55,9 +55,13 @@ def run_step(
     """Add the gradients of one step to the supernet's.
 
     Args:
-        images: (B, 3, H, W).
-        labels: (B,).
-        soft_labels: (B, K), used instead of `labels` where images are mixed.
+        supernet: The supernet, in training mode.
+        images: Normalised images (B, 3, R, R).
+        labels: Labels (B,).
+        draw: The subnets of this step.
+        smoothing: Label smoothing.
+        divergence: Divergence of the smallest subnet from the mean of the sampled ones.
+        soft_labels: Label distributions (B, K) of mixed images, used instead of `labels`.
     """
     losses, shares, right = [], [], []
     for arch in draw.archs:

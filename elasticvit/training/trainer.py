@@ -11,7 +11,6 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -23,10 +22,12 @@ from timm.utils.agc import adaptive_clip_grad
 from torch import Tensor
 
 from elasticvit.errors import CheckpointError
+from elasticvit.events import EventHandler, Notice, ignore
 from elasticvit.nn import Supernet
-from elasticvit.training.checkpoint import CHECKPOINT_FILE, Checkpoint, RunInfo
+from elasticvit.training.checkpoint import CHECKPOINT_FILE, FRESH, Checkpoint, RunInfo
 from elasticvit.training.config import TrainConfig
 from elasticvit.training.data import ImageData
+from elasticvit.training.events import TrainProgress
 from elasticvit.training.log import TrainingLog
 from elasticvit.training.losses import AlphaDivergence
 from elasticvit.training.ranks import Ranks
@@ -40,33 +41,17 @@ CHECKPOINT_SHARE = 0.03  # of the time may go into writing them
 WARMUP_START = 0.01  # of the learning rate
 
 
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """Where a run stands after a step.
-
-    Attributes:
-        step, steps: steps done, and in all.
-        epoch: the current one, from 0.
-        losses: of this step.
-        warning: something the user should know, once, when it happens.
-    """
-
-    step: int
-    steps: int
-    epoch: int
-    losses: StepLosses
-    warning: str | None = None
-
-
 class Trainer:
     """One training run.
 
     Args:
-        info: what the run is; its settings are those of `config`.
-        data: opened data set.
-        sampler: chooses each step's subnets.
-        config: settings.
-        ranks: this process among others.
+        info: What the run is, with its settings.
+        data: The opened data set.
+        sampler: Chooses the subnets of each step.
+        ranks: This process among those that train together; by default it is alone.
+
+    Raises:
+        CheckpointError: The run's settings are incomplete.
     """
 
     def __init__(
@@ -74,10 +59,10 @@ class Trainer:
         info: RunInfo,
         data: ImageData,
         sampler: Sampler,
-        config: TrainConfig,
         ranks: Ranks | None = None,
     ) -> None:
-        self.info, self.data, self.sampler, self.config = info, data, sampler, config
+        self.info, self.data, self.sampler = info, data, sampler
+        self.config = config = TrainConfig.from_dict(info.settings)
         self.ranks = ranks or Ranks()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(info.seed)
@@ -115,10 +100,14 @@ class Trainer:
         self.step = 0
 
     def step_at(self, batch: tuple[Tensor, Tensor], draw: Draw) -> StepLosses:
-        """One whole step with the subnets of a draw; all but the step's number moves on.
+        """One whole step with the subnets of a draw; everything but `step` moves on.
+
+        Args:
+            batch: Images (B, 3, R, R), normalised, and labels (B,).
+            draw: The subnets.
 
         Raises:
-            TrainingError: a loss is not a number.
+            TrainingError: A loss is not a number; the weights are as they were.
         """
         images, labels = batch
         device = self.ranks.device
@@ -146,13 +135,19 @@ class Trainer:
         self.ema.update(self.supernet, step=self.step)
         return losses
 
-    def run(self, run: Path, progress: Callable[[Progress], None] | None = None) -> None:
+    def run(self, run: Path, events: EventHandler = ignore) -> None:
         """Train to the end in a run's folder, going on where its checkpoint stands.
 
+        What the event handler raises ends the training; the step is finished and saved then.
+
+        Args:
+            run: Folder of the run.
+            events: Called after every step with a `TrainProgress`, and with warnings.
+
         Raises:
-            CheckpointError: the folder's checkpoint cannot be read or is of another run.
-            TrainingError: the loss is no longer a number; the last checkpoint is kept.
-            KeyboardInterrupt: Ctrl-C; the step was finished and everything is saved.
+            CheckpointError: The folder's checkpoint cannot be read, or belongs to another run.
+            TrainingError: The loss is no longer a number; the last checkpoint is kept.
+            KeyboardInterrupt: Ctrl-C; the step is finished and saved.
         """
         self.resume(run)
         log = TrainingLog(run, self.sampler.levels, self.step) if self.ranks.writes else None
@@ -164,16 +159,15 @@ class Trainer:
                 warning = self.watch.look(self.step, losses)
                 if log is not None:
                     log.add(self.step, epoch, self.optimiser.param_groups[0]["lr"], losses)
-                if progress is not None:
-                    progress(
-                        Progress(
-                            step=self.step,
-                            steps=self.steps,
-                            epoch=epoch,
-                            losses=losses,
-                            warning=warning,
-                        )
+                try:
+                    if warning is not None:
+                        events(Notice(text=warning, warning=True))
+                    events(
+                        TrainProgress(done=self.step, total=self.steps, epoch=epoch, losses=losses)
                     )
+                except BaseException:
+                    self.save(run)
+                    raise
                 stop = self.ranks.any(interrupted())
                 wait_s = max(CHECKPOINT_S, write_s / CHECKPOINT_SHARE)
                 if stop or self.step == self.steps or time.monotonic() - saved_s > wait_s:
@@ -192,7 +186,7 @@ class Trainer:
                 yield epoch, batch
 
     def save(self, run: Path) -> None:
-        """Write the checkpoint (rank 0)."""
+        """Write the checkpoint into a run's folder; only rank 0 does."""
         if not self.ranks.writes:
             return
         Checkpoint(
@@ -206,10 +200,14 @@ class Trainer:
         ).save(run)
 
     def resume(self, run: Path) -> bool:
-        """Take up the folder's checkpoint; False when it has none yet.
+        """Take up the folder's checkpoint; False if it has none yet.
+
+        Args:
+            run: Folder of the run.
 
         Raises:
-            CheckpointError: it cannot be read, or belongs to a run with other settings.
+            CheckpointError: The checkpoint cannot be read, or belongs to a run with other
+                settings.
         """
         if not (run / CHECKPOINT_FILE).exists():
             return False
@@ -217,7 +215,8 @@ class Trainer:
         if checkpoint.info != self.info:
             raise CheckpointError(
                 f"the checkpoint in {run} belongs to a run with another space, data set, seed or "
-                "settings; train again with evit-train --fresh"
+                "settings; start a fresh training",
+                next_step=FRESH,
             )
         self.supernet.load_state_dict(dict(checkpoint.weights))
         self.ema.module.load_state_dict(dict(checkpoint.ema))
@@ -236,6 +235,7 @@ class Trainer:
 
 
 def _on_cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A network's state with every tensor in the memory of the CPU."""
     return {name: tensor.detach().cpu() for name, tensor in state.items()}
 
 

@@ -1,4 +1,4 @@
-"""Watches a supernet's loss: a collapse is said aloud, not found out hours later."""
+"""Watches the loss of a supernet, so that a collapse is reported at once and not hours later."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from elasticvit.errors import TrainingError
+from elasticvit.errors import NextStep, TrainingError
 from elasticvit.training.step import StepLosses
 
 LOOK_AFTER = 0.25  # share of the steps after which a loss at chance is no longer normal
@@ -15,11 +15,11 @@ SMOOTHING = 0.95
 
 
 class LossWatch:
-    """Says when training has failed.
+    """Tells when a training has failed.
 
     Args:
-        classes: number of classes; chance is log(classes).
-        steps: of the whole run.
+        classes: Number of classes; the loss of guessing is log(classes).
+        steps: Number of steps of the whole run.
     """
 
     def __init__(self, classes: int, steps: int) -> None:
@@ -28,20 +28,22 @@ class LossWatch:
         self.warned = False
 
     def check_finite(self, step: int, losses: StepLosses) -> None:
-        """Before the weights are touched.
+        """Refuse a loss that is not a number, before the weights are changed by it.
 
         Raises:
-            TrainingError: a loss is not a number.
+            TrainingError: A loss is not a number.
         """
         if not (math.isfinite(losses.sampled) and math.isfinite(losses.smallest)):
             raise TrainingError(
                 f"the loss at step {step} (complexity level {losses.level}) is not a number "
                 f"(sampled {losses.sampled}, smallest {losses.smallest}): training diverged; the "
-                "last checkpoint is kept. Train again with a lower --lr and --fresh"
+                "last checkpoint is kept. Start a fresh training with a lower learning rate",
+                settings=["lr", "fresh"],
+                next_step=NextStep("train", {"fresh": True}),
             )
 
     def look(self, step: int, losses: StepLosses) -> str | None:
-        """A warning, once, when the loss has stayed at chance for too long."""
+        """A warning, given once, if the loss has stayed at that of guessing for too long."""
         old = losses.sampled if self.mean is None else self.mean
         self.mean = SMOOTHING * old + (1 - SMOOTHING) * losses.sampled
         late = step >= LOOK_AFTER * self.steps and step >= 1 / (1 - SMOOTHING)
@@ -50,12 +52,14 @@ class LossWatch:
         self.warned = True
         return (
             f"after {step} of {self.steps} steps the loss is {self.mean:.2f}, no better than "
-            f"guessing ({self.chance:.2f}): the supernet does not learn. Try a lower --lr, more "
-            "--epochs or a smaller --batch-size"
+            f"guessing ({self.chance:.2f}): the supernet does not learn. Try a lower learning "
+            "rate, more epochs or a smaller batch size"
         )
 
     def state(self) -> dict[str, Any]:
+        """State as plain values."""
         return {"mean": self.mean, "warned": self.warned}
 
     def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`."""
         self.mean, self.warned = state["mean"], state["warned"]

@@ -10,8 +10,8 @@ import pytest
 from adbd.harness import STAND_IN, Phone
 from adbd.settings import FAST, FAST_LINK
 
-from devices.adb import AdbDevice
 from devices.catalog import load_catalog
+from devices.phone.device import PhoneDevice
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def folder():
 @pytest.fixture(scope="session")
 def key(tmp_path_factory):
     """A private key of this computer, not the user's."""
-    from devices.adb_keys import load_signers
+    from devices.adb.keys import load_signers
 
     path = tmp_path_factory.mktemp("keys") / "adbkey"
     load_signers([path])
@@ -43,7 +43,7 @@ def phone(folder, request):
 def open_phone(key):
     """Makes devices for phones."""
 
-    def make(phone: Phone, name: str = "pixel6", **changes) -> AdbDevice:
+    def make(phone: Phone, name: str = "pixel6", **changes) -> PhoneDevice:
         options = {
             "entry": load_catalog()["pixel6"],
             "address": phone.address,
@@ -52,6 +52,6 @@ def open_phone(key):
             "link": FAST_LINK,
             "keys": [key],
         }
-        return AdbDevice(name, **options | changes)
+        return PhoneDevice(name, **options | changes)
 
     return make

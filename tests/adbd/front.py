@@ -29,9 +29,9 @@ class Lock:
     """How the phone treats keys.
 
     Attributes:
-        known: private keys (their public halves count) that it accepts at once.
-        accept_after_s: when the dialog for a new key is accepted; None is never.
-        asked: how often the dialog was shown.
+        known: Private keys (their public halves count) that it accepts at once.
+        accept_after_s: When the dialog for a new key is accepted; None is never.
+        asked: How often the dialog was shown.
     """
 
     known: tuple[Path, ...] = ()

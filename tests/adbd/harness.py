@@ -61,7 +61,7 @@ def unshare(*, own_user: bool = False) -> list[str]:
     """The beginning of a command that runs in namespaces of its own.
 
     Args:
-        own_user: a user namespace also for root; others need one in any case.
+        own_user: A user namespace also for root; others need one in any case.
     """
     user = ["--user", "--map-root-user"] if own_user or os.geteuid() != 0 else []
     return ["unshare", *user, "--mount", "--net", "--pid", "--fork", "--kill-child=KILL"]
@@ -71,15 +71,15 @@ class Phone:
     """A running test phone; use with `with`.
 
     Args:
-        folder: short path (sockets live in it), the phone's own.
-        props: of `getprop`.
-        data_bytes: size of its storage.
-        lock: whether and how it asks for keys; None asks for none.
-        rooted: whether commands run as root.
-        extra: folders of this computer that it sees.
-        android_tools: its shell is mksh and its tools are toybox's, as on Android, and not
+        folder: Short path (sockets live in it), the phone's own.
+        props: Values of the Android properties, by `getprop` name.
+        data_bytes: Size of its storage.
+        lock: Whether and how it asks for keys; None asks for none.
+        rooted: Whether commands run as root.
+        extra: Folders of this computer that it sees.
+        android_tools: Its shell is mksh and its tools are toybox's, as on Android, and not
             Debian's dash and GNU tools.
-        arm64: a root of arm64 programs (see `adbd.arm64`): adbd, the shell, the tools and what the
+        arm64: A root of arm64 programs (see `adbd.arm64`): adbd, the shell, the tools and what the
             runner needs are then arm64's, started through qemu. Always Android's tools.
     """
 
@@ -134,7 +134,7 @@ class Phone:
         (self.bin / name).write_text(text)
 
     def tell(self, path: str, value: object) -> None:
-        """What a file under /sys says."""
+        """Write a file under the phone's /sys."""
         file = self.sys / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"{value}\n")

@@ -10,8 +10,8 @@ from adbd.arm64 import why_no_arm64
 from adbd.harness import why_not
 
 from devices import Measurement, Rejected, TimedModel, TimingConfig
-from devices.adb_connection import LinkConfig
-from devices.hygiene import Hygiene
+from devices.adb.connection import LinkConfig
+from devices.phone.hygiene import Hygiene
 
 REASON = why_not()
 needs_adbd = pytest.mark.skipif(REASON is not None, reason=REASON or "")

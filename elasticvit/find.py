@@ -1,0 +1,51 @@
+"""Architectures by what people call them."""
+
+from __future__ import annotations
+
+from elasticvit.arch import Arch
+from elasticvit.errors import ArchError
+from elasticvit.published import PUBLISHED, published
+from elasticvit.space import SearchSpace
+
+ENDS = ("smallest", "largest")
+
+
+def find_arch(what: Arch | str, space: SearchSpace) -> Arch:
+    """An architecture of a space.
+
+    Args:
+        what: `smallest` or `largest` of the space, or anything that `read_arch` reads.
+
+    Raises:
+        ArchError: no such architecture, or not in the space; the gene and its choices are named.
+    """
+    if isinstance(what, str) and what.strip() in ENDS:
+        return space.smallest if what.strip() == "smallest" else space.largest
+    return space.check(read_arch(what))
+
+
+def read_arch(what: Arch | str) -> Arch:
+    """An architecture, whatever its space.
+
+    Args:
+        what: An architecture; the name of a published one; the text form that tables print
+            (`Arch.parse`); or JSON (`Arch.from_json`).
+
+    Raises:
+        ArchError: none of these.
+    """
+    if isinstance(what, Arch):
+        return what
+    text = what.strip()
+    if text.startswith("{"):
+        return Arch.from_json(text)
+    if "|" in text:
+        return Arch.parse(text)
+    try:
+        return published(text)
+    except ArchError as error:
+        raise ArchError(
+            f"no architecture {what!r}; name {', '.join((*ENDS, *PUBLISHED))}, or give it as "
+            "tables print it, such as 'r32 8x1e1k3 16x1e2k3 24x1e2k3 | 48x1m2v2 64x1m2v2', or "
+            "as JSON"
+        ) from error

@@ -1,0 +1,205 @@
+"""Export the subnet of a search as a file, compare it with torch, and time it on a device."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elasticvit.errors import DeviceError
+from elasticvit.events import EventHandler, ignore
+from elasticvit.flows.export_events import (
+    ComparisonProgress,
+    ExportStarted,
+    ModelConverted,
+    TimingStarted,
+)
+from elasticvit.flows.export_place import ExportPlace
+from elasticvit.flows.export_result import ExportResult
+from elasticvit.flows.export_settings import ExportSettings, InFolder
+from elasticvit.flows.settings import WorkspaceLike, settings_of
+from elasticvit.workspace import Workspace
+
+if TYPE_CHECKING:
+    from elasticvit.flows.export_search import SearchedSubnet
+    from elasticvit.nn import Subnet
+    from elasticvit.training.data import ImageData
+    from export.backend import Backend, LoadedModel
+    from export.bundle import Card
+    from export.parity import Parity
+
+__all__ = ["ExportResult", "ExportSettings", "export"]
+
+DEFAULT_FORMAT = "tflite"
+BATCH = 64  # images that torch answers at once
+DEFAULT_DEVICE = "host"
+
+
+def export(
+    search: InFolder | Path | str | None = None,
+    out: Path | str | None = None,
+    *,
+    settings: ExportSettings | None = None,
+    workspace: WorkspaceLike = None,
+    events: EventHandler = ignore,
+    **changes: Any,
+) -> ExportResult:
+    """Export the subnet that a search chose.
+
+    The file is compared with torch on held-out images, and refused if it differs by more than
+    rounding; a TFLite file is then timed on a device. `export(result, "model.tflite")` needs no
+    workspace: the card and the labels are written beside the model.
+
+    Args:
+        search: Folder of the search, or what the search flow returned; by default the latest one
+            of the workspace.
+        out: Path to write the model to (see `ExportSettings.out`).
+        settings: Settings; by default those of `ExportSettings()`.
+        workspace: Workspace or its folder; by default the one that the search lies in, or `.evit`
+            in the current folder.
+        events: Handler of export events; what it raises ends the export.
+        changes: Single settings by name.
+
+    Raises:
+        SettingError: A setting makes no sense, or contradicts another.
+        WorkspaceError: The workspace is foreign, or has no search.
+        CheckpointError: The search's folder holds no finished search, or a damaged one.
+        DataError: The data set is gone or unreadable.
+        ExportError: There is no such format, the conversion failed, the file differs from torch,
+            or it cannot be written.
+        DeviceError: The device that was named does not answer; the model file is kept, untimed.
+    """
+    given = {"search": search, "out": out}
+    changes |= {name: value for name, value in given.items() if value is not None}
+    settings = settings_of(ExportSettings, settings, changes)
+
+    from export.backend import find_backend
+
+    backend = find_backend(_format(settings))
+    place = ExportPlace.of(settings, workspace, backend)
+
+    from elasticvit.flows.export_search import SearchedSubnet
+    from elasticvit.training.data import open_data
+
+    searched = SearchedSubnet.load(place.search)
+    images = open_data(searched.data)
+    subnet = searched.subnet
+    events(ExportStarted(arch=subnet.arch, format=backend.name))
+    started_s = time.monotonic()
+    data = backend.convert(subnet)
+    seconds = time.monotonic() - started_s
+    events(ModelConverted(bytes=len(data), seconds=seconds))
+    parity = _parity(backend.load(data), subnet, images, settings.images, events)
+    parity.check(f"the {backend.name} export")
+    card = _card(backend, data, searched, images, parity)
+    folder, model, card = place.write(data, card)
+    card = _timed(card, backend, data, searched, settings, place.workspace, model, events)
+
+    from export.bundle import write_card
+
+    write_card(folder, card)
+    return ExportResult(model=model, folder=folder, card=card, seconds=seconds)
+
+
+def _format(settings: ExportSettings) -> str:
+    """The format that was named, the one of the suffix of `out`, or the default."""
+    if settings.format is not None:
+        return settings.format
+    suffix = Path(settings.out).suffix if settings.out is not None else ""
+    if not suffix:
+        return DEFAULT_FORMAT
+    from export.backend import format_of_suffix
+
+    return format_of_suffix(suffix)
+
+
+def _parity(
+    model: LoadedModel, subnet: Subnet, images: ImageData, limit: int, events: EventHandler
+) -> Parity:
+    """The exported model compared with torch on at most `limit` test images."""
+    from export.parity import compare
+
+    total = min(limit, images.info.test_images)
+    loader = images.loader(
+        "test",
+        resolution=subnet.arch.resolution,
+        batch_size=BATCH,
+        shuffle=total < images.info.test_images,
+    )
+    return compare(
+        subnet,
+        model,
+        loader,
+        limit=limit,
+        progress=lambda done: events(ComparisonProgress(done=done, total=total)),
+    )
+
+
+def _card(
+    backend: Backend, data: bytes, searched: SearchedSubnet, images: ImageData, parity: Parity
+) -> Card:
+    """The card of a model that is not timed yet."""
+    from export.bundle import MODEL_NAME, Card, ImageInput, sha256
+    from export.inspect import delegation, operator_counts
+
+    layout, resolution = searched.subnet.layout, searched.subnet.arch.resolution
+    return Card(
+        format=backend.name,
+        file=MODEL_NAME + backend.suffix,
+        bytes=len(data),
+        sha256=sha256(data),
+        arch=searched.subnet.arch,
+        layout=layout.to_dict(),
+        input=ImageInput(
+            shape=(1, resolution, resolution, layout.in_channels),
+            mean=images.mean,
+            std=images.std,
+        ),
+        classes=layout.classes,
+        labels=images.class_names,
+        macs_m=searched.macs_m,
+        parity=parity,
+        sources={**searched.sources, "data_name": images.info.name},
+        versions=backend.versions(),
+        operators=operator_counts(data) if backend.tflite else {},
+        partitions=delegation(data).partitions if backend.tflite else None,
+    )
+
+
+def _timed(
+    card: Card,
+    backend: Backend,
+    data: bytes,
+    searched: SearchedSubnet,
+    settings: ExportSettings,
+    workspace: Workspace | None,
+    model: Path,
+    events: EventHandler,
+) -> Card:
+    """The card with the latency of the file, or with why there is none.
+
+    Raises:
+        DeviceError: The device that was named does not answer.
+        ExportError: The device's runtime refuses the model.
+    """
+    if not backend.tflite:
+        return replace(card, untimed=f"devices time TFLite models, this one is {backend.name}")
+    from elasticvit.flows.export_timing import time_export
+    from export.bundle import timed
+
+    last = None if workspace is None else workspace.device()
+    device = settings.device or searched.device or last or DEFAULT_DEVICE
+    events(TimingStarted(device=device))
+    prediction = searched.predictions.get(device)
+    try:
+        timing = time_export(workspace, device, data, searched.subnet.layout, prediction)
+    except DeviceError as error:
+        if settings.device is not None:  # named, so that its absence is an error
+            raise type(error)(
+                f"{error} (the model is kept, untimed, at {model})",
+                settings=error.settings,
+                next_step=error.next_step,
+            ) from error
+        return replace(card, untimed=str(error))
+    return timed(card, timing)

@@ -1,0 +1,50 @@
+"""What the export flow reports, in the order in which it happens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from elasticvit.arch import Arch
+from elasticvit.events import Event, Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportStarted(Event):
+    """A subnet is being converted.
+
+    Attributes:
+        arch: The architecture.
+        format: Name of the export format.
+    """
+
+    arch: Arch
+    format: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConverted(Event):
+    """The model's file is made, and not yet compared with torch.
+
+    Attributes:
+        bytes: Size of the file.
+        seconds: Seconds that the conversion took.
+    """
+
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonProgress(Progress):
+    """Test images that torch and the file have been compared on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimingStarted(Event):
+    """The file is being timed.
+
+    Attributes:
+        device: Name of the device.
+    """
+
+    device: str

@@ -1,0 +1,72 @@
+"""Settings of the export flow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from elasticvit.errors import SettingError
+from elasticvit.flows.settings import check_whole
+
+
+class InFolder(Protocol):
+    """A result that was written to a folder, such as the `SearchOutcome` of the search flow."""
+
+    @property
+    def folder(self) -> Path: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportSettings:
+    """Settings of the export flow.
+
+    Attributes:
+        format: Name of the export format. None: the format of the suffix of `out`, or `tflite`.
+        search: Search with the subnet to export: its folder, or the outcome that the search flow
+            returned. None: the latest search of the workspace.
+        device: Device to time the model file on. None: the device that the search was for, the
+            device that was profiled last, or `host`; the export then succeeds even if that device
+            does not answer.
+        out: Path to write the model file to. If `search` is given and no workspace is, the model
+            card and the labels are written to the same folder; otherwise they are written to the
+            bundle's folder with another copy of the model file.
+        folder: Folder to write the bundle to. None: the folder of `out` as described above, or a
+            new folder in the workspace.
+        images: Largest number of test images to compare the model file with torch on.
+
+    Raises:
+        SettingError: A value is out of range, or a path is of the wrong kind.
+    """
+
+    format: str | None = None
+    search: InFolder | Path | str | None = None
+    device: str | None = None
+    out: Path | str | None = None
+    folder: Path | str | None = None
+    images: int = 2000
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "images", check_whole("images", self.images, 1))
+        if self.out is not None and Path(self.out).is_dir():
+            raise SettingError(
+                f"out is {self.out}, which is a folder; name a file, such as "
+                f"{Path(self.out) / 'model.tflite'}",
+                settings=["out"],
+            )
+        if self.folder is not None and Path(self.folder).is_file():
+            raise SettingError(
+                f"folder is {self.folder}, which is a file; name a folder", settings=["folder"]
+            )
+        if self.search is not None and self.search_folder is None:
+            raise SettingError(
+                f"search is {self.search!r}; it must be the folder of a search, or the "
+                "outcome that the search flow returned",
+                settings=["search"],
+            )
+
+    @property
+    def search_folder(self) -> Path | None:
+        """Folder of the search; None if none was named."""
+        folder = getattr(self.search, "folder", self.search)
+        return Path(folder) if isinstance(folder, (str, Path)) else None

@@ -1,0 +1,119 @@
+"""The exported file timed on a device, beside what the search predicted."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from devices import Measurement, Rejected, TimedModel, TimingConfig, open_device
+from elasticvit.errors import ArchError, ExportError
+from elasticvit.flows.export_search import Prediction
+from elasticvit.kernels import Layout
+from elasticvit.workspace import Workspace
+from export.bundle import ExportTiming
+from export.kernel_models import kernel_model
+from lut.calibration import steady_rounds, table_calibration_models
+from lut.estimate import ESTIMATOR, latency_ms, round_ms
+from lut.series import Series
+from lut.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ROUNDS = 15
+ROUND_MS = 160.0
+MAX_RUNS = 2000
+KEY = "export"
+
+
+def time_export(
+    workspace: Workspace | None,
+    device: str,
+    data: bytes,
+    layout: Layout,
+    prediction: Prediction | None,
+) -> ExportTiming:
+    """Latency of a TFLite file, measured as the device's latency table was: on the same threads
+    and cores, brought to the speed of that table by its calibration models.
+
+    Args:
+        workspace: Workspace with the latency table and the user's devices; None for none.
+        device: Name of the device.
+        data: Content of the TFLite file.
+        layout: Layout of the search space.
+        prediction: Predicted latency on this device; None if there is none.
+
+    Raises:
+        DeviceError: The device is unknown or does not answer.
+        ExportError: The device's runtime refuses the model.
+    """
+    series, table = _table(workspace, device)
+    config = TimingConfig(rounds=ROUNDS, min_ms=ROUND_MS, max_runs=MAX_RUNS)
+    if series is not None and table is not None:
+        config = replace(
+            config,
+            threads=series.threads,
+            cores=series.cores,
+            calibration_models=_calibration_models(table, layout),
+        )
+    rounds: list[Measurement] = []
+    with open_device(device, workspace) as opened:
+        for answer in opened.measure([TimedModel(KEY, data)], config):
+            if isinstance(answer, Rejected):
+                raise ExportError(
+                    f"{opened.info.name} ({opened.info.runtime}) refuses the model: "
+                    f"{answer.reason}; try another format",
+                    settings=["format"],
+                )
+            rounds.append(answer)
+    return _timing(device, rounds, table, prediction)
+
+
+def _table(workspace: Workspace | None, device: str) -> tuple[Series | None, pd.DataFrame | None]:
+    """The device's own measurements; None if there are none, or only imported ones."""
+    if workspace is None or not workspace.lut_path.exists():
+        return None, None
+    with Store(workspace.lut_path) as store:
+        own = [s for s in store.series(device) if not s.imported]
+        return (own[0], store.measurements(device, series=own[0])) if own else (None, None)
+
+
+def _calibration_models(table: pd.DataFrame, layout: Layout) -> tuple[TimedModel, ...]:
+    """The models that the table was last calibrated by; none if it is of another space."""
+    try:
+        models = table_calibration_models(table, layout)
+    except ArchError:
+        return ()
+    return tuple(TimedModel(key, kernel_model(chain)) for key, chain in models.items())
+
+
+def _timing(
+    device: str,
+    rounds: Sequence[Measurement],
+    table: pd.DataFrame | None,
+    prediction: Prediction | None,
+) -> ExportTiming:
+    first, medians_ms = rounds[0], [m.median_ms for m in rounds]
+    calibrated = table is not None and bool(first.calibration_us)
+    steady_ms = [round_ms(m.samples_us) for m in rounds]
+    if table is not None and calibrated:
+        steady_ms = list(steady_rounds(table, rounds))
+    return ExportTiming(
+        device=device,
+        source=first.source,
+        runtime=first.runtime,
+        threads=first.threads,
+        cores=first.cores,
+        measured_ms=latency_ms(steady_ms),
+        estimator=f"{ESTIMATOR}, at the latency table's speed" if calibrated else ESTIMATOR,
+        median_ms=statistics.median(us for m in rounds for us in m.samples_us) / 1e3,
+        low_ms=min(medians_ms),
+        high_ms=max(medians_ms),
+        rounds=len(rounds),
+        runs=sum(m.run_count for m in rounds),
+        predicted_ms=None if prediction is None else prediction.predicted_ms,
+        upper_ms=None if prediction is None else prediction.upper_ms,
+        target_ms=None if prediction is None else prediction.target_ms,
+    )

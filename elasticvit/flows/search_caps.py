@@ -1,0 +1,171 @@
+"""Caps of a search from its targets and the predictors of its devices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from elasticvit.arch import Arch
+from elasticvit.cost import CostModel, MacsCost
+from elasticvit.errors import NextStep, SettingError, TargetError, WorkspaceError
+from elasticvit.flows.search_events import ResolvedCap
+from elasticvit.flows.search_settings import SearchSettings
+from elasticvit.searching.caps import TARGETS, Cap, find_feasible, reach
+from elasticvit.space import SearchSpace
+from elasticvit.workspace import Workspace
+
+if TYPE_CHECKING:
+    from predictors.predictor import Predictor
+
+PROFILE = NextStep("profile", {"device": "host"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """The caps of a search, which at least one architecture meets.
+
+    Attributes:
+        caps: All caps with the range of their costs, latencies first; they can be met.
+        feasible: An architecture that keeps all caps.
+    """
+
+    caps: tuple[ResolvedCap, ...]
+    feasible: Arch
+
+
+def resolve_caps(settings: SearchSettings, workspace: Workspace, space: SearchSpace) -> Problem:
+    """The caps that the settings ask for, and an architecture that keeps them.
+
+    Args:
+        workspace: Has the predictors that the settings do not bring along.
+        space: Space that is searched, with the classes of the training run.
+
+    Raises:
+        TargetError: no target is named, or no architecture keeps all; the message says what the
+            space can do.
+        SettingError: there are neither one target nor as many as devices.
+        WorkspaceError: a latency is to be capped, and no device was profiled.
+        PredictorError: a device has no predictor, or it cannot price the space.
+    """
+    if not settings.has_target:
+        raise no_target(settings, workspace, space)
+    caps: list[Cap] = []
+    predictors: list[Predictor | None] = []
+    for name, target_ms in _device_targets(settings, workspace):
+        predictor = _predictor(settings, workspace, name)
+        cost = predictor.cost(space, extrapolate=settings.extrapolate)
+        caps.append(Cap(cost=cost, target=float(target_ms), device=name, source=predictor.source))
+        predictors.append(predictor)
+    if settings.target_mmacs is not None:
+        caps.append(Cap(cost=MacsCost(space), target=float(settings.target_mmacs)))
+        predictors.append(None)
+    feasible = find_feasible(space, caps, np.random.default_rng(0))
+    resolved = [
+        _resolved(cap, predictor, space) for cap, predictor in zip(caps, predictors, strict=True)
+    ]
+    return Problem(caps=tuple(resolved), feasible=feasible)
+
+
+def no_target(settings: SearchSettings, workspace: Workspace, space: SearchSpace) -> TargetError:
+    """The error of a search without a target, which says what the space can do.
+
+    Raises:
+        PredictorError: a device has no predictor, or it cannot price the space.
+    """
+    costs: list[CostModel] = [
+        _predictor(settings, workspace, name).cost(space, extrapolate=settings.extrapolate)
+        for name in _device_names(settings, workspace)
+    ]
+    ranges = []
+    for cost in costs or [MacsCost(space)]:
+        can = reach(space, cost.price, np.random.default_rng(0))
+        ranges.append(
+            f"{cost.name} fastest {can.low:.3g}, median {can.median:.3g}, slowest {can.high:.3g} "
+            f"{cost.unit}"
+        )
+    missing = "" if costs else ", which needs a profiled device,"
+    return TargetError(
+        f"no target; name a latency in ms{missing} or a number of multiply-accumulates. Space "
+        f"{space.name} has {'; '.join(ranges)}",
+        settings=TARGETS,
+        next_step=None if costs else PROFILE,
+    )
+
+
+def shown_latency(
+    settings: SearchSettings, workspace: Workspace, space: SearchSpace, caps: Sequence[ResolvedCap]
+) -> CostModel | None:
+    """Latency that results show: the first capped one, or that of the default device if only
+    multiply-accumulates are capped; None if it has no predictor.
+
+    Raises:
+        PredictorError: the predictor is corrupt or cannot price the space.
+    """
+    for resolved in caps:
+        if resolved.cap.device is not None:
+            return resolved.cap.cost
+    names = _device_names(settings, workspace)
+    known = names and (
+        names[0] in (settings.predictor or {}) or workspace.predictor_path(names[0]).is_dir()
+    )
+    if not known:
+        return None
+    predictor = _predictor(settings, workspace, names[0])
+    return predictor.cost(space, extrapolate=settings.extrapolate)
+
+
+def _device_names(settings: SearchSettings, workspace: Workspace) -> tuple[str, ...]:
+    default = workspace.device()
+    return settings.devices or tuple(settings.predictor or ()) or ((default,) if default else ())
+
+
+def _device_targets(settings: SearchSettings, workspace: Workspace) -> list[tuple[str, float]]:
+    """Devices and their targets in ms; one target is that of all devices."""
+    targets = settings.targets_ms
+    if not targets:
+        return []
+    names = _device_names(settings, workspace)
+    if not names:
+        raise WorkspaceError(
+            f"workspace {workspace.root} has no profiled device whose latency could be capped; "
+            "profile one first, or cap multiply-accumulates instead",
+            settings=["target_mmacs"],
+            next_step=PROFILE,
+        )
+    if len(targets) == 1:
+        targets *= len(names)
+    if len(targets) != len(names):
+        raise SettingError(
+            f"{len(targets)} targets for {len(names)} devices ({', '.join(names)}); give one for "
+            "all, or one for each device in its order",
+            settings=["target_ms", "device"],
+        )
+    return list(zip(names, targets, strict=True))
+
+
+def _predictor(settings: SearchSettings, workspace: Workspace, name: str) -> Predictor:
+    from predictors.predictor import load_device_predictor, load_predictor
+
+    given = (settings.predictor or {}).get(name)
+    if given is None:
+        return load_device_predictor(workspace, name)
+    return load_predictor(Path(given)) if isinstance(given, (str, Path)) else given
+
+
+def _resolved(cap: Cap, predictor: Predictor | None, space: SearchSpace) -> ResolvedCap:
+    can = reach(space, cap.bound, np.random.default_rng(0))
+    if predictor is None:
+        return ResolvedCap(cap=cap, reach=can)
+    from predictors.provenance import origin, remarks
+
+    return ResolvedCap(
+        cap=cap,
+        reach=can,
+        coverage=predictor.interval.coverage,
+        origin=origin(predictor),
+        remarks=tuple(remarks(predictor, space)),
+    )

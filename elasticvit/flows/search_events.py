@@ -1,0 +1,67 @@
+"""Events of a search, besides `elasticvit.searching.progress.SearchProgress` and notices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from elasticvit.events import Event
+from elasticvit.searching.caps import Cap, Reach
+from elasticvit.searching.plan import SearchPlan
+from elasticvit.searching.progress import SearchProgress
+
+__all__ = ["CapsResolved", "ResolvedCap", "SearchPlanned", "SearchProgress"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedCap:
+    """A cap, what the space can do, and where the numbers come from.
+
+    Attributes:
+        cap: The cap.
+        reach: Range of `Cap.bound` over the space.
+        coverage: Nominal coverage of the upper bound that is capped; None without a bound.
+        origin: Where the latencies come from, for people; None for multiply-accumulates.
+        remarks: In what the prices differ from what will run.
+    """
+
+    cap: Cap
+    reach: Reach
+    coverage: float | None = None
+    origin: str | None = None
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def binds(self) -> bool:
+        """Whether any architecture of the space exceeds the target."""
+        return self.cap.target < self.reach.high
+
+
+@dataclass(frozen=True, kw_only=True)
+class CapsResolved(Event):
+    """The caps are known, and can be met.
+
+    Attributes:
+        space: Name of the space.
+        caps: All caps, latencies first.
+    """
+
+    space: str
+    caps: tuple[ResolvedCap, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchPlanned(Event):
+    """The size of the search is decided; the evolution begins.
+
+    Attributes:
+        plan: Size of the search and the time it will take.
+        recalibration_images: Images that each architecture is recalibrated on.
+        search_images: Images that each architecture is judged on.
+        resumes: Folder of the interrupted search that is resumed; None for a new one.
+    """
+
+    plan: SearchPlan
+    recalibration_images: int
+    search_images: int
+    resumes: Path | None

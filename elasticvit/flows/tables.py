@@ -1,0 +1,211 @@
+"""Latency tables as files: read into a workspace, and written for others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from elasticvit.errors import NextStep, SettingError, StoreError
+from elasticvit.flows.import_result import BlockSums, ImportResult
+from elasticvit.flows.settings import WorkspaceLike, space_of, workspace_of
+from elasticvit.published import PUBLISHED
+from elasticvit.space import MOBILE, SearchSpace
+from elasticvit.workspace import Workspace
+
+if TYPE_CHECKING:
+    from lut.importer import BlockTable
+    from lut.store import Store
+    from predictors.predictor import Predictor
+
+
+@contextmanager
+def latency_table(workspace: Workspace) -> Iterator[Store]:
+    """The workspace's latency table, open; a new one into which nothing was measured is removed.
+
+    Raises:
+        StoreError: the file is no such table, is damaged, or was written by a newer version.
+    """
+    from lut.store import Store
+
+    path = workspace.lut_path
+    new = not path.exists()
+    try:
+        with Store(path) as store:
+            try:
+                yield store
+            finally:
+                empty = new and not store.devices()
+    finally:
+        if new and path.exists() and empty:
+            for file in path.parent.glob(f"{path.name}*"):
+                file.unlink(missing_ok=True)
+            workspace.prune()
+
+
+def import_table(
+    table: Path | str,
+    device: str | None = None,
+    *,
+    space: SearchSpace | str | None = None,
+    force: bool = False,
+    workspace: WorkspaceLike = None,
+) -> ImportResult:
+    """Add a table's latencies to a device's and fit its predictor from them.
+
+    Args:
+        table: A shared table (`.csv` or `.parquet`, see `export_table`), or a published block
+            table (`.json`).
+        device: Name of the device; None takes the one that a shared table names.
+        space: Space that the predictor is fitted and checked for; None is the one used last.
+        force: Import under another name than the table's, or over a predictor whose device was
+            measured in this workspace.
+
+    Raises:
+        SettingError: the device is not known; or the table contradicts `device`, or would replace
+            a measured predictor, without `force`.
+        StoreError: the table is unreadable, damaged or of another format.
+        PredictorError: the table is too small to fit a predictor.
+    """
+    from lut.exchange import SUFFIXES, read_table
+    from lut.importer import read_block_table
+
+    here, path = workspace_of(workspace), Path(table)
+    where = space_of(here, space)
+    if path.suffix in SUFFIXES:
+        shared = read_table(path)
+        name = device or shared.device
+        if name != shared.device and not force:
+            raise SettingError(
+                f"table {path} was measured on {shared.device!r}, not on {name!r}; leave the "
+                "device out, or force the import under the other name",
+                settings=["device", "force"],
+            )
+        _keep_measured(here, name, force)
+        with latency_table(here) as store:
+            added = shared.add_to(store, name, [where.layout])
+            return _fitted(here, store, name, where, added)
+    blocks = read_block_table(path)
+    if device is None:
+        raise SettingError(
+            f"table {path} does not say which device it was measured on; name the device",
+            settings=["device"],
+        )
+    _keep_measured(here, device, force)
+    with latency_table(here) as store:
+        added = blocks.add_to(store, device)
+        return _looked_up(here, store, device, where, blocks, added)
+
+
+def _keep_measured(workspace: Workspace, device: str, force: bool) -> None:
+    """Refuse to replace the predictor of a device that was measured here.
+
+    Raises:
+        SettingError: it would be, and it is not forced.
+    """
+    from lut.series import IMPORTED
+    from predictors.predictor import load_predictor
+
+    folder = workspace.predictor_path(device)
+    if force or not folder.is_dir():
+        return
+    source = load_predictor(folder).source
+    if not source.startswith(IMPORTED):
+        raise SettingError(
+            f"the predictor of {device!r} comes from measurements ({source}), which an imported "
+            "table would replace; import it under another device's name, or force it",
+            settings=["device", "force"],
+        )
+
+
+def _save(workspace: Workspace, predictor: Predictor, space: SearchSpace) -> None:
+    predictor.save(workspace.predictor_path(predictor.device))
+    workspace.remember(device=predictor.device, space=space)
+
+
+def _fitted(
+    workspace: Workspace, store: Store, device: str, space: SearchSpace, added: int
+) -> ImportResult:
+    from lut.dataset import Dataset
+    from predictors.evaluate import fit_dataset, held_out_errors
+    from predictors.provenance import remarks
+
+    data = Dataset.of(store, device, space)
+    predictor = fit_dataset(data, space, device=device)
+    _save(workspace, predictor, space)
+    return ImportResult(
+        device=device,
+        space=space.name,
+        series=data.series,
+        added=added,
+        missing=(),
+        errors=held_out_errors(predictor, data, space),
+        sums=None,
+        remarks=remarks(predictor, space),
+        lut=workspace.lut_path,
+        predictor_folder=workspace.predictor_path(device),
+    )
+
+
+def _looked_up(
+    workspace: Workspace,
+    store: Store,
+    device: str,
+    space: SearchSpace,
+    table: BlockTable,
+    added: int,
+) -> ImportResult:
+    from elasticvit.cost import reachable_kernels
+    from predictors.fit import table_predictor
+    from predictors.provenance import remarks
+
+    predictor = table_predictor(table.table_ms, device=device, source=table.source)
+    _save(workspace, predictor, space)
+    layout = MOBILE.layout
+    sums = BlockSums(
+        ms={name: table.sum_ms(arch, layout) for name, arch in PUBLISHED.items()},
+        authors_ms={name: table.authors_sum_ms(arch, layout) for name, arch in PUBLISHED.items()},
+        left_out=table.left_out,
+    )
+    return ImportResult(
+        device=device,
+        space=space.name,
+        series=store.latest(device),
+        added=added,
+        missing=[kernel.key for kernel in table.missing(reachable_kernels(space))],
+        errors={},
+        sums=sums,
+        remarks=remarks(predictor, space),
+        lut=workspace.lut_path,
+        predictor_folder=workspace.predictor_path(device),
+    )
+
+
+def export_table(
+    table: Path | str, device: str | None = None, *, workspace: WorkspaceLike = None
+) -> int:
+    """Write every measurement of a device where others can read it.
+
+    Args:
+        table: File to write, `.csv` or `.parquet`.
+        device: Name of the device; None is the one profiled last, or the host.
+
+    Returns:
+        The number of measurements.
+
+    Raises:
+        StoreError: nothing was measured, or the file cannot be written.
+    """
+    from lut.exchange import export_table as write
+    from lut.store import Store
+
+    here = workspace_of(workspace)
+    name = here.device(device) or "host"
+    if not here.lut_path.exists():
+        raise StoreError(
+            f"no measurements of {name!r}: workspace {here.root} has no latency table yet",
+            next_step=NextStep("profile", {"device": name}),
+        )
+    with Store(here.lut_path) as store:
+        return write(store, name, table)

@@ -1,0 +1,70 @@
+"""Train the supernet of a search space on a data set.
+
+Space and data set belong to the run: whatever follows takes them from there. On several
+processes that torchrun started, all call the flow with the same settings; the first one alone
+writes and reports, and all return the same result.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from elasticvit.events import EventHandler, ignore
+from elasticvit.flows.settings import WorkspaceLike, settings_of, space_of, workspace_of
+from elasticvit.flows.torch_threads import torch_threads
+from elasticvit.flows.train_result import SubnetAccuracy, TrainResult
+from elasticvit.flows.train_settings import TrainSettings
+
+__all__ = ["SubnetAccuracy", "TrainResult", "TrainSettings", "is_first_rank", "train"]
+
+
+def train(
+    settings: TrainSettings | None = None,
+    *,
+    workspace: WorkspaceLike = None,
+    events: EventHandler = ignore,
+    **changes: Any,
+) -> TrainResult:
+    """Train a supernet, or resume an interrupted run with the same settings.
+
+    A run that was interrupted in any way continues from its last checkpoint and ends with the same
+    weights. One that fails before its first checkpoint leaves no files. A run that is finished is
+    not repeated (see `TrainSettings.fresh`).
+
+    Args:
+        settings: Settings; by default those of `TrainSettings()`.
+        workspace: Workspace or its folder; by default `.evit` in the current folder.
+        events: Handler of training events; what it raises ends the training, after a checkpoint.
+        changes: Single settings by name.
+
+    Raises:
+        SettingError: A setting makes no sense.
+        SpaceError: There is no such search space.
+        DataError: The data set is unknown, unreadable or too small.
+        WorkspaceError: The workspace is foreign, or complexity is to be measured in ms and no
+            device was profiled.
+        PredictorError: The device has no predictor, or it cannot price the space.
+        TargetError: A complexity level holds no architecture.
+        CheckpointError: A run cannot be read, or there is none to resume.
+        TrainingError: The loss is no longer a number.
+    """
+    settings = settings_of(TrainSettings, settings, changes)
+    folder = workspace_of(workspace)
+    space = space_of(folder, settings.space)
+
+    from elasticvit.training.data import open_data
+
+    images = open_data(folder.data(settings.data))
+
+    from elasticvit.flows.train_job import TrainJob
+    from elasticvit.training.ranks import joined
+
+    with torch_threads(settings.threads), joined() as ranks:
+        handler = events if ranks.writes else ignore
+        return TrainJob(folder, settings, space, images, ranks, handler).run()
+
+
+def is_first_rank() -> bool:
+    """Whether this process reports: it is alone, or the first one that torchrun started."""
+    return os.environ.get("RANK", "0") == "0"

@@ -1,0 +1,79 @@
+"""What the train flow reports, besides notices, in the order in which it happens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from elasticvit.events import Event
+from elasticvit.training.events import TrainProgress
+
+if TYPE_CHECKING:
+    from elasticvit.training.forecast import Forecast
+
+__all__ = ["RunFound", "TrainProgress", "TrainingForecast", "TrainingPlanned"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFound(Event):
+    """There is a run with the same settings: it is resumed, or its result is returned.
+
+    Attributes:
+        folder: Folder of the run.
+        finished: Whether it has trained to the end.
+    """
+
+    folder: Path
+    finished: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPlanned(Event):
+    """What will be trained on what.
+
+    Attributes:
+        folder: Folder of the run.
+        space: Name of the search space.
+        data: Name of the data set.
+        classes: Number of classes.
+        train_images: Number of images that are trained on.
+        search_images: Number of images that are held out to choose architectures by.
+        test_images: Number of images that are held out for the final figure.
+        epochs: Number of passes over the training part.
+        batch_size: Images a step.
+        seed: Random seed.
+        levels: Lower edges of the complexity levels, rising.
+        unit: Unit of the complexity levels, `MMACs` or `ms`.
+    """
+
+    folder: Path
+    space: str
+    data: str
+    classes: int
+    train_images: int
+    search_images: int
+    test_images: int
+    epochs: int
+    batch_size: int
+    seed: int
+    levels: tuple[float, ...]
+    unit: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingForecast(Event):
+    """How long the training will take, from steps that were run on this machine.
+
+    Attributes:
+        forecast: Seconds a step, in all and at single complexity levels.
+        done: Number of steps that an earlier session took.
+    """
+
+    forecast: Forecast
+    done: int
+
+    @property
+    def remaining_s(self) -> float:
+        """Expected seconds of the steps that are left."""
+        return self.forecast.total_s(self.done)

@@ -1,0 +1,141 @@
+"""What a training ends with, as `result.json` in the folder of the run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elasticvit.arch import Arch
+from elasticvit.errors import ArchError, CheckpointError, NextStep
+from elasticvit.files import write_atomic
+
+if TYPE_CHECKING:
+    from elasticvit.nn import Supernet
+
+RESULT_FILE = "result.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubnetAccuracy:
+    """Accuracy of one subnet after training, batch norm recalibrated.
+
+    Attributes:
+        name: Name of the subnet in reports, such as `smallest` or `at 300 MMACs`.
+        arch: The architecture.
+        macs_m: Multiply-accumulates, in millions.
+        accuracy: Top-1 accuracy on held-out images, in percent.
+    """
+
+    name: str
+    arch: Arch
+    macs_m: float
+    accuracy: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        return {**vars(self), "arch": self.arch.to_dict()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult:
+    """A finished training.
+
+    Attributes:
+        folder: Folder of the run.
+        space: Name of the search space.
+        data: Canonical spec of the data set.
+        seed: Random seed.
+        epochs: Number of passes over the training part.
+        subnets: Accuracies of a small, a middle and a large subnet.
+        images: Number of held-out images behind these accuracies; None if not recorded.
+        expected_s: Seconds that the last session was expected to take.
+        took_s: Seconds that it took.
+        suggested_target_ms: Suggested target latency: the median of the space on the device that
+            was profiled last; None if no device was, or its predictor cannot price the space.
+    """
+
+    folder: Path
+    space: str
+    data: str
+    seed: int
+    epochs: int
+    subnets: tuple[SubnetAccuracy, ...]
+    images: int | None
+    expected_s: float
+    took_s: float
+    suggested_target_ms: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        return {
+            "command": "evit-train",
+            "run": str(self.folder),
+            "space": self.space,
+            "data": self.data,
+            "seed": self.seed,
+            "epochs": self.epochs,
+            "subnets": [subnet.to_dict() for subnet in self.subnets],
+            "images": self.images,
+            "expected_s": self.expected_s,
+            "took_s": self.took_s,
+        }
+
+    def save(self) -> None:
+        """Write `result.json` into the folder of the run."""
+        text = json.dumps(self.to_dict(), indent=2, allow_nan=False)
+        write_atomic(self.folder / RESULT_FILE, text + "\n")
+
+    @classmethod
+    def load(cls, folder: Path | str) -> TrainResult:
+        """Read the result of a finished training.
+
+        Args:
+            folder: Folder of the run; it may have been moved since.
+
+        Raises:
+            CheckpointError: The folder holds no finished training, or a damaged result.
+        """
+        path = Path(folder) / RESULT_FILE
+        try:
+            data = json.loads(path.read_text())
+            return cls._from_dict(Path(folder), data)
+        except FileNotFoundError as error:
+            raise CheckpointError(
+                f"no finished training in {folder}; train to the end first",
+                next_step=NextStep("train"),
+            ) from error
+        except (OSError, ValueError, KeyError, TypeError, ArchError) as error:
+            raise CheckpointError(
+                f"{path} cannot be read: {error!r}; remove it, and train with the same settings "
+                "to have it made again"
+            ) from error
+
+    @classmethod
+    def _from_dict(cls, folder: Path, data: Mapping[str, Any]) -> TrainResult:
+        return cls(
+            folder=folder,
+            space=data["space"],
+            data=data["data"],
+            seed=data["seed"],
+            epochs=data["epochs"],
+            subnets=tuple(
+                SubnetAccuracy(**{**row, "arch": Arch.from_dict(row["arch"])})
+                for row in data["subnets"]
+            ),
+            images=data.get("images"),
+            expected_s=data["expected_s"],
+            took_s=data["took_s"],
+        )
+
+    def supernet(self) -> Supernet:
+        """The trained supernet, on the CPU in evaluation mode.
+
+        Raises:
+            CheckpointError: The checkpoint is missing, truncated or foreign.
+        """
+        from elasticvit.training.checkpoint import load_supernet
+
+        return load_supernet(self.folder)

@@ -1,0 +1,137 @@
+"""The folder of a training run: which run has the same settings, and whether to resume it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from elasticvit.errors import CheckpointError, SettingError
+from elasticvit.events import EventHandler, Notice
+from elasticvit.flows.train_events import RunFound
+from elasticvit.flows.train_result import RESULT_FILE
+from elasticvit.space import SearchSpace
+from elasticvit.workspace import SETTINGS, Workspace
+
+if TYPE_CHECKING:
+    from elasticvit.training.checkpoint import RunInfo
+    from elasticvit.training.config import TrainConfig
+    from elasticvit.training.data import ImageData
+    from elasticvit.training.levels import Levels
+
+REMEMBERED = ("space", "space_definition", "classes", "data")
+
+
+def run_info(
+    space: SearchSpace, images: ImageData, config: TrainConfig, levels: Levels, seed: int
+) -> RunInfo:
+    """What a run is. Its complexity levels are part of it, since another profile of a device
+    moves those in milliseconds."""
+    from elasticvit.training.checkpoint import RunInfo
+
+    return RunInfo(
+        space=space,
+        data=images.info.spec,
+        seed=seed,
+        mean=images.mean,
+        std=images.std,
+        settings={**config.to_dict(), "levels": list(levels.values), "level_unit": levels.unit},
+    )
+
+
+def find_run(
+    workspace: Workspace, info: RunInfo, *, resume: bool, fresh: bool, events: EventHandler
+) -> Path | None:
+    """The latest run of a workspace that is the same training, finished or not; None if there is
+    none.
+
+    Args:
+        workspace: The workspace.
+        info: What the run is.
+        resume: Whether a run must be found.
+        fresh: Whether no run is looked for.
+        events: Receives `RunFound`, or a `Notice` if an interrupted run has other settings.
+
+    Raises:
+        CheckpointError: A run cannot be read, or `resume` finds none.
+    """
+    from elasticvit.training.checkpoint import CHECKPOINT_FILE, RUN_FILE, RunInfo
+
+    other = None
+    for run in reversed([] if fresh else workspace.folders("run")):
+        if not (run / RUN_FILE).exists():
+            continue
+        finished = (run / RESULT_FILE).exists()
+        if RunInfo.load(run).to_dict() == info.to_dict():
+            events(RunFound(folder=run, finished=finished))
+            return run
+        if not finished and (run / CHECKPOINT_FILE).exists():
+            other = other or run
+    if resume:
+        raise CheckpointError(
+            f"no interrupted run with these settings in {workspace.root}"
+            + (f"; {other} has others" if other else "")
+            + "; start one instead",
+            settings=["resume"],
+        )
+    if other is not None:
+        events(Notice(text=f"starting anew: the interrupted {other} has other settings"))
+    return None
+
+
+def run_at(out: Path, info: RunInfo, *, resume: bool, fresh: bool, events: EventHandler) -> bool:
+    """Whether a named folder holds a run with the same settings, finished or not.
+
+    Raises:
+        SettingError: The folder holds something else.
+        CheckpointError: The folder's run cannot be read, or `resume` finds none.
+    """
+    from elasticvit.training.checkpoint import RUN_FILE, RunInfo
+
+    if not (out / RUN_FILE).exists():
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise SettingError(
+                f"out is {out}, which exists and is not a training run; name a new folder",
+                settings=["out"],
+            )
+        if resume:
+            raise CheckpointError(
+                f"no interrupted run in {out}; start one instead", settings=["resume"]
+            )
+        return False
+    if fresh or RunInfo.load(out).to_dict() != info.to_dict():
+        raise SettingError(
+            f"out is {out}, which holds "
+            + ("a training run already" if fresh else "a training run with other settings")
+            + "; name a new folder",
+            settings=["out", "fresh"],
+        )
+    events(RunFound(folder=out, finished=(out / RESULT_FILE).exists()))
+    return True
+
+
+@contextmanager
+def remembered(workspace: Workspace, run: Path, space: SearchSpace, data: str) -> Iterator[None]:
+    """Make space and data set the defaults of what follows, unless the work inside fails before
+    the run has a checkpoint; then the settings are as before.
+
+    Args:
+        workspace: The workspace.
+        run: Folder of the run.
+        space: The space as it was named, without the data set's number of classes.
+        data: Canonical spec of the data set.
+    """
+    from elasticvit.training.checkpoint import CHECKPOINT_FILE
+
+    before = workspace.settings()
+    workspace.remember(space=space, data=data)
+    try:
+        yield
+    except BaseException:
+        if not (run / CHECKPOINT_FILE).exists():
+            workspace.update({name: before.get(name) for name in REMEMBERED})
+            if not before and set(workspace.settings()) == {"schema"}:
+                (workspace.root / SETTINGS).unlink()
+            workspace.prune()
+        raise

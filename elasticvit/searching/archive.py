@@ -1,0 +1,50 @@
+"""Everything that a search has evaluated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from elasticvit.arch import ArchBatch
+from elasticvit.arrays import FloatArray, IndexArray
+from elasticvit.searching.pareto import on_front
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Archive:
+    """All evaluated architectures, in the order of evaluation.
+
+    Attributes:
+        archs: The architectures, n of them, all distinct and under the caps.
+        accuracy: Accuracies as the search's evaluator gave them, shape (n,).
+        load: Largest share of a target that each uses up, shape (n,).
+        born: Number of the generation of each, shape (n,); 0 is the initial population.
+        complete: Whether every generation was done; False when the search was stopped before.
+    """
+
+    archs: ArchBatch
+    accuracy: FloatArray
+    load: FloatArray
+    born: IndexArray
+    complete: bool
+
+    def ranking(self) -> IndexArray:
+        """Rows from the best: highest accuracy, then lowest load, then first evaluated."""
+        return best_first(self.accuracy, self.load)
+
+    def front(self, cost: FloatArray | None = None) -> IndexArray:
+        """Rows that no other beats in accuracy and cost (the load by default), cheapest first.
+
+        Of architectures that are equal in both only the first evaluated one is given.
+        """
+        cost = self.load if cost is None else cost
+        points = np.stack([cost, -self.accuracy], axis=1)
+        rows = np.flatnonzero(on_front(points))
+        _, first = np.unique(points[rows], axis=0, return_index=True)
+        return rows[first]
+
+
+def best_first(accuracy: FloatArray, load: FloatArray) -> IndexArray:
+    """Row numbers by falling accuracy; equal ones by rising load, then by number."""
+    return np.lexsort((load, -accuracy))

@@ -1,0 +1,89 @@
+"""The size of an evolution."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from elasticvit.errors import TargetError
+
+SMALLEST_SCALE = 2.0**-7
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvolutionConfig:
+    """Size of an evolution; the defaults are the paper's (ElasticViT, ICCV 2023).
+
+    Attributes:
+        population: Number of parents of each generation, and of architectures in the initial one.
+        crossover, mutation: Number of children of either kind in a generation.
+        generations: Number of generations after the initial population.
+        mutation_rate: Probability that a gene is drawn anew in a mutation.
+        at_once: Number of architectures handed to the evaluator in one call; between calls a
+            search reports, saves and may be stopped. Does not change what is found.
+
+    Raises:
+        TargetError: a size that is not positive.
+    """
+
+    population: int = 64
+    crossover: int = 128
+    mutation: int = 128
+    generations: int = 40
+    mutation_rate: float = 0.1
+    at_once: int = 8
+
+    def __post_init__(self) -> None:
+        sizes = {
+            "population": self.population,
+            "generations": self.generations,
+            "children": self.crossover + self.mutation,
+            "at_once": self.at_once,
+        }
+        for name, size in sizes.items():
+            if size < 1:
+                raise TargetError(f"search with {name} {size}; at least 1 is needed")
+        if min(self.crossover, self.mutation) < 0 or not 0 < self.mutation_rate <= 1:
+            raise TargetError(
+                f"search with {self.crossover} crossovers, {self.mutation} mutations of rate "
+                f"{self.mutation_rate}; counts from 0 and a rate from above 0 to 1 are needed"
+            )
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of a whole search; fewer when a space is used up."""
+        return self.population + self.generations * (self.crossover + self.mutation)
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """What decides the result of a search, by name: everything but `at_once`."""
+        return {name: value for name, value in asdict(self).items() if name != "at_once"}
+
+    @classmethod
+    def of(cls, population: int, generations: int) -> EvolutionConfig:
+        """The paper's proportions for another population: twice as many of each child."""
+        return cls(
+            population=population,
+            crossover=2 * population,
+            mutation=2 * population,
+            generations=generations,
+        )
+
+    @classmethod
+    def within(cls, evaluations: float) -> EvolutionConfig:
+        """The largest of a ladder of sizes that needs at most so many evaluations.
+
+        The top is the paper's; each step down halves the evaluations, taking equal shares
+        from population and generations. The steps are coarse so that one machine gets the
+        same size, and so the same result, every time.
+        """
+        scale = 1.0
+        while scale > SMALLEST_SCALE and cls._scaled(scale).evaluations > evaluations:
+            scale /= 2
+        return cls._scaled(scale)
+
+    @classmethod
+    def _scaled(cls, scale: float) -> EvolutionConfig:
+        root = math.sqrt(scale)
+        return cls.of(max(4, round(64 * root)), max(2, round(40 * root)))

@@ -1,0 +1,116 @@
+"""How large a search this machine can afford, decided and reported before it starts."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from elasticvit.arch import ArchBatch
+from elasticvit.searching.config import EvolutionConfig
+
+if TYPE_CHECKING:
+    from elasticvit.searching.evaluate import SupernetEvaluator
+
+DEFAULT_BUDGET_S = 3 * 60.0
+SOUND = 320  # evaluations that a search without a budget gets on slow machines as well
+SOUND_BUDGET_S = 15 * 60.0  # as long as they take no longer than this
+FINALISTS = 16
+FEWEST_FINALISTS = 4
+FINALISTS_SHARE = 0.25  # of the time, at most
+TIMED = 3  # architectures that are evaluated to learn how long one takes
+LONGEST_GENERATIONS = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchPlan:
+    """Size of a search and how long it will take.
+
+    Attributes:
+        config: Size of the evolution.
+        finalists: Number of architectures that are judged again at the end.
+        evaluation_s: Seconds for one architecture.
+        after_s: Seconds for the finalists and the test.
+        deadline_s: Seconds after which the evolution stops; None without a budget.
+    """
+
+    config: EvolutionConfig
+    finalists: int
+    evaluation_s: float
+    after_s: float
+    deadline_s: float | None
+
+    @property
+    def total_s(self) -> float:
+        """Expected seconds for the whole search."""
+        evolution_s = self.config.evaluations * self.evaluation_s
+        if self.deadline_s is not None:
+            evolution_s = min(evolution_s, self.deadline_s)
+        return evolution_s + self.after_s
+
+
+def time_evaluation(evaluator: SupernetEvaluator, typical: ArchBatch) -> float:
+    """Seconds to evaluate one architecture: the median over a few that differ in load.
+
+    Each is run once before the clock, which reads the images of its resolution.
+    """
+    seconds = []
+    for row in np.linspace(0, len(typical) - 1, min(TIMED, len(typical))).astype(int):
+        one = typical.take(slice(row, row + 1))
+        evaluator(one)
+        start = time.perf_counter()
+        evaluator(one)
+        seconds.append(time.perf_counter() - start)
+    return float(np.median(seconds))
+
+
+def make_plan(
+    *,
+    evaluation_s: float,
+    finalist_s: float,
+    test_s: float,
+    population: int | None = None,
+    generations: int | None = None,
+    budget_s: float | None = None,
+) -> SearchPlan:
+    """The largest search that fits.
+
+    Sizes that the user names are kept. What is not named comes from the budget. Without a
+    budget it comes from a few minutes, or from a quarter of an hour on a machine so slow that a
+    few minutes make no sound search; one that is fast enough gets the paper's size.
+
+    Args:
+        evaluation_s: Seconds to evaluate one architecture.
+        finalist_s: Seconds to judge one finalist.
+        test_s: Seconds for the test.
+        population, generations: Sizes that the user named.
+        budget_s: Seconds for everything.
+    """
+    all_s = budget_s if budget_s is not None else DEFAULT_BUDGET_S
+    payable = int(FINALISTS_SHARE * all_s / max(finalist_s, 1e-9))
+    finalists = min(max(payable, FEWEST_FINALISTS), FINALISTS)
+    after_s = finalists * finalist_s + test_s
+    usable_s = max(all_s - after_s, 0.0)
+    affordable = usable_s / evaluation_s
+    if budget_s is None:
+        affordable = max(affordable, min(SOUND, SOUND_BUDGET_S / evaluation_s))
+    if population is None and generations is None:
+        config = EvolutionConfig.within(affordable)
+    elif population is not None and generations is not None:
+        config = EvolutionConfig.of(population, generations)
+    elif population is not None:
+        rounds = int((affordable - population) / (4 * population))
+        config = EvolutionConfig.of(population, min(max(rounds, 2), LONGEST_GENERATIONS))
+    else:
+        assert generations is not None
+        parents = int(affordable / (1 + 4 * generations))
+        config = EvolutionConfig.of(min(max(parents, 4), 64), generations)
+    return SearchPlan(
+        config=config,
+        finalists=finalists,
+        evaluation_s=evaluation_s,
+        after_s=after_s,
+        deadline_s=None if budget_s is None else usable_s,
+    )

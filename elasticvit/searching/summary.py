@@ -1,0 +1,68 @@
+"""Architectures and caps of a finished search as the figures that its result holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from elasticvit.arch import ArchBatch
+from elasticvit.arrays import FloatArray
+from elasticvit.cost import CostModel, MacsCost
+from elasticvit.searching.caps import Cap
+from elasticvit.searching.pareto import on_front
+from elasticvit.searching.result import CapResult, FrontPoint
+from elasticvit.space import SearchSpace
+
+
+def summarise_archs(
+    space: SearchSpace, archs: ArchBatch, accuracy: FloatArray, latency: CostModel | None
+) -> list[FrontPoint]:
+    """Figures of architectures.
+
+    Args:
+        accuracy: Accuracies in percent, shape (n,).
+        latency: Cost model that the milliseconds come from; None leaves them out.
+    """
+    macs_m = MacsCost(space).price(archs)
+    predicted_ms = None if latency is None else latency.price(archs)
+    upper_ms = None if latency is None else latency.upper(archs)
+    return [
+        FrontPoint(
+            arch=arch,
+            predicted_ms=None if predicted_ms is None else float(predicted_ms[i]),
+            upper_ms=None if upper_ms is None else float(upper_ms[i]),
+            macs_m=float(macs_m[i]),
+            accuracy=float(accuracy[i]),
+        )
+        for i, arch in enumerate(archs)
+    ]
+
+
+def front_of(points: Sequence[FrontPoint], cost: FloatArray) -> tuple[FrontPoint, ...]:
+    """The points that no other beats in accuracy and cost, cheapest first.
+
+    Args:
+        cost: Costs of the points, shape (n,).
+    """
+    accuracy = np.array([point.accuracy for point in points])
+    rows = np.flatnonzero(on_front(np.stack([cost, -accuracy], axis=1)))
+    return tuple(points[i] for i in rows[np.argsort(cost[rows], kind="stable")])
+
+
+def summarise_caps(caps: Sequence[Cap], chosen: ArchBatch) -> tuple[CapResult, ...]:
+    """What the chosen architecture (a batch of one) uses of each cap."""
+    results = []
+    for cap in caps:
+        upper = cap.cost.upper(chosen)
+        results.append(
+            CapResult(
+                device=cap.device,
+                source=cap.source,
+                unit=cap.cost.unit,
+                target=cap.target,
+                predicted=float(cap.cost.price(chosen)[0]),
+                upper=None if upper is None else float(upper[0]),
+            )
+        )
+    return tuple(results)

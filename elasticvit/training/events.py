@@ -1,0 +1,24 @@
+"""What a training reports while it runs. This module does not load torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from elasticvit.events import Progress
+
+if TYPE_CHECKING:
+    from elasticvit.training.step import StepLosses
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainProgress(Progress):
+    """A training step is done; `done` and `total` count steps.
+
+    Attributes:
+        epoch: Index of the current epoch, from 0.
+        losses: Losses of this step.
+    """
+
+    epoch: int
+    losses: StepLosses

@@ -1,0 +1,46 @@
+"""Series: measurements that may be compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+IMPORTED = "import:"  # beginning of the source of what was read from a file
+UNRECORDED = "unrecorded"
+
+
+@dataclass(frozen=True)
+class Series:
+    """Measurements that may be compared: one device, one source, one way of measuring.
+
+    Attributes:
+        id: Number in the table.
+        device, source, runtime, runtime_hash: As in `DeviceInfo`.
+        threads: Number of inference threads.
+        cores: Cores as requested, such as `auto` or `big`; each measurement has the numbers of the
+            cores that were used, which may differ between equal ones.
+        count: Number of measurements.
+    """
+
+    id: int
+    device: str
+    source: str
+    runtime: str
+    runtime_hash: str
+    threads: int
+    cores: str
+    count: int
+
+    @property
+    def recorded(self) -> bool:
+        """Whether it is known how it was measured."""
+        return self.runtime != UNRECORDED
+
+    @property
+    def imported(self) -> bool:
+        """Whether it was read from a file."""
+        return self.source.startswith(IMPORTED)
+
+    def __str__(self) -> str:
+        if not self.recorded:
+            return f"{self.source}, conditions unrecorded"
+        return f"{self.source}, {self.runtime}, {self.threads} thread(s) on core(s) {self.cores}"

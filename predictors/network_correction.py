@@ -1,0 +1,255 @@
+"""From kernels on their own to whole subnets.
+
+A kernel that is timed alone finds its weights in the cache; inside a subnet it does not, and
+the runtime fuses and places things differently. What a kernel costs inside a subnet is taken
+as its own latency times 1 + r, where r is the sum of a factor of all kernels, a factor of its
+kind, a smooth function of its dimensions, a constant a call and a cost a byte of weights; the
+subnet adds a constant. All parts are small a priori (a Gaussian process), so that without
+subnets the price is the plain sum, and each subnet that is timed moves it where it must.
+
+A subnet's latency is linear in r, so the process is conditioned on whole subnets in closed
+form, and the result stays a number a kernel: pricing is still a table look-up.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import cho_factor, cho_solve  # type: ignore[import-untyped]
+from scipy.optimize import minimize  # type: ignore[import-untyped]
+
+from elasticvit.arrays import FloatArray
+from elasticvit.errors import PredictorError
+from elasticvit.kernels import Kernel
+from predictors.features import WORK_NAMES, coordinates, work_matrix
+from predictors.gp import PASSES, matern, noise_factors
+from predictors.saved import Arrays
+
+KernelMs = Callable[[Sequence[Kernel]], FloatArray]
+
+SMOOTH_OCTAVES = 1.5  # length scale of the smooth factor along each dimension
+PARTS = ("all", "kind", "smooth", "call", "weights", "subnet")
+PRIOR = (0.15, 0.10, 0.10, 0.02, 0.15, 0.02)  # standard deviation of each part's share
+PRIOR_NOISE = 0.02
+SPREAD = 0.5  # of the logarithms of those, when they are fitted
+MIN_SUBNETS = 4
+# single numbers of a correction, by the names that they are saved under
+NUMBERS: Mapping[str, str] = {
+    "overall": "overall",
+    "call_ms": "call_ms",
+    "weight_ms": "weight_ms",
+    "constant_ms": "subnet_ms",
+}
+
+
+@dataclass(frozen=True)
+class Composition:
+    """Subnets as counts of kernels.
+
+    Attributes:
+        kernels: The distinct kernels, ordered by kind and dimensions.
+        counts: Number of times that each subnet has each kernel, shape (subnets, kernels).
+    """
+
+    kernels: tuple[Kernel, ...]
+    counts: FloatArray
+
+    @classmethod
+    def of(cls, subnets: Sequence[Sequence[Kernel]]) -> Composition:
+        """Composition of lowered subnets."""
+        found = {k for subnet in subnets for k in subnet}
+        kernels = tuple(sorted(found, key=lambda k: (k.kind, *k.dims.values())))
+        index = {k: i for i, k in enumerate(kernels)}
+        counts = np.zeros((len(subnets), len(kernels)))
+        for row, subnet in enumerate(subnets):
+            for kernel, count in Counter(subnet).items():
+                counts[row, index[kernel]] = count
+        return cls(kernels, counts)
+
+
+def _kinds(kernels: Sequence[Kernel]) -> npt.NDArray[np.str_]:
+    return np.array([k.kind for k in kernels])
+
+
+def _smooth(a: Sequence[Kernel], b: Sequence[Kernel]) -> FloatArray:
+    """Correlation of two lists' smooth factors, shape (len(a), len(b)); 0 between kinds."""
+    value = np.zeros((len(a), len(b)))
+    kinds_a, kinds_b = _kinds(a), _kinds(b)
+    for kind in set(kinds_a) & set(kinds_b):
+        rows, columns = np.flatnonzero(kinds_a == kind), np.flatnonzero(kinds_b == kind)
+        x, y = coordinates([a[int(i)] for i in rows]), coordinates([b[int(i)] for i in columns])
+        value[np.ix_(rows, columns)] = matern(x, y, np.full(x.shape[1], SMOOTH_OCTAVES))
+    return value
+
+
+def _weight_bytes(kernels: Sequence[Kernel]) -> FloatArray:
+    column: FloatArray = work_matrix(kernels)[:, WORK_NAMES.index("weight_bytes")]
+    return column
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkCorrection:
+    """Correction of the sum of kernels.
+
+    Attributes:
+        overall: Part of r that all kernels share.
+        by_kind: R of each kind, on top.
+        call_ms, weight_ms: Milliseconds a call and a byte of weights.
+        constant_ms: Milliseconds that a subnet costs besides its kernels.
+        centers, center_weights: The smooth part is the correlation with these kernels times
+            these weights, shape (len(centers),).
+        scales: Fitted standard deviations of the parts, in the order of `PARTS`, and of the
+            noise, shape (len(PARTS) + 1,).
+        leave_one_out_ratios: Measured over predicted latency of each subnet, by a fit that did not
+            see it, shape (subnets,).
+    """
+
+    overall: float = 0.0
+    by_kind: Mapping[str, float]
+    call_ms: float = 0.0
+    weight_ms: float = 0.0
+    constant_ms: float = 0.0
+    centers: tuple[Kernel, ...] = ()
+    center_weights: FloatArray
+    scales: FloatArray
+    leave_one_out_ratios: FloatArray
+
+    @classmethod
+    def plain(cls) -> NetworkCorrection:
+        """The sum of kernels as it is."""
+        empty = np.zeros(0)
+        return cls(by_kind={}, center_weights=empty, scales=empty, leave_one_out_ratios=empty)
+
+    def ms(self, kernels: Sequence[Kernel], alone_ms: FloatArray) -> FloatArray:
+        """Milliseconds that each kernel costs inside a subnet, shape (n,)."""
+        factor = np.full(len(kernels), 1 + self.overall)
+        factor += np.array([self.by_kind.get(k.kind, 0.0) for k in kernels])
+        if self.centers:
+            factor += _smooth(kernels, self.centers) @ self.center_weights
+        value = alone_ms * factor + self.call_ms
+        if self.weight_ms:
+            value = value + self.weight_ms * _weight_bytes(kernels)
+        positive: FloatArray = np.maximum(value, 0.0)  # a kernel never gives time back
+        return positive
+
+    def state(self) -> tuple[dict[str, Any], Arrays]:
+        """JSON-ready description and arrays, for `from_state`."""
+        numbers = {saved: getattr(self, name) for name, saved in NUMBERS.items()}
+        meta = {**numbers, "by_kind": dict(self.by_kind), "parts": list(PARTS)}
+        return meta, {
+            "network/centers": np.array([k.key for k in self.centers], dtype=np.str_),
+            "network/center_weights": self.center_weights,
+            "network/scales": self.scales,
+            "network/held_out": self.leave_one_out_ratios,
+        }
+
+    @classmethod
+    def from_state(cls, meta: Mapping[str, Any], arrays: Mapping[str, Any]) -> NetworkCorrection:
+        """Inverse of `state`."""
+        if tuple(meta["parts"]) != PARTS:
+            raise PredictorError(
+                "the saved predictor has another network correction than this version; fit it again"
+            )
+        return cls(
+            **{name: float(meta[saved]) for name, saved in NUMBERS.items()},
+            by_kind={str(k): float(v) for k, v in meta["by_kind"].items()},
+            centers=tuple(Kernel.from_key(str(k)) for k in arrays["network/centers"]),
+            center_weights=arrays["network/center_weights"],
+            scales=arrays["network/scales"],
+            leave_one_out_ratios=arrays["network/held_out"],
+        )
+
+
+def fit_network_correction(
+    subnets: Sequence[Sequence[Kernel]], measured_ms: FloatArray, kernel_ms: KernelMs
+) -> NetworkCorrection:
+    """Fit the correction to whole subnets.
+
+    Args:
+        subnets: Lowered subnets.
+        measured_ms: Their latencies in milliseconds, shape (len(subnets),).
+        kernel_ms: Milliseconds of kernels on their own, one a kernel.
+
+    Raises:
+        PredictorError: Fewer than four subnets.
+    """
+    if len(subnets) < MIN_SUBNETS:
+        raise PredictorError(
+            f"{len(subnets)} whole subnets were measured; at least {MIN_SUBNETS} are needed to "
+            "correct the sum of kernels, or none to use the plain sum; measure more"
+        )
+    composition = Composition.of(subnets)
+    kernels = composition.kernels
+    alone = kernel_ms(kernels)
+    cost = composition.counts * alone
+    total = cost.sum(axis=1)
+    excess = measured_ms / total - 1
+    kinds = sorted(set(_kinds(kernels)))
+    shares = cost / total[:, None]
+    by_kind = np.stack([shares[:, _kinds(kernels) == kind].sum(axis=1) for kind in kinds], axis=1)
+    calls = composition.counts.sum(axis=1) / total
+    weights = composition.counts @ _weight_bytes(kernels) / total
+    units = [float(np.median(v)) for v in (calls, weights, 1 / total)]
+    calls, weights, subnet = calls / units[0], weights / units[1], 1 / total / units[2]
+    ones = np.ones(len(subnets))
+    grams = np.stack(
+        [
+            np.outer(ones, ones),
+            by_kind @ by_kind.T,
+            shares @ _smooth(kernels, kernels) @ shares.T,
+            np.outer(calls, calls),
+            np.outer(weights, weights),
+            np.outer(subnet, subnet),
+        ]
+    )
+    scales, noise, inverse = _fit_scales(grams, excess)
+    alpha = inverse @ excess
+    left_out = 1 + excess - alpha / np.diag(inverse)  # each predicted from the others
+    square = scales**2
+    return NetworkCorrection(
+        overall=float(square[0] * alpha.sum()),
+        by_kind={
+            str(k): float(v) for k, v in zip(kinds, square[1] * by_kind.T @ alpha, strict=True)
+        },
+        centers=kernels,
+        center_weights=square[2] * shares.T @ alpha,
+        call_ms=float(square[3] * calls @ alpha / units[0]),
+        weight_ms=float(square[4] * weights @ alpha / units[1]),
+        constant_ms=float(square[5] * subnet @ alpha / units[2]),
+        scales=np.append(scales, noise),
+        leave_one_out_ratios=(1 + excess) / left_out,
+    )
+
+
+def _fit_scales(grams: FloatArray, excess: FloatArray) -> tuple[FloatArray, float, FloatArray]:
+    """Standard deviations of the parts and of the noise by maximum a posteriori, and the
+    inverse of the covariance; subnets that seem disturbed count less."""
+    n = len(excess)
+    start = np.log(np.array([*PRIOR, PRIOR_NOISE]))
+    matrices = np.concatenate([grams, np.eye(n)[None]])
+
+    def objective(theta: FloatArray) -> tuple[float, FloatArray]:
+        square = np.exp(2 * theta)
+        factor = cho_factor(np.tensordot(square, matrices, axes=1), lower=True)
+        alpha, inverse = cho_solve(factor, excess), cho_solve(factor, np.eye(n))
+        value = 0.5 * excess @ alpha + np.log(np.diag(factor[0])).sum()
+        outer = inverse - np.outer(alpha, alpha)
+        gradient = square * np.einsum("ij,pij->p", outer, matrices)
+        pull = (theta - start) / SPREAD
+        return float(value + 0.5 * (pull**2).sum()), gradient + pull / SPREAD
+
+    bounds = [(t - 4.0, t + 3.0) for t in start]
+    theta = start
+    for remaining in reversed(range(PASSES + 1)):
+        theta = minimize(objective, theta, jac=True, method="L-BFGS-B", bounds=bounds).x
+        inverse = np.linalg.inv(np.tensordot(np.exp(2 * theta), matrices, axes=1))
+        if remaining:
+            noise_variance = np.exp(2 * theta[-1]) * np.diag(matrices[-1])
+            matrices[-1] = np.diag(noise_factors(inverse, inverse @ excess, noise_variance))
+    scales = np.exp(theta)
+    return scales[:-1], float(scales[-1]), inverse

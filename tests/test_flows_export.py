@@ -1,0 +1,192 @@
+"""The export flow as a library calls it: plain paths, events, results, and what failures leave."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from export_models import SEARCHED, finished_search
+
+from elasticvit.errors import (
+    CheckpointError,
+    DeviceError,
+    ExportError,
+    NextStep,
+    SettingError,
+    WorkspaceError,
+)
+from elasticvit.events import Event
+from elasticvit.flows.export import ExportSettings, export
+from elasticvit.flows.export_events import (
+    ComparisonProgress,
+    ExportStarted,
+    ModelConverted,
+    TimingStarted,
+)
+from elasticvit.workspace import Workspace
+from export.bundle import load_bundle
+
+QUICK: dict[str, Any] = {"format": "tflite-direct", "images": 8}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the search flow returns, as far as the export flow looks."""
+
+    folder: Path
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
+    """A workspace with a finished search, in another folder than the current one."""
+    monkeypatch.setattr("elasticvit.flows.export_timing.ROUNDS", 3)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return finished_search(Workspace.open(tmp_path / "ws"))
+
+
+def test_an_outcome_is_exported_to_a_plain_path(workspace: Workspace) -> None:
+    before = sorted(workspace.root.rglob("*"))
+    result = export(Outcome(workspace.latest("search")), "vit.tflite", **QUICK)
+    assert (result.model, result.folder) == (Path("vit.tflite"), Path())
+    assert sorted(p.name for p in Path().iterdir()) == [
+        "vit.json",
+        "vit.labels.txt",
+        "vit.tflite",
+    ]
+    data, card = load_bundle(Path("vit.tflite"))
+    assert card == result.card
+    assert (card.file, card.bytes, card.arch) == ("vit.tflite", len(data), SEARCHED)
+    assert card.timing is not None
+    assert (card.timing.device, card.timing.predicted_ms, card.timing.target_ms) == ("fake", 1.5, 2)
+    assert sorted(workspace.root.rglob("*")) == before
+
+
+def test_a_bundle_goes_into_a_folder_of_ones_own(workspace: Workspace) -> None:
+    result = export(workspace.latest("search"), folder="mine", **QUICK)
+    assert result.model == Path("mine/model.tflite")
+    assert sorted(p.name for p in Path("mine").iterdir()) == [
+        "labels.txt",
+        "model.json",
+        "model.tflite",
+    ]
+    assert load_bundle(Path("mine"))[1] == result.card
+    assert [p.name for p in Path().iterdir()] == ["mine"]
+    assert workspace.folders("export") == []
+
+
+def test_by_default_the_bundle_goes_into_the_workspace(workspace: Workspace) -> None:
+    result = export(workspace=workspace, **QUICK)
+    assert result.folder == workspace.latest("export")
+    assert load_bundle(result.folder)[1] == result.card
+    again = export(workspace.latest("search"), **QUICK)  # the workspace that it lies in
+    assert again.folder.resolve() == workspace.latest("export").resolve() != result.folder
+    assert list(Path().iterdir()) == []
+
+
+def test_in_a_workspace_out_is_another_copy(workspace: Workspace) -> None:
+    result = export(workspace=workspace, out="copy.tflite", **QUICK)
+    assert result.model == Path("copy.tflite")
+    data, card = load_bundle(workspace.latest("export"))
+    assert Path("copy.tflite").read_bytes() == data
+    assert card.file == "model.tflite"
+    assert result.to_dict()["path"] == "copy.tflite"
+    assert result.to_dict()["folder"] == str(result.folder)
+
+
+def test_an_export_reports_by_events_and_prints_nothing(
+    workspace: Workspace, capfd: pytest.CaptureFixture[str]
+) -> None:
+    events: list[Event] = []
+    result = export(workspace=workspace, events=events.append, **QUICK)
+    started, converted, *compared, timing = events
+    assert started == ExportStarted(arch=SEARCHED, format="tflite-direct")
+    assert converted == ModelConverted(bytes=result.card.bytes, seconds=result.seconds)
+    assert compared == [ComparisonProgress(done=i, total=8) for i in range(1, 9)]
+    assert timing == TimingStarted(device="fake")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_suffix_tells_the_format_unless_it_is_named(workspace: Workspace) -> None:
+    result = export(workspace.latest("search"), "vit.onnx", images=4)
+    assert result.card.format == "onnx"
+    assert result.card.timing is None
+    assert "devices time TFLite models" in str(result.card.untimed)
+    assert result.to_dict()["untimed"] == result.card.untimed
+    with pytest.raises(ExportError, match=r"no format makes \.h5"):
+        export(workspace.latest("search"), "vit.h5")
+    with pytest.raises(SettingError, match=r"makes \.tflite files; name it vit\.tflite") as refused:
+        export(workspace.latest("search"), "vit.onnx", **QUICK)
+    assert refused.value.settings == ("out", "format")
+
+
+@pytest.mark.parametrize(
+    ("bad", "words", "name"),
+    [
+        ({"images": 0}, "images is 0; it must be a whole number from 1", "images"),
+        ({"images": True}, "images is True", "images"),
+        ({"out": "."}, r"out is \., which is a folder; name a file, such as model\.tflite", "out"),
+        ({"search": 3}, "search is 3; it must be the folder of a search", "search"),
+        ({"folder": __file__}, "which is a file; name a folder", "folder"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_named(bad: dict[str, Any], words: str, name: str) -> None:
+    with pytest.raises(SettingError, match=words) as refused:
+        ExportSettings(**bad)
+    assert refused.value.settings == (name,)
+
+
+def test_without_a_search_the_next_step_is_named(tmp_path: Path) -> None:
+    with pytest.raises(WorkspaceError, match="no search in workspace") as refused:
+        export(workspace=tmp_path / "new", **QUICK)
+    assert refused.value.next_step == NextStep("search")
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(CheckpointError, match="no search result at"):
+        export(tmp_path / "nowhere", "a.tflite", **QUICK)
+
+
+def test_a_file_that_differs_from_torch_leaves_nothing_behind(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("export.parity.MAX_REL_DIFF", 0.0)
+    for place in ({"out": "vit.tflite"}, {"folder": "mine"}, {}):
+        with pytest.raises(ExportError, match="differs from torch") as refused:
+            export(workspace.latest("search"), **QUICK, **place)
+        assert refused.value.settings == ("format",)
+    assert list(Path().iterdir()) == []
+    assert workspace.folders("export") == []
+
+
+def test_a_bundle_that_cannot_be_written_leaves_nothing_behind(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("elasticvit.flows.export_place.write_bundle", full)
+    with pytest.raises(ExportError, match="cannot be written: No space left on device"):
+        export(workspace=workspace, **QUICK)
+    assert workspace.folders("export") == []
+
+
+def test_what_the_event_handler_raises_ends_the_export(workspace: Workspace) -> None:
+    class Enough(Exception):
+        pass
+
+    def stop(event: Event) -> None:
+        if isinstance(event, ComparisonProgress):
+            raise Enough
+
+    with pytest.raises(Enough):
+        export(workspace=workspace, events=stop, **QUICK)
+    assert workspace.folders("export") == []
+
+
+def test_a_named_device_that_is_absent_is_an_error_and_the_file_stands(
+    workspace: Workspace,
+) -> None:
+    search = workspace.latest("search")
+    with pytest.raises(DeviceError, match=r"the model is kept, untimed, at vit\.tflite"):
+        export(search, "vit.tflite", device="gone", **QUICK)
+    assert load_bundle(Path("vit.tflite"))[1].timing is None
