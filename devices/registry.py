@@ -98,13 +98,13 @@ def _open_phone(entry: CatalogEntry, options: OpenOptions) -> Device:
     from devices.phone.device import PhoneDevice
 
     workspace = options.workspace
-    settings = workspace.settings() if workspace is not None else {}
+    remembered = workspace.settings().runner if workspace is not None else None
     own = entry.runner and (workspace.root / entry.runner if workspace else Path(entry.runner))
     return PhoneDevice(
         options.name,
         entry=entry,
         address=options.address or (None if options.serial else entry.address),
         serial=options.serial or (None if options.address else entry.serial),
-        runner=options.runner or own or settings.get("runner"),
+        runner=options.runner or own or remembered,
         notice=options.notice,
     )

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from elasticvit.arrays import GeneArray
 from elasticvit.errors import ArchError
+from elasticvit.reading import Format
 
 SCHEMA = 1
 CONV_GENES = ("width", "depth", "expansion", "kernel")
@@ -114,22 +115,9 @@ class Arch:
         """Inverse of `to_dict`.
 
         Raises:
-            ArchError: another schema, or fields that are missing or unknown.
+            ArchError: another schema, fields that are missing, or genes that none can have.
         """
-        if data.get("schema") != SCHEMA:
-            raise ArchError(
-                f"architecture of schema {data.get('schema')!r}; this version reads {SCHEMA}: "
-                "update elasticvit, or write the architecture again"
-            )
-        try:
-            return cls(
-                data["resolution"],
-                ConvStage(**data["stem"]),
-                tuple(ConvStage(**row) for row in data["conv"]),
-                tuple(AttnStage(**row) for row in data["attn"]),
-            )
-        except (KeyError, TypeError) as error:
-            raise ArchError(f"architecture with missing or unknown fields: {error}") from error
+        return ARCH_FORMAT.parse(data, "architecture")
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict())
@@ -137,13 +125,7 @@ class Arch:
     @classmethod
     def from_json(cls, text: str) -> Arch:
         """Inverse of `to_json`; raises `ArchError` on anything else."""
-        try:
-            data = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ArchError(f"architecture is not valid JSON: {error}") from error
-        if not isinstance(data, dict):
-            raise ArchError(f"architecture is a JSON {type(data).__name__}, not an object")
-        return cls.from_dict(data)
+        return ARCH_FORMAT.parse_json(text, "architecture")
 
     @classmethod
     def parse(cls, text: str) -> Arch:
@@ -172,6 +154,15 @@ class Arch:
         )
         attn = " ".join(f"{s.width}x{s.depth}m{s.mlp_ratio}v{s.v_scale}" for s in self.attn)
         return f"r{self.resolution} {conv} | {attn}".rstrip()
+
+
+ARCH_FORMAT = Format(
+    kind=Arch,
+    what="an architecture",
+    error=ArchError,
+    mend="write the architecture again",
+    schema=SCHEMA,
+)
 
 
 def gene_names(n_conv: int, n_attn: int) -> tuple[str, ...]:

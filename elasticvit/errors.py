@@ -60,6 +60,10 @@ class ModelError(EvitError, ValueError):
     """A model that cannot be made or changed as asked, or weights that are not published."""
 
 
+class FileError(EvitError):
+    """A file or folder that the file system does not let us write."""
+
+
 class WorkspaceError(EvitError):
     """A workspace that is missing, foreign, or not yet filled by an earlier command."""
 

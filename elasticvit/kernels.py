@@ -18,12 +18,15 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 from elasticvit.arch import Arch, AttnStage, ConvStage
-from elasticvit.errors import ArchError
+from elasticvit.errors import ArchError, SpaceError
+from elasticvit.reading import shown
 
 DOWNSAMPLE_EXPANSION = 6
 DOWNSAMPLE_KERNEL = 3
 QK_DIM = 16  # dimension of a head's query and key; a head's value has v_scale times as many
 SE_RATIO = 4
+MOST = 1_000_000  # of a dimension, and of classes
+STAGES = 16  # most stages of a kind
 
 
 @dataclass(frozen=True, order=True)
@@ -63,14 +66,22 @@ class Kernel:
         """Inverse of `key`.
 
         Raises:
-            ArchError: unknown kind, or missing or unknown dimensions.
+            ArchError: unknown kind, missing or unknown dimensions, or one that no kernel has.
         """
-        kind, *pairs = key.split()
+        kind, *pairs = key.split() or [""]
         try:
             dims = {name: int(value) for name, value in (pair.split("=") for pair in pairs)}
-            return KINDS[kind](**dims)
+            kernel = KINDS[kind](**dims)
         except (KeyError, TypeError, ValueError) as error:
-            raise ArchError(f"{key!r} is not a kernel; kinds are {', '.join(KINDS)}") from error
+            raise ArchError(
+                f"{shown(key)} is not a kernel; kinds are {', '.join(KINDS)}"
+            ) from error
+        if len(pairs) > len(dims) or not all(0 <= value <= MOST for value in dims.values()):
+            raise ArchError(
+                f"{shown(key)} is not a kernel: its dimensions are whole numbers to {MOST:,}, each "
+                "named once"
+            )
+        return kernel
 
 
 @dataclass(frozen=True, order=True)
@@ -212,6 +223,9 @@ KINDS: Mapping[str, type[Kernel]] = {
 }
 
 
+LAYOUT_LIMITS = {"head_expansion": 64, "head_hidden": 65_536, "classes": MOST, "in_channels": 64}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Layout:
     """What every architecture of a space has in common.
@@ -222,6 +236,10 @@ class Layout:
         head_expansion, head_hidden: the head's first and second linear layer.
         classes: number of classes.
         in_channels: channels of the input image.
+
+    Raises:
+        SpaceError: a stride that is not 1 or 2, stages without squeeze-and-excitation named, or a
+            number out of range.
     """
 
     conv_strides: tuple[int, ...] = (2, 2)
@@ -231,6 +249,27 @@ class Layout:
     head_hidden: int = 1984
     classes: int = 1000
     in_channels: int = 3
+
+    def __post_init__(self) -> None:
+        for name in ("conv_strides", "attn_strides"):
+            strides = getattr(self, name)
+            if len(strides) > STAGES or any(s not in (1, 2) for s in strides):
+                raise SpaceError(
+                    f"layout: {name} is {shown(list(strides))}; it must be at most {STAGES} "
+                    "strides, each 1 or 2"
+                )
+        if len(self.conv_se) != len(self.conv_strides):
+            raise SpaceError(
+                f"layout: conv_se is {shown(list(self.conv_se))}; it must be true or false for "
+                f"each of the {len(self.conv_strides)} stages in conv_strides"
+            )
+        for name, most in LAYOUT_LIMITS.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+                raise SpaceError(
+                    f"layout: {name} is {shown(value)}; it must be a whole number from 1 to "
+                    f"{most:,}"
+                )
 
     @property
     def n_conv(self) -> int:
@@ -243,13 +282,6 @@ class Layout:
     def to_dict(self) -> dict[str, Any]:
         """Plain form, for TOML and JSON."""
         return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Layout:
-        values: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in data.items()
-        }
-        return cls(**values)
 
 
 def _plain(value: Any) -> Any:

@@ -9,21 +9,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import tomlkit
-from tomlkit.exceptions import TOMLKitError
 
 from elasticvit.arch import Arch, ArchBatch, gene_names
 from elasticvit.errors import ArchError, SpaceError
 from elasticvit.kernels import QK_DIM, Layout
+from elasticvit.names import check_name
 from elasticvit.plugins import SPACES, load_plugin, plugin_names
+from elasticvit.reading import Format, shown
+
+GENE_LIMITS = {  # greatest value
+    "resolution": 4096,
+    "width": 8192,
+    "depth": 64,
+    "expansion": 64,
+    "kernel": 99,
+    "mlp_ratio": 64,
+    "v_scale": 64,
+}
 
 
 @dataclass(frozen=True)
@@ -34,23 +46,32 @@ class SearchSpace:
         name: how reports and the workspace call it.
         layout: what all its architectures have in common.
         choices: for each gene, in the order of `names`, the sorted values it may take.
+        file: path of the TOML file that it was read from, if any; not a part of what it is.
 
     Raises:
-        SpaceError: choices that are missing, unsorted, not positive or impossible to combine.
+        SpaceError: a name that no file could have, or choices that are missing, unsorted, out of
+            range or impossible to combine.
     """
 
     name: str
     layout: Layout
     choices: tuple[tuple[int, ...], ...]
+    file: str | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        check_name("name of a search space", self.name, SpaceError)
         if len(self.choices) != len(self.names):
             raise SpaceError(f"{len(self.choices)} genes have choices; expected {self.names}")
         for name, options in zip(self.names, self.choices, strict=True):
-            if not options or list(options) != sorted(set(options)) or min(options) < 1:
+            most = GENE_LIMITS[name.rpartition(".")[2]]
+            if (
+                not 0 < len(options) <= most
+                or list(options) != sorted(set(options))
+                or not 1 <= options[0] <= options[-1] <= most
+            ):
                 raise SpaceError(
-                    f"space {self.name}: choices of {name} are {list(options)}; they must be "
-                    "whole numbers from 1, rising, and at least one"
+                    f"space {self.name}: choices of {name} are {shown(list(options))}; they must "
+                    f"be whole numbers from 1 to {most:,}, rising, and at least one"
                 )
             if (
                 name.startswith("attn")
@@ -232,24 +253,59 @@ class SearchSpace:
         return tomlkit.dumps(document)
 
     @classmethod
-    def from_toml(cls, text: str, source: str = "space") -> SearchSpace:
+    def from_toml(cls, text: str | bytes, source: str = "space") -> SearchSpace:
         """The space that a TOML text describes.
 
         Raises:
             SpaceError: unreadable text, or a space that contradicts itself.
         """
+        described = SPACE_FORMAT.parse_toml(text, source)
         try:
-            data: Mapping[str, Any] = tomlkit.parse(text).unwrap()
-            layout = Layout.from_dict(data.get("layout", {}))
+            layout = Layout(**msgspec.structs.asdict(described.layout))
             names = gene_names(layout.n_conv, layout.n_attn)
-            unknown = sorted(set(data["choices"]) - set(names))
-            missing = [n for n in names if n not in data["choices"] and n != "stem.expansion"]
+            choices = {"stem.expansion": (1,), **described.choices}
+            unknown, missing = sorted(set(choices) - set(names)), set(names) - set(choices)
             if unknown or missing:
-                raise SpaceError(f"{source}: genes missing {missing}, unknown {unknown}")
-            choices = {"stem.expansion": [1], **data["choices"]}
-            return cls(data["name"], layout, tuple(tuple(choices[n]) for n in names))
-        except (TOMLKitError, KeyError, TypeError) as error:
-            raise SpaceError(f"{source} is not a search space: {error}") from error
+                raise SpaceError(
+                    f"genes missing: {', '.join(n for n in names if n in missing) or 'none'}; "
+                    f"unknown: {', '.join(unknown) or 'none'}"
+                )
+            return cls(described.name, layout, tuple(choices[n] for n in names))
+        except SpaceError as error:
+            raise SpaceError(
+                f"{source} is not a search space: {error}", settings=("space",)
+            ) from error
+
+
+LAYOUT_TYPES = get_type_hints(Layout)
+LayoutTable: Any = msgspec.defstruct(
+    "LayoutTable",
+    [(f.name, LAYOUT_TYPES[f.name], f.default) for f in fields(Layout)],
+    forbid_unknown_fields=True,
+)
+
+
+class SpaceFile(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A search space as its TOML file describes it.
+
+    Attributes:
+        name: name of the space.
+        layout: fields of `Layout`; those that are left out have its defaults.
+        choices: choices of each gene by name, without `stem.expansion` if that is 1.
+    """
+
+    name: str
+    layout: LayoutTable = msgspec.field(default_factory=LayoutTable)
+    choices: dict[str, tuple[int, ...]]
+
+
+SPACE_FORMAT = Format(
+    kind=SpaceFile,
+    what="a search space",
+    error=SpaceError,
+    mend="correct the file, or name another search space",
+    settings=("space",),
+)
 
 
 def _space(name: str, layout: Layout, **stages: Sequence[Sequence[int]]) -> SearchSpace:
@@ -309,11 +365,8 @@ def find_space(name: str) -> SearchSpace:
         return PRESETS[name]
     path = Path(name)
     if path.suffix == ".toml":
-        try:
-            return SearchSpace.from_toml(path.read_text(), str(path))
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise SpaceError(f"space file {name}: {reason}") from error
+        space = SearchSpace.from_toml(SPACE_FORMAT.read_bytes(path), str(path))
+        return replace(space, file=str(path.resolve()))
     found = load_plugin(SPACES, name, SpaceError)
     space = found() if callable(found) else found
     if isinstance(space, SearchSpace):

@@ -12,20 +12,22 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import tomlkit
-from tomlkit.exceptions import TOMLKitError
 
 from elasticvit.errors import NextStep, WorkspaceError
-from elasticvit.files import write_atomic
+from elasticvit.files import make_folder, write_atomic
+from elasticvit.names import check_name
+from elasticvit.reading import shown
 from elasticvit.space import PRESETS, SearchSpace, find_space
+from elasticvit.workspace_settings import SCHEMA, SETTINGS_FORMAT, WorkspaceSettings
 
-SCHEMA = 1
 FOLDER = ".evit"
 SETTINGS = "settings.toml"
 DEFAULT_SPACE = "mobile"
@@ -53,11 +55,20 @@ class Workspace:
             WorkspaceError: the folder holds something else, or settings of a newer version.
         """
         path = Path(root) if root is not None else Path(FOLDER)
-        if path.exists() and not path.is_dir():
+        try:
+            taken = path.exists() and not path.is_dir()
+            foreign = path.is_dir() and any(path.iterdir()) and not (path / SETTINGS).exists()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise WorkspaceError(
+                f"workspace {shown(str(path))} cannot be read: {reason}; name another folder",
+                settings=["workspace"],
+            ) from error
+        if taken:
             raise WorkspaceError(
                 f"workspace {path} is a file; name a folder", settings=["workspace"]
             )
-        if path.is_dir() and any(path.iterdir()) and not (path / SETTINGS).exists():
+        if foreign:
             raise WorkspaceError(
                 f"folder {path} is not empty and not a workspace (no {SETTINGS}); name another",
                 settings=["workspace"],
@@ -66,30 +77,30 @@ class Workspace:
         workspace.settings()
         return workspace
 
-    def settings(self) -> dict[str, Any]:
-        """All settings as plain values; empty before the first command."""
-        path = self.root / SETTINGS
-        if not path.exists():
-            return {}
-        try:
-            data: dict[str, Any] = tomlkit.parse(path.read_text()).unwrap()
-        except (OSError, UnicodeDecodeError, TOMLKitError) as error:
-            raise WorkspaceError(
-                f"{path} cannot be read: {error}; mend it or move {self.root} away"
-            ) from error
-        if data.get("schema") != SCHEMA:
-            raise WorkspaceError(
-                f"{path} has schema {data.get('schema')!r}, this version reads {SCHEMA}; "
-                "update elasticvit or name another folder",
-                settings=["workspace"],
-            )
-        return data
+    @property
+    def settings_path(self) -> Path:
+        """The file that holds the settings."""
+        return self.root / SETTINGS
+
+    def settings(self) -> WorkspaceSettings:
+        """What the workspace remembers; nothing before the first command.
+
+        Raises:
+            WorkspaceError: The file is damaged, or a later version wrote it.
+        """
+        if not self.settings_path.exists():
+            return WorkspaceSettings()
+        return SETTINGS_FORMAT.read_toml(self.settings_path)
 
     def update(self, changes: Mapping[str, Any]) -> None:
-        """Change settings, keeping the file's other lines and comments; None removes one."""
-        path = self.root / SETTINGS
+        """Change settings, keeping the file's other lines and comments; None removes one.
+
+        Raises:
+            FileError: The file cannot be written; it stays as it was.
+        """
+        path = self.settings_path
         if path.exists():
-            document = tomlkit.parse(path.read_text())
+            document = tomlkit.parse(SETTINGS_FORMAT.read_bytes(path))
         else:
             document = tomlkit.document()
             document.add(tomlkit.comment("elasticvit workspace; written by the evit commands"))
@@ -101,37 +112,67 @@ class Workspace:
                 document[key] = value
         write_atomic(path, tomlkit.dumps(document))
 
-    def space(self, name: str | None = None) -> SearchSpace:
+    def space(
+        self, name: str | None = None, notice: Callable[[str], object] | None = None
+    ) -> SearchSpace:
         """The named space; without a name the one that was used last, or the paper's.
+
+        A space file that has changed since it was used last describes another space: the file as
+        it is now is what is meant, whether it is named or not.
 
         Args:
             name: Preset, TOML file, or the name of the space that was used last (whose file may
                 be gone).
+            notice: Receives a sentence if the space differs from the one of its name that was used
+                last.
 
         Raises:
             SpaceError: there is no such space.
         """
-        settings = self.settings()
-        last = settings.get("space")
-        if last is None or name not in (None, last):
-            return find_space(name or DEFAULT_SPACE)
-        definition = settings.get("space_definition")
-        if definition is None:
-            space = find_space(last)
+        last = self.settings()
+        file = last.space_file if last.space_file and Path(last.space_file).exists() else None
+        if last.space is None or name not in (None, last.space):
+            space = find_space(name or DEFAULT_SPACE)
         else:
-            space = SearchSpace.from_toml(tomlkit.dumps(definition), f"{self.root / SETTINGS}")
+            space = find_space(file) if file else self._remembered(last)
+        if notice is not None and space.name == last.space:
+            before = self._remembered(last)
+            if space != before.with_classes(space.layout.classes):
+                notice(
+                    f"search space {space.name} is another one than when it was used last"
+                    + (f": {space.file} has changed" if space.file else "")
+                    + "; what was trained with the old one is not gone on with"
+                )
+        return space
+
+    def _remembered(self, last: WorkspaceSettings) -> SearchSpace:
+        """The space that was used last, as it was then."""
+        if last.space_definition is None:
+            space = find_space(last.space or DEFAULT_SPACE)
+        else:
+            where = f"{self.settings_path}, space_definition"
+            space = SearchSpace.from_toml(tomlkit.dumps(last.space_definition), where)
+        if space.name != last.space:
+            raise SETTINGS_FORMAT.failure(
+                f"{self.settings_path}: space is {shown(last.space)}, but space_definition is "
+                f"of {shown(space.name)}; they must be the same"
+            )
         # of earlier versions: whole subnets were timed with the classes of the data set in use
-        classes = settings.get("classes")
-        return space if classes is None else space.with_classes(int(classes))
+        return space if last.classes is None else space.with_classes(last.classes)
 
     def data(self, spec: str | None = None) -> str:
         """The named data set; without a name the one that was used last, or scikit-learn's
         digits."""
-        return str(spec or self.settings().get("data", DEFAULT_DATA))
+        return spec or self.settings().data or DEFAULT_DATA
 
     def device(self, name: str | None = None) -> str | None:
-        """The named device; without a name the one that was profiled last; None if none was."""
-        return name or self.settings().get("device")
+        """The named device; without a name the one that was profiled last; None if none was.
+
+        Raises:
+            WorkspaceError: The name is none that a device can have.
+        """
+        device = name or self.settings().device
+        return None if device is None else check_name("device", device, WorkspaceError, "device")
 
     def remember(
         self,
@@ -140,18 +181,22 @@ class Workspace:
         data: str | None = None,
         device: str | None = None,
     ) -> None:
-        """Make what was used the default of the commands that follow."""
+        """Make what was used the default of the commands that follow.
+
+        Raises:
+            FileError: The settings cannot be written; they stay as they were.
+        """
+        last = self.settings()
         changes: dict[str, Any] = {}
-        settings = self.settings()
         if space is not None:
             preset = PRESETS.get(space.name)
             own = preset is None or preset != space.with_classes(preset.layout.classes)
             definition = tomlkit.parse(space.to_toml()).unwrap() if own else None
-            last = settings.get("space"), settings.get("space_definition")
-            if last != (space.name, definition):
+            if (last.space, last.space_definition) != (space.name, definition):
                 changes = {"space": space.name, "space_definition": definition, "classes": None}
+            changes["space_file"] = space.file if space.file or changes else last.space_file
         changes |= {k: v for k, v in (("data", data), ("device", device)) if v is not None}
-        if any(settings.get(key) != value for key, value in changes.items()):
+        if any(getattr(last, key) != value for key, value in changes.items()):
             self.update(changes)
 
     @property
@@ -160,18 +205,26 @@ class Workspace:
         return self.root / "lut.sqlite"
 
     def predictor_path(self, device: str) -> Path:
-        """Folder of a device's predictor."""
-        return self.root / "predictors" / device
+        """Folder of a device's predictor.
+
+        Raises:
+            WorkspaceError: The name is none that a device can have.
+        """
+        name = check_name("device", device, WorkspaceError, "device")
+        return self.root / "predictors" / name
 
     def new_folder(self, kind: str) -> Path:
-        """A fresh folder for a `run`, `search` or `export`, named after the time."""
+        """A fresh folder for a `run`, `search` or `export`, named after the time.
+
+        Raises:
+            FileError: It cannot be made.
+        """
         base = self.root / PLURALS[kind] / time.strftime("%Y%m%d-%H%M%S")
         path, number = base, 1
         while path.exists():
             number += 1
             path = base.with_name(f"{base.name}-{number}")
-        path.mkdir(parents=True)
-        return path
+        return make_folder(path)
 
     @contextmanager
     def nothing_left_behind(self, path: Path, keep: str) -> Iterator[Path]:
@@ -192,19 +245,37 @@ class Workspace:
     def prune(self, folder: Path | None = None) -> None:
         """Remove a folder of the workspace, and those around it, as far as they are empty."""
         folder = folder or self.root
-        while folder.is_relative_to(self.root) and folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
-            folder = folder.parent
+        with suppress(OSError):  # what cannot be removed stays
+            while folder.is_relative_to(self.root) and folder.is_dir():
+                folder.rmdir()  # fails unless it is empty
+                folder = folder.parent
 
     def folders(self, kind: str) -> list[Path]:
-        """All `run`, `search` or `export` folders, oldest first."""
+        """All `run`, `search` or `export` folders, oldest first.
+
+        Raises:
+            WorkspaceError: They cannot be listed.
+        """
         base = self.root / PLURALS[kind]
-        return sorted(p for p in base.iterdir() if p.is_dir()) if base.is_dir() else []
+        try:
+            return sorted(p for p in base.iterdir() if p.is_dir()) if base.is_dir() else []
+        except OSError as error:
+            raise WorkspaceError(
+                f"{base} cannot be read: {error.strerror}; name another workspace",
+                settings=["workspace"],
+            ) from error
 
     def set_latest(self, kind: str, path: Path) -> None:
-        """Remember a folder as the latest of its kind."""
-        latest = {**self.settings().get("latest", {}), kind: str(path.relative_to(self.root))}
-        self.update({"latest": latest})
+        """Remember a folder as the latest of its kind.
+
+        Raises:
+            FileError: The settings cannot be written; they stay as they were.
+        """
+        name = str(path.relative_to(self.root))
+        latest = msgspec.to_builtins(self.settings().latest)
+        if latest[kind] != name:
+            known = {k: v for k, v in latest.items() if v is not None}
+            self.update({"latest": {**known, kind: name}})
 
     def latest(self, kind: str) -> Path:
         """The latest `run`, `search` or `export` folder.
@@ -213,12 +284,18 @@ class Workspace:
             WorkspaceError: there is none; the flow that makes one is named.
         """
         step = NextStep(FLOWS[kind])
-        name = self.settings().get("latest", {}).get(kind)
+        name: str | None = getattr(self.settings().latest, kind)
         if name is None:
             raise WorkspaceError(
                 f"no {NAMES[kind]} in workspace {self.root} yet; make one first", next_step=step
             )
-        path: Path = self.root / name
+        path = self.root / name
+        base = self.root / PLURALS[kind]
+        if path.parent.resolve() != base.resolve() or path.name in ("", ".", ".."):
+            raise SETTINGS_FORMAT.failure(
+                f"{self.settings_path}: latest.{kind} is {shown(name)}; it must be a folder in "
+                f"{base}"
+            )
         if not path.is_dir():
             raise WorkspaceError(f"{path} is gone; make another {NAMES[kind]}", next_step=step)
         return path

@@ -99,10 +99,11 @@ def test_what_is_not_the_form_at_all_is_refused(form) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "not valid JSON"),
-        ("[]", "a JSON list"),
-        ('{"schema": 99}', "schema 99; this version reads 1"),
-        ('{"schema": 1, "resolution": 128}', "missing or unknown"),
+        ("{", "architecture is not an architecture: Input data was truncated"),
+        ("[]", "architecture is .*; an architecture has schema 1"),
+        ('{"schema": 99}', "schema 99, written by a later version"),
+        ('{"schema": 1, "resolution": 128}', "stem is missing"),
+        ('{"schema": 1, "resolution": NaN}', "is not an architecture"),
     ],
 )
 def test_unreadable_json_is_refused(text: str, message: str) -> None:

@@ -93,7 +93,7 @@ def test_a_new_device_is_learnt_from_known_ones_and_a_few_kernels(learnt) -> Non
 def test_its_predictor_prices_the_space_and_becomes_the_default(learnt) -> None:
     folder, _ = learnt
     here = Workspace.open(folder)
-    assert here.settings()["device"] == "fake"
+    assert here.settings().device == "fake"
     predictor = load_predictor(here.predictor_path("fake"))
     assert predictor.report["like"] == ["a", "b"]
     assert predictor.source == "fake:fake"

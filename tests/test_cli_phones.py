@@ -88,8 +88,8 @@ def test_a_phone_is_profiled_and_its_runner_remembered(phone, folder):
     assert quality["accepted"] >= result["timed"] > 0
     assert set(quality) >= {"drift", "hottest_c", "repeated", "power_mode", "waited_s"}
     workspace = Workspace.open(folder / "w")
-    assert workspace.settings()["runner"] == str(STAND_IN)
-    assert workspace.settings()["device"] == "pixel6"
+    assert workspace.settings().runner == str(STAND_IN)
+    assert workspace.settings().device == "pixel6"
     frame = Store(workspace.lut_path).measurements("pixel6")
     assert not frame.duplicated(["key", "round"]).any()
 
@@ -129,7 +129,7 @@ def test_a_fleet_goes_into_one_store_and_one_failure_leaves_the_others(folder):
     assert learnt.returncode == 0, learnt.stderr
     assert set(json.loads(learnt.stdout)["transfer"]["like"]) == {"shelf"}
     assert load_predictor(workspace.predictor_path("desk")).report["like"] == ["shelf"]
-    assert workspace.settings()["device"] == "desk"
+    assert workspace.settings().device == "desk"
     assert done.returncode == 2
     assert "/nowhere" in done.stderr
     assert "Traceback" not in done.stderr

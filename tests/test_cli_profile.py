@@ -82,7 +82,7 @@ def test_the_report_is_a_page(profiled: Path) -> None:
 
 def test_the_predictor_and_the_default_device_are_set(profiled: Path) -> None:
     workspace = Workspace.open(profiled)
-    assert workspace.settings()["device"] == "fake"
+    assert workspace.settings().device == "fake"
     assert load_predictor(workspace.predictor_path("fake")).source == "fake:fake"
     cost = load_device_predictor(workspace, "fake").cost(TINY)
     assert cost.unit == "ms"
@@ -141,7 +141,7 @@ def test_two_devices_are_profiled_at_once(tmp_path: Path) -> None:
     both = json.loads(result.stdout)["devices"]
     assert both["fake"]["source"] == "fake:fake"
     assert both["host"]["source"].startswith("host:")
-    assert Workspace.open(tmp_path / "ws").settings()["device"] == "host"
+    assert Workspace.open(tmp_path / "ws").settings().device == "host"
     with Store(tmp_path / "ws" / "lut.sqlite") as store:
         assert store.devices() == ["fake", "host"]
 
@@ -234,7 +234,7 @@ def test_an_imported_table_prices_a_phone_that_is_not_there(tmp_path: Path) -> N
         explained.stderr.split()
     )
     workspace = Workspace.open(tmp_path / "ws")
-    assert workspace.settings()["device"] == "pixel6"
+    assert workspace.settings().device == "pixel6"
     cost = load_device_predictor(workspace, "pixel6").cost(workspace.space())
     price = float(cost.price(ArchBatch.of([published("elastic_S1")]))[0])
     assert price == pytest.approx(13.576928, rel=1e-6)

@@ -35,7 +35,7 @@ def test_a_shared_table_names_its_device(profiled: tuple[Path, Path], tmp_path: 
     assert result.device == "fake"
     assert result.errors["subnets"]["count"] > 0
     settings = Workspace.open(tmp_path / "ws").settings()
-    assert (settings["device"], settings["space"]) == ("fake", "tiny")
+    assert (settings.device, settings.space) == ("fake", "tiny")
     again = import_table(file, space="tiny", workspace=tmp_path / "ws", force=True)
     assert again.added == 0
 

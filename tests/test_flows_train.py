@@ -211,7 +211,7 @@ def test_ctrl_c_after_a_step_keeps_the_run(tmp_path: Path) -> None:
     (run,) = workspace.folders("run")
     assert Checkpoint.load(run).step == 2
     assert workspace.space() == MICRO
-    assert "latest" not in workspace.settings()
+    assert workspace.settings().latest.run is None
 
 
 def test_a_bad_data_set_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -25,6 +25,11 @@ VOCABULARY = {
         "cost",
         "errors",
         "workspace",
+        "workspace_settings",
+        "names",
+        "reading",
+        "read_errors",
+        "process_lock",
         "published",
         "version",
     )
@@ -43,7 +48,7 @@ MAY_IMPORT = {
     "elasticvit.testing": {*PACKAGES},
     "elasticvit.cli": {"elasticvit.flows"},
 }
-LIBRARIES_OF_THE_VOCABULARY = {"numpy", "tomlkit"}
+LIBRARIES_OF_THE_VOCABULARY = {"numpy", "tomlkit", "msgspec"}
 HEAVY = ("torch", "tensorflow", "xgboost", "sklearn", "litert_torch", "pandas", "onnx")
 COMMANDS = ("profile", "train", "search", "export")
 

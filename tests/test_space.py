@@ -122,11 +122,25 @@ def test_a_space_file_is_found_by_its_path(tmp_path) -> None:
             r"conv1.depth are \[3, 2\].*rising",
         ),
         ('"conv1.depth" = [1, 2, 3]', '"conv1.depth" = []', "at least one"),
-        ('"conv1.depth" = [1, 2, 3]', '"conv9.depth" = [1]', r"missing \['conv1.depth'\], unknown"),
+        (
+            '"conv1.depth" = [1, 2, 3]',
+            '"conv9.depth" = [1]',
+            "missing: conv1.depth; unknown: conv9",
+        ),
         ("48, 64, 80]", "48, 50]", "multiples of the head dimension 16"),
         ("[24, 32, 40]", "[8]", "must not fall"),
         ('"conv2.kernel" = [3, 5]', '"conv2.kernel" = [7]', "3 and 5 exist"),
         ('name = "tiny"', "name = ", "is not a search space"),
+        ('name = "tiny"', 'name = "../x"', "name of a search space is '../x'"),
+        ('name = "tiny"', "name = 5", "name is 5; expected a text"),
+        ("[24, 32, 40]", "[24, 16.5]", r"conv2.width.* is 16.5; expected a whole number"),
+        ("[24, 32, 40]", "[true, 32]", r"conv2.width.* is True; expected a whole number"),
+        ("[24, 32, 40]", "[24, 40000]", "whole numbers from 1 to 8,192"),
+        ("head_hidden = 256", "head_hidden = -1", "head_hidden is -1; it must be"),
+        ("head_hidden = 256", "head_hiden = 256", "layout.head_hiden is unknown"),
+        ("conv_strides = [2, 1]", "conv_strides = [2, 9]", r"conv_strides is \[2, 9\]"),
+        ("conv_se = [false, true]", "conv_se = [false]", r"conv_se is \[False\]"),
+        ("classes = 10", "classes = nan", "layout.classes is nan; it must be finite"),
     ],
 )
 def test_a_contradictory_space_is_refused(tmp_path, old: str, new: str, message: str) -> None:
@@ -141,5 +155,5 @@ def test_a_contradictory_space_is_refused(tmp_path, old: str, new: str, message:
 def test_an_unknown_space_lists_the_presets() -> None:
     with pytest.raises(SpaceError, match=r"'huge'; known are mobile, tiny"):
         find_space("huge")
-    with pytest.raises(SpaceError, match=r"no/such.toml: No such file"):
+    with pytest.raises(SpaceError, match=r"there is no no/such.toml"):
         find_space("no/such.toml")

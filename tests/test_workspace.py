@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from elasticvit.errors import SpaceError, WorkspaceError
+from elasticvit.errors import FileError, SpaceError, WorkspaceError
 from elasticvit.files import write_atomic
 from elasticvit.space import MOBILE, TINY
 from elasticvit.workspace import Workspace
@@ -54,7 +54,7 @@ def test_a_space_of_ones_own_is_kept_when_its_file_goes(tmp_path: Path) -> None:
     assert workspace.space() == other
     workspace.remember(space=TINY)
     assert workspace.space() == TINY
-    assert "space_definition" not in workspace.settings()
+    assert workspace.settings().space_definition is None
 
 
 def test_a_workspace_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
@@ -120,9 +120,9 @@ def test_comments_of_the_user_are_kept(tmp_path: Path) -> None:
     path.write_text(path.read_text() + "# my note\n")
     workspace.update({"device": "host"})
     assert "# my note" in path.read_text()
-    assert workspace.settings()["device"] == "host"
+    assert workspace.settings().device == "host"
     workspace.update({"device": None})
-    assert "device" not in workspace.settings()
+    assert workspace.settings().device is None
 
 
 def test_foreign_folders_are_refused(tmp_path: Path) -> None:
@@ -136,12 +136,60 @@ def test_foreign_folders_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("schema = ", "cannot be read"), ("schema = 99", "schema 99, this version reads 1")],
+    [
+        ("schema = ", "is not the settings of a workspace"),
+        ("schema = 99", "schema 99, written by a later version"),
+        ("space = 'mobile'", "has schema 1"),
+        ("schema = 1\nspace = 5", "space is 5; expected a text"),
+        ("schema = 1\nclasses = 'ten'", "classes is 'ten'; expected a whole number"),
+        ("schema = 1\nclasses = -3", "classes is -3; expected a whole number >= 1"),
+        ("schema = 1\n[latest]\nrun = 5", "latest.run is 5; expected a text"),
+        ("schema = 1\nlatest = 5", "latest is 5; expected a table"),
+        (b"schema = 1 # \xff", "not UTF-8"),
+    ],
 )
-def test_unreadable_settings_are_refused(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "settings.toml").write_text(text)
-    with pytest.raises(WorkspaceError, match=message):
+def test_unreadable_settings_are_refused(tmp_path: Path, text: str | bytes, message: str) -> None:
+    raw = text if isinstance(text, bytes) else text.encode()
+    (tmp_path / "settings.toml").write_bytes(raw)
+    with pytest.raises(WorkspaceError, match=message) as caught:
         Workspace.open(tmp_path)
+    assert str(tmp_path / "settings.toml") in str(caught.value)
+    assert caught.value.settings == ("workspace",)
+
+
+@pytest.mark.parametrize("name", ["../../other/.evit/runs/1", "/etc", "runs/..", "searches/1", ""])
+def test_the_latest_folder_lies_in_the_workspace(tmp_path: Path, name: str) -> None:
+    workspace = Workspace.open(tmp_path)
+    workspace.new_folder("run")
+    workspace.update({"latest": {"run": name}})
+    with pytest.raises(WorkspaceError, match=r"latest.run is .* it must be a folder in"):
+        workspace.latest("run")
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "-x", "a\nb", "x" * 101, "\0"])
+def test_names_of_devices_stay_inside(tmp_path: Path, name: str) -> None:
+    workspace = Workspace.open(tmp_path)
+    with pytest.raises(WorkspaceError, match=r"device is .* it must be 1 to 100 printable"):
+        workspace.predictor_path(name)
+
+
+def test_a_changed_space_file_is_another_space(tmp_path: Path) -> None:
+    file, notices = tmp_path / "mine.toml", list[str]()
+    mine = replace(TINY, name="mine")
+    file.write_text(mine.to_toml())
+    workspace = Workspace.open(tmp_path / "ws")
+    workspace.remember(space=workspace.space(str(file)))
+    assert workspace.space(None, notices.append) == workspace.space("mine") == mine
+    smaller = replace(mine, choices=((64,), *mine.choices[1:]))
+    file.write_text(smaller.to_toml())
+    assert not notices
+    for name in (None, "mine", str(file)):
+        assert workspace.space(name, notices.append) == smaller
+        assert "mine.toml has changed" in notices.pop()
+    workspace.remember(space=smaller)
+    file.unlink()
+    assert workspace.space(None, notices.append) == smaller
+    assert not notices
 
 
 def test_a_failed_write_leaves_the_old_file(
@@ -154,7 +202,7 @@ def test_a_failed_write_leaves_the_old_file(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(FileError, match=f"{path} cannot be written: No space left.*free some"):
         write_atomic(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]

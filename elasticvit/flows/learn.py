@@ -41,7 +41,7 @@ def learn_device(
     """
     chosen = settings_of(LearnSettings, settings, changes)
     here = workspace_of(workspace)
-    space = space_of(here, chosen.space)
+    space = space_of(here, chosen.space, events)
     return profile_devices(
         chosen, here, space, lambda: TransferMethod.of(here, chosen, space), events
     )

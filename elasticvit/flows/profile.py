@@ -44,5 +44,5 @@ def profile(
     """
     chosen = settings_of(ProfileSettings, settings, changes)
     here = workspace_of(workspace)
-    space = space_of(here, chosen.space)
+    space = space_of(here, chosen.space, events)
     return profile_devices(chosen, here, space, lambda: DirectMethod(space), events)

@@ -156,7 +156,7 @@ def _run_folder(settings: SearchSettings, workspace: Workspace) -> Path:
     try:
         return workspace.latest("run")
     except WorkspaceError as error:
-        if settings.has_target or "space" not in workspace.settings():
+        if settings.has_target or workspace.settings().space is None:
             raise
         raise no_target(settings, workspace, workspace.space()) from error
 

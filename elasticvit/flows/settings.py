@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from elasticvit.errors import SettingError
+from elasticvit.events import EventHandler, Notice
+from elasticvit.reading import shown
 from elasticvit.space import SearchSpace
 from elasticvit.workspace import Workspace
 
 S = TypeVar("S")
+LONGEST_MINUTES = 7 * 24 * 60
 WorkspaceLike = Workspace | Path | str | None
 
 
@@ -38,13 +41,23 @@ def workspace_of(workspace: WorkspaceLike) -> Workspace:
     return workspace if isinstance(workspace, Workspace) else Workspace.open(workspace)
 
 
-def space_of(workspace: Workspace, space: SearchSpace | str | None) -> SearchSpace:
+def space_of(
+    workspace: Workspace, space: SearchSpace | str | None, events: EventHandler | None = None
+) -> SearchSpace:
     """The space itself, the one of a name or TOML file, or by default the workspace's last one.
+
+    Args:
+        events: Receives a warning if it is another one than the space of its name that was used
+            last.
 
     Raises:
         SpaceError: There is no such search space.
     """
-    return space if isinstance(space, SearchSpace) else workspace.space(space)
+    if isinstance(space, SearchSpace):
+        return space
+    if events is None:
+        return workspace.space(space)
+    return workspace.space(space, lambda text: events(Notice(text=text, warning=True)))
 
 
 def check_whole(name: str, value: Any, least: int, most: int | None = None) -> int:
@@ -57,7 +70,8 @@ def check_whole(name: str, value: Any, least: int, most: int | None = None) -> i
     if not whole or not least <= value <= (math.inf if most is None else most):
         upper = "" if most is None else f" to {most:,}"
         raise SettingError(
-            f"{name} is {value!r}; it must be a whole number from {least}{upper}", settings=[name]
+            f"{name} is {shown(value)}; it must be a whole number from {least}{upper}",
+            settings=[name],
         )
     return int(value)
 
@@ -77,17 +91,25 @@ def check_ranges(settings: Any, ranges: Mapping[str, tuple[int, int]]) -> None:
             object.__setattr__(settings, name, check_whole(name, value, least, most))
 
 
-def check_minutes(name: str, value: Any, least: float) -> None:
-    """Check a time budget in minutes; None is no budget.
+def check_real(name: str, value: Any, least: float, most: float, unit: str = "") -> None:
+    """Check a setting that is a real number; None is allowed.
 
     Raises:
-        SettingError: The value is no finite number from `least`.
+        SettingError: The value is no finite number from `least` to `most`.
     """
-    if value is not None and not (isinstance(value, Real) and least <= float(value) < math.inf):
-        raise SettingError(
-            f"{name} is {value!r}; it must be at least {least} minutes, and finite",
-            settings=[name],
-        )
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    if value is not None and not (real and least <= float(value) <= most):
+        rule = f"it must be a number from {least:g} to {most:,g} {unit}".rstrip()
+        raise SettingError(f"{name} is {shown(value)}; {rule}", settings=[name])
+
+
+def check_minutes(name: str, value: Any, least: float) -> None:
+    """Check a time budget in minutes, at most a week; None is no budget.
+
+    Raises:
+        SettingError: The value is no finite number from `least` to `LONGEST_MINUTES`.
+    """
+    check_real(name, value, least, LONGEST_MINUTES, "minutes")
 
 
 def device_names(device: str | Sequence[str] | None) -> tuple[str, ...]:

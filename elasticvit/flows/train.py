@@ -51,7 +51,7 @@ def train(
     """
     settings = settings_of(TrainSettings, settings, changes)
     folder = workspace_of(workspace)
-    space = space_of(folder, settings.space)
+    space = space_of(folder, settings.space, events)
 
     from elasticvit.training.data import open_data
 

@@ -12,7 +12,8 @@ from elasticvit.events import EventHandler, Notice
 from elasticvit.flows.train_events import RunFound
 from elasticvit.flows.train_result import RESULT_FILE
 from elasticvit.space import SearchSpace
-from elasticvit.workspace import SETTINGS, Workspace
+from elasticvit.workspace import Workspace
+from elasticvit.workspace_settings import WorkspaceSettings
 
 if TYPE_CHECKING:
     from elasticvit.training.checkpoint import RunInfo
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from elasticvit.training.data import ImageData
     from elasticvit.training.levels import Levels
 
-REMEMBERED = ("space", "space_definition", "classes", "data")
+REMEMBERED = ("space", "space_definition", "space_file", "classes", "data")
 
 
 def run_info(
@@ -130,8 +131,8 @@ def remembered(workspace: Workspace, run: Path, space: SearchSpace, data: str) -
         yield
     except BaseException:
         if not (run / CHECKPOINT_FILE).exists():
-            workspace.update({name: before.get(name) for name in REMEMBERED})
-            if not before and set(workspace.settings()) == {"schema"}:
-                (workspace.root / SETTINGS).unlink()
+            workspace.update({name: getattr(before, name) for name in REMEMBERED})
+            if workspace.settings() == WorkspaceSettings():
+                workspace.settings_path.unlink()
             workspace.prune()
         raise
