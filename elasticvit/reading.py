@@ -8,6 +8,8 @@ finite are refused everywhere. The error names file, field, value, rule and what
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +34,7 @@ from elasticvit.read_errors import shown as shown
 from elasticvit.version import __version__
 
 T = TypeVar("T")
+SEAL = "sha256"  # field of a file that holds the checksum of all others
 MOST_BYTES = 256_000_000  # of a text file that is read into memory at once
 
 Count = Annotated[int, Meta(ge=0, le=2**53)]  # a whole number from 0
@@ -55,6 +58,8 @@ class Format(Generic[T]):
         next_step: Flow that makes a new one.
         settings: Settings of the flow that name another one.
         schema: Latest version that is read; None if the files carry none.
+        sealed: Whether the files carry a checksum of themselves (`seal`), for figures that would
+            be believed when they are damaged. One without is read, too.
         hooks: How to make values of types that neither JSON nor TOML has: for each such type a
             function of the plain value, which raises `ValueError` or `TypeError`.
     """
@@ -66,6 +71,7 @@ class Format(Generic[T]):
     next_step: NextStep | None = None
     settings: Sequence[str] = ()
     schema: int | None = None
+    sealed: bool = False
     hooks: Hooks = field(default_factory=dict)
 
     def read_json(self, path: Path) -> T:
@@ -131,6 +137,8 @@ class Format(Generic[T]):
         """
         if self.schema is not None:
             self._check_schema(data, where)
+        if self.sealed and isinstance(data, Mapping) and SEAL in data and seal(data) != data:
+            raise self.failure(f"{where} was changed or damaged: its checksum does not match")
         unbounded = next(not_finite(data), None)
         if unbounded is not None:
             raise self.failure(
@@ -179,13 +187,14 @@ class Format(Generic[T]):
 
     def _check_schema(self, data: Any, where: str) -> None:
         found = data.get("schema") if isinstance(data, Mapping) else None
-        if isinstance(found, int) and not isinstance(found, bool) and found > (self.schema or 0):
+        number = found if isinstance(found, int) and not isinstance(found, bool) else 0
+        if number > (self.schema or 0):
             raise self.error(
                 f"{where} has schema {shown(found)}, written by a later version; elasticvit "
                 f"{__version__} reads {self.what} up to schema {self.schema}: update elasticvit",
                 settings=self.settings,
             )
-        if not isinstance(data, Mapping) or found not in range(1, (self.schema or 0) + 1):
+        if not isinstance(data, Mapping) or number < 1:
             what = "holds" if isinstance(data, Mapping) else "is"
             value = f"schema {shown(found)}" if isinstance(data, Mapping) else shown(data)
             raise self.failure(f"{where} {what} {value}; {self.what} has schema {self.schema}")
@@ -196,3 +205,10 @@ class Format(Generic[T]):
         if isinstance(value, kind):
             return value
         raise TypeError(f"expected {kind.__name__}, got {type(value).__name__}")
+
+
+def seal(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain values with a checksum of themselves, which replaces an earlier one."""
+    rest = {key: value for key, value in data.items() if key != SEAL}
+    text = json.dumps(rest, sort_keys=True)
+    return {**rest, SEAL: hashlib.sha256(text.encode()).hexdigest()}

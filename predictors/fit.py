@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from elasticvit.arch import Arch
 from elasticvit.errors import NextStep, PredictorError
 from elasticvit.kernels import Kernel, lower
 from elasticvit.space import SearchSpace
+from predictors.fit_report import FitReport
 from predictors.interval import Interval
 from predictors.kernel_regressors import KernelRegressors
 from predictors.kernel_table import KernelTable
@@ -60,22 +60,23 @@ def fit_predictor(
             f"nothing was measured on {device}; profile it first",
             next_step=NextStep("profile", {"device": device}),
         )
-    report: dict[str, Any] = {"kernels": len(kernels), "subnets": len(subnets)}
+    report = FitReport(kernels=len(kernels), subnets=len(subnets))
     if kernels:
         names = list(kernels)
-        report["kernels_fitted"] = error_summary(
-            model.ms(names), [kernels[k] for k in names]
-        ).to_dict()
+        errors = error_summary(model.ms(names), [kernels[k] for k in names])
+        report = replace(report, kernels_fitted=errors)
     network, interval = NetworkCorrection.plain(), Interval.unknown()
     if archs:
         covered = _check_kinds(model, lowered)
         before = np.array([model.ms(ks).sum() for ks in covered])
         network = fit_network_correction(lowered, measured, model.ms)
         interval = Interval.conformal(network.leave_one_out_ratios)
-        report["subnets_sum_of_kernels"] = error_summary(before, measured).to_dict()
-        report["subnets_held_out"] = error_summary(
-            measured / network.leave_one_out_ratios, measured
-        ).to_dict()
+        held_out = error_summary(measured / network.leave_one_out_ratios, measured)
+        report = replace(
+            report,
+            subnets_sum_of_kernels=error_summary(before, measured),
+            subnets_held_out=held_out,
+        )
     return Predictor(
         device=device,
         source=source,
@@ -106,7 +107,7 @@ def with_subnets(
         predictor,
         network=network,
         interval=replace(seen, lower=min(seen.lower, own.lower), upper=max(seen.upper, own.upper)),
-        report=predictor.report | {"subnets": len(subnets)},
+        report=replace(predictor.report, subnets=len(subnets)),
     )
 
 
@@ -149,5 +150,5 @@ def table_predictor(kernels: Mapping[Kernel, float], *, device: str, source: str
         device=device,
         source=source,
         kernels=table,
-        report={"kernels": len(kernels), "subnets": 0, "recorded": False},
+        report=FitReport(kernels=len(kernels), recorded=False),
     )

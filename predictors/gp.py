@@ -6,16 +6,15 @@ need priors on the scales: the plain maximum of the likelihood overfits them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, solve_triangular  # type: ignore[import-untyped]
 from scipy.optimize import minimize  # type: ignore[import-untyped]
 
 from elasticvit.arrays import FloatArray
+from predictors.saved import SavedArrays
 
 ROOT5 = np.sqrt(5.0)
 TAIL = 4.0  # degrees of freedom of the noise; infinitely many would be the normal distribution
@@ -116,14 +115,31 @@ class GaussianProcess:
         return self.amplitude**2 * matern(scaled, self.points, self.lengths)
 
     def to_arrays(self) -> dict[str, FloatArray]:
-        """Everything as arrays, for `from_arrays`."""
+        """Everything as arrays, for `from_saved`."""
         return {f.name: np.asarray(getattr(self, f.name), dtype=np.float64) for f in fields(self)}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Any]) -> GaussianProcess:
-        """Inverse of `to_arrays`."""
-        values: dict[str, Any] = {f.name: np.asarray(arrays[f.name]) for f in fields(cls)}
-        return cls(**values | {"amplitude": float(values["amplitude"])})
+    def from_saved(cls, arrays: SavedArrays, prefix: str, inputs: int) -> GaussianProcess:
+        """Inverse of `to_arrays`.
+
+        Args:
+            arrays: Saved arrays.
+            prefix: What their names begin with.
+            inputs: Number of inputs.
+
+        Raises:
+            EvitError: An array is missing or damaged; of the type of the format's error.
+        """
+        weights = arrays.numbers(f"{prefix}weights", None)
+        return cls(
+            center=arrays.numbers(f"{prefix}center", inputs),
+            scale=arrays.numbers(f"{prefix}scale", inputs, above=0.0),
+            lengths=arrays.numbers(f"{prefix}lengths", inputs, above=0.0),
+            amplitude=float(arrays.numbers(f"{prefix}amplitude", above=0.0)),
+            noise_variance=arrays.numbers(f"{prefix}noise_variance", len(weights), above=0.0),
+            points=arrays.numbers(f"{prefix}points", len(weights), inputs),
+            weights=weights,
+        )
 
 
 def noise_factors(inverse: FloatArray, alpha: FloatArray, noise_variance: FloatArray) -> FloatArray:

@@ -8,14 +8,17 @@ the distribution of the errors.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta
 
+from elasticvit.reading import Count
+
+MOST_FACTOR = 1e3  # nothing is known of an error beyond it
 UPPER_COVERAGE = 0.95  # of the one-sided bound that hard caps use
 
 
@@ -30,10 +33,10 @@ class Interval:
         count: Number of held-out ratios that they come from; 0 if they are a model's own.
     """
 
-    lower: float = 1.0
-    upper: float = 1.0
-    coverage: float | None = None
-    count: int = 0
+    lower: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    upper: Annotated[float, Meta(ge=1, le=MOST_FACTOR)] = 1.0
+    coverage: Annotated[float, Meta(gt=0, lt=1)] | None = None
+    count: Count = 0
 
     @classmethod
     def unknown(cls) -> Interval:
@@ -58,8 +61,8 @@ class Interval:
             spread = logs.std(ddof=1) * (rank - n)
             low, high = logs[0] - spread, logs[-1] + spread
         return cls(
-            lower=float(min(np.exp(low), 1.0)),
-            upper=float(max(np.exp(high), 1.0)),
+            lower=float(np.clip(np.exp(low), 1 / MOST_FACTOR, 1.0)),
+            upper=float(np.clip(np.exp(high), 1.0, MOST_FACTOR)),
             coverage=coverage,
             count=n,
         )
@@ -69,6 +72,7 @@ class Interval:
         """Bounds from a model's own standard deviation of the log of measured / predicted, where
         nothing was held out that could show it wrong."""
         reach = NormalDist().inv_cdf(coverage) * deviation
+        reach = min(reach, math.log(MOST_FACTOR))
         return cls(lower=math.exp(-reach), upper=math.exp(reach), coverage=coverage)
 
     def covers(self, predicted: npt.ArrayLike, measured: npt.ArrayLike) -> dict[str, float | None]:
@@ -82,12 +86,3 @@ class Interval:
             "both_nominal_pct": None if nominal is None else 2 * nominal - 100,
             "both_pct": float(100 * ((ratio >= self.lower) & (ratio <= self.upper)).mean()),
         }
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain form, for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Interval:
-        """Inverse of `to_dict`."""
-        return cls(**data)

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from scipy.optimize import nnls  # type: ignore[import-untyped]
 
@@ -22,7 +23,7 @@ from elasticvit.errors import NextStep, PredictorError
 from elasticvit.kernels import KINDS, Kernel
 from predictors.features import WORK_NAMES, coordinates, work_matrix
 from predictors.gp import GaussianProcess, Prior, fit_process
-from predictors.saved import Arrays
+from predictors.saved import Arrays, SavedArrays
 
 MIN_KERNELS = 2  # of a kind; fewer say nothing about its shape
 REACH_OCTAVES = 0.6  # a dimension may lie this far beyond what was measured: a factor of 1.5
@@ -109,6 +110,14 @@ def fit_kind(kernels: Sequence[Kernel], measured_ms: FloatArray) -> KindRegresso
     )
 
 
+class RegressorState(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="regressors"):
+    """`KernelRegressors` in a saved predictor, but for their arrays: the names of the features, and
+    for each kind the combinations of `exact_dims` that were measured."""
+
+    work: tuple[str, ...]
+    exact: dict[str, tuple[tuple[int, ...], ...]]
+
+
 @dataclass(frozen=True)
 class KernelRegressors:
     """Regressors by kind.
@@ -190,33 +199,42 @@ class KernelRegressors:
         return values
 
     def state(self) -> tuple[dict[str, Any], Arrays]:
-        """JSON-ready description and arrays, for `from_state`."""
+        """JSON-ready description (a `RegressorState`) and arrays, for `from_state`."""
         arrays: Arrays = {}
         for kind, model in self.kinds.items():
             arrays[f"{kind}/work_ms"] = model.work_ms
             arrays[f"{kind}/lows"], arrays[f"{kind}/highs"] = model.lows, model.highs
             for name, array in model.process.to_arrays().items() if model.process else ():
                 arrays[f"{kind}/process/{name}"] = array
-        exact = {k: sorted(list(t) for t in m.exact) for k, m in self.kinds.items()}
-        return {"type": "regressors", "work": list(WORK_NAMES), "exact": exact}, arrays
+        exact = {k: tuple(sorted(m.exact)) for k, m in self.kinds.items()}
+        return msgspec.to_builtins(RegressorState(work=WORK_NAMES, exact=exact)), arrays
 
     @classmethod
-    def from_state(cls, meta: Mapping[str, Any], arrays: Mapping[str, Any]) -> KernelRegressors:
-        """Inverse of `state`."""
-        if tuple(meta["work"]) != WORK_NAMES or not set(meta["exact"]) <= set(KINDS):
-            raise PredictorError(
-                "the saved predictor has other features or kernel kinds than this version; fit it "
-                "again"
+    def from_state(cls, state: RegressorState, arrays: SavedArrays) -> KernelRegressors:
+        """Inverse of `state`.
+
+        Raises:
+            PredictorError: Another version wrote it, or an array is missing or damaged.
+        """
+        if state.work != WORK_NAMES or not set(state.exact) <= set(KINDS):
+            arrays.refuse(
+                "the predictor has other features or kernel kinds than this version of elasticvit"
             )
+        if {name.partition("/")[0] for name in arrays.arrays} - {"network"} != set(state.exact):
+            arrays.refuse(f"arrays of other kinds of kernels than {', '.join(state.exact)}")
         kinds = {}
-        for kind, exact in meta["exact"].items():
-            prefix = f"{kind}/process/"
-            process = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
+        for kind, exact in state.exact.items():
+            lows = arrays.numbers(f"{kind}/lows", None)
+            process = f"{kind}/process/"
             kinds[kind] = KindRegressor(
-                work_ms=arrays[f"{kind}/work_ms"],
-                process=GaussianProcess.from_arrays(process) if process else None,
-                lows=arrays[f"{kind}/lows"],
-                highs=arrays[f"{kind}/highs"],
-                exact=frozenset(tuple(row) for row in exact),
+                work_ms=arrays.numbers(f"{kind}/work_ms", len(WORK_NAMES), least=0.0),
+                process=(
+                    GaussianProcess.from_saved(arrays, process, len(lows))
+                    if any(name.startswith(process) for name in arrays.arrays)
+                    else None
+                ),
+                lows=lows,
+                highs=arrays.numbers(f"{kind}/highs", len(lows)),
+                exact=frozenset(exact),
             )
         return cls(kinds)

@@ -13,15 +13,21 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from elasticvit.arrays import BoolArray, FloatArray
 from elasticvit.errors import PredictorError
 from elasticvit.kernels import KINDS, Head, Kernel
 from predictors.kernel_regressors import KernelRegressors
-from predictors.saved import Arrays
+from predictors.saved import Arrays, SavedArrays
+from predictors.saved_kernels import saved_kernels
 
 PER_KIND = 150  # kernels a kind that the stand-in for unknown kernels is fitted to
+
+
+class TableState(msgspec.Struct, frozen=True, tag_field="type", tag="table"):
+    """A `KernelTable` in a saved predictor; all of it is in the arrays."""
 
 
 @dataclass(frozen=True)
@@ -95,16 +101,21 @@ class KernelTable:
         return KernelRegressors.fit(chosen)
 
     def state(self) -> tuple[dict[str, Any], Arrays]:
-        """JSON-ready description and arrays, for `from_state`."""
+        """JSON-ready description (a `TableState`) and arrays, for `from_state`."""
         kernels = sorted(self.table_ms, key=lambda k: k.key)
         values = np.array([self.table_ms[k] for k in kernels])
-        return {"type": "table"}, {
+        return msgspec.to_builtins(TableState()), {
             "table/key": np.array([k.key for k in kernels]),
             "table/ms": values,
         }
 
     @classmethod
-    def from_state(cls, meta: Mapping[str, Any], arrays: Mapping[str, Any]) -> KernelTable:
-        """Inverse of `state`."""
-        keys, values = arrays["table/key"], arrays["table/ms"]
-        return cls({Kernel.from_key(str(k)): float(v) for k, v in zip(keys, values, strict=True)})
+    def from_state(cls, state: TableState, arrays: SavedArrays) -> KernelTable:
+        """Inverse of `state`.
+
+        Raises:
+            PredictorError: An array is missing or damaged.
+        """
+        kernels = saved_kernels(arrays, "table/key")
+        values = arrays.numbers("table/ms", len(kernels), above=0.0)
+        return cls(dict(zip(kernels, values.tolist(), strict=True)))

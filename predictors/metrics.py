@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
 from elasticvit.arrays import FloatArray
 
@@ -22,7 +21,8 @@ class ErrorSummary:
         rmspe_pct: Root mean square of the relative error, in percent.
         bias_pct: Mean relative error, in percent; negative if predictions are too small.
         ratio: Sum of predictions over sum of measurements.
-        spearman: Rank correlation; 1.0 if fewer than three pairs make it meaningless.
+        spearman: Rank correlation; 1.0 if fewer than three pairs, or equal ones, make it
+            meaningless.
     """
 
     count: int
@@ -44,6 +44,8 @@ def error_summary(predicted: npt.ArrayLike, measured: npt.ArrayLike) -> ErrorSum
     Raises:
         ValueError: No pairs, shapes that differ, or measurements that are not positive.
     """
+    from scipy.stats import spearmanr  # type: ignore[import-untyped]
+
     p, m = np.asarray(predicted, dtype=np.float64), np.asarray(measured, dtype=np.float64)
     if p.shape != m.shape or p.ndim != 1 or not p.size:
         raise ValueError(f"predictions {p.shape} and measurements {m.shape}; both must be (n,)")
@@ -57,7 +59,7 @@ def error_summary(predicted: npt.ArrayLike, measured: npt.ArrayLike) -> ErrorSum
         rmspe_pct=float(100 * np.sqrt((relative**2).mean())),
         bias_pct=float(100 * relative.mean()),
         ratio=float(p.sum() / m.sum()),
-        spearman=float(spearmanr(p, m).statistic) if p.size > 2 else 1.0,
+        spearman=float(spearmanr(p, m).statistic) if p.size > 2 and np.ptp(p) * np.ptp(m) else 1.0,
     )
 
 

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve  # type: ignore[import-untyped]
@@ -28,7 +29,8 @@ from elasticvit.errors import PredictorError
 from elasticvit.kernels import Kernel
 from predictors.features import WORK_NAMES, coordinates, work_matrix
 from predictors.gp import PASSES, matern, noise_factors
-from predictors.saved import Arrays
+from predictors.saved import Arrays, SavedArrays
+from predictors.saved_kernels import saved_kernels
 
 KernelMs = Callable[[Sequence[Kernel]], FloatArray]
 
@@ -92,6 +94,18 @@ def _weight_bytes(kernels: Sequence[Kernel]) -> FloatArray:
     return column
 
 
+class NetworkState(msgspec.Struct, frozen=True, kw_only=True):
+    """The single numbers of a `NetworkCorrection` in a saved predictor, and the names of its
+    parts."""
+
+    overall: float
+    call_ms: float
+    weight_ms: float
+    subnet_ms: float
+    by_kind: dict[str, float]
+    parts: tuple[str, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class NetworkCorrection:
     """Correction of the sum of kernels.
@@ -138,10 +152,10 @@ class NetworkCorrection:
         return positive
 
     def state(self) -> tuple[dict[str, Any], Arrays]:
-        """JSON-ready description and arrays, for `from_state`."""
+        """JSON-ready description (a `NetworkState`) and arrays, for `from_state`."""
         numbers = {saved: getattr(self, name) for name, saved in NUMBERS.items()}
-        meta = {**numbers, "by_kind": dict(self.by_kind), "parts": list(PARTS)}
-        return meta, {
+        state = NetworkState(**numbers, by_kind=dict(self.by_kind), parts=PARTS)
+        return msgspec.to_builtins(state), {
             "network/centers": np.array([k.key for k in self.centers], dtype=np.str_),
             "network/center_weights": self.center_weights,
             "network/scales": self.scales,
@@ -149,19 +163,26 @@ class NetworkCorrection:
         }
 
     @classmethod
-    def from_state(cls, meta: Mapping[str, Any], arrays: Mapping[str, Any]) -> NetworkCorrection:
-        """Inverse of `state`."""
-        if tuple(meta["parts"]) != PARTS:
-            raise PredictorError(
-                "the saved predictor has another network correction than this version; fit it again"
+    def from_state(cls, state: NetworkState, arrays: SavedArrays) -> NetworkCorrection:
+        """Inverse of `state`.
+
+        Raises:
+            PredictorError: Another version wrote it, or an array is missing or damaged.
+        """
+        if state.parts != PARTS:
+            arrays.refuse(
+                "the predictor has another network correction than this version of elasticvit"
             )
+        centers = saved_kernels(arrays, "network/centers")
+        if {kernel.kind for kernel in centers} != set(state.by_kind):
+            arrays.refuse(f"kernels of other kinds than {', '.join(state.by_kind) or 'none'}")
         return cls(
-            **{name: float(meta[saved]) for name, saved in NUMBERS.items()},
-            by_kind={str(k): float(v) for k, v in meta["by_kind"].items()},
-            centers=tuple(Kernel.from_key(str(k)) for k in arrays["network/centers"]),
-            center_weights=arrays["network/center_weights"],
-            scales=arrays["network/scales"],
-            leave_one_out_ratios=arrays["network/held_out"],
+            **{name: getattr(state, saved) for name, saved in NUMBERS.items()},
+            by_kind=state.by_kind,
+            centers=centers,
+            center_weights=arrays.numbers("network/center_weights", len(centers)),
+            scales=arrays.numbers("network/scales", None, least=0.0),
+            leave_one_out_ratios=arrays.numbers("network/held_out", None),
         )
 
 

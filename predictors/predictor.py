@@ -8,32 +8,31 @@ one look-up a stage, interchangeable with multiply-accumulates everywhere.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import numpy as np
 
 from elasticvit.arch import Arch, ArchBatch
 from elasticvit.arrays import FloatArray
 from elasticvit.cost import StageTables, reachable_kernels, space_kernels
-from elasticvit.errors import EvitError, NextStep, PredictorError
+from elasticvit.errors import NextStep, PredictorError
 from elasticvit.kernels import Kernel, lower, walk
 from elasticvit.space import SearchSpace
 from elasticvit.workspace import Workspace
 from predictors.extrapolation import ExtrapolationWarning, extra_ms, with_extrapolation
+from predictors.fit_report import FitReport
 from predictors.interval import Interval
-from predictors.kernel_regressors import KernelRegressors
+from predictors.kernel_regressors import KernelRegressors, RegressorState
 from predictors.kernel_table import KernelTable
 from predictors.network_correction import NetworkCorrection
-from predictors.saved import AGAIN, DAMAGED, read_state, save_state
+from predictors.predictor_file import PREDICTOR_FORMAT
+from predictors.saved import MANIFEST, read_arrays, save_state
 
 NAMED = 5  # kernels that a message names before it only counts
-TYPES: Mapping[str, type[KernelRegressors] | type[KernelTable]] = {
-    "regressors": KernelRegressors,
-    "table": KernelTable,
-}
+MOST_MS = 1e9  # of a subnet, some eleven days: beyond it a number is damaged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +60,7 @@ class Predictor:
         kernels: Latency of kernels on their own.
         network: Correction of their sum.
         interval: Bounds of a whole subnet's latency around the prediction.
-        report: JSON-ready facts about the fit: counts, errors, bias before and after.
+        report: What is known of the fit.
     """
 
     device: str
@@ -69,7 +68,7 @@ class Predictor:
     kernels: KernelRegressors | KernelTable
     network: NetworkCorrection = field(default_factory=NetworkCorrection.plain)
     interval: Interval = field(default_factory=Interval.unknown)
-    report: dict[str, Any] = field(default_factory=dict)
+    report: FitReport = field(default_factory=FitReport)
 
     def outside(self, kernels: Sequence[Kernel]) -> list[Kernel]:
         """Those of the kernels that lie outside what was measured."""
@@ -112,7 +111,22 @@ class Predictor:
             PredictorError: A kernel lies outside what was measured.
         """
         self.check(kernels)
-        return self.subnet_ms(kernels)
+        return self.sensible(self.subnet_ms(kernels))
+
+    def sensible(self, ms: float) -> float:
+        """The predicted latency of a subnet itself.
+
+        Raises:
+            PredictorError: It is not above 0, or absurdly long: the predictor is damaged, or what
+                it was fitted to.
+        """
+        if not 0 < ms < MOST_MS:
+            raise PredictorError(
+                f"predictor of {self.device} ({self.source}) predicts {ms:g} ms for a subnet, "
+                "which cannot be: what it was fitted to is damaged; profile the device again",
+                next_step=NextStep("profile", {"device": self.device}),
+            )
+        return ms
 
     def explain(self, arch: Arch, space: SearchSpace) -> list[PlacedLatency]:
         """Latency of every kernel of an architecture in its place, input to output, and of what the
@@ -151,8 +165,8 @@ class Predictor:
             "source": self.source,
             "kernels": kernel_state,
             "network": network_state,
-            "interval": self.interval.to_dict(),
-            "report": self.report,
+            "interval": msgspec.to_builtins(self.interval),
+            "report": msgspec.to_builtins(self.report),
         }
         save_state(folder, state, kernel_arrays | network_arrays)
 
@@ -202,6 +216,8 @@ class LatencyCost:
             extra = extra_ms(model, outside, np.array([values[k] for k in outside]))
             added = dict(zip(outside, extra, strict=True))
             self._extra = StageTables(space, lambda ks: np.array([added.get(k, 0.0) for k in ks]))
+        for price in self.price(ArchBatch.of([space.smallest, space.largest])):
+            predictor.sensible(float(price))
 
     def price(self, batch: ArchBatch) -> FloatArray:
         """Predicted milliseconds of every architecture, shape (n,).
@@ -236,22 +252,26 @@ def load_predictor(folder: Path) -> Predictor:
     Raises:
         PredictorError: There is none, it is corrupt, or a newer version wrote it.
     """
-    try:
-        state, arrays = read_state(folder)
-        return Predictor(
-            device=str(state["device"]),
-            source=str(state["source"]),
-            kernels=TYPES[state["kernels"]["type"]].from_state(state["kernels"], arrays),
-            network=NetworkCorrection.from_state(state["network"], arrays),
-            interval=Interval.from_dict(state["interval"]),
-            report=dict(state["report"]),
-        )
-    except PredictorError:
-        raise
-    except (*DAMAGED, EvitError) as error:
+    path = folder / MANIFEST
+    if not path.is_file():
         raise PredictorError(
-            f"predictor in {folder} is corrupt ({error}); {AGAIN}", next_step=NextStep("profile")
-        ) from error
+            f"no predictor in {folder}; profile the device first", next_step=NextStep("profile")
+        )
+    file = PREDICTOR_FORMAT.read_json(path)
+    arrays = read_arrays(folder, file.arrays, PREDICTOR_FORMAT)
+    kernels: KernelRegressors | KernelTable
+    if isinstance(file.kernels, RegressorState):
+        kernels = KernelRegressors.from_state(file.kernels, arrays)
+    else:
+        kernels = KernelTable.from_state(file.kernels, arrays)
+    return Predictor(
+        device=file.device,
+        source=file.source,
+        kernels=kernels,
+        network=NetworkCorrection.from_state(file.network, arrays),
+        interval=file.interval,
+        report=file.report,
+    )
 
 
 def load_device_predictor(workspace: Workspace, device: str) -> Predictor:

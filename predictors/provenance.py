@@ -15,12 +15,13 @@ def origin(predictor: Predictor) -> str:
     source = predictor.source
     if source.startswith(IMPORTED):
         source = f"{source.removeprefix(IMPORTED)}, imported"
-        if not predictor.report.get("recorded", True):
+        if not predictor.report.recorded:
             source += ", conditions unrecorded"
-    like = predictor.report.get("like")
-    if like:
-        count = predictor.report.get("kernels", 0)
-        source += f", {count} kernels measured and the rest learnt from {', '.join(like)}"
+    report = predictor.report
+    if report.like:
+        source += (
+            f", {report.kernels} kernels measured and the rest learnt from {', '.join(report.like)}"
+        )
     return source
 
 

@@ -20,6 +20,7 @@ from elasticvit.kernels import Kernel, lower
 from elasticvit.space import SearchSpace
 from predictors.deviation_features import SCALES
 from predictors.fit import refuse_emulated
+from predictors.fit_report import FitReport
 from predictors.gp import PASSES, noise_factors
 from predictors.interval import Interval
 from predictors.kernel_table import KernelTable
@@ -209,10 +210,9 @@ def transfer_predictor(
         source=source,
         kernels=KernelTable(fitted.table_ms | dict(measured_ms)),
         interval=Interval.normal(deviation),
-        report={
-            "kernels": len(measured_ms),
-            "subnets": 0,
-            "like": list(sources.names),
-            "subnet_deviation_pct": 100 * deviation,
-        },
+        report=FitReport(
+            kernels=len(measured_ms),
+            like=tuple(sources.names),
+            subnet_deviation_pct=100 * deviation,
+        ),
     )

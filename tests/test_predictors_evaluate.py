@@ -14,6 +14,7 @@ from lut.dataset import Dataset
 from lut.series import IMPORTED, UNRECORDED, Series
 from predictors.evaluate import KERNELS, SUBNETS, SUMS, fit_dataset, held_out_errors
 from predictors.fit import table_predictor
+from predictors.fit_report import FitReport
 from predictors.kernel_regressors import KernelRegressors
 from predictors.kernel_table import KernelTable
 from predictors.provenance import origin, remarks
@@ -43,7 +44,7 @@ def test_a_measured_data_set_is_fitted_and_judged_on_what_it_held_out(dataset: D
     predictor = fit_dataset(dataset, TINY, "phone")
     assert isinstance(predictor.kernels, KernelRegressors)
     assert (predictor.device, predictor.source) == ("phone", "adb:1")
-    assert (predictor.report["kernels"], predictor.report["subnets"]) == (400, 30)
+    assert (predictor.report.kernels, predictor.report.subnets) == (400, 30)
     errors = held_out_errors(predictor, dataset, TINY)
     assert list(errors) == [KERNELS, SUMS, SUBNETS]
     assert [errors[name]["count"] for name in errors] == [100, 30, 30]
@@ -74,7 +75,7 @@ def test_the_origin_of_the_numbers_is_named(dataset: Dataset) -> None:
     assert origin(predictor) == "adb:1"
     table = table_predictor(kernels_ms(ALL[:9]), device="phone", source=f"{IMPORTED}t.json")
     assert origin(table) == "t.json, imported, conditions unrecorded"
-    few = replace(predictor, report={"like": ["pixel4", "pixel6"], "kernels": 50})
+    few = replace(predictor, report=FitReport(like=("pixel4", "pixel6"), kernels=50))
     assert origin(few) == "adb:1, 50 kernels measured and the rest learnt from pixel4, pixel6"
 
 

@@ -13,6 +13,8 @@ from predictors.features import WORK_NAMES, coordinates, operations, work, work_
 from predictors.gp import GaussianProcess, Prior, fit_process, matern
 from predictors.kernel_regressors import REACH_OCTAVES, KernelRegressors, fit_work
 from predictors.kernel_table import KernelTable
+from predictors.predictor_file import PREDICTOR_FORMAT
+from predictors.saved import SavedArrays
 
 MACS = [WORK_NAMES.index(n) for n in WORK_NAMES if n.endswith("_macs") and n != "tiled_macs"]
 
@@ -89,7 +91,8 @@ def test_process_survives_arrays() -> None:
     rng = np.random.default_rng(1)
     x = rng.normal(size=(12, 2))
     process = fit_process(x, x[:, 0], Prior(amplitude=1.0))
-    again = GaussianProcess.from_arrays(process.to_arrays())
+    saved = SavedArrays("file", PREDICTOR_FORMAT, process.to_arrays())
+    again = GaussianProcess.from_saved(saved, "", 2)
     np.testing.assert_array_equal(again.mean(x), process.mean(x))
     np.testing.assert_array_equal(again.deviation(x), process.deviation(x))
 

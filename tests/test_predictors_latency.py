@@ -14,6 +14,7 @@ from elasticvit.cost import MacsCost, reachable_kernels
 from elasticvit.errors import NextStep, PredictorError
 from elasticvit.kernels import KINDS, lower
 from elasticvit.published import PUBLISHED
+from elasticvit.reading import seal
 from elasticvit.space import MOBILE, TINY, SearchSpace
 from elasticvit.testing.cost import CostContract
 from elasticvit.workspace import Workspace
@@ -133,8 +134,8 @@ def test_prices_are_right_and_bounds_above_them(tiny_predictor: Predictor) -> No
     assert np.mean(np.abs(cost.price(batch) / truth - 1) < 0.05) > 0.97
     assert (cost.upper(batch) > cost.price(batch)).all()
     assert (cost.upper(batch) < 1.2 * cost.price(batch)).all()
-    assert tiny_predictor.report["subnets_sum_of_kernels"]["bias_pct"] < -15
-    assert abs(tiny_predictor.report["subnets_held_out"]["bias_pct"]) < 1
+    assert tiny_predictor.report.subnets_sum_of_kernels.bias_pct < -15
+    assert abs(tiny_predictor.report.subnets_held_out.bias_pct) < 1
 
 
 def test_subnets_alone_are_enough() -> None:
@@ -225,11 +226,11 @@ def test_pickles_are_never_loaded(tiny_table: Predictor, tmp_path: Path) -> None
     manifest = json.loads((tmp_path / MANIFEST).read_text())
     digest = hashlib.sha256(buffer.getvalue()).hexdigest()
     manifest["arrays"] = {"file": "evil.npz", "sha256": digest}
-    (tmp_path / MANIFEST).write_text(json.dumps(manifest))
-    with pytest.raises(PredictorError, match=r"corrupt"):
+    (tmp_path / MANIFEST).write_text(json.dumps(seal(manifest)))
+    with pytest.raises(PredictorError, match=r"evil.npz is damaged"):
         load_predictor(tmp_path)
     (tmp_path / MANIFEST).write_bytes(pickle.dumps(_Bomb()))
-    with pytest.raises(PredictorError, match=r"corrupt"):
+    with pytest.raises(PredictorError, match=r"is not a predictor"):
         load_predictor(tmp_path)
     assert not _Bomb.exploded
 

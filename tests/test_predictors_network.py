@@ -105,7 +105,6 @@ def test_interval_of_few_ratios_is_wider_than_they_are() -> None:
 
 
 def test_unknown_interval_is_the_prediction() -> None:
-    assert Interval.unknown() == Interval.from_dict(Interval().to_dict())
     assert Interval.unknown().upper == 1.0
     assert Interval.unknown().covers([1.0], [1.0])["upper_nominal_pct"] is None
 

@@ -172,7 +172,7 @@ def test_its_predictor_prices_the_space_with_an_honest_bound(
     predictor = transfer_predictor(
         measured, sources, TINY, device="new", source="fake:x", rng=np.random.default_rng(1)
     )
-    assert predictor.report["like"] == ["a", "b"]
+    assert predictor.report.like == ("a", "b")
     predictor.save(tmp_path)
     cost = LatencyCost(load_predictor(tmp_path), TINY)
     batch = TINY.sample(300, np.random.default_rng(2))
@@ -205,7 +205,7 @@ def test_a_few_whole_subnets_correct_what_a_sum_of_kernels_misses(sources: Sourc
     assert np.abs(before).mean() > 0.1
     assert np.abs(after).mean() < 0.02
     assert (measured_ms <= LatencyCost(corrected, TINY).upper(batch)).mean() > 0.9
-    assert corrected.report["subnets"] == 8
+    assert corrected.report.subnets == 8
     three = dict(list(few.items())[:3])
     assert with_subnets(plain, three, TINY) is plain
 

@@ -5,8 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from elasticvit.errors import FileError, SpaceError, WorkspaceError
+from elasticvit.errors import EvitError, FileError, SpaceError, WorkspaceError
 from elasticvit.files import write_atomic
 from elasticvit.space import MOBILE, TINY
 from elasticvit.workspace import Workspace
@@ -206,3 +208,46 @@ def test_a_failed_write_leaves_the_old_file(
         write_atomic(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@st.composite
+def damaged(draw: st.DrawFn, whole: bytes) -> bytes:
+    """A file that lost its end, or a part of which became something else."""
+    start = draw(st.integers(0, len(whole)))
+    stop = draw(st.integers(start, len(whole)))
+    new = draw(
+        st.sampled_from([b"", b"nan", b"inf", b"-1", b"'x'", b"[]", b"{}", b"true", b"9" * 400])
+        | st.binary(max_size=6)
+    )
+    return whole[:start] + new + (b"" if draw(st.booleans()) else whole[stop:])
+
+
+SETTINGS_FILE = b"""schema = 1
+space = "mine"
+data = "digits"
+device = "pixel6"
+classes = 10
+[latest]
+run = "runs/1"
+[space_definition]
+""" + replace(TINY, name="mine").to_toml().replace("[layout]", "[space_definition.layout]").replace(
+    "[choices]", "[space_definition.choices]"
+).encode()
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.one_of(st.just(SETTINGS_FILE), damaged(SETTINGS_FILE)))
+def test_damaged_settings_are_read_or_refused(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "settings.toml").write_bytes(text)
+    (tmp_path / "runs" / "1").mkdir(parents=True, exist_ok=True)
+    refused = None
+    try:
+        workspace = Workspace.open(tmp_path)
+        space, run, device = workspace.space(), workspace.latest("run"), workspace.device()
+        assert run.parent == tmp_path / "runs"
+        assert device is None or "/" not in device
+        assert all(option > 0 for options in space.choices for option in options)
+    except EvitError as error:
+        refused = str(error)
+    assert refused is None or text != SETTINGS_FILE
+    assert refused is None or any(part in refused for part in (str(tmp_path), "device", "no space"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from elasticvit.errors import NextStep, PredictorError, SettingError
@@ -158,6 +158,6 @@ class TransferMethod:
                 "budget_kernels": self.count,
                 "kernels": len(data.fit_kernels),
                 "subnets": len(data.fit_subnets),
-                "interval": predictor.interval.to_dict(),
+                "interval": asdict(predictor.interval),
             }
         }
