@@ -11,17 +11,54 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
+import msgspec
 import tomlkit
-from tomlkit.exceptions import TOMLKitError
+from msgspec import Meta
 
 from devices.phone.facts import PhoneFacts
 from elasticvit.errors import DeviceError
+from elasticvit.names import check_name
+from elasticvit.reading import Format
 from elasticvit.workspace import Workspace
 
 BUILT_IN = Path(__file__).with_name("catalog.toml")
 USER_FILE = "devices.toml"
+Text = Annotated[str, Meta(min_length=1, max_length=1000)]
+Texts = Annotated[tuple[Text, ...], Meta(min_length=1, max_length=1000)]
+
+
+class PhoneTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A phone or board as the catalogue's file describes it, under its name; the fields are those
+    of `CatalogEntry`."""
+
+    product: str = ""
+    soc: str = ""
+    clusters: str = ""
+    match: dict[str, Texts] = {}
+    board: tuple[Text, ...] = ()
+    address: Text | None = None
+    serial: Text | None = None
+    runner: Text | None = None
+
+    def __post_init__(self) -> None:
+        if not self.match and not self.board:
+            raise ValueError(
+                "it has neither match nor board, so any phone would match; one of them is needed"
+            )
+
+
+CATALOG_FORMAT = Format(
+    kind=dict[str, PhoneTable],
+    what="a catalogue of phones",
+    error=DeviceError,
+    mend=(
+        "correct the file: a phone is a table [NAME] with match, such as "
+        '{ "ro.product.device" = ["oriole"] }, or board, a list of texts, and if wanted the texts '
+        "product, soc, clusters, address, serial and runner"
+    ),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,13 +119,14 @@ class CatalogEntry:
 def entry_for(facts: PhoneFacts) -> str:
     """TOML entry of a connected phone, to be pasted into a workspace's `devices.toml`."""
     device = facts.props.get("ro.product.device")
-    name = "".join(c if c.isalnum() else "-" for c in (device or facts.board).lower()) or "myphone"
-    lines = [f"[{name}]", f"product = {facts.product!r}"]
+    name = "".join(c if c.isalnum() else "-" for c in (device or facts.board).lower())[:60]
+    phone = tomlkit.table()
+    phone["product"] = facts.product
     if device:
-        lines.append(f'match = {{ "ro.product.device" = [{device!r}] }}')
+        phone["match"] = tomlkit.inline_table().append("ro.product.device", [device])
     else:
-        lines.append(f"board = [{facts.board!r}]")
-    return "\n".join(lines).replace("'", '"')
+        phone["board"] = [facts.board]
+    return tomlkit.dumps({name.strip("-") or "myphone": phone}).rstrip()
 
 
 def load_catalog(workspace: Workspace | None = None) -> dict[str, CatalogEntry]:
@@ -98,7 +136,7 @@ def load_catalog(workspace: Workspace | None = None) -> dict[str, CatalogEntry]:
         workspace: Workspace whose `devices.toml` is read, if there is one.
 
     Raises:
-        DeviceError: The workspace's file is malformed; the file, the entry and the rule are named.
+        DeviceError: The workspace's file is malformed; file, field, value and rule are named.
     """
     entries: dict[str, CatalogEntry] = {}
     if workspace is not None and (workspace.root / USER_FILE).exists():
@@ -112,40 +150,9 @@ def _built_in() -> dict[str, CatalogEntry]:
 
 
 def _read(path: Path) -> dict[str, CatalogEntry]:
-    try:
-        document: dict[str, Any] = tomlkit.parse(path.read_text()).unwrap()
-    except (OSError, UnicodeDecodeError, TOMLKitError) as error:
-        raise DeviceError(f"{path} cannot be read: {error}") from error
-    return {name: _entry(path, name, table) for name, table in document.items()}
-
-
-def _entry(path: Path, name: str, table: Any) -> CatalogEntry:
-    where = f"{path}, [{name}]"
-    if not isinstance(table, dict):
-        raise DeviceError(f"{where}: not a table; a phone is written as [{name}] and its keys")
-    texts = ("product", "soc", "clusters", "address", "serial", "runner")
-    if unknown := sorted(set(table) - {*texts, "match", "board"}):
-        known = ", ".join((*texts, "match", "board"))
-        raise DeviceError(f"{where}: unknown key {unknown[0]!r}; use {known}")
-    for key in texts:
-        if key in table and not isinstance(table[key], str):
-            raise DeviceError(f"{where}: {key} = {table[key]!r} is not a string; put it in quotes")
-    match, board = table.get("match", {}), table.get("board", [])
-    if not isinstance(match, dict) or not all(_texts(values) for values in match.values()):
-        raise DeviceError(f'{where}: match must look like {{ "ro.product.device" = ["oriole"] }}')
-    if not _texts(board):
-        raise DeviceError(f"{where}: board = {board!r} is not a list of strings")
-    if not match and not board:
-        raise DeviceError(
-            f"{where}: has neither match nor board, so any phone would match; add one"
+    return {
+        check_name(f"the name of a phone in {path}", name, DeviceError): CatalogEntry(
+            name=name, **msgspec.structs.asdict(table)
         )
-    return CatalogEntry(
-        name=name,
-        match={prop: tuple(values) for prop, values in match.items()},
-        board=tuple(board),
-        **{key: table[key] for key in texts if key in table},
-    )
-
-
-def _texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+        for name, table in CATALOG_FORMAT.read_toml(path).items()
+    }

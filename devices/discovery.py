@@ -13,10 +13,13 @@ from devices.adb.link import AdbLink
 from devices.catalog import load_catalog
 from devices.phone.facts import read_facts
 from elasticvit.errors import DeviceError, DeviceUnauthorised, DeviceUnreachable
+from elasticvit.reading import shown
 from elasticvit.workspace import Workspace
 
 SERVER_PORT = 5037
 SERVER_TIMEOUT_S = 0.5
+PORT_VARIABLE = "ANDROID_ADB_SERVER_PORT"
+MOST_ANSWER_BYTES = 100_000
 QUICK = LinkConfig(connect_s=2.0, dialog_s=1.5, command_s=5.0, patience_s=0.0)
 
 
@@ -102,12 +105,18 @@ def _usb_serials() -> list[str]:
 
 def _server_devices() -> list[Connected]:
     """Phones on USB that a running adb server has claimed, so that nobody else can."""
-    port = int(os.environ.get("ANDROID_ADB_SERVER_PORT", SERVER_PORT))
+    named = os.environ.get(PORT_VARIABLE, str(SERVER_PORT))
+    if not (named.isascii() and named.isdigit() and 0 < int(named[:6]) <= 65535):
+        raise DeviceError(
+            f"the environment variable {PORT_VARIABLE} is {shown(named)}; it must be a port from 1 "
+            "to 65535: correct it or unset it"
+        )
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=SERVER_TIMEOUT_S) as server:
+        address = ("127.0.0.1", int(named))
+        with socket.create_connection(address, timeout=SERVER_TIMEOUT_S) as server:
             server.sendall(b"000ehost:devices-l")
             answer = b""
-            while part := server.recv(4096):
+            while len(answer) < MOST_ANSWER_BYTES and (part := server.recv(4096)):
                 answer += part
     except OSError:
         return []
@@ -120,8 +129,8 @@ def parse_server_devices(answer: bytes) -> list[Connected]:
         return []
     lines: Sequence[str] = answer[8:].decode(errors="replace").splitlines()
     found = []
-    for line in lines:
-        serial, state, *pairs = line.split()
+    for words in filter(None, map(str.split, lines)):
+        serial, state, *pairs = [*words, ""]
         if not any(pair.startswith("usb:") for pair in pairs):
             continue  # a phone that the server reached over TCP also accepts our own connection
         model = dict(pair.split(":", 1) for pair in pairs if ":" in pair).get("model", "")

@@ -3,13 +3,14 @@ timings."""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from elasticvit.errors import DeviceError
+from elasticvit.process_lock import process_lock
 
 
 class LocalLock:
@@ -21,32 +22,25 @@ class LocalLock:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        digest = hashlib.sha256(name.encode()).hexdigest()[:16]
-        self._path = Path(tempfile.gettempdir()) / f"elasticvit-{os.getuid()}-{digest}.lock"
-        self._fd: int | None = None
+        self._held = ExitStack()
 
     def take(self) -> None:
         """Take the lock.
 
         Raises:
             DeviceError: Another process has it.
+            FileError: The file of the lock cannot be made.
         """
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = os.read(fd, 32).decode(errors="replace").strip() or "unknown"
-            os.close(fd)
-            raise DeviceError(
-                f"{self.name} is in use by another profile on this computer (process {holder}); "
-                "wait for it or stop it"
-            ) from error
-        os.ftruncate(fd, 0)
-        os.write(fd, str(os.getpid()).encode())
-        self._fd = fd
+        digest = hashlib.sha256(self.name.encode()).hexdigest()[:16]
+        self._held.enter_context(
+            process_lock(
+                Path(tempfile.gettempdir()) / f"elasticvit-{os.getuid()}-{digest}.lock",
+                DeviceError,
+                f"{self.name} is in use by another profile on this computer (process {{process}}); "
+                "wait for it or stop it",
+            )
+        )
 
     def release(self) -> None:
         """Give the lock back; does nothing when it is not held."""
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        self._held.close()

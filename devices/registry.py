@@ -54,6 +54,11 @@ def open_device(
             a malformed `devices.toml`, or a broken device of another package.
     """
     catalog = load_catalog(workspace)
+    if name in BUILT_IN and name in catalog:
+        raise DeviceError(
+            f"{USER_FILE} of the workspace has a phone named {name!r}, which is a built-in device; "
+            "give the phone another name"
+        )
     own = None
     if name in BUILT_IN or name in catalog:
         own = "a built-in device" if name in BUILT_IN else "a phone of the catalogue"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from elasticvit.arch import Arch, ArchBatch, AttnStage, ConvStage
 from elasticvit.cost import CostModel, MacsCost
 from elasticvit.errors import EvitError
-from elasticvit.events import Event, Notice, Progress
+from elasticvit.events import Event, Notice, Phase, Progress
 from elasticvit.find import find_arch
 from elasticvit.kernels import Kernel, Layout, lower
 from elasticvit.published import list_models
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from elasticvit.flows.learn import LearnSettings, learn_device
     from elasticvit.flows.profile import ProfileSettings, profile
     from elasticvit.flows.search import SearchSettings, search
+    from elasticvit.flows.status import WorkspaceStatus, status
     from elasticvit.flows.tables import export_table, import_table
     from elasticvit.flows.train import TrainSettings, train
     from elasticvit.nn.models import create_model
@@ -55,6 +56,8 @@ _LAZY = {
     "search": "elasticvit.flows.search",
     "ExportSettings": "elasticvit.flows.export",
     "export": "elasticvit.flows.export",
+    "WorkspaceStatus": "elasticvit.flows.status",
+    "status": "elasticvit.flows.status",
 }
 
 __all__ = [
@@ -73,12 +76,14 @@ __all__ = [
     "LearnSettings",
     "MacsCost",
     "Notice",
+    "Phase",
     "ProfileSettings",
     "Progress",
     "SearchSettings",
     "SearchSpace",
     "TrainSettings",
     "Workspace",
+    "WorkspaceStatus",
     "__version__",
     "create_model",
     "export",
@@ -92,6 +97,7 @@ __all__ = [
     "lower",
     "profile",
     "search",
+    "status",
     "train",
 ]
 

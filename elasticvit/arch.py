@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from elasticvit.arrays import GeneArray
 from elasticvit.errors import ArchError
-from elasticvit.reading import Format
+from elasticvit.reading import Format, shown
 
 SCHEMA = 1
 CONV_GENES = ("width", "depth", "expansion", "kernel")
@@ -141,7 +141,7 @@ class Arch:
         match = TEXT.fullmatch(" ".join(text.replace("|", " | ").split()))
         if match is None:
             raise ArchError(
-                f"{text!r} is not an architecture; it is written as in "
+                f"{shown(text)} is not an architecture; it is written as in "
                 "'r32 8x1e1k3 16x1e2k3 24x1e2k3 | 48x1m2v2 64x1m2v2'"
             )
         resolution, conv, attn = match.groups()

@@ -30,6 +30,17 @@ class Notice(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Phase(Event):
+    """A part of the work begins that may take seconds.
+
+    Attributes:
+        text: What is done now, such as `fitting the predictor of host`.
+    """
+
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Progress(Event):
     """How far a piece of work is.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from elasticvit.arch import Arch
 from elasticvit.errors import ArchError
 from elasticvit.published import PUBLISHED, published
+from elasticvit.reading import shown
 from elasticvit.space import SearchSpace
 
 ENDS = ("smallest", "largest")
@@ -21,7 +22,11 @@ def find_arch(what: Arch | str, space: SearchSpace) -> Arch:
     """
     if isinstance(what, str) and what.strip() in ENDS:
         return space.smallest if what.strip() == "smallest" else space.largest
-    return space.check(read_arch(what))
+    arch = read_arch(what)
+    try:
+        return space.check(arch)
+    except ArchError as error:
+        raise ArchError(f"{shown(str(what))}: {error}; name another, or its space") from error
 
 
 def read_arch(what: Arch | str) -> Arch:
@@ -45,7 +50,7 @@ def read_arch(what: Arch | str) -> Arch:
         return published(text)
     except ArchError as error:
         raise ArchError(
-            f"no architecture {what!r}; name {', '.join((*ENDS, *PUBLISHED))}, or give it as "
+            f"no architecture {shown(what)}; name {', '.join((*ENDS, *PUBLISHED))}, or give it as "
             "tables print it, such as 'r32 8x1e1k3 16x1e2k3 24x1e2k3 | 48x1m2v2 64x1m2v2', or "
             "as JSON"
         ) from error

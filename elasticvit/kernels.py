@@ -76,7 +76,10 @@ class Kernel:
             raise ArchError(
                 f"{shown(key)} is not a kernel; kinds are {', '.join(KINDS)}"
             ) from error
-        if len(pairs) > len(dims) or not all(0 <= value <= MOST for value in dims.values()):
+        least = {"se": 0}  # whether there is squeeze-and-excitation; all others are sizes
+        if len(pairs) > len(dims) or not all(
+            least.get(name, 1) <= value <= MOST for name, value in dims.items()
+        ):
             raise ArchError(
                 f"{shown(key)} is not a kernel: its dimensions are whole numbers to {MOST:,}, each "
                 "named once"
@@ -264,10 +267,10 @@ class Layout:
                 f"each of the {len(self.conv_strides)} stages in conv_strides"
             )
         for name, most in LAYOUT_LIMITS.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+            value, least = getattr(self, name), int(name != "classes")  # 0: without a classifier
+            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
                 raise SpaceError(
-                    f"layout: {name} is {shown(value)}; it must be a whole number from 1 to "
+                    f"layout: {name} is {shown(value)}; it must be a whole number from {least} to "
                     f"{most:,}"
                 )
 

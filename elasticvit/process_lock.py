@@ -43,3 +43,22 @@ def process_lock(path: Path, error: type[EvitError], message: str) -> Iterator[N
         yield
     finally:
         os.close(descriptor)
+
+
+def held_by(path: Path) -> str | None:
+    """Number of the process that holds the lock of a file; None if none does. Nothing is written.
+
+    Args:
+        path: File of the lock.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
+    finally:
+        os.close(descriptor)
+    return None

@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+LONGEST_PATH = 4096  # characters
 SHOWN = 60  # characters of a value that a message shows
 PATH_MARK = re.compile(r"^(?P<rule>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
 STEP = re.compile(r"\.(?P<name>[^.\[\]]+)|\[(?P<index>\d+)\]|\[\.\.\.\]")
@@ -90,6 +92,12 @@ def shown(value: Any) -> str:
     except (ValueError, RecursionError):  # a number of thousands of digits
         text = f"a {type(value).__name__}"
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
+def shown_path(path: Path | str) -> str:
+    """A path as a message shows it: whole unless no file system would take it."""
+    text = str(path)
+    return text if len(text) <= LONGEST_PATH else f"{text[:SHOWN]}..."
 
 
 def not_finite(data: Any, path: str = "") -> Iterator[tuple[str, float]]:

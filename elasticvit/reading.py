@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,7 @@ from elasticvit.read_errors import (
     value_at,
 )
 from elasticvit.read_errors import shown as shown
+from elasticvit.read_errors import shown_path as shown_path
 from elasticvit.version import __version__
 
 T = TypeVar("T")
@@ -90,18 +92,24 @@ class Format(Generic[T]):
     def read_bytes(self, path: Path) -> bytes:
         """The bytes of a file of a sensible size; raises as `read_json` does."""
         try:
-            size = path.stat().st_size
-            if size > MOST_BYTES:
+            facts = path.stat()
+            if not stat.S_ISREG(facts.st_mode):
+                raise self.failure(f"{path} is no file; it should be {self.what}")
+            if facts.st_size > MOST_BYTES:
                 raise self.failure(
-                    f"{path} has {size:,} bytes; {self.what} has at most {MOST_BYTES:,}"
+                    f"{path} has {facts.st_size:,} bytes; {self.what} has at most {MOST_BYTES:,}"
                 )
             return path.read_bytes()
         except FileNotFoundError as error:
-            raise self.failure(f"there is no {path}, which should be {self.what}") from error
+            raise self.failure(
+                f"there is no {shown_path(path)}, which should be {self.what}"
+            ) from error
         except OSError as error:
-            raise self.failure(f"{path} cannot be read: {error.strerror or error}") from error
+            raise self.failure(
+                f"{shown_path(path)} cannot be read: {error.strerror or error}"
+            ) from error
         except ValueError as error:  # a null character in the path
-            raise self.failure(f"{str(path)!r} is not a path of a file: {error}") from error
+            raise self.failure(f"{shown(str(path))} is not a path of a file: {error}") from error
 
     def parse_json(self, text: bytes | str, where: str) -> T:
         """The value that a JSON text holds; see `parse`."""

@@ -60,6 +60,8 @@ class SearchSpace:
 
     def __post_init__(self) -> None:
         check_name("name of a search space", self.name, SpaceError)
+        if self.layout.classes < 1:
+            raise SpaceError(f"space {self.name}: classes is 0; it must be at least 1")
         if len(self.choices) != len(self.names):
             raise SpaceError(f"{len(self.choices)} genes have choices; expected {self.names}")
         for name, options in zip(self.names, self.choices, strict=True):
@@ -267,8 +269,9 @@ class SearchSpace:
             unknown, missing = sorted(set(choices) - set(names)), set(names) - set(choices)
             if unknown or missing:
                 raise SpaceError(
-                    f"genes missing: {', '.join(n for n in names if n in missing) or 'none'}; "
-                    f"unknown: {', '.join(unknown) or 'none'}"
+                    f"with {layout.n_conv} conv_strides and {layout.n_attn} attn_strides, genes "
+                    f"are missing: {', '.join(n for n in names if n in missing) or 'none'}; "
+                    f"unknown: {shown(', '.join(unknown)) if unknown else 'none'}"
                 )
             return cls(described.name, layout, tuple(choices[n] for n in names))
         except SpaceError as error:
@@ -366,6 +369,11 @@ def find_space(name: str) -> SearchSpace:
     path = Path(name)
     if path.suffix == ".toml":
         space = SearchSpace.from_toml(SPACE_FORMAT.read_bytes(path), str(path))
+        preset = PRESETS.get(space.name)
+        if preset is not None and preset != space.with_classes(preset.layout.classes):
+            raise SPACE_FORMAT.failure(
+                f"{path}: name is {shown(space.name)}, which is a preset; give it another name"
+            )
         return replace(space, file=str(path.resolve()))
     found = load_plugin(SPACES, name, SpaceError)
     space = found() if callable(found) else found
@@ -374,4 +382,7 @@ def find_space(name: str) -> SearchSpace:
     if found is not None:
         raise SpaceError(f"space {name!r} of another package is of type {type(space).__name__}")
     known = ", ".join((*PRESETS, *plugin_names(SPACES)))
-    raise SpaceError(f"no space {name!r}; known are {known}, or name a TOML file such as my.toml")
+    raise SpaceError(
+        f"no space {shown(name)}; known are {known}, or name a TOML file such as my.toml",
+        settings=("space",),
+    )

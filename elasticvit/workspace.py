@@ -22,7 +22,7 @@ import msgspec
 import tomlkit
 
 from elasticvit.errors import NextStep, WorkspaceError
-from elasticvit.files import make_folder, write_atomic
+from elasticvit.files import make_folder, write_atomic, writing
 from elasticvit.names import check_name
 from elasticvit.reading import shown
 from elasticvit.space import PRESETS, SearchSpace, find_space
@@ -220,11 +220,16 @@ class Workspace:
             FileError: It cannot be made.
         """
         base = self.root / PLURALS[kind] / time.strftime("%Y%m%d-%H%M%S")
+        make_folder(base.parent)
         path, number = base, 1
-        while path.exists():
-            number += 1
-            path = base.with_name(f"{base.name}-{number}")
-        return make_folder(path)
+        with writing(base):
+            while True:  # another process may make one in the same second
+                try:
+                    path.mkdir()
+                    return path
+                except FileExistsError:
+                    number += 1
+                    path = base.with_name(f"{base.name}-{number}")
 
     @contextmanager
     def nothing_left_behind(self, path: Path, keep: str) -> Iterator[Path]:

@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from elasticvit.errors import ExportError, NextStep
+from elasticvit.reading import NotNegative, Percent, Whole
+from export.quiet import cause_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -37,12 +39,12 @@ class Parity:
         exported_accuracy: Top-1 accuracy of the exported model on these images, in percent.
     """
 
-    images: int
-    max_abs_diff: float
-    max_rel_diff: float
-    agreement: float
-    torch_accuracy: float
-    exported_accuracy: float
+    images: Whole
+    max_abs_diff: NotNegative
+    max_rel_diff: NotNegative
+    agreement: Percent
+    torch_accuracy: Percent
+    exported_accuracy: Percent
 
     def check(self, what: str) -> None:
         """Refuse an exported model that differs from the torch model by more than rounding.
@@ -87,7 +89,8 @@ def compare(
         progress: Called after every image with the number of images done.
 
     Raises:
-        ExportError: There is no image, or torch's logits are not finite.
+        ExportError: There is no image, torch's logits are not finite, or the exported model fails
+            or gives something else than logits.
     """
     import torch
 
@@ -102,7 +105,7 @@ def compare(
             ours.append(network(images).numpy())
         pixels = np.ascontiguousarray(images.permute(0, 2, 3, 1).numpy())
         for image in pixels:
-            theirs.append(model(image[None]))
+            theirs.append(_logits(model, image[None], ours[0].shape[1:]))
             done += 1
             if progress is not None:
                 progress(done)
@@ -127,6 +130,27 @@ def compare(
         torch_accuracy=_percent(reference.argmax(1) == label),
         exported_accuracy=_percent(exported.argmax(1) == label),
     )
+
+
+def _logits(
+    model: LoadedModel, image: npt.NDArray[Any], shape: tuple[int, ...]
+) -> npt.NDArray[Any]:
+    """What the exported model says of an image (1, R, R, channels): logits of a shape."""
+    try:
+        logits = np.asarray(model(image))
+    except Exception as error:  # runtimes raise anything
+        raise ExportError(
+            f"the exported model fails on an image: {cause_of(error)}. The file was not kept; try "
+            "another format",
+            settings=["format"],
+        ) from error
+    if logits.shape != shape or logits.dtype.kind != "f":
+        raise ExportError(
+            f"the exported model gives {logits.dtype} outputs of shape {logits.shape}, torch "
+            f"logits of shape {shape}. The file was not kept; try another format",
+            settings=["format"],
+        )
+    return logits
 
 
 def _percent(hits: npt.NDArray[Any]) -> float:

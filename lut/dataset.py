@@ -4,14 +4,18 @@ ones."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from elasticvit.arch import Arch
-from elasticvit.kernels import KINDS, Kernel
+from elasticvit.errors import ArchError
+from elasticvit.kernels import KINDS, Kernel, Layout, lower
+from elasticvit.reading import shown
 from elasticvit.space import SearchSpace
 from lut.held_out import HeldOutSplit
 from lut.keys import SUBNET, SubnetKey, layout_hash
 from lut.series import Series
 from lut.store import Store
+from lut.table_errors import damaged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +45,7 @@ class Dataset:
             series: Series to read; by default the latest.
 
         Raises:
-            StoreError: The device has none.
+            StoreError: The device has none, or the table is damaged.
         """
         chosen = series or store.latest(device)
         split, layout = split_of(store, device), layout_hash(space.layout)
@@ -52,7 +56,8 @@ class Dataset:
             if kind == SUBNET:
                 parsed = SubnetKey.parse(key)
                 if parsed.layout == layout:
-                    subnets[split.held_out(key)][parsed.arch(space.layout)] = float(ms)
+                    arch = _arch(key, parsed, space.layout, store.path)
+                    subnets[split.held_out(key)][arch] = float(ms)
             elif kind in KINDS:
                 kernels[split.held_out(key)][Kernel.from_key(key)] = float(ms)
         return cls(
@@ -64,7 +69,17 @@ class Dataset:
         )
 
 
+def _arch(key: str, parsed: SubnetKey, layout: Layout, path: Path) -> Arch:
+    """The architecture of a subnet's key, which agrees with its layout."""
+    try:
+        arch = parsed.arch(layout)
+        lower(arch, layout)
+    except ArchError as error:
+        raise damaged(path, f"key {shown(key)} of table measurements: {error}") from error
+    return arch
+
+
 def split_of(store: Store, device: str) -> HeldOutSplit:
     """The held-out split of a device; its seed is that of the device's first profile."""
     seeds = store.noted(device, "split_seed")
-    return HeldOutSplit(seed=int(seeds[0]) if seeds else 0)
+    return HeldOutSplit(seed=seeds[0] if seeds else 0)

@@ -28,8 +28,20 @@ def round_ms(samples_us: Sequence[float] | FloatArray) -> float:
     Args:
         samples_us: Runs of the round in microseconds, shape (runs,).
     """
-    logs = np.sort(np.log(np.asarray(samples_us, dtype=np.float64)))
-    return float(np.exp(logs[: max(1, int(OF_RUNS * len(logs)))].mean())) / 1e3
+    return float(rounds_ms(np.asarray(samples_us, dtype=np.float64)[None])[0])
+
+
+def rounds_ms(samples_us: FloatArray) -> FloatArray:
+    """Latency by each of several rounds of as many runs, in milliseconds, shape (rounds,); see
+    `round_ms`.
+
+    Args:
+        samples_us: Runs of each round in microseconds, shape (rounds, runs).
+    """
+    logs = np.sort(np.log(samples_us), axis=1)
+    count = max(1, int(OF_RUNS * logs.shape[1]))
+    value: FloatArray = np.exp(logs[:, :count].mean(axis=1)) / 1e3
+    return value
 
 
 def latency_ms(rounds_ms: Sequence[float] | FloatArray) -> float:

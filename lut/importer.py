@@ -26,9 +26,13 @@ import json
 import math
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
 
 from devices.protocol import Measurement
 from elasticvit.arch import Arch
@@ -46,17 +50,28 @@ from elasticvit.kernels import (
     MBConv,
     lower,
 )
-from lut.series import IMPORTED, UNRECORDED
+from elasticvit.reading import Format, shown
+from lut.series import IMPORTED, UNRECORDED, printable_name
 from lut.store import Store
 
+ENDING = ".json"
 CLASSES = 1000  # of the tables' heads
 SLOWEST_MS = 1e4  # a block of ten seconds is no block of this family: the unit must be wrong
 FASTEST_MS = 1e-5
+Rows = Annotated[
+    dict[str, Annotated[float, Meta(ge=FASTEST_MS, le=SLOWEST_MS)]], Meta(min_length=1)
+]
+FILE: Format[Mapping[str, float]] = Format(
+    kind=Rows,
+    what="a block table, a JSON object of key -> milliseconds",
+    error=StoreError,
+    mend="get the table again",
+)
 Pattern = tuple[re.Pattern[str], Callable[..., Kernel | None]]
 
 
 def _pattern(text: str, make: Callable[..., Kernel | None]) -> Pattern:
-    return re.compile(text.replace("#", r"(\d+)")), make
+    return re.compile(text.replace("#", "([1-9][0-9]{0,5})")), make
 
 
 PATTERNS: tuple[Pattern, ...] = (
@@ -177,40 +192,36 @@ def kernel_of(key: str) -> Kernel | None:
         match = pattern.fullmatch(key)
         if match:
             return make(*map(int, match.groups()))
-    raise StoreError(f"{key!r} is not a key of the block tables' format")
+    raise FILE.failure(f"{shown(key)} is not a key of the block tables' format")
 
 
 def read_block_table(path: Path | str) -> BlockTable:
     """Read a table.
 
     Raises:
-        StoreError: Unreadable, half-written or another format; a latency that is not a positive
-            finite number of milliseconds. The row is named.
+        StoreError: Unreadable, too large, half-written or another format; a key that is none or is
+            there twice; a latency that is not a positive finite number of milliseconds. The row is
+            named.
     """
     path = Path(path)
-    try:
-        raw = path.read_bytes()
-        data = json.loads(raw)
-    except OSError as error:
-        raise StoreError(f"table {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise StoreError(
-            f"table {path} is not JSON or is truncated: {error}; get it again"
-        ) from error
-    if not isinstance(data, dict) or not data:
-        raise StoreError(f"table {path} holds no rows; it is a JSON object of key -> milliseconds")
+    raw = FILE.read_bytes(path)
+    data = FILE.parse_json(raw, f"table {path}")
+    twice = next((key for key, n in Counter(_keys(raw)).items() if n > 1), None)
+    if twice is not None:
+        raise FILE.failure(f"table {path} has the key {shown(twice)} more than once")
     table: dict[Kernel, float] = {}
-    for key, value in data.items():
+    for key, ms in data.items():
         try:
             kernel = kernel_of(key)
         except StoreError as error:
             raise StoreError(f"table {path}: {error}") from None
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not FASTEST_MS <= value <= SLOWEST_MS:  # NaN fails this as well
-            raise StoreError(
-                f"table {path}: {key} is {value!r}; a block takes a positive number of "
-                f"milliseconds, at most {SLOWEST_MS:g}"
-            )
         if kernel is not None:
-            table[kernel] = float(value)
-    return BlockTable(path.name, hashlib.sha256(raw).hexdigest(), table, len(data) - len(table))
+            table[kernel] = ms
+    digest = hashlib.sha256(raw).hexdigest()
+    return BlockTable(printable_name(path), digest, table, len(data) - len(table))
+
+
+def _keys(raw: bytes) -> list[str]:
+    """The keys of a JSON object as they stand there; a parser keeps the last of equal ones."""
+    pairs: list[tuple[str, object]] = json.loads(raw, object_pairs_hook=list)
+    return [key for key, _ in pairs]

@@ -18,7 +18,8 @@ from dataclasses import dataclass, replace
 
 from elasticvit.arch import Arch
 from elasticvit.errors import ArchError
-from elasticvit.kernels import Layout
+from elasticvit.kernels import Kernel, Layout
+from elasticvit.reading import shown
 
 SUBNET = "subnet"
 
@@ -68,7 +69,7 @@ class SubnetKey:
             genes = Arch.parse(rest).genes if text else tuple(int(g) for g in rest.split(","))
             return cls(int(classes), layout, genes)
         except ValueError as error:  # ArchError is one
-            raise ArchError(f"{key!r} is not the key of a subnet: {error}") from error
+            raise ArchError(f"{shown(key)} is not the key of a subnet: {error}") from error
 
     @property
     def comma_form(self) -> str:
@@ -95,6 +96,18 @@ class SubnetKey:
     def in_text_form(self, layout: Layout) -> str:
         """The present key; raises as `arch` does."""
         return subnet_key(self.arch(layout), layout)
+
+
+def check_key(key: str) -> None:
+    """Refuse what is neither the key of a kernel nor that of a subnet.
+
+    Raises:
+        ArchError: It is neither.
+    """
+    if kind_of(key) == SUBNET:
+        SubnetKey.parse(key)
+    elif Kernel.from_key(key).key != key:
+        raise ArchError(f"{shown(key)} is not the key of a kernel: its parts are out of order")
 
 
 def canonical(key: str) -> str:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
-import math
 import sqlite3
+from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 
 from devices.protocol import Measurement
-from elasticvit.errors import StoreError
+from elasticvit.errors import ArchError, StoreError
 from elasticvit.kernels import Layout
+from elasticvit.reading import Format, shown
+from lut.checked_rows import SLOWEST_US, row_failure
 from lut.estimate import round_ms
 from lut.keys import SUBNET, kind_of, layout_hash, modernised
+from lut.row_types import COLUMNS, MeasurementRow, calibration_of
 
-COLUMNS = (
-    *("id", "key", "kind", "round", "time_s", "cores", "runs", "interrupted_runs"),
-    *("round_ms", "median_ms", "spread", "temperature_before_c", "temperature_after_c"),
-    *("frequency_before_mhz", "frequency_after_mhz", "peak_bytes", "calibration_us"),
+MADE = Format(
+    kind=MeasurementRow,
+    what="a measurement",
+    error=StoreError,
+    mend="nothing of it was stored; check the device that made it",
 )
 
 
@@ -25,19 +30,24 @@ def check_measurement(m: Measurement) -> None:
     """Refuse a measurement that cannot be true.
 
     Raises:
-        StoreError: A latency that is not a positive finite number, no samples, an empty key or a
-            negative count.
+        StoreError: A latency that is not a positive finite number of at most 100 s, no samples, an
+            empty key or a negative count.
     """
-    bad = next((s for s in m.samples_us if not math.isfinite(s) or s <= 0), None)
-    if bad is not None:
+    for what, values in {m.key: m.samples_us, **m.calibration_us}.items():
+        bad = next((us for us in values if not 0 < us <= SLOWEST_US), None)
+        if bad is not None:
+            raise StoreError(
+                f"{shown(what)} was timed at {bad} us; a latency is a positive finite number of at "
+                f"most {SLOWEST_US:g} us; nothing of it was stored; check the device that timed it"
+            )
+    if (
+        not (m.samples_us and m.key and all(m.calibration_us.values()))
+        or min(m.round, m.threads) < 0
+    ):
         raise StoreError(
-            f"{m.key!r} was timed at {bad} us; a latency is a positive finite number, so nothing "
-            "of it was stored"
-        )
-    if not m.samples_us or not m.key or m.round < 0 or m.threads < 0:
-        raise StoreError(
-            f"measurement of {m.key!r}: {len(m.samples_us)} samples, round {m.round}, {m.threads} "
-            "threads; it needs a key, at least one sample and counts from 0"
+            f"measurement of {shown(m.key)}: {len(m.samples_us)} samples, round {m.round}, "
+            f"{m.threads} threads; it needs a key, at least one sample of it and of each "
+            "calibration model, and counts from 0; nothing of it was stored"
         )
 
 
@@ -46,22 +56,38 @@ def insert_measurement(db: sqlite3.Connection, device: str, m: Measurement, core
 
     Args:
         cores: Cores as requested; see `lut.series.Series`.
+
+    Raises:
+        StoreError: A value that a row of the table must not have.
     """
     samples = np.asarray(m.samples_us, dtype="<f8")
-    low, median, high = np.quantile(samples, [0.25, 0.5, 0.75])
+    low, median, high = (float(us) for us in np.quantile(samples, [0.25, 0.5, 0.75]))
     calibration = {key: [round(us, 3) for us in runs] for key, runs in m.calibration_us.items()}
-    values = (
-        *(_series_id(db, device, m, cores), m.key, kind_of(m.key), m.round, m.time_s),
-        *(m.cores, m.run_count, m.interrupted_runs),
-        *(round_ms(samples), median / 1e3, (high - low) / median),
-        *(m.before.temperature_c, m.after.temperature_c),
-        *(m.before.frequency_mhz, m.after.frequency_mhz),
-        *(m.peak_bytes, json.dumps(calibration) if calibration else None),
-        samples.tobytes(),
-    )
-    names = f"series, {', '.join(COLUMNS[1:])}, samples_us"
+    row = {
+        "id": 1,  # SQLite gives the number
+        "key": m.key,
+        "kind": kind_of(m.key),
+        "round": m.round,
+        "time_s": m.time_s,
+        "cores": m.cores,
+        "runs": m.run_count,
+        "interrupted_runs": m.interrupted_runs,
+        "round_ms": round_ms(samples),
+        "median_ms": median / 1e3,
+        "spread": (high - low) / median,
+        "temperature_before_c": m.before.temperature_c,
+        "temperature_after_c": m.after.temperature_c,
+        "frequency_before_mhz": m.before.frequency_mhz,
+        "frequency_after_mhz": m.after.frequency_mhz,
+        "peak_bytes": m.peak_bytes,
+        "calibration_us": json.dumps(calibration) if calibration else None,
+    }
+    checked = MADE.parse(row, f"measurement of {shown(m.key)}")
+    values = (_series_id(db, device, m, cores), *msgspec.structs.astuple(checked)[1:])
+    names = ("series", *COLUMNS[1:], "samples_us")
     db.execute(
-        f"INSERT INTO measurements ({names}) VALUES ({', '.join('?' * len(values))})", values
+        f"INSERT INTO measurements ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})",
+        (*values, samples.tobytes()),
     )
 
 
@@ -80,26 +106,38 @@ def _series_id(db: sqlite3.Connection, device: str, m: Measurement, cores: str) 
     return int(found.fetchone()[0])
 
 
-def modernise_keys(db: sqlite3.Connection, layout: Layout) -> None:
+def modernise_keys(db: sqlite3.Connection, layout: Layout, where: str) -> None:
     """Rewrite the keys of one layout's subnets that have comma-separated genes, everywhere: those
-    of measurements, of rejected models, and of the calibration models of measurements."""
+    of measurements, of rejected models, and of the calibration models of measurements.
 
-    def present_key(key: str) -> str:
-        return modernised(key, [layout])
+    Args:
+        where: What a message calls the table.
 
-    def present_calibration(text: str) -> str:
-        return json.dumps({present_key(key): runs for key, runs in json.loads(text).items()})
-
-    db.create_function("present_key", 1, present_key, deterministic=True)
-    db.create_function("present_calibration", 1, present_calibration, deterministic=True)
+    Raises:
+        StoreError: A key or the calibration runs of a measurement are damaged.
+    """
+    layouts = [layout]
     old = f"{SUBNET} {layout.classes} {layout_hash(layout)} [0-9]*"
-    db.execute(
-        "UPDATE measurements SET key = present_key(key) WHERE kind = ? AND key GLOB ?",
-        (SUBNET, old),
-    )
-    db.execute("UPDATE rejected SET key = present_key(key) WHERE key GLOB ?", (old,))
-    db.execute(
-        "UPDATE measurements SET calibration_us = present_calibration(calibration_us) "
-        "WHERE calibration_us GLOB ?",
-        (f'*"{old}',),
-    )
+    for table in ("measurements", "rejected"):
+        query = f"SELECT id, key FROM {table} WHERE key GLOB ?"
+        new = [
+            (_present(key, layouts, table, number, where), number)
+            for number, key in db.execute(query, (old,)).fetchall()
+        ]
+        db.executemany(f"UPDATE {table} SET key = ? WHERE id = ?", new)
+    query = "SELECT id, calibration_us FROM measurements WHERE calibration_us GLOB ?"
+    for number, text in db.execute(query, (f'*"{old}',)).fetchall():
+        runs = {
+            _present(key, layouts, "measurements", number, where): us
+            for key, us in calibration_of(text, number, where).items()
+        }
+        db.execute(
+            "UPDATE measurements SET calibration_us = ? WHERE id = ?", (json.dumps(runs), number)
+        )
+
+
+def _present(key: str, layouts: Sequence[Layout], table: str, number: int, where: str) -> str:
+    try:
+        return modernised(key, layouts)
+    except ArchError as error:
+        raise row_failure(where, table, number, f"key: {error}") from error

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+
+from elasticvit.reading import Count, Whole
 
 IMPORTED = "import:"  # beginning of the source of what was read from a file
 UNRECORDED = "unrecorded"
@@ -21,14 +24,14 @@ class Series:
         count: Number of measurements.
     """
 
-    id: int
+    id: Whole
     device: str
     source: str
     runtime: str
     runtime_hash: str
-    threads: int
+    threads: Count
     cores: str
-    count: int
+    count: Count
 
     @property
     def recorded(self) -> bool:
@@ -44,3 +47,8 @@ class Series:
         if not self.recorded:
             return f"{self.source}, conditions unrecorded"
         return f"{self.source}, {self.runtime}, {self.threads} thread(s) on core(s) {self.cores}"
+
+
+def printable_name(path: Path) -> str:
+    """Name of a file as a source has it: with `?` for control characters and bytes of no text."""
+    return "".join(c if c.isprintable() else "?" for c in path.name)

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from msgspec.structs import astuple
 
 from devices.protocol import DeviceInfo, Measurement, Rejected
 from elasticvit.arrays import FloatArray
@@ -27,7 +27,18 @@ from elasticvit.errors import NextStep, StoreError
 from elasticvit.kernels import Layout
 from lut.database import Database
 from lut.estimate import latency_ms
-from lut.rows import COLUMNS, check_measurement, insert_measurement, modernise_keys
+from lut.row_types import (
+    COLUMNS,
+    MeasurementRow,
+    NoteRow,
+    RejectedRow,
+    RoundRow,
+    SeriesDevice,
+    check_measurements,
+    note_value,
+)
+from lut.rows import check_measurement, insert_measurement, modernise_keys
+from lut.samples import check_samples, decoded_us
 from lut.series import Series
 from lut.steady import Rounds, steady_ms
 
@@ -40,14 +51,23 @@ DRIFT_ROUND = 1000  # from here on, rounds show drift and do not count for a mod
 class Store:
     """The table at `path`, made when missing. One process may use it from several threads.
 
+    What is read back is checked: a value that breaks the rule of its column raises a `StoreError`
+    with table, row, column, value and rule.
+
+    Args:
+        path: File of the table.
+        read_only: Whether it is only read; then it must be there, and nothing in its folder is
+            changed.
+
     Raises:
         StoreError: The file is not such a table, is damaged, or was written by a newer version;
             it is left as it is.
+        FileError: The table cannot be written.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, *, read_only: bool = False) -> None:
         self.path = Path(path)
-        self._db = Database(self.path)
+        self._db = Database(self.path, read_only=read_only)
 
     def exclusive(self, device: str) -> AbstractContextManager[None]:
         """Hold a device against other profiles into this table while the context lasts.
@@ -57,6 +77,14 @@ class Store:
         """
         return self._db.exclusive(device)
 
+    def all_or_nothing(self) -> AbstractContextManager[object]:
+        """Keep all that is added while the context lasts, or, if it fails, nothing of it.
+
+        Raises:
+            FileError: The table cannot be written.
+        """
+        return self._db.transaction()
+
     def add(self, device: str, *items: Measurement, cores: str | None = None) -> None:
         """Append measurements, all or none.
 
@@ -64,8 +92,8 @@ class Store:
             cores: Cores as requested (see `Series`); by default those that were used.
 
         Raises:
-            StoreError: A latency that is not a positive finite number, no samples, an empty key,
-                or a table that cannot be written.
+            StoreError: A latency that is not a positive finite number, no samples, an empty key.
+            FileError: The table cannot be written.
         """
         self.add_all(device, [(item, cores) for item in items])
 
@@ -87,8 +115,12 @@ class Store:
 
     def rejected(self, info: DeviceInfo) -> dict[str, str]:
         """The models that a device's present runtime refused, with the latest reason."""
-        query = "SELECT key, reason FROM rejected WHERE (device, runtime_hash) = (?, ?) ORDER BY id"
-        return dict(self._db.rows(query, info.name, info.runtime_hash))
+        query = (
+            "SELECT id, key, reason FROM rejected WHERE (device, runtime_hash) = (?, ?) ORDER BY id"
+        )
+        values = (info.name, info.runtime_hash)
+        rows = self._db.records(RejectedRow, "rejected", query, *values)
+        return {row.key: row.reason for row in rows}
 
     def modernise_keys(self, layout: Layout) -> None:
         """Rewrite the keys that an earlier version gave to the subnets of a layout, in one
@@ -100,22 +132,22 @@ class Store:
             layout: Layout with its number of classes; the keys of all others stay.
         """
         with self._db.transaction() as db:
-            modernise_keys(db, layout)
+            modernise_keys(db, layout, self._db.where)
 
     def devices(self) -> list[str]:
         """Names of the devices that have measurements."""
-        return [
-            row[0] for row in self._db.rows("SELECT DISTINCT device FROM series ORDER BY device")
-        ]
+        query = "SELECT MIN(id) AS id, device FROM series GROUP BY device ORDER BY device"
+        return [row.device for row in self._db.records(SeriesDevice, "series", query)]
 
     def series(self, device: str) -> list[Series]:
         """The series of a device, the one that was measured last first."""
         query = (
-            "SELECT s.id, device, source, runtime, runtime_hash, threads, s.cores, COUNT(m.id) "
+            "SELECT s.id AS id, device, source, runtime, runtime_hash, threads, s.cores AS cores, "
+            "COUNT(m.id) AS count "
             "FROM series s JOIN measurements m ON m.series = s.id WHERE device = ? "
             "GROUP BY s.id ORDER BY MAX(m.id) DESC"
         )
-        return [Series(*row) for row in self._db.rows(query, device)]
+        return self._db.records(Series, "series", query, device)
 
     def latest(self, device: str) -> Series:
         """The series of a device that was measured last.
@@ -154,7 +186,14 @@ class Store:
 
         chosen = series or self.latest(device)
         query = f"SELECT {', '.join(COLUMNS)} FROM measurements WHERE series = ? ORDER BY id"
-        frame: pd.DataFrame = pd.DataFrame(self._db.rows(query, chosen.id), columns=COLUMNS)
+        rows = self._db.records(MeasurementRow, "measurements", query, chosen.id)
+        check_measurements(rows, self._db.where)
+        runs = self._db.rows(
+            "SELECT samples_us FROM measurements WHERE series = ? AND id <= ? ORDER BY id",
+            *(chosen.id, rows[-1].id if rows else 0),
+        )
+        check_samples([blob for (blob,) in runs], rows, self._db.where)
+        frame: pd.DataFrame = pd.DataFrame(map(astuple, rows), columns=COLUMNS)
         frame["steady_ms"] = steady_ms(Rounds.of_table(frame))
         frame["source"], frame["threads"] = chosen.source, chosen.threads
         return frame if kind is None else frame[frame["kind"] == kind].reset_index(drop=True)
@@ -192,10 +231,12 @@ class Store:
         if series is None and not self.series(device):
             return found
         chosen = series or self.latest(device)
-        for key, number in self._db.rows(
-            "SELECT DISTINCT key, round FROM measurements WHERE series = ?", chosen.id
-        ):
-            found.setdefault(key, set()).add(number)
+        query = (
+            "SELECT MIN(id) AS id, key, round FROM measurements WHERE series = ? "
+            "GROUP BY key, round"
+        )
+        for row in self._db.records(RoundRow, "measurements", query, chosen.id):
+            found.setdefault(row.key, set()).add(row.round)
         return found
 
     def samples_us(self, measurement: int) -> FloatArray:
@@ -205,7 +246,7 @@ class Store:
             raise StoreError(
                 f"no measurement with id {measurement} in {self.path}; use an id of `measurements`"
             )
-        return np.frombuffer(rows[0][0], dtype="<f8")
+        return decoded_us(rows[0][0], measurement, self._db.where)
 
     def note(self, device: str, name: str, value: Any) -> None:
         """Append a fact about a device as JSON, such as its `info` or the profile's settings."""
@@ -217,8 +258,9 @@ class Store:
 
     def noted(self, device: str, name: str) -> list[Any]:
         """The values noted under a name, oldest first."""
-        query = "SELECT value FROM notes WHERE (device, name) = (?, ?) ORDER BY id"
-        return [json.loads(row[0]) for row in self._db.rows(query, device, name)]
+        query = "SELECT id, value FROM notes WHERE (device, name) = (?, ?) ORDER BY id"
+        rows = self._db.records(NoteRow, "notes", query, device, name)
+        return [note_value(row, name, self._db.where) for row in rows]
 
     def remember(self, info: DeviceInfo) -> None:
         """Note the facts of a device, if they differ from those that were noted last."""

@@ -20,26 +20,27 @@ MARKUP = "[red]x[/red] <script>alert(1)</script> \x1b[31m"
 OUTSIDE = "../../x"
 LONG = "x" * 100_000
 UNKNOWN_KEY = "no_such_field"
+MISSING = "missing"
 
 
 @dataclass(frozen=True)
 class Mutation:
-    """A damaged copy of a document.
+    """One kind of damage to one value of a document.
 
     Attributes:
-        name: What was done.
-        path: Keys and indices of the value that it was done to; empty for the whole document.
-        document: The damaged copy.
-        value: What stands there now; None if it was removed.
+        name: What is done.
+        path: Keys and indices of the value that it is done to; empty for the whole document.
+        value: What stands there then; None if it is removed.
         broken: Whether the value has another type, is missing or is not finite. Otherwise it is of
             the right type, and whether it is allowed depends on the field.
+        original: The undamaged document.
     """
 
     name: str
     path: Path
-    document: Any
     value: Any
     broken: bool
+    original: Any
 
     @property
     def field(self) -> str:
@@ -47,9 +48,16 @@ class Mutation:
         parts = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in self.path]
         return "".join(parts).removeprefix(".")
 
+    @property
+    def document(self) -> Any:
+        """The damaged copy; what lies beside the path is shared with the original."""
+        if self.name == MISSING:
+            return without(self.original, self.path)
+        return with_value(self.original, self.path, self.value)
+
 
 def mutations(document: Any) -> Iterator[Mutation]:
-    """Iterate over all damaged copies of a document: every field, every kind of damage.
+    """Iterate over all damage to a document: every field, every kind.
 
     Of a list the first and the last element are taken. None is among the replacements, and so are
     numbers that are not finite: TOML has no form of the first, strict JSON none of the second.
@@ -60,12 +68,11 @@ def mutations(document: Any) -> Iterator[Mutation]:
     for path in paths(document):
         value = value_at(document, path)
         for name, other, broken in replacements(value):
-            yield Mutation(name, path, with_value(document, path, other), other, broken)
+            yield Mutation(name, path, other, broken, document)
         if path and isinstance(path[-1], str):
-            yield Mutation("missing", path, without(document, path), None, True)
+            yield Mutation(MISSING, path, None, True, document)
         if isinstance(value, dict):
-            more = with_value(document, path, {**value, UNKNOWN_KEY: 1})
-            yield Mutation("unknown field", (*path, UNKNOWN_KEY), more, 1, False)
+            yield Mutation("unknown field", (*path, UNKNOWN_KEY), 1, False, document)
 
 
 def replacements(value: Any) -> Iterator[tuple[str, Any, bool]]:
@@ -112,19 +119,18 @@ def value_at(document: Any, path: Path) -> Any:
 
 
 def with_value(document: Any, path: Path, value: Any) -> Any:
-    """A copy of a document with another value at a path."""
+    """A copy of a document with another value at a path; what lies beside the path is shared."""
     if not path:
         return value
-    made = copy.deepcopy(document)
-    value_at(made, path[:-1])[path[-1]] = value
+    made = copy.copy(document)
+    made[path[0]] = with_value(document[path[0]], path[1:], value) if path[1:] else value
     return made
 
 
 def without(document: Any, path: Path) -> Any:
-    """A copy of a document that lacks the key at a path."""
-    made = copy.deepcopy(document)
-    del value_at(made, path[:-1])[path[-1]]
-    return made
+    """A copy of a document that lacks the key at a path; what lies beside the path is shared."""
+    table = {k: v for k, v in value_at(document, path[:-1]).items() if k != path[-1]}
+    return with_value(document, path[:-1], table)
 
 
 def byte_mutations(data: bytes, seed: int = 0) -> Iterator[tuple[str, bytes]]:

@@ -133,10 +133,18 @@ def workspace_with_run(root: Path) -> Workspace:
 
 def save_run(folder: Path) -> None:
     """The trained supernet of `SMALL` as a training run in a folder."""
-    from elasticvit.training.checkpoint import Checkpoint, RunInfo
+    from elasticvit.training.checkpoint import Checkpoint
+    from elasticvit.training.run_info import RunInfo, RunSettings
 
     data = digits()
-    facts = RunInfo(space=SMALL, data=data.info.spec, seed=0, mean=data.mean, std=data.std)
+    facts = RunInfo(
+        space=SMALL,
+        data=data.info.spec,
+        seed=0,
+        mean=data.mean,
+        std=data.std,
+        settings=RunSettings(epochs=5, batch_size=64, lr=4e-3),
+    )
     facts.save(folder)
     Checkpoint(info=facts, step=80, weights=trained().state_dict()).save(folder)
 

@@ -95,7 +95,7 @@ def test_its_predictor_prices_the_space_and_becomes_the_default(learnt) -> None:
     here = Workspace.open(folder)
     assert here.settings().device == "fake"
     predictor = load_predictor(here.predictor_path("fake"))
-    assert predictor.report["like"] == ["a", "b"]
+    assert predictor.report.like == ("a", "b")
     assert predictor.source == "fake:fake"
     batch = ArchBatch.of([TINY.smallest, TINY.largest])
     cost = load_device_predictor(here, "fake").cost(TINY)
@@ -159,7 +159,7 @@ def test_more_kernels_and_then_a_whole_profile_deepen_the_same_table(tmp_path: P
     assert more < kernels_of(counted)
     split = HeldOutSplit(seed=0)
     assert not any(split.held_out(k.key) for k in more)
-    assert "like" not in load_predictor(Workspace.open(folder).predictor_path("fake")).report
+    assert not load_predictor(Workspace.open(folder).predictor_path("fake")).report.like
 
     again = json.loads(call(folder, *LIKE).stdout)  # uses what there is, judged on what is held out
     # the sources know no heads of other class counts, which a whole profile times besides

@@ -93,8 +93,8 @@ def test_the_predictor_never_saw_what_is_held_out(profiled: Path) -> None:
     report = load_predictor(workspace.predictor_path("fake")).report
     (line,) = (profiled.parent / "result.json").read_text().splitlines()
     measured = json.loads(line)["measured"]
-    assert report["subnets"] == measured["subnet"]
-    assert report["kernels"] == sum(measured.values()) - measured["subnet"]
+    assert report.subnets == measured["subnet"]
+    assert report.kernels == sum(measured.values()) - measured["subnet"]
 
 
 def test_an_architecture_is_explained(profiled: Path) -> None:
@@ -158,9 +158,9 @@ def test_two_devices_are_profiled_at_once(tmp_path: Path) -> None:
         (["--explain", "x", "--export-lut", "y.csv"], ["name one"]),
         (["--device", "fake", "--explain", "smallest"], ["evit-profile --device fake"]),
         (["--device", "fake", "--export-lut", "y.csv"], ["no measurements of 'fake'"]),
-        (["--device", "fake", "--import", "none.json"], ["cannot be read"]),
+        (["--device", "fake", "--import", "none.json"], ["there is no none.json"]),
         (["--explain", "elastic_S1"], ["no profiled device"]),
-        (["--device", "fake", "--import", "none.csv"], ["cannot be read"]),
+        (["--device", "fake", "--import", "none.csv"], ["there is no none.csv"]),
         (["--budget-minutes", "0"], ["0.02"]),
         (["--rounds", "1"], ["--rounds"]),
     ],
@@ -209,7 +209,7 @@ def test_an_interrupted_profile_keeps_what_it_has(tmp_path: Path) -> None:
     out, told = process.communicate(timeout=60)
     assert process.returncode == 130, told
     assert "Traceback" not in told
-    assert "what was finished is kept" in told
+    assert "the measurements that were made are kept" in told
     assert out == ""
     with Store(table) as store:
         assert len(store.measurements("fake")) > 0

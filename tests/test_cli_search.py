@@ -12,12 +12,17 @@ from click.testing import CliRunner, Result
 from small_search import SMALL, add_predictor, digits, one_thread, workspace_with_run
 
 from elasticvit.arch import ArchBatch
+from elasticvit.cli.report import Report
 from elasticvit.cli.search import main
+from elasticvit.cli.search_report import SearchReport
 from elasticvit.cost import MacsCost, space_kernels
+from elasticvit.flows.search_events import SearchPlanned
 from elasticvit.kernels import Head
 from elasticvit.nn import Subnet
 from elasticvit.searching import evaluate, job
+from elasticvit.searching.config import EvolutionConfig
 from elasticvit.searching.evaluate import SupernetEvaluator, accuracy
+from elasticvit.searching.plan import SearchPlan
 from elasticvit.searching.result import SearchResult
 from elasticvit.space import TINY
 from elasticvit.workspace import Workspace
@@ -73,7 +78,7 @@ def test_a_search_from_the_target_to_the_subnet(workspace: Workspace) -> None:
     assert result.complete
     assert result.front[-1].accuracy == result.accuracy == max(p.accuracy for p in result.front)
     assert {p.name for p in folder.iterdir()} == {
-        *("search.json", "subnet.pt", "front.csv", "front.png", "front.svg", "state.json"),
+        *("search.json", "subnet.pt", "front.csv", "front.png", "front.svg", "state.json", ".lock"),
     }
     subnet = Subnet.load(folder / "subnet.pt")
     assert subnet.arch == result.arch
@@ -245,13 +250,13 @@ def test_a_target_beyond_the_slowest_is_said_to_limit_nothing(workspace: Workspa
     ("options", "message"),
     [
         (("--target-ms", "0.001"), "the lowest is"),
-        (("--target-ms", "-3"), "a target must be above 0"),
-        (("--target-ms", "nan"), "a target must be above 0"),
+        (("--target-ms", "-3"), "it must be a number from"),
+        (("--target-ms", "nan"), "it must be a number from"),
         (("--target-ms", "3", "--device", "nokia"), "evit-profile --device nokia"),
         (("--target-ms", "3", "--device", "phone", "--device", "phone"), "named twice"),
         (("--target-ms", "3", "--target-ms", "4"), "2 targets for 1 devices (phone)"),
         (("--target-mmacs", "1", "--device", "phone"), "no target"),
-        (("--target-ms", "3", "--run", "nowhere"), "nowhere is not a training run"),
+        (("--target-ms", "3", "--run", "nowhere"), "there is no nowhere/run.json"),
         (("--target-ms", "many"), "many"),
         (("--target-ms", "3", "--population", "0"), "--population"),
         (("--target-ms", "3", "--torch-device", "pear"), "torch_device is 'pear'"),
@@ -300,6 +305,37 @@ def test_a_diverged_supernet_is_refused(workspace: Workspace) -> None:
     torch.save(data, path)
     done = search(workspace, "--target-ms", "4", *SIZES)
     assert done.exit_code == 2
-    assert "training diverged" in done.stderr
+    assert "numbers that are not finite" in done.stderr
     assert "run: evit-train --fresh" in done.stderr
     assert not workspace.folders("search")
+
+
+@pytest.mark.parametrize(
+    ("evaluated", "words"),
+    [
+        (None, "102 to go (the time budget ends them after 27 s), then 7.0 s"),
+        (90, "90 of which are evaluated: 2.1 s each, 12 to go, then 7.0 s"),
+    ],
+)
+def test_the_plan_says_what_is_counted_and_adds_up(
+    capsys: pytest.CaptureFixture[str], evaluated: int | None, words: str
+) -> None:
+    plan = SearchPlan(
+        config=EvolutionConfig.of(6, 4),
+        finalists=4,
+        evaluation_s=2.1,
+        after_s=7.0,
+        deadline_s=27.0,
+    )
+    planned = SearchPlanned(
+        plan=plan,
+        recalibration_images=64,
+        search_images=216,
+        resumes=None if evaluated is None else Path("searches/s"),
+        evaluated=evaluated or 0,
+    )
+    SearchReport(Report(False))(planned)
+    told = " ".join(capsys.readouterr().out.split())
+    assert "up to 102 architectures (6 first ones and 4 generations)" in told
+    assert words in told
+    assert f"about {34 if evaluated is None else 32} s in all" in told  # 27 + 7, 12 * 2.1 + 7

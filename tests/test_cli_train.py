@@ -22,7 +22,7 @@ FAST = ["--space", "micro.toml", "--epochs", "1", "--batch-size", "128", "--thre
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("elasticvit.training.forecast.BUDGET_S", 0.0)
+    monkeypatch.setattr("elasticvit.training.probe.BUDGET_S", 0.0)
     (tmp_path / "micro.toml").write_text(MICRO.to_toml())
     return tmp_path
 
@@ -43,6 +43,7 @@ def test_a_run_ends_with_a_table_and_one_json_line(folder: Path) -> None:
     macs = [s["macs_m"] for s in result["subnets"]]
     assert macs == sorted(macs)
     assert all(0 <= s["accuracy"] <= 100 for s in result["subnets"])
+    assert err.startswith("opening data set digits, to train space micro on it")
     assert err.index("on this machine") < err.index("epoch 1, step 1 of 9")
     assert "complexity levels (MMACs)" in err
     assert "next: evit-profile --device host, then evit-search --target-ms N" in err
@@ -108,7 +109,7 @@ def test_ctrl_c_and_the_same_command_goes_on(folder: Path) -> None:
         (["--space", "tiny", "--complexity", "ms"], "evit-profile --device host"),
         (["--space", "tiny", "--complexity", "ms", "--device", "pixel9"], "no predictor of device"),
         (["--device", "host"], "choose complexity ms"),
-        (["--seed", "1", "--lr", "0"], "lr is 0; it must lie between 0 and 1"),
+        (["--seed", "1", "--lr", "0"], "lr is 0.0; it must be a number from 5e-06 to 1"),
         (["--resume", "--fresh"], "exclude each other"),
         (["--resume", "--space", "tiny"], "no interrupted run"),
     ],

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
+import tomlkit
+from mutations import byte_mutations, mutations
 
-from devices.catalog import load_catalog
+from devices.catalog import CatalogEntry, load_catalog
 from devices.clusters import find_clusters
-from devices.discovery import parse_server_devices
+from devices.discovery import list_devices, parse_server_devices
 from devices.phone.facts import PhoneFacts
 from devices.registry import known_devices, open_device
 from elasticvit.errors import DeviceError, DeviceUnknown
@@ -77,12 +80,15 @@ def test_another_phone_is_refused_with_both_names_and_the_right_device():
     assert caught.value.settings == ("device",)
 
 
-def test_an_unknown_phone_comes_with_its_own_entry(workspace):
-    stranger = replace(FACTS, props={"ro.product.device": "fp5", "ro.product.model": "FP5"})
+@pytest.mark.parametrize("device", ["fp5", 'a "b" \\c', "-é/..", "x" * 300])
+def test_an_unknown_phone_comes_with_its_own_entry(workspace, device):
+    """Whatever it calls itself, the entry can be pasted."""
+    stranger = replace(FACTS, props={"ro.product.device": device, "ro.product.model": "it's 5\""})
     with pytest.raises(DeviceError) as caught:
         load_catalog()["pixel4"].check(stranger)
     write(workspace, str(caught.value).partition(":\n")[2])
-    assert load_catalog(workspace)["fp5"].matches(stranger)
+    (own,) = set(load_catalog(workspace)) - set(load_catalog())
+    assert load_catalog(workspace)[own].matches(stranger)
 
 
 def test_the_users_phones_come_first(workspace):
@@ -95,19 +101,76 @@ def test_the_users_phones_come_first(workspace):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[a]\nproduct = 'x'\n", "neither match nor board"),
-        ("a = 3\n", "not a table"),
-        ("[a]\nboard = ['x']\ncolour = 'red'\n", "'colour'"),
-        ("[a]\nboard = 'x'\n", "not a list"),
-        ("[a]\nmatch = { 'ro.x' = 'y' }\n", "match must look like"),
-        ("[a]\nboard = ['x']\nserial = 5\n", "serial = 5"),
-        ("[a\n", "cannot be read"),
+        ("[a]\nproduct = 'x'\n", r"a is .*neither match nor board"),
+        ("a = 3\n", "a is 3; expected a table of named values"),
+        ("[a]\nboard = ['x']\ncolour = 'red'\n", "a.colour is unknown"),
+        ("[a]\nboard = 'x'\n", "a.board is 'x'; expected a list"),
+        ("[a]\nboard = ['']\n", r"a.board\[0\] is ''; expected a text of length >= 1"),
+        ("[a]\nmatch = { 'ro.x' = 'y' }\n", "a.match.*'y'; expected a list"),
+        ("[a]\nmatch = { 'ro.x' = [] }\n", r"a.match.*\[\]; expected a list of length >= 1"),
+        ("[a]\nboard = ['x']\nserial = 5\n", "a.serial is 5; expected a text"),
+        ("['../b']\nboard = ['x']\n", "name of a phone .* is '../b'; it must be"),
+        ("[a\n", "is not a catalogue of phones"),
     ],
 )
 def test_mistakes_are_named_with_the_file(workspace, text, said):
     with pytest.raises(DeviceError, match=said) as caught:
         load_catalog(write(workspace, text))
     assert "devices.toml" in str(caught.value)
+
+
+def loaded(workspace: Workspace) -> tuple[dict[str, CatalogEntry], str]:
+    """The catalogue and an empty text, or an empty catalogue and the reason why it is refused."""
+    try:
+        return load_catalog(workspace), ""
+    except DeviceError as error:
+        return {}, str(error)
+
+
+def test_every_damage_is_named_or_read_as_it_stands(workspace):
+    entry = {
+        "product": "FP5",
+        "match": {"ro.product.device": ["fp5", "fp5e"]},
+        "board": ["Fair Phone"],
+        "address": "10.0.0.5:5555",
+        "runner": "tools/benchmark_model",
+    }
+    refused = 0
+    for mutation in mutations({"fp5": entry}):
+        try:
+            write(workspace, tomlkit.dumps(mutation.document))
+        except (TypeError, ValueError, AttributeError):
+            continue  # TOML has no form of it
+        read, reason = loaded(workspace)
+        if reason:
+            refused += 1
+            assert "devices.toml" in reason, mutation
+            assert "\n" not in reason, mutation
+            continue
+        assert not mutation.broken or not mutation.value, mutation
+        for name, table in mutation.document.items():
+            for key, value in table.items():
+                found = msgspec.to_builtins(getattr(read[name], key))
+                assert found == value, mutation
+    assert refused > 30
+
+
+def test_every_damaged_file_is_refused_or_says_what_it_says(workspace):
+    whole = b'[fp5]\nproduct = "FP5"\nboard = ["Fair Phone"]\n'
+    reasons = {}
+    for name, damaged in byte_mutations(whole):
+        (workspace.root / "devices.toml").write_bytes(damaged)
+        read, reasons[name] = loaded(workspace)
+        assert ("devices.toml" in reasons[name]) != bool(read), name
+        assert len(reasons[name]) < 1000, name
+    assert not reasons["empty file"]
+    assert sum(map(bool, reasons.values())) > 8
+
+
+def test_a_built_in_device_is_not_described_anew(workspace):
+    write(workspace, '[host]\nboard = ["x"]\n')
+    with pytest.raises(DeviceError, match=r"devices.toml.*'host'.*another name"):
+        open_device("host", workspace)
 
 
 def test_unknown_names_list_the_known(workspace):
@@ -141,3 +204,11 @@ def test_phones_that_the_adb_server_holds_are_listed():
     assert (locked.serial, locked.state) == ("0B222", "unauthorized")
     assert "accept the dialog on the phone" in locked.hint
     assert parse_server_devices(b"FAIL0004nope") == []
+    assert parse_server_devices(b"OKAY0008\n\nalone\n\xff") == []
+
+
+@pytest.mark.parametrize("port", ["", "abc", "0", "70000", "-1", "9" * 5000, "٣"])
+def test_the_adb_servers_port_is_checked(monkeypatch, port):
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", port)
+    with pytest.raises(DeviceError, match=r"ANDROID_ADB_SERVER_PORT is .*a port from 1 to 65535"):
+        list_devices()

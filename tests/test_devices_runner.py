@@ -127,5 +127,14 @@ def test_a_missing_runner_names_the_official_one(tmp_path):
     with pytest.raises(RunnerMissing, match=r"No such file.*https://") as caught:
         RunnerFile.read(tmp_path / "none")
     assert caught.value.settings == ("runner",)
-    with pytest.raises(RunnerMissing, match="directory"):
-        RunnerFile.read(tmp_path)
+    (tmp_path / "empty").touch()
+    for path, reason in {
+        tmp_path: "no regular file",
+        tmp_path / "empty": "0 bytes",
+        "/dev/zero": "no regular file",
+        "a\0b": "null byte",
+        "x" * 5000: "too long",
+    }.items():
+        with pytest.raises(RunnerMissing, match=reason) as caught:
+            RunnerFile.read(path)
+        assert len(str(caught.value)) < 400

@@ -99,8 +99,9 @@ def test_a_converter_that_fails_says_why_and_gives_the_terminal_back(
             os.write(1, b"of libraries\n")
             raise RuntimeError("no")
 
-    with pytest.raises(ExportError, match=r"(?s)somebody's converter failed: no\n.*chatter"):
+    with pytest.raises(ExportError) as caught:
         convert()
+    assert str(caught.value) == "somebody's converter failed: RuntimeError: no"
     print("after")
     assert capfd.readouterr().out == "after\n"
 

@@ -1,25 +1,25 @@
 """The folder that an export leaves behind."""
 
+import errno
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from mutations import byte_mutations, mutations
 
-from elasticvit.errors import ExportError
+from elasticvit.errors import ExportError, FileError
 from elasticvit.space import TINY
 from export.bundle import (
     CARD_FILE,
     LABELS_FILE,
-    Card,
-    ExportTiming,
-    ImageInput,
+    check_replaceable,
     load_bundle,
     sha256,
-    timed,
     write_bundle,
-    write_card,
 )
+from export.card import CARD_FORMAT, Card, ExportTiming, ImageInput, timed
 from export.parity import Parity
 
 MODEL = b"a model"
@@ -32,7 +32,7 @@ def card() -> Card:
         bytes=len(MODEL),
         sha256=sha256(MODEL),
         arch=TINY.smallest,
-        layout=TINY.layout.to_dict(),
+        layout=TINY.with_classes(2).layout,
         input=ImageInput(shape=(1, 32, 32, 3), mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2)),
         classes=2,
         labels=("cat", "dög"),
@@ -79,7 +79,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert (tmp_path / LABELS_FILE).read_text(encoding="utf-8").splitlines() == ["cat", "dög"]
     assert load_bundle(tmp_path) == (MODEL, written)
     later = timed(written, TIMING)
-    write_card(tmp_path, later)
+    write_bundle(tmp_path, MODEL, later)
     assert load_bundle(tmp_path) == (MODEL, later)
     assert later.untimed is None
 
@@ -108,18 +108,35 @@ def test_a_model_that_is_not_the_cards_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d | {"schema": 99}, "schema 99, this version reads 1"),
-        (lambda d: {k: v for k, v in d.items() if k != "parity"}, "damaged: 'parity'"),
-        (lambda d: d | {"surprise": 1}, "damaged: .*surprise"),
-        (lambda d: [], "schema None"),
+        (lambda d: d | {"schema": 99}, "schema 99, written by a later version.*update"),
+        (lambda d: {k: v for k, v in d.items() if k != "parity"}, "parity is missing"),
+        (lambda d: [], r"is \[\]; the card of an export has schema 1"),
+        (lambda d: d | {"macs_m": "many"}, "macs_m is 'many'; expected a number"),
+        (lambda d: d | {"labels": ["cat"]}, "labels must name the 2 classes"),
+        (lambda d: d | {"classes": 3}, "classes must be those of layout, 2"),
+        (lambda d: d | {"file": "../model.tflite"}, "file must be the name of a file beside"),
+        (lambda d: d | {"file": "model.tflite\0"}, "file must be the name of a file beside"),
+        (lambda d: d | {"sha256": "abc"}, "sha256 is 'abc'"),
+        (lambda d: d | {"bytes": len(MODEL) + 1}, "another size or sha256"),
+        (lambda d: d | {"arch": d["arch"] | {"resolution": -1}}, "resolution is -1"),
+        (lambda d: d | {"layout": d["layout"] | {"conv_strides": [9]}}, "conv_strides"),
+        (lambda d: d | {"input": d["input"] | {"std": [0, 1, 1]}}, r"std\[0\] is 0"),
+        (lambda d: d | {"input": d["input"] | {"shape": [1, 8, 8, 3]}}, "must be .1, 32, 32, 3"),
+        (lambda d: d | {"input": d["input"] | {"dtype": "int8"}}, "dtype is 'int8'"),
+        (lambda d: d | {"parity": d["parity"] | {"agreement": 101}}, "agreement is 101"),
+        (lambda d: d | {"timing": {"device": "host"}}, "timing.source is missing"),
+        (lambda d: d | {"operators": {"CONV_2D": -1}}, "operators.CONV_2D is -1"),
     ],
 )
 def test_a_card_that_is_not_one_is_refused(tmp_path: Path, change, message: str) -> None:
     write_bundle(tmp_path, MODEL, card())
     path = tmp_path / CARD_FILE
     path.write_text(json.dumps(change(json.loads(path.read_text()))))
-    with pytest.raises(ExportError, match=message):
+    with pytest.raises(
+        ExportError, match=rf"model\.json.*{message}|{message}.*model\.json"
+    ) as caught:
         load_bundle(tmp_path)
+    assert "again" in str(caught.value) or "update" in str(caught.value)
 
 
 def test_two_models_with_their_cards_lie_in_one_folder(tmp_path: Path) -> None:
@@ -132,9 +149,107 @@ def test_two_models_with_their_cards_lie_in_one_folder(tmp_path: Path) -> None:
 
 
 def test_half_an_export_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="no complete export"):
+    with pytest.raises(ExportError, match=r"there is no .*model\.json"):
         load_bundle(tmp_path)
-    write_bundle(tmp_path, MODEL, card())
-    (tmp_path / CARD_FILE).write_text((tmp_path / CARD_FILE).read_text()[:40])
-    with pytest.raises(ExportError, match="no complete export"):
-        load_bundle(tmp_path)
+    path = write_bundle(tmp_path, MODEL, card())
+    for name, words in (
+        ("model.tflite", r"model\.tflite, which model\.json describes, cannot be read"),
+        (LABELS_FILE, r"there is no .*labels\.txt"),
+    ):
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).unlink()
+        with pytest.raises(ExportError, match=words):
+            load_bundle(tmp_path)
+        (tmp_path / name).write_bytes(content)
+    assert load_bundle(path)[0] == MODEL
+    for labels, words in ((b"cat", "has 0 whole lines"), (b"\xff\n\n", "not UTF-8")):
+        (tmp_path / LABELS_FILE).write_bytes(labels)
+        with pytest.raises(ExportError, match=words):
+            load_bundle(tmp_path)
+
+
+def loaded(folder: Path) -> Card | str:
+    """The card of a bundle, or the message of its error."""
+    try:
+        return load_bundle(folder)[1]
+    except ExportError as error:
+        return str(error)
+
+
+def test_every_damage_of_the_card_is_refused_or_reads_as_a_card(tmp_path: Path) -> None:
+    write_bundle(tmp_path, MODEL, timed(card(), TIMING))
+    path = tmp_path / CARD_FILE
+    whole = path.read_bytes()
+    names = {"created", "elasticvit", "sources", "versions", "format", "timing", "operators"}
+    free = names | {"labels", "untimed", "partitions"}  # may have other values, or none
+    refused = 0
+    for mutation in mutations(json.loads(whole)):
+        path.write_text(json.dumps(mutation.document))
+        read = loaded(tmp_path)
+        if isinstance(read, str):
+            assert str(tmp_path) in read, mutation.name
+            assert len(read.splitlines()) == 1
+            refused += 1
+            continue
+        allowed = not mutation.broken or mutation.path[0] in free or "schema" in mutation.path
+        defaults = mutation.name == "missing" and mutation.path[0] in ("input", "layout")
+        assert allowed or defaults, (mutation.name, mutation.path)
+        assert CARD_FORMAT.parse_json(read.to_json(), "card") == read
+    assert refused > 200
+    for name, damaged in byte_mutations(whole):
+        path.write_bytes(damaged)
+        read = loaded(tmp_path)
+        assert isinstance(read, Card) or str(path) in read, name
+
+
+def test_class_names_are_one_a_line_whatever_they_hold(tmp_path: Path) -> None:
+    odd = replace(card(), labels=("big\ncat\r\n", "d\udcffg"))
+    write_bundle(tmp_path, MODEL, odd)
+    assert (tmp_path / LABELS_FILE).read_text().split("\n") == ["big cat", "d?g", ""]
+
+
+def full(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("broken", ["os.fsync", "os.replace", "tempfile.TemporaryDirectory"])
+def test_a_full_disk_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str, there: bool
+) -> None:
+    folder = tmp_path / "bundle"
+    if there:
+        write_bundle(folder, MODEL, card())
+    with monkeypatch.context() as patch:
+        patch.setattr(broken, full)
+        with pytest.raises(FileError, match=r"bundle.* cannot be written: No space left.*free"):
+            write_bundle(folder, b"another", replace(card(), sha256=sha256(b"another"), bytes=7))
+    if there:
+        assert load_bundle(folder) == (MODEL, card())
+        assert len(list(folder.iterdir())) == 3
+    else:
+        assert not folder.exists()
+
+
+def test_only_earlier_exports_are_replaced(tmp_path: Path) -> None:
+    model = tmp_path / "a.tflite"
+    check_replaceable(model, (), alone=False)
+    (tmp_path / "a.json").write_text("{}")
+    with pytest.raises(ExportError, match=r"a\.json exists, and is not known to be of an earlier"):
+        check_replaceable(model, (), alone=False)
+    check_replaceable(model, (), alone=True)
+    write_bundle(tmp_path, MODEL, replace(card(), file="a.tflite"))
+    check_replaceable(model, (), alone=False)
+    model.write_bytes(b"something else")
+    for alone in (True, False):
+        with pytest.raises(
+            ExportError, match=r"a\.tflite exists.*; move it away, or name"
+        ) as caught:
+            check_replaceable(model, (), alone=alone)
+    assert caught.value.settings == ("out", "folder")
+    check_replaceable(model, {sha256(b"something else")}, alone=True)
+    os.mkfifo(tmp_path / "pipe.tflite")
+    (tmp_path / "gone.tflite").symlink_to(tmp_path / "nowhere")
+    for name in ("pipe.tflite", "gone.tflite"):
+        with pytest.raises(ExportError, match=f"{name} exists"):
+            check_replaceable(tmp_path / name, (), alone=True)

@@ -10,12 +10,14 @@ from click.testing import CliRunner, Result
 from export_models import SEARCHED as ARCH
 from export_models import finished_search
 
+from devices.protocol import Measurement
 from elasticvit.cli.export import main
 from elasticvit.nn import Subnet
 from elasticvit.searching.result import SUBNET_FILE
 from elasticvit.space import TINY
 from elasticvit.workspace import Workspace
 from export.bundle import load_bundle
+from lut.store import Store
 
 
 @pytest.fixture
@@ -77,14 +79,15 @@ def test_the_model_is_also_written_where_it_is_wanted(workspace: Workspace, tmp_
     assert result["path"] == str(out)
 
 
-def test_an_unwritable_place_is_told_and_the_model_kept(
+def test_an_impossible_place_is_refused_before_the_work(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     result = run(workspace, "--out", str(tmp_path / "file" / "mine.tflite"))
     assert result.exit_code == 2
-    assert "cannot be written" in result.output
-    assert load_bundle(workspace.latest("export"))
+    assert "there is no folder" in result.output
+    assert "exporting" not in result.output
+    assert not workspace.folders("export")
 
 
 def test_a_device_that_the_search_did_not_price_has_no_prediction(workspace: Workspace) -> None:
@@ -106,12 +109,53 @@ def test_an_absent_device_spoils_nothing_unless_it_was_named(workspace: Workspac
     assert load_bundle(workspace.latest("export"))[1].timing is None
 
 
+def test_a_device_that_was_only_imported_is_timed_on_this_computer_instead(
+    workspace: Workspace,
+) -> None:
+    search = workspace.latest("search") / "search.json"
+    search.write_text(search.read_text().replace('"device": "fake"', '"device": "gone"'))
+    with Store(workspace.lut_path) as store:
+        store.add(
+            "gone",
+            Measurement(
+                key="ffn w64 e2 n16",
+                samples_us=(100.0,),
+                round=0,
+                threads=1,
+                cores="0",
+                source="import:table.json",
+                runtime="unrecorded",
+                runtime_hash="0",
+                time_s=1e9,
+            ),
+        )
+    result = run(workspace)
+    assert result.exit_code == 0, result.output
+    told = " ".join(result.output.split())
+    assert "not timed: the latencies of gone were imported" in told
+    assert "name device host" in told
+    assert "--device: Device to time the model file on." in told
+
+
+def test_ctrl_c_says_that_an_export_starts_anew(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def press(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("elasticvit.flows.export._parity", press)
+    result = run(workspace)
+    assert result.exit_code == 130
+    assert "the same command starts it again from the beginning" in result.stderr
+    assert "Traceback" not in result.output
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (("--format", "coreml"), "no format 'coreml'; formats are tflite"),
         (("--out", "model.onnx"), "makes .tflite files; name it model.tflite"),
-        (("--search", "nowhere"), "no search result at nowhere/search.json"),
+        (("--search", "nowhere"), "nowhere/search.json"),
     ],
 )
 def test_bad_input_is_one_message(workspace: Workspace, options, message: str) -> None:

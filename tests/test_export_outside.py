@@ -21,6 +21,7 @@ MODULE = '''
 """Weights and genes as they are, run by torch."""
 import io
 
+import msgspec
 import torch
 from elasticvit.arch import Arch
 from elasticvit.errors import ExportError
@@ -48,7 +49,7 @@ class TorchFile:
             saved = torch.load(io.BytesIO(data), weights_only=True)
         except Exception as error:
             raise ExportError(f"not a torch file: {error}") from error
-        subnet = Subnet(Arch.from_dict(saved["arch"]), Layout.from_dict(saved["layout"]))
+        subnet = Subnet(Arch.from_dict(saved["arch"]), msgspec.convert(saved["layout"], Layout))
         subnet.load_state_dict(saved["weights"])
         subnet.eval()
 

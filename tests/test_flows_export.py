@@ -1,7 +1,9 @@
 """The export flow as a library calls it: plain paths, events, results, and what failures leave."""
 
+import errno
+import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +12,21 @@ from export_models import SEARCHED, finished_search
 
 from elasticvit.errors import (
     CheckpointError,
+    DataError,
     DeviceError,
+    DeviceUnreachable,
     ExportError,
+    FileError,
     NextStep,
     SettingError,
     WorkspaceError,
 )
-from elasticvit.events import Event
+from elasticvit.events import Event, Phase
+from elasticvit.files import file_error
 from elasticvit.flows.export import ExportSettings, export
 from elasticvit.flows.export_events import (
     ComparisonProgress,
+    ExportPlanned,
     ExportStarted,
     ModelConverted,
     TimingStarted,
@@ -100,7 +107,11 @@ def test_an_export_reports_by_events_and_prints_nothing(
 ) -> None:
     events: list[Event] = []
     result = export(workspace=workspace, events=events.append, **QUICK)
-    started, converted, *compared, timing = events
+    planned, phase, started, converted, *compared, timing = events
+    assert planned == ExportPlanned(
+        search=workspace.latest("search"), format="tflite-direct", images=8, timed=True
+    )
+    assert isinstance(phase, Phase)
     assert started == ExportStarted(arch=SEARCHED, format="tflite-direct")
     assert converted == ModelConverted(bytes=result.card.bytes, seconds=result.seconds)
     assert compared == [ComparisonProgress(done=i, total=8) for i in range(1, 9)]
@@ -126,6 +137,12 @@ def test_the_suffix_tells_the_format_unless_it_is_named(workspace: Workspace) ->
     [
         ({"images": 0}, "images is 0; it must be a whole number from 1", "images"),
         ({"images": True}, "images is True", "images"),
+        ({"images": 10**30}, "images is 10+; .* from 1 to 10,000,000", "images"),
+        ({"device": "../x"}, "device is '../x'; it must be", "device"),
+        ({"format": 5}, "format is 5; it must be the name of a format", "format"),
+        ({"out": ""}, "out is ''; it must be a path", "out"),
+        ({"out": "a\0b"}, "out is .*; it must be a path without null", "out"),
+        ({"search": "a\0b"}, "search is .*; it must be a path without null", "search"),
         ({"out": "."}, r"out is \., which is a folder; name a file, such as model\.tflite", "out"),
         ({"search": 3}, "search is 3; it must be the folder of a search", "search"),
         ({"folder": __file__}, "which is a file; name a folder", "folder"),
@@ -142,7 +159,7 @@ def test_without_a_search_the_next_step_is_named(tmp_path: Path) -> None:
         export(workspace=tmp_path / "new", **QUICK)
     assert refused.value.next_step == NextStep("search")
     assert not (tmp_path / "new").exists()
-    with pytest.raises(CheckpointError, match="no search result at"):
+    with pytest.raises(CheckpointError, match=r"there is no .*search\.json"):
         export(tmp_path / "nowhere", "a.tflite", **QUICK)
 
 
@@ -158,16 +175,151 @@ def test_a_file_that_differs_from_torch_leaves_nothing_behind(
     assert workspace.folders("export") == []
 
 
+def full(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("place", [{}, {"out": "vit.tflite"}, {"folder": "mine"}])
 def test_a_bundle_that_cannot_be_written_leaves_nothing_behind(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, place: dict[str, str]
+) -> None:
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(FileError, match="cannot be written: No space left on device; free some"):
+        export(workspace.latest("search"), **place, **QUICK)
+    assert workspace.folders("export") == []
+    assert not (workspace.root / "exports").exists()
+    assert list(Path().iterdir()) == []
+
+
+def test_what_is_complete_is_named_if_another_copy_cannot_be_written(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+    monkeypatch.setattr("elasticvit.flows.export_place.write_atomic", write_atomic_full)
+    with pytest.raises(FileError, match=r"copy\.tflite cannot .* \(the model is kept at") as caught:
+        export(workspace=workspace, out="copy.tflite", **QUICK)
+    assert caught.value.settings == ("out",)
+    (folder,) = workspace.folders("export")
+    assert workspace.latest("export") == folder
+    assert str(folder) in str(caught.value)
+    assert load_bundle(folder)[1].timing is not None
 
-    monkeypatch.setattr("elasticvit.flows.export_place.write_bundle", full)
-    with pytest.raises(ExportError, match="cannot be written: No space left on device"):
-        export(workspace=workspace, **QUICK)
+
+def write_atomic_full(path: Path, data: bytes) -> None:
+    raise file_error(path, OSError(errno.ENOSPC, "No space left on device"))
+
+
+@pytest.mark.parametrize("place", [{}, {"out": "vit.tflite"}, {"folder": "mine"}])
+def test_a_place_that_is_read_only_is_refused_before_the_work(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, place: dict[str, str]
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    events: list[Event] = []
+    with pytest.raises(FileError, match=r"cannot be written: folder .* is read-only for this user"):
+        export(workspace.latest("search"), events=events.append, **place, **QUICK)
+    assert events == []
+
+
+def test_missing_folders_are_refused_by_name(workspace: Workspace) -> None:
+    search = workspace.latest("search")
+    for name, value in (("out", "a/b/vit.tflite"), ("folder", "a/b")):
+        with pytest.raises(
+            SettingError, match=f"{name} is {value}: there is no folder a"
+        ) as caught:
+            export(search, **{name: value}, **QUICK)
+        assert caught.value.settings == (name,)
+    with pytest.raises(FileError, match="File name too long; choose a shorter name"):
+        export(search, out="x" * 300 + ".tflite", **QUICK)
+    assert list(Path().iterdir()) == []
+
+
+def test_only_what_an_export_wrote_is_replaced(workspace: Workspace) -> None:
+    search = workspace.latest("search")
+    Path("copy.tflite").write_bytes(b"somebody's")
+    Path("vit.json").write_text("{}")
+    for where, out in ((workspace, "copy.tflite"), (None, "vit.tflite")):
+        with pytest.raises(ExportError, match="exists, and is not known to be of an earlier"):
+            export(search, out, workspace=where, **QUICK)
+    assert Path("copy.tflite").read_bytes() == b"somebody's"
+    assert Path("vit.json").read_text() == "{}"
+    for path in ("copy.tflite", "vit.json"):
+        Path(path).unlink()
+    for where, out in ((workspace, "copy.tflite"), (None, "vit.tflite")):
+        first = export(search, out, workspace=where, **QUICK)
+        again = export(search, out, workspace=where, **QUICK)
+        assert again.model == first.model
+    assert load_bundle(Path("vit.tflite"))[1] == again.card
+
+
+def test_two_exports_to_one_path_exclude_each_other(workspace: Workspace) -> None:
+    search = workspace.latest("search")
+    refused: list[ExportError] = []
+
+    def second(event: Event) -> None:
+        if isinstance(event, ExportStarted):
+            with pytest.raises(ExportError, match=f"process {os.getpid()} exports to") as caught:
+                export(search, (Path() / "vit.tflite").resolve(), **QUICK)
+            refused.append(caught.value)
+
+    export(search, "vit.tflite", events=second, **QUICK)
+    assert len(refused) == 1
+    export(search, "vit.tflite", **QUICK)  # the lock is given back
+    assert sorted(p.suffix for p in Path().iterdir()) == [".json", ".tflite", ".txt"]
+
+
+@pytest.mark.parametrize("place", [{}, {"out": "vit.tflite"}, {"folder": "mine"}])
+def test_an_export_that_is_interrupted_while_timing_leaves_nothing(
+    workspace: Workspace, place: dict[str, str]
+) -> None:
+    def press(event: Event) -> None:
+        if isinstance(event, TimingStarted):
+            raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            export(workspace.latest("search"), events=press, **place, **QUICK)
     assert workspace.folders("export") == []
+    assert list(Path().iterdir()) == []
+
+
+def test_a_data_set_whose_classes_changed_is_refused(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from elasticvit.training import data
+
+    real = data.open_data("digits")
+    changed = replace(real, info=replace(real.info, classes=11))
+    monkeypatch.setattr(data, "open_data", lambda spec: changed)
+    with pytest.raises(
+        DataError, match=r"digits has 11 classes now, and .* with 10; put"
+    ) as caught:
+        export(workspace=workspace, **QUICK)
+    assert caught.value.next_step == NextStep("train", {"data": "digits"})
+
+
+def test_a_device_that_gives_no_measurement_spoils_nothing(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("devices.fake.FakeDevice.measure", lambda *_: iter(()))
+    result = export(workspace=workspace, **QUICK)
+    assert "device fake gave no measurement" in str(result.card.untimed)
+    assert result.untimed is not None
+    assert result.untimed.settings == ("device",)
+
+
+def test_a_device_whose_latencies_were_imported_advises_another(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise DeviceUnreachable("no phone answers", settings=["address"])
+
+    monkeypatch.setattr("elasticvit.flows.export_timing.open_device", gone)
+    monkeypatch.setattr("elasticvit.flows.export_timing.is_imported", lambda *_: True)
+    result = export(workspace=workspace, **QUICK)
+    assert result.untimed is not None
+    assert result.untimed.settings == ("device",)
+    assert result.card.untimed == str(result.untimed)
+    assert "latencies of fake were imported" in str(result.untimed)
+    assert "(no phone answers); name device host" in str(result.untimed)
 
 
 def test_what_the_event_handler_raises_ends_the_export(workspace: Workspace) -> None:

@@ -1,5 +1,7 @@
 """The search as a library: settings, events, plain folders, and what it leaves behind."""
 
+import errno
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,24 +15,34 @@ from elasticvit.arch import ArchBatch
 from elasticvit.cost import MacsCost
 from elasticvit.errors import (
     CheckpointError,
+    DataError,
+    FileError,
     NextStep,
     PredictorError,
     SettingError,
     TargetError,
     WorkspaceError,
 )
-from elasticvit.events import Event, Notice
+from elasticvit.events import Event, Notice, Phase
 from elasticvit.flows.search import SearchOutcome, SearchSettings, search
-from elasticvit.flows.search_events import CapsResolved, SearchPlanned, SearchProgress
+from elasticvit.flows.search_events import (
+    CapsResolved,
+    SearchPlanned,
+    SearchProgress,
+    SearchStarted,
+)
+from elasticvit.flows.search_place import LOCK_FILE
 from elasticvit.searching import evaluate, job
 from elasticvit.searching.evaluate import quick_gmacs
 from elasticvit.searching.job import SearchJob
+from elasticvit.searching.plan import DEFAULT_BUDGET_S, SOUND_BUDGET_S
 from elasticvit.searching.result import SearchResult
 from elasticvit.space import TINY
 from elasticvit.workspace import Workspace
 from predictors.predictor import load_predictor
 
 pytestmark = pytest.mark.usefixtures(one_thread.__name__)
+PNG = "front.png"
 SIZES: dict[str, Any] = {"population": 3, "generations": 1}
 
 
@@ -72,11 +84,14 @@ def test_events_tell_the_caps_the_plan_and_the_progress(workspace: Workspace) ->
     events: list[Event] = []
     settings = SearchSettings(target_ms=4, target_mmacs=1000, **SIZES)
     found = search(settings, workspace=workspace, events=events.append)
-    kinds = [type(event) for event in events]
-    assert kinds[:2] == [CapsResolved, SearchPlanned]
-    assert set(kinds[2:-1]) == {SearchProgress}
-    assert kinds[-1] is Notice
-    caps, planned = events[0], events[1]
+    phases = [event.text for event in events if isinstance(event, Phase)]
+    assert "reading the training run" in phases[0]
+    assert phases[-1].startswith("testing the chosen subnet on ")
+    started, caps, planned, *rest = [e for e in events if not isinstance(e, Phase)]
+    assert started == SearchStarted(
+        run=workspace.latest("run"), budget_s=DEFAULT_BUDGET_S, longest_s=SOUND_BUDGET_S
+    )
+    assert {type(event) for event in rest} == {SearchProgress}
     assert isinstance(caps, CapsResolved)
     assert isinstance(planned, SearchPlanned)
     assert caps.space == "small"
@@ -152,22 +167,34 @@ def test_every_device_has_its_cap(workspace: Workspace) -> None:
 @pytest.mark.parametrize(
     ("changes", "name", "message"),
     [
-        ({"target_ms": 0.0}, "target_ms", r"target_ms is 0\.0; a target must be above 0"),
+        ({"target_ms": 0.0}, "target_ms", r"target_ms is 0\.0; it must be a number from 1e-06 to"),
         (
             {"target_ms": (3.0, float("nan"))},
             "target_ms",
-            "target_ms is nan; a target must be above",
+            "target_ms is nan; it must be a number",
         ),
         ({"target_ms": float("inf")}, "target_ms", "target_ms is inf"),
         ({"target_ms": "30"}, "target_ms", "target_ms is '30'"),
         ({"target_ms": [3.0, None]}, "target_ms", "target_ms is None"),
+        ({"target_ms": 1e300}, "target_ms", r"target_ms is 1e\+300; .* milliseconds"),
+        ({"target_ms": True}, "target_ms", "target_ms is True"),
+        ({"target_mmacs": 1e300}, "target_mmacs", r"target_mmacs is 1e\+300"),
+        ({"budget_minutes": float("nan")}, "budget_minutes", "budget_minutes is nan"),
+        ({"budget_minutes": 1e6}, "budget_minutes", r"is 1000000\.0; .* to 10,080 minutes"),
+        ({"population": 10**9}, "population", "population is 1000000000; .* to 4,096"),
+        ({"generations": 10**9}, "generations", "generations is 1000000000; .* to 4,096"),
+        ({"device": "../../x"}, "device", r"device is '\.\./\.\./x'; it must be"),
+        ({"device": ["a", 5]}, "device", "device is 5"),
+        ({"run": ""}, "run", "run is ''; it must be a path"),
+        ({"out": "a\0b"}, "out", "out is .*; it must be a path"),
+        ({"torch_device": 5}, "torch_device", "torch_device is 5; it must be a text"),
         ({"target_mmacs": -5.0}, "target_mmacs", r"target_mmacs is -5\.0"),
         ({"device": ""}, "device", "device is ''"),
         ({"device": ("a", "b", "a")}, "device", "device is a, b, a: one is named twice"),
         ({"population": 1}, "population", "population is 1; .* from 2 to"),
         ({"population": 2.5}, "population", r"population is 2\.5; .* a whole number"),
         ({"generations": 0}, "generations", "generations is 0; .* from 1 to"),
-        ({"budget_minutes": 0.01}, "budget_minutes", r"budget_minutes is 0\.01; .* at least"),
+        ({"budget_minutes": 0.01}, "budget_minutes", r"budget_minutes is 0\.01; .* from 0\.05"),
         ({"budget_minutes": "5"}, "budget_minutes", "budget_minutes is '5'"),
         ({"budget_minutes": float("inf")}, "budget_minutes", "budget_minutes is inf"),
         ({"seed": -1}, "seed", "seed is -1; .* from 0"),
@@ -183,6 +210,14 @@ def test_settings_are_checked_when_they_are_made(
     assert caught.value.settings == (name,)
 
 
+def test_sizes_together_are_bounded() -> None:
+    words = "population 4,096 and 4,096 generations of 16,384 children: .* at most 100,000"
+    with pytest.raises(SettingError, match=words) as caught:
+        SearchSettings(target_ms=3, population=4096, generations=4096)
+    assert caught.value.settings == ("population", "generations")
+    assert SearchSettings(target_ms=3, population=64, generations=40).population == 64
+
+
 def test_whole_numbers_may_be_those_of_numpy() -> None:
     settings = SearchSettings(target_ms=np.float32(3), seed=np.int64(5), population=np.int16(4))
     assert (settings.seed, settings.population) == (5, 4)
@@ -195,7 +230,7 @@ def test_settings_that_need_the_workspace_are_checked_before_the_work(
     with pytest.raises(SettingError, match=r"2 targets for 1 devices \(phone\)") as caught:
         search(target_ms=(3.0, 4.0), workspace=workspace)
     assert caught.value.settings == ("target_ms", "device")
-    for name in ("pear", "meta", "cuda:99"):
+    for name in ("pear", "meta", "cuda:99", "cuda:" + "9" * 30, ""):
         with pytest.raises(SettingError, match=f"torch_device is '{name}'") as caught:
             search(target_ms=4, torch_device=name, workspace=workspace)
         assert caught.value.settings == ("torch_device",)
@@ -304,6 +339,132 @@ def test_a_folder_with_other_things_is_left_alone(workspace: Workspace, tmp_path
         with pytest.raises(SettingError, match="neither an empty folder nor an interrupted"):
             search(target_ms=4, workspace=workspace, out=path)
     assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
+
+
+def test_two_searches_in_one_folder_exclude_each_other(workspace: Workspace) -> None:
+    settings = SearchSettings(target_ms=4, population=4, generations=2)
+
+    def stop(event: Event) -> None:
+        if isinstance(event, SearchProgress):
+            raise Stop
+
+    with pytest.raises(Stop):
+        search(settings, workspace=workspace, events=stop)
+    (folder,) = workspace.folders("search")
+    refused: list[CheckpointError] = []
+
+    def second(event: Event) -> None:
+        if isinstance(event, SearchProgress) and not refused:
+            with pytest.raises(CheckpointError, match=f"in process {os.getpid()}; wait") as caught:
+                search(settings, workspace=workspace)
+            refused.append(caught.value)
+
+    found = search(settings, workspace=workspace, events=second)
+    assert str(folder) in str(refused[0])
+    assert found.folder == folder == workspace.latest("search")
+    assert workspace.folders("search") == [folder]
+
+
+def test_a_folder_with_nothing_but_a_lock_is_empty(workspace: Workspace, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / LOCK_FILE).write_text("17")  # of a search that was killed before its first state
+    assert search(target_ms=4, workspace=workspace, out=out, **SIZES).folder == out
+
+
+def test_missing_folders_are_refused_by_name(workspace: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=r"out is .*b: there is no folder .*a; make") as caught:
+        search(target_ms=4, workspace=workspace, out=tmp_path / "a" / "b", **SIZES)
+    assert caught.value.settings == ("out",)
+    assert not (tmp_path / "a").exists()
+    with pytest.raises(FileError, match="File name too long; choose a shorter name"):
+        search(target_ms=4, workspace=workspace, out=tmp_path / ("x" * 300), **SIZES)
+    with pytest.raises(CheckpointError, match=r"gone.run\.json"):
+        search(target_ms=4, workspace=workspace, run=tmp_path / "gone", **SIZES)
+
+
+def test_a_read_only_workspace_is_refused_before_the_work(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    events: list[Event] = []
+    with pytest.raises(FileError, match=r"cannot be written: folder .* is read-only for this"):
+        search(target_ms=4, workspace=workspace, events=events.append, **SIZES)
+    assert events == []
+
+
+def test_a_full_disk_keeps_what_is_complete_and_the_search_goes_on(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full after some files, of states, subnet, pictures, front and result."""
+    whole = search(target_ms=4, workspace=workspace, seed=1, **SIZES)
+    free: list[int] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if not free:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        free.pop()
+        real(descriptor)
+
+    for files in (0, 1, 3):
+        free[:] = [1] * files
+        with monkeypatch.context() as patch:
+            patch.setattr("os.fsync", fsync)
+            with pytest.raises(FileError, match="cannot be written: No space left on device; free"):
+                search(target_ms=4, workspace=workspace, seed=1, **SIZES)
+        assert workspace.latest("search") == whole.folder
+        left = [folder for folder in workspace.folders("search") if folder != whole.folder]
+        assert len(left) == (files > 0)
+        for folder in left:
+            assert {p.name for p in folder.iterdir()} <= {"state.json", "subnet.pt", LOCK_FILE, PNG}
+            assert all(path.stat().st_size for path in folder.iterdir())
+    again = search(target_ms=4, workspace=workspace, seed=1, **SIZES)
+    assert left == [again.folder]
+    same(again, whole)
+
+
+def test_a_finished_search_is_named_if_it_cannot_be_remembered(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise FileError("settings.toml cannot be written")
+
+    monkeypatch.setattr(Workspace, "set_latest", full)
+    with pytest.raises(FileError, match=r"\(the finished search is kept in (.*)\)") as caught:
+        search(target_ms=4, workspace=workspace, **SIZES)
+    (folder,) = workspace.folders("search")
+    assert str(folder) in str(caught.value)
+    assert SearchResult.load(folder).complete
+
+
+def test_a_data_set_whose_classes_changed_is_refused(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from elasticvit.training import data
+
+    real = data.open_data("digits")
+    changed = replace(real, info=replace(real.info, classes=11))
+    monkeypatch.setattr(data, "open_data", lambda spec: changed)
+    with pytest.raises(DataError, match=r"has 11 classes now, and the network was .* with 10"):
+        search(target_ms=4, workspace=workspace, **SIZES)
+    assert not (workspace.root / "searches").exists()
+
+
+def test_a_damaged_state_is_named_and_stays(workspace: Workspace) -> None:
+    def stop(event: Event) -> None:
+        if isinstance(event, SearchProgress):
+            raise Stop
+
+    with pytest.raises(Stop):
+        search(target_ms=4, workspace=workspace, events=stop, **SIZES)
+    (folder,) = workspace.folders("search")
+    damaged = (folder / "state.json").read_bytes()[:-20]
+    (folder / "state.json").write_bytes(damaged)
+    with pytest.raises(CheckpointError, match=r"state\.json is not the state.*move the folder"):
+        search(target_ms=4, workspace=workspace, **SIZES)
+    assert (folder / "state.json").read_bytes() == damaged
+    assert workspace.folders("search") == [folder]
 
 
 @pytest.mark.parametrize("out", [True, False])

@@ -73,7 +73,7 @@ def test_a_block_table_has_to_be_told_its_device(tmp_path: Path) -> None:
 
 
 def test_nothing_is_left_behind_by_what_fails(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="cannot be read"):
+    with pytest.raises(StoreError, match=r"there is no .*none\.csv"):
         import_table(tmp_path / "none.csv", workspace=tmp_path / "ws")
     with pytest.raises(StoreError, match="no measurements of 'host'") as caught:
         export_table(tmp_path / "out.csv", workspace=tmp_path / "ws")

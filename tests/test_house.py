@@ -16,6 +16,7 @@ VOCABULARY = {
     for name in (
         "arch",
         "arrays",
+        "block_options",
         "events",
         "files",
         "find",
@@ -50,7 +51,7 @@ MAY_IMPORT = {
 }
 LIBRARIES_OF_THE_VOCABULARY = {"numpy", "tomlkit", "msgspec"}
 HEAVY = ("torch", "tensorflow", "xgboost", "sklearn", "litert_torch", "pandas", "onnx")
-COMMANDS = ("profile", "train", "search", "export")
+COMMANDS = ("profile", "train", "search", "export", "status")
 
 
 def module_name(path: Path) -> str:
@@ -119,7 +120,7 @@ def test_the_vocabulary_stays_light(module: str) -> None:
         ), f"{module} imports {name}"
 
 
-OPTION = re.compile(r"(?<![\w-])--[a-z]|evit-(profile|train|search|export)\b")
+OPTION = re.compile(r"(?<![\w-])--[a-z]|evit-(profile|train|search|export|status)\b")
 
 
 @pytest.mark.parametrize("module", sorted(m for m in MODULES if room(m) != "elasticvit.cli"))

@@ -14,8 +14,8 @@ import pytest
 
 from devices.protocol import Conditions, DeviceInfo, Measurement, Rejected
 from elasticvit.errors import NextStep, StoreError
-from lut.database import SCHEMA
 from lut.estimate import round_ms
+from lut.schema import SCHEMA
 from lut.store import Store
 
 ROW = Measurement(
@@ -35,10 +35,15 @@ ROW = Measurement(
 )
 
 
+def key(width: int) -> str:
+    """Key of a kernel by its width."""
+    return f"ffn size=8 width={width + 1} mlp_ratio=2"
+
+
 def filled(path: Path, rows: int = 40) -> Path:
     """A table with some rows, checkpointed into its one file."""
     with Store(path) as store:
-        store.add_all("host", [(replace(ROW, key=f"ffn {i}"), None) for i in range(rows)])
+        store.add_all("host", [(replace(ROW, key=key(i)), None) for i in range(rows)])
     return path
 
 
@@ -153,11 +158,11 @@ WRITER = """
 import sys
 from dataclasses import replace
 from lut.store import Store
-from tests.test_lut_store import ROW
+from tests.test_lut_store import ROW, key
 path, device, count = sys.argv[1:]
 with Store(path) as store:
     for i in range(int(count)):
-        store.add(device, replace(ROW, key=f"ffn {i}"))
+        store.add(device, replace(ROW, key=key(i)))
         print(i, flush=True)
 """
 
@@ -181,7 +186,7 @@ def test_several_processes_write_at_once(tmp_path) -> None:
     with Store(path) as store:
         assert store.devices() == ["a", "b", "c"]
         for device in "abc":
-            assert sorted(store.rounds(device)) == sorted(f"ffn {i}" for i in range(150))
+            assert sorted(store.rounds(device)) == sorted(key(i) for i in range(150))
             assert store.latest(device).count == 150
 
 
@@ -203,9 +208,7 @@ def test_a_killed_writer_loses_at_most_the_row_in_flight(tmp_path) -> None:
         with Store(path) as store:
             count = store.latest(f"phone{attempt}").count
             assert count - (told + 1) in (0, 1)
-            assert sorted(store.rounds(f"phone{attempt}")) == sorted(
-                f"ffn {i}" for i in range(count)
-            )
+            assert sorted(store.rounds(f"phone{attempt}")) == sorted(key(i) for i in range(count))
 
 
 def test_threads_share_a_store(tmp_path) -> None:
@@ -267,7 +270,7 @@ def test_a_table_of_schema_1_is_used(tmp_path) -> None:
         db.execute("PRAGMA journal_mode = DELETE")
     db.close()
     with Store(path) as store:
-        store.add("host", replace(ROW, key="head", round=9, calibration_us={"a": (2.0, 3.0)}))
+        store.add("host", replace(ROW, round=9, calibration_us={"a": (2.0, 3.0)}))
         frame = store.measurements("host")
         runs = [store.samples_us(i) for i in frame["id"]]
     assert frame["round_ms"].tolist() == pytest.approx([round_ms(us) for us in runs])

@@ -258,10 +258,10 @@ def test_a_damaged_state_is_refused(tmp_path: Path, damage) -> None:
     assert path.read_text() == before
 
 
-@pytest.mark.parametrize("values", [[np.nan], [np.inf], [1.0, 2.0], []])
+@pytest.mark.parametrize("values", [[np.nan], [np.inf], [-1.0], [101.0], [1.0, 2.0], []])
 def test_an_evaluator_that_gives_no_numbers_is_found_out(values) -> None:
     config = EvolutionConfig(**{**vars(QUICK), "at_once": 1})
-    with pytest.raises(ValueError, match="finite numbers"):
+    with pytest.raises(ValueError, match="as many accuracies in percent"):
         evolve(TINY, CAPS, lambda b: np.array(values), config, rng=np.random.default_rng(0))
 
 

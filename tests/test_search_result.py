@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mutations import byte_mutations, mutations
 from strategies import space_and_batch
 
 from elasticvit.arch import Arch
@@ -82,7 +83,7 @@ def _fixed() -> SearchResult:
     archs = list(TINY.sample(3, np.random.default_rng(0)))
     points = tuple(
         FrontPoint(
-            arch=a, predicted_ms=1.0 + i, upper_ms=1.2 + i, macs_m=5.0 + i, accuracy=60 + 9 * i
+            arch=a, predicted_ms=1.0 + i, upper_ms=1.2 + i, macs_m=5.0 + i, accuracy=60.0 + 9 * i
         )
         for i, a in enumerate(archs)
     )
@@ -157,7 +158,7 @@ def test_a_result_of_the_first_schema_is_read(tmp_path: Path) -> None:
 
 
 def test_no_result_names_the_flow_that_makes_one(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="no search result at") as caught:
+    with pytest.raises(CheckpointError, match=r"there is no .*search\.json, which") as caught:
         SearchResult.load(tmp_path)
     assert caught.value.next_step == NextStep("search")
 
@@ -176,7 +177,16 @@ def test_no_result_names_the_flow_that_makes_one(tmp_path: Path) -> None:
         lambda d: d | {"predicted_ms": float("nan")},
         lambda d: d | {"macs_m": "many"},
         lambda d: d | {"front": 3},
-        lambda d: d | {"surprise": 1},
+        lambda d: d | {"caps": [{k: v for k, v in d["caps"][0].items() if k != "source"}]},
+        lambda d: d | {"caps": [d["caps"][0] | {"predicted": -1.0}]},
+        lambda d: d | {"front": [d["front"][0] | {"architecture": None}, *d["front"][1:]]},
+        lambda d: d | {"space": 5},
+        lambda d: d | {"classes": "ten"},
+        lambda d: d | {"classes": 0},
+        lambda d: d | {"run": 5},
+        lambda d: d | {"seed": -1},
+        lambda d: d | {"complete": 1},
+        lambda d: d | {"evolution": {"population": "many"}},
         lambda d: {k: v for k, v in d.items() if k != "arch"},
         lambda d: d | {"arch": d["arch"] | {"resolution": 0}},
     ],
@@ -187,6 +197,39 @@ def test_damaged_results_are_refused(tmp_path: Path, damage) -> None:
     path.write_text(json.dumps(damage(json.loads(path.read_text()))))
     with pytest.raises(CheckpointError, match=r"search\.json.*(again|update)"):
         SearchResult.load(tmp_path)
+
+
+def read(folder: Path) -> SearchResult | str:
+    """The result in a folder, or the message of its error."""
+    try:
+        return SearchResult.load(folder)
+    except CheckpointError as error:
+        return str(error)
+
+
+def test_every_damage_is_refused_or_reads_as_a_result(tmp_path: Path) -> None:
+    _fixed().save(tmp_path)
+    path = tmp_path / "search.json"
+    whole = path.read_bytes()
+    optional = {"predicted_ms", "upper_ms", "upper", "evolution"}
+    refused = 0
+    for mutation in mutations(json.loads(whole)):
+        path.write_text(json.dumps(mutation.document))
+        found = read(tmp_path)
+        if isinstance(found, str):
+            assert str(path) in found, mutation.name
+            assert len(found.splitlines()) == 1
+            refused += 1
+            continue
+        free = optional & set(mutation.path) or "schema" in mutation.path[1:]
+        assert free or not mutation.broken, (mutation.name, mutation.field)
+        found.save(tmp_path)
+        assert read(tmp_path) == found
+    assert refused > 400
+    for name, damaged in byte_mutations(whole):
+        path.write_bytes(damaged)
+        found = read(tmp_path)
+        assert isinstance(found, SearchResult) or str(path) in found, name
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
@@ -209,7 +252,7 @@ def test_the_picture_shows_the_figures(tmp_path: Path) -> None:
 def test_a_plan_fits_its_budget() -> None:
     for budget_s in (30.0, 120.0, 3600.0):
         plan = make_plan(evaluation_s=0.2, finalist_s=0.5, test_s=1.0, budget_s=budget_s)
-        assert plan.total_s <= budget_s
+        assert plan.total_s() <= budget_s
         assert plan.config.evaluations * 0.2 > 0.2 * budget_s or plan.config.population == 64
         assert 4 <= plan.finalists <= 16
     tight = make_plan(evaluation_s=30.0, finalist_s=60.0, test_s=9.0, budget_s=60.0)
@@ -224,5 +267,8 @@ def test_a_plan_keeps_the_sizes_that_are_named() -> None:
     assert make_plan(generations=7, budget_s=600.0, **times).config.generations == 7
     assert make_plan(**(times | {"evaluation_s": 0.001})).config.evaluations == 64 + 40 * 256
     assert make_plan(**(times | {"evaluation_s": 1.0})).config.evaluations >= 300
+    for sizes in ({"population": 4096}, {"generations": 4096}):  # however much time there is
+        large = make_plan(**sizes, budget_s=6e5, **(times | {"evaluation_s": 1e-3})).config
+        assert 50_000 < large.evaluations <= 100_000
     with pytest.raises(TargetError, match="population 0"):
         make_plan(population=0, generations=1, **times)

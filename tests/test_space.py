@@ -125,7 +125,7 @@ def test_a_space_file_is_found_by_its_path(tmp_path) -> None:
         (
             '"conv1.depth" = [1, 2, 3]',
             '"conv9.depth" = [1]',
-            "missing: conv1.depth; unknown: conv9",
+            "missing: conv1.depth; unknown: 'conv9",
         ),
         ("48, 64, 80]", "48, 50]", "multiples of the head dimension 16"),
         ("[24, 32, 40]", "[8]", "must not fall"),

@@ -8,7 +8,8 @@ from training_small import MICRO, config, run_info, trainer
 
 from elasticvit.errors import CheckpointError, NextStep
 from elasticvit.nn import BlockOptions
-from elasticvit.training.checkpoint import CHECKPOINT_FILE, Checkpoint, RunInfo, load_supernet
+from elasticvit.training.checkpoint import Checkpoint, load_supernet
+from elasticvit.training.run_info import CHECKPOINT_FILE, RUN_FILE, RunInfo, RunSettings
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,7 @@ def test_load_supernet_takes_the_average_in_evaluation_mode(run: Path) -> None:
 
 def test_load_supernet_takes_plain_weights_where_there_is_no_average(tmp_path: Path) -> None:
     job = trainer()
+    job.info.save(tmp_path)
     Checkpoint(info=job.info, step=3, weights=job.supernet.state_dict()).save(tmp_path)
     loaded = load_supernet(tmp_path).state_dict()
     assert all(torch.equal(loaded[k], v) for k, v in job.supernet.state_dict().items())
@@ -49,6 +51,7 @@ def test_load_supernet_takes_plain_weights_where_there_is_no_average(tmp_path: P
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.999])
 def test_a_truncated_checkpoint_is_refused(run: Path, tmp_path: Path, share: float) -> None:
+    (tmp_path / RUN_FILE).write_bytes((run / RUN_FILE).read_bytes())
     whole = (run / CHECKPOINT_FILE).read_bytes()
     (tmp_path / CHECKPOINT_FILE).write_bytes(whole[: int(share * len(whole))])
     with pytest.raises(CheckpointError, match="truncated or not a checkpoint") as refused:
@@ -57,22 +60,32 @@ def test_a_truncated_checkpoint_is_refused(run: Path, tmp_path: Path, share: flo
 
 
 def test_foreign_files_are_refused(tmp_path: Path) -> None:
+    run_info(config()).save(tmp_path)
     with pytest.raises(CheckpointError, match="no checkpoint at") as refused:
         load_supernet(tmp_path)
     assert refused.value.next_step == NextStep("train")
     torch.save({"model": torch.zeros(3)}, tmp_path / CHECKPOINT_FILE)
-    with pytest.raises(CheckpointError, match="not a checkpoint of this version"):
+    with pytest.raises(CheckpointError, match="holds schema None; a checkpoint has schema 1"):
         load_supernet(tmp_path)
     torch.save(torch.nn.Linear(2, 2), tmp_path / CHECKPOINT_FILE)  # a pickle that runs code
-    with pytest.raises(CheckpointError, match="truncated or not"):
+    with pytest.raises(CheckpointError, match="holds things other than tensors") as refused:
         load_supernet(tmp_path)
+    assert "weights_only" not in str(refused.value)
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     job = trainer()
+    job.info.save(tmp_path)
     weights = dict(list(job.supernet.state_dict().items())[5:])
     Checkpoint(info=job.info, step=1, weights=weights).save(tmp_path)
-    with pytest.raises(CheckpointError, match="another network"):
+    with pytest.raises(CheckpointError, match=r"is of another network: '\S+' is missing, and 4"):
+        load_supernet(tmp_path)
+
+
+def test_a_checkpoint_of_another_run_is_refused(run: Path, tmp_path: Path) -> None:
+    (tmp_path / CHECKPOINT_FILE).write_bytes((run / CHECKPOINT_FILE).read_bytes())
+    run_info(config(), seed=7).save(tmp_path)
+    with pytest.raises(CheckpointError, match=r"belongs to a run with another.*its seed differs"):
         load_supernet(tmp_path)
 
 
@@ -80,8 +93,8 @@ def test_runs_of_another_version_are_refused(tmp_path: Path) -> None:
     info = run_info(config())
     for change in ({"schema": 2}, {"space": "not a space"}, {"options": {"norm": "x", "y": 1}}):
         with pytest.raises(CheckpointError):
-            RunInfo.from_dict({**info.to_dict(), **change})
-    with pytest.raises(CheckpointError, match="not a training run"):
+            RunInfo.parse({**info.to_dict(), **change}, "run.json")
+    with pytest.raises(CheckpointError, match=r"there is no .*run\.json, which should be"):
         RunInfo.load(tmp_path)
     (tmp_path / "run.json").write_text('{"schema": 1')
     with pytest.raises(CheckpointError, match="not a training run"):
@@ -96,6 +109,7 @@ def test_block_variants_come_back(tmp_path: Path) -> None:
         mean=(0.5,) * 3,
         std=(0.2,) * 3,
         options=BlockOptions(norm="joint", qkv="sliced"),
+        settings=RunSettings(**vars(config())),
     )
     info.save(tmp_path)
     assert RunInfo.load(tmp_path).options == info.options

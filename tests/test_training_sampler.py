@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from elasticvit.cost import FloatArray, MacsCost
 from elasticvit.errors import CheckpointError, TargetError
 from elasticvit.space import MOBILE, TINY, SearchSpace
 from elasticvit.training.levels import PAPER_LEVELS_MMACS, Levels, levels_for
-from elasticvit.training.sampler import LevelSampler, Reservoir
+from elasticvit.training.sampler import LevelSampler, Reservoir, SamplerState
 
 
 class FakeMs:
@@ -131,7 +132,8 @@ def test_a_state_through_json_goes_on_where_it_stood() -> None:
     sampler = LevelSampler(space, cost, levels, seed=1)
     for _ in range(20):
         sampler.draw()
-    state = json.loads(json.dumps(sampler.state()))
+    text = json.dumps(msgspec.to_builtins(sampler.state()))
+    state = msgspec.json.decode(text, type=SamplerState)
     ahead = [sampler.draw() for _ in range(40)]
     again = LevelSampler(space, cost, levels, seed=99)
     again.restore(state)

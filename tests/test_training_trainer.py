@@ -18,10 +18,12 @@ from elasticvit.errors import CheckpointError, NextStep, SettingError, TrainingE
 from elasticvit.events import Event, Notice
 from elasticvit.nn import Subnet
 from elasticvit.space import MOBILE, TINY
-from elasticvit.training.checkpoint import CHECKPOINT_FILE, Checkpoint, load_supernet
-from elasticvit.training.config import TrainConfig, default_config
+from elasticvit.training.checkpoint import Checkpoint, load_supernet
+from elasticvit.training.config import default_config
 from elasticvit.training.events import TrainProgress
-from elasticvit.training.forecast import forecast
+from elasticvit.training.forecast import Forecaster, forecast
+from elasticvit.training.probe import Probe
+from elasticvit.training.run_info import CHECKPOINT_FILE
 from elasticvit.training.start import parameter_groups
 from elasticvit.training.step import StepLosses
 from elasticvit.training.watch import LossWatch
@@ -49,7 +51,9 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_two_epochs_beat_chance_in_small_and_large_subnets(tmp_path: Path) -> None:
     events: list[Event] = []
-    trainer(config(epochs=2, batch_size=32)).run(tmp_path, events.append)
+    job = trainer(config(epochs=2, batch_size=32))
+    job.info.save(tmp_path)
+    job.run(tmp_path, events.append)
     seen = [e for e in events if isinstance(e, TrainProgress)]
     supernet = load_supernet(tmp_path)
     for arch in (MICRO.smallest, MICRO.largest):
@@ -134,11 +138,6 @@ def test_a_loss_at_chance_is_a_warning_among_the_events(tmp_path: Path) -> None:
     assert "--" not in warning.text
 
 
-def test_a_run_without_its_settings_is_refused() -> None:
-    with pytest.raises(CheckpointError, match=r"settings of a training are incomplete.*epochs"):
-        TrainConfig.from_dict({"lr": 0.1})
-
-
 def test_the_seed_matters(reference: Path) -> None:
     other = trainer(seed=1).supernet.state_dict()
     first = trainer().supernet.state_dict()
@@ -217,13 +216,50 @@ def test_a_step_on_mixed_images_depends_on_its_number() -> None:
 
 
 def test_a_forecast_times_real_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("elasticvit.training.forecast.BUDGET_S", 0.0)
-    expected = forecast(trainer())
-    assert list(expected.step_s) == [0, 3, 5]
-    assert all(s > 0 for s in expected.step_s.values())
+    monkeypatch.setattr("elasticvit.training.probe.BUDGET_S", 0.0)
+    expected = forecast(trainer(), sampler()).forecast()
+    assert list(expected.step_s) == [0]
+    assert 0 < expected.step_s[0] < expected.mean_step_s
     assert expected.steps == 19
     assert expected.total_s() == pytest.approx(19 * expected.mean_step_s)
     assert expected.total_s(done=19) == 0
+    assert expected.memory_bytes is not None
+    assert expected.memory_bytes > 1e8  # torch alone is larger
+
+
+def test_a_forecast_leaves_the_training_as_it_was() -> None:
+    job = trainer()
+    before = {name: t.clone() for name, t in job.supernet.state_dict().items()}
+    rng, drawn = torch.get_rng_state(), job.sampler.state()
+    forecast(job, sampler())
+    assert all(torch.equal(before[name], t) for name, t in job.supernet.state_dict().items())
+    assert all(p.grad is None for p in job.supernet.parameters())
+    assert job.supernet.training
+    assert not job.optimiser.state
+    assert torch.equal(rng, torch.get_rng_state())
+    assert job.sampler.state() == drawn
+
+
+def test_a_forecast_is_refined_by_the_steps_that_are_taken() -> None:
+    look = Probe(fixed_s=0.5, image_s=0.01, loading_s=0.0, memory_bytes=None)
+    forecaster = Forecaster(look, [10.0, 20.0, 40.0], batch_size=50, steps=100)
+    first = forecaster.forecast()
+    assert first.step_s == {0: 1.0}
+    assert 1.0 < first.mean_step_s < (1 + 1.5 + 2.5) / 3  # wide layers use a machine better
+    assert forecaster.add(2, 4.0)
+    assert forecaster.forecast().step_s == {2: 4.0}
+    assert forecaster.forecast().mean_step_s > first.mean_step_s  # the others by the same factor
+    assert [forecaster.add(2, 6.0), forecaster.add(2, 4.0), forecaster.add(2, 4.0)] == [
+        True,
+        False,
+        True,
+    ]
+    assert forecaster.add(0, 2.0)
+    assert forecaster.add(1, 3.0)
+    last = forecaster.forecast()
+    assert last.step_s == {0: 2.0, 1: 3.0, 2: 4.0}  # medians
+    assert last.mean_step_s == 3.0
+    assert last.total_s(done=90) == 30.0
 
 
 def test_settings_that_make_no_sense_are_named() -> None:
@@ -242,7 +278,6 @@ def test_defaults_follow_the_size_of_the_data_set() -> None:
     small, middle, large = (default_config(size, MICRO) for size in sizes)
     assert small.batch_size < middle.batch_size < large.batch_size
     assert (small.mixup, large.epochs) == (0.0, 600)
-    assert TrainConfig.from_dict(large.to_dict()) == large
     assert default_config(sizes[1], MICRO, epochs=3, lr=None).epochs == 3
     assert default_config(sizes[0], MOBILE).lr < default_config(sizes[0], TINY).lr
 

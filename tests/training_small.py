@@ -8,11 +8,11 @@ import torch
 from elasticvit.cost import MacsCost
 from elasticvit.kernels import Layout
 from elasticvit.space import SearchSpace
-from elasticvit.training.checkpoint import RunInfo
 from elasticvit.training.config import TrainConfig, default_config
 from elasticvit.training.data import open_data
 from elasticvit.training.levels import levels_for
 from elasticvit.training.ranks import Ranks
+from elasticvit.training.run_info import RunInfo, RunSettings
 from elasticvit.training.sampler import LevelSampler
 from elasticvit.training.trainer import Trainer
 
@@ -50,7 +50,7 @@ def run_info(settings: TrainConfig, seed: int = 0) -> RunInfo:
         seed=seed,
         mean=DATA.mean,
         std=DATA.std,
-        settings=settings.to_dict(),
+        settings=RunSettings(**vars(settings)),
     )
 
 

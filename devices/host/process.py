@@ -15,6 +15,7 @@ from typing import Any
 from devices.host.framing import PipeClosed, PipeTimeout, read_message, write_message
 from devices.protocol import TimedModel
 from elasticvit.errors import DeviceError, DeviceUnreachable, RunnerMissing
+from elasticvit.files import writing
 
 MODULE = "devices.host.worker"
 ROOT = Path(__file__).resolve().parents[2]  # the folder that holds the package `devices`
@@ -32,10 +33,12 @@ class WorkerProcess:
     Raises:
         DeviceUnreachable: The process did not start.
         RunnerMissing: There is no TFLite runtime on this computer.
+        FileError: There is no folder for temporary files that can be written to.
     """
 
     def __init__(self) -> None:
-        self.log = tempfile.TemporaryFile(mode="ab+")  # noqa: SIM115 - closed by `kill`
+        with writing("the temporary file for what the timing process reports"):
+            self.log = tempfile.TemporaryFile(mode="ab+")  # noqa: SIM115 - closed by `kill`
         self._loaded: dict[
             str, str
         ] = {}  # threads and cores of each loaded calibration model, by key

@@ -36,10 +36,18 @@ from devices.phone.native_parts import (
 )
 from devices.phone.runner import OFFICIAL_URL, RunnerFile, no_runner
 from elasticvit.errors import RunnerMissing
+from elasticvit.reading import Format
 
 SOURCE = Path(__file__).parent / "native" / "evit_runner.c"
 PROGRAM = "evit_runner"
 FLAGS = ("-std=c11", "-O2", "-s", "-fPIE", "-pie", "-Wl,--allow-shlib-undefined")
+HASHES = "sha256.json"  # SHA-256 of each file beside it, by name
+HASHES_FORMAT = Format(
+    kind=dict[str, str],
+    what="a list of checksums",
+    error=RunnerMissing,
+    mend="build the runner again",
+)
 EXPERIMENTAL = (
     "using evit's own runner, which is experimental and was never proven on a real Android phone; "
     "for numbers that you rely on, name a benchmark_model as the runner"
@@ -123,18 +131,20 @@ def _build(machine: str, work: Path, made: Path) -> None:
     (made / PROGRAM).chmod(0o755)
     (made / target.loader).chmod(0o755)
     hashes = {path.name: _sha256(path.read_bytes()) for path in sorted(made.iterdir())}
-    (made / "sha256.json").write_text(json.dumps(hashes, indent=1))
+    (made / HASHES).write_text(json.dumps(hashes, indent=1))
 
 
 def _read(folder: Path, machine: str) -> RunnerFile | None:
     """Read the runner of a folder; None if it is not there or not whole."""
-    try:
-        hashes = json.loads((folder / "sha256.json").read_text())
-        files = {name: (folder / name).read_bytes() for name in hashes}
-    except (OSError, ValueError):
-        return None
     wanted = {PROGRAM, LIBRARY, TARGETS[machine].loader, *LIBRARIES}
-    if set(files) != wanted or any(_sha256(data) != hashes[name] for name, data in files.items()):
+    try:
+        hashes = HASHES_FORMAT.read_json(folder / HASHES)
+        if set(hashes) != wanted:
+            return None
+        files = {name: (folder / name).read_bytes() for name in hashes}
+    except (RunnerMissing, OSError):
+        return None
+    if any(_sha256(data) != hashes[name] for name, data in files.items()):
         return None
     program = files.pop(PROGRAM)
     digest = _sha256(json.dumps(hashes, sort_keys=True).encode())

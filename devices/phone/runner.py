@@ -16,8 +16,10 @@ from pathlib import Path
 
 from devices.protocol import TimingConfig
 from elasticvit.errors import RunnerMissing
+from elasticvit.reading import shown
 
 OFFICIAL_URL = "https://storage.googleapis.com/litert/binaries/latest/android_arm64/benchmark_model"
+MOST_BYTES = 500_000_000  # of a runner; TensorFlow's has some 7 MB
 FLAG = re.compile(r"--([a-z][a-z0-9_]+)")
 FIELD = re.compile(r"([a-z][a-z0-9]*)=(-?[0-9.]+(?:e[+-]?\d+)?)", re.IGNORECASE)
 STATISTICS = re.compile(r"\bcount=\d+\s+(?:first|curr)=")
@@ -67,17 +69,24 @@ class RunnerFile:
         """Read the program at `path`.
 
         Raises:
-            RunnerMissing: There is nothing to read.
+            RunnerMissing: There is no file, it cannot be read, or it is too large for a program.
         """
+        path = Path(path)
         try:
-            data = Path(path).read_bytes()
-        except OSError as error:
+            size = path.stat().st_size
+            if not path.is_file():
+                raise ValueError("it is no regular file")
+            if not 0 < size <= MOST_BYTES:
+                raise ValueError(f"{size:,} bytes; a program has 1 to {MOST_BYTES:,}")
+            data = path.read_bytes()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise RunnerMissing(
-                f"runner {path} cannot be read ({error.strerror}); download {OFFICIAL_URL} and "
-                "name it as the runner",
+                f"runner {shown(str(path))} cannot be read ({reason}); download {OFFICIAL_URL} "
+                "and name it as the runner",
                 settings=("runner",),
             ) from error
-        return cls(Path(path), data, hashlib.sha256(data).hexdigest())
+        return cls(path, data, hashlib.sha256(data).hexdigest())
 
     @property
     def name(self) -> str:

@@ -1,55 +1,88 @@
-"""What the four commands share: options, errors, exit codes and the closing lines."""
+"""What all commands share: their options, what they do about errors, and their exit codes."""
 
 from __future__ import annotations
 
-import json
+import functools
+import logging
 import shlex
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import click
-from rich.console import Console
 
+from elasticvit.cli.failures import (
+    drop_if_unwritable,
+    report_failure,
+    report_output_failure,
+)
+from elasticvit.cli.output import open_missing
+from elasticvit.cli.report import Report
 from elasticvit.errors import EvitError, NextStep
 from elasticvit.version import __version__
 
-INTERRUPTED = 130
+NEED_MEMORY = ("batch_size", "space", "population", "images", "threads")  # options
 
 
 class EvitCommand(click.Command):
-    """A command whose errors are one message each: exit code 2, and 130 for Ctrl-C."""
+    """A command whose errors are one message each.
+
+    Exit codes: 0, 1 for what nobody foresaw, 2 for what the user can mend, 130 for Ctrl-C, and 141
+    if nobody reads the output any more.
+
+    Attributes:
+        interrupted: What is said about Ctrl-C: what is kept, and what the same command does.
+    """
+
+    interrupted = ""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
+        open_missing()
         kwargs["standalone_mode"] = False
         kwargs.setdefault("prog_name", self.name)
         try:
-            super().main(*args, **kwargs)
-        except click.ClickException as error:
-            error.show()
-            sys.exit(error.exit_code)
-        except EvitError as error:
-            click.echo("\n".join([f"error: {error}", *self.advice(error)]), err=True)
-            sys.exit(error.exit_code)
-        except (KeyboardInterrupt, click.Abort):
-            click.echo(
-                "interrupted; what was finished is kept, and the same command goes on from there",
-                err=True,
-            )
-            sys.exit(INTERRUPTED)
-        sys.exit(0)
+            code = super().main(*args, **kwargs)
+            sys.stdout.flush()
+        except OSError as error:  # the work itself meets its own in `invoke`
+            code = report_output_failure(error)
+        except (Exception, KeyboardInterrupt) as error:
+            code = self._failed(error)
+        sys.exit(code if isinstance(code, int) else 0)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.exceptions.Exit:
+            raise
+        except (Exception, KeyboardInterrupt) as error:
+            raise click.exceptions.Exit(self._failed(error, ctx.obj)) from error
+
+    def _failed(self, error: BaseException, report: Report | None = None) -> int:
+        code = report_failure(
+            error,
+            interrupted=self.interrupted,
+            advice=self.advice,
+            memory_advice=self._help_of(NEED_MEMORY),
+            doing="" if report is None else report.activity.doing,
+            verbose=report is not None and report.verbose,
+        )
+        drop_if_unwritable()
+        return code
 
     def advice(self, error: EvitError) -> list[str]:
         """Help of the options in an error's `settings`, and the command of its `next_step`."""
-        options = {p.name: p for p in self.params if isinstance(p, click.Option)}
-        lines = [
-            f"  {max(option.opts, key=len)}: {option.help}"
-            for name in error.settings
-            if (option := options.get(name)) is not None
-        ]
+        lines = self._help_of(error.settings)
         if error.next_step is not None:
             lines.append(f"  run: {command_line(error.next_step)}")
         return lines
+
+    def _help_of(self, settings: tuple[str, ...]) -> list[str]:
+        options = {p.name: p for p in self.params if isinstance(p, click.Option)}
+        return [
+            f"  {max(option.opts, key=len)}: {option.help}"
+            for name in settings
+            if (option := options.get(name)) is not None
+        ]
 
 
 def command_line(step: NextStep) -> str:
@@ -60,53 +93,70 @@ def command_line(step: NextStep) -> str:
     return shlex.join(words)
 
 
-def evit_command(name: str, help: str) -> Callable[[Callable[..., Any]], click.Command]:
-    """Declare a command with the options that all four have (`--workspace`, `--json`)."""
+def evit_command(
+    name: str, help: str, interrupted: str
+) -> Callable[[Callable[..., Any]], click.Command]:
+    """Declare a command with the options that all have.
+
+    The function is called with a `Report` that follows `--json`, `--verbose` and `--quiet`, with
+    `workspace`, and with its own options.
+
+    Args:
+        name: Name of the command.
+        help: Its help.
+        interrupted: What is said about Ctrl-C: what is kept, and what the same command does.
+    """
 
     def wrap(function: Callable[..., Any]) -> click.Command:
-        for option in (
-            click.version_option(__version__, prog_name=name),
-            click.option(
-                "--json",
-                "as_json",
-                is_flag=True,
-                help="Print the result as one JSON line; tables go to standard error.",
-            ),
-            click.option(
-                "--workspace",
-                type=click.Path(file_okay=False),
-                default=None,
-                help="Workspace folder that all commands share.  [default: .evit]",
-            ),
-        ):
-            function = option(function)
+        @functools.wraps(function)
+        def reported(as_json: bool, verbose: bool, quiet: bool, **options: Any) -> None:
+            if verbose and quiet:
+                raise click.UsageError("--verbose and --quiet exclude each other; name one")
+            if verbose:
+                logging.basicConfig(
+                    level=logging.INFO, format="%(levelname)s %(name)s: %(message)s"
+                )
+            with Report(as_json, verbose=verbose, quiet=quiet) as report:
+                click.get_current_context().obj = report
+                function(report=report, **options)
+
+        command: Callable[..., Any] = reported
+        for option in _common_options(name):
+            command = option(command)
         settings = {"help_option_names": ["-h", "--help"], "show_default": True}
-        return click.command(name, cls=EvitCommand, help=help, context_settings=settings)(function)
+        made = click.command(name, cls=EvitCommand, help=help, context_settings=settings)(command)
+        made.interrupted = interrupted
+        return made
 
     return wrap
 
 
-class Report:
-    """Output of a command: tables for people, and one JSON line under `--json`.
-
-    With `--json` everything for people goes to standard error, so that the JSON line is the
-    last, and the only, line of standard output.
-    """
-
-    def __init__(self, as_json: bool) -> None:
-        self.as_json = as_json
-        self.console = Console(stderr=as_json, highlight=False)
-
-    def close(self, result: dict[str, Any], next_step: str | None = None) -> None:
-        """The closing lines: what to run next, and the result."""
-        if next_step is not None:
-            self.console.print(f"next: [bold]{next_step}[/bold]")
-        if self.as_json:
-            click.echo(json.dumps(result, allow_nan=False))
-
-
-def duration(seconds: float) -> str:
-    """A duration in seconds, minutes or hours, rounded for people."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+def _common_options(name: str) -> list[Callable[[Callable[..., Any]], Callable[..., Any]]]:
+    return [
+        click.version_option(__version__, prog_name=name),
+        click.option(
+            "-q",
+            "--quiet",
+            is_flag=True,
+            help="Print warnings, errors and the place of the result alone.",
+        ),
+        click.option(
+            "-v",
+            "--verbose",
+            is_flag=True,
+            help="Print log records of all libraries, how long each phase took, and the causes "
+            "and traces of errors.",
+        ),
+        click.option(
+            "--json",
+            "as_json",
+            is_flag=True,
+            help="Print the result as one JSON line; tables go to standard error.",
+        ),
+        click.option(
+            "--workspace",
+            type=click.Path(file_okay=False),
+            default=None,
+            help="Workspace folder that all commands share.  [default: .evit]",
+        ),
+    ]

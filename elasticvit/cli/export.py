@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from elasticvit.cli.app import Report, evit_command
+from elasticvit.cli.app import EvitCommand, evit_command
 from elasticvit.cli.export_report import ExportReport, print_result
+from elasticvit.cli.report import Report
 from elasticvit.flows.export import export
 from elasticvit.flows.settings import workspace_of
 
@@ -15,9 +16,13 @@ HELP = """Export the searched subnet, compare it with torch on held-out images, 
 
 Leaves a folder with the model, a card with all figures (model.json) and the labels.
 """
+INTERRUPTED = (
+    "an export that is not complete leaves nothing behind, and the same command starts it again "
+    "from the beginning"
+)
 
 
-@evit_command("evit-export", HELP)
+@evit_command("evit-export", HELP, INTERRUPTED)
 @click.option(
     "--format",
     default=None,
@@ -49,11 +54,14 @@ Leaves a folder with the model, a card with all figures (model.json) and the lab
     default=2000,
     help="Largest number of test images to compare the file with torch on.",
 )
-def main(workspace: str | None, as_json: bool, **options: Any) -> None:
-    report = Report(as_json)
-    with ExportReport(report) as handler:
-        result = export(workspace=workspace_of(workspace), events=handler, **options)
-    print_result(report, result)
+def main(report: Report, workspace: str | None, **options: Any) -> None:
+    result = export(workspace=workspace_of(workspace), events=ExportReport(report), **options)
+    report.activity.end()
+    command = click.get_current_context().command
+    advice = []
+    if result.untimed is not None and isinstance(command, EvitCommand):
+        advice = command.advice(result.untimed)
+    print_result(report, result, advice)
     report.close(result.to_dict())
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeRemainingColumn
 from rich.table import Table
 
-from elasticvit.cli.app import Report
-from elasticvit.events import Event, Notice
+from elasticvit.cli.report import Report
+from elasticvit.cli.wording import counted, duration, file_size
+from elasticvit.events import Event
 from elasticvit.flows.export import ExportResult
 from elasticvit.flows.export_events import (
     ComparisonProgress,
+    ExportPlanned,
     ExportStarted,
     ModelConverted,
     TimingStarted,
@@ -17,57 +18,46 @@ from elasticvit.flows.export_events import (
 
 
 class ExportReport:
-    """Prints the events of the export flow; a context manager that ends the bar."""
+    """Handler of the events of an export."""
 
     def __init__(self, report: Report) -> None:
-        self.console = report.console
-        self._bar = Progress(
-            "comparing",
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=report.console,
-            transient=True,
-        )
-        self._task: TaskID | None = None
+        self.report = report
 
     def __call__(self, event: Event) -> None:
+        activity, say = self.report.activity, self.report.say
         match event:
-            case Notice():
-                mark = "[yellow]warning:[/yellow] " if event.warning else ""
-                self.console.print(f"{mark}{event.text}")
-            case ExportStarted():
-                self.console.print(f"exporting {event.arch} with {event.format} ...")
-            case ModelConverted():
-                self.console.print(
-                    f"{event.bytes / 1e6:.2f} MB in {event.seconds:.1f} s; comparing with torch"
+            case ExportPlanned():
+                timed = ", and time it on a device" if event.timed else ""
+                say(
+                    f"export of search {event.search} with {event.format}: convert the chosen "
+                    f"subnet, compare the file with torch on at most "
+                    f"{counted(event.images, 'test image')}{timed}"
                 )
+            case ExportStarted():
+                say(f"exporting {event.arch} with {event.format} ...")
+                activity.phase(f"converting with {event.format}")
+            case ModelConverted():
+                say(f"{file_size(event.bytes)} in {duration(event.seconds)}; comparing with torch")
+                activity.phase("comparing the file with torch")
             case ComparisonProgress():
-                if self._task is None:
-                    self._task = self._bar.add_task("", total=event.total)
-                    if self.console.is_terminal:
-                        self._bar.start()
-                self._bar.update(self._task, completed=event.done)
+                activity.progress("comparing with torch", event.done, event.total, "images")
             case TimingStarted():
-                self._stop()
-                self.console.print(f"timing on {event.device}")
-
-    def __enter__(self) -> ExportReport:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop()
-
-    def _stop(self) -> None:
-        if self.console.is_terminal:
-            self._bar.stop()
+                activity.phase(f"timing on {event.device}")
+            case _:
+                self.report.show(event)
 
 
-def print_result(report: Report, result: ExportResult) -> None:
-    """Print what was expected of the file beside what it does, and where it lies."""
-    card, say = result.card, report.console.print
+def print_result(report: Report, result: ExportResult, advice: list[str]) -> None:
+    """Print what was expected of the file beside what it does, and where it lies.
+
+    Args:
+        report: Output of the command.
+        result: The export.
+        advice: Lines on how to have a model timed that was not.
+    """
+    card, say = result.card, report.say
     parity, timing = card.parity, card.timing
-    table = Table(title=f"{result.model.name}, {card.bytes / 1e6:.2f} MB", title_justify="left")
+    table = Table(title=f"{result.model.name}, {file_size(card.bytes)}", title_justify="left")
     for column, justify in (("", "left"), ("expected", "right"), ("exported", "right")):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
     table.add_row("accuracy, %", f"{parity.torch_accuracy:.2f}", f"{parity.exported_accuracy:.2f}")
@@ -78,16 +68,16 @@ def print_result(report: Report, result: ExportResult) -> None:
             table.add_row("predicted / measured", "1.000", f"{timing.ratio:.3f}")
     say(table)
     say(
-        f"on {parity.images} test images the top-1 agreement of torch and the file is "
+        f"on {counted(parity.images, 'test image')} the top-1 agreement of torch and the file is "
         f"{parity.agreement:.2f} %; logits differ by at most {parity.max_abs_diff:.1e} "
         f"({parity.max_rel_diff:.1e} standard deviations)"
     )
     if timing is None:
-        say(f"not timed: {card.untimed}")
+        say("\n".join([f"not timed: {card.untimed}", *advice]))
     else:
         say(
-            f"timed on {timing.source}, {timing.threads} thread(s) on core(s) {timing.cores}, "
-            f"{timing.runs} runs in {timing.rounds} rounds: median just now "
+            f"timed on {timing.source}, {counted(timing.threads, 'thread')} on core(s) "
+            f"{timing.cores}, {timing.runs} runs in {timing.rounds} rounds: median just now "
             f"{timing.median_ms:.3f} ms, rounds {timing.low_ms:.3f} to {timing.high_ms:.3f} ms"
         )
         if timing.target_ms is not None:
@@ -95,5 +85,6 @@ def print_result(report: Report, result: ExportResult) -> None:
             say(f"latency cap {timing.target_ms:g} ms: {verdict}")
     if card.partitions is not None:
         count = sum(card.operators.values())
-        say(f"{count} operators in {card.partitions} partition(s) of the CPU delegate")
-    say(f"written to {result.model}")
+        parts = counted(card.partitions, "partition")
+        say(f"{counted(count, 'operator')} in {parts} of the CPU delegate")
+    report.place(result.model)

@@ -7,7 +7,9 @@ from typing import Any
 
 import click
 
-from elasticvit.cli.app import Report, evit_command
+from elasticvit.cli.app import evit_command
+from elasticvit.cli.report import Report
+from elasticvit.cli.wording import counted
 from elasticvit.errors import SettingError
 from elasticvit.flows.learn import DEFAULT_KERNELS, LearnSettings, learn_device
 from elasticvit.flows.profile import DEFAULT_MINUTES, ProfileSettings, profile
@@ -18,10 +20,14 @@ HELP = """Time kernels and whole subnets on a device and fit its latency predict
 Continues an earlier profile of the device; run again, it adds measurements to the same table.
 """
 NEXT = "evit-train"
+INTERRUPTED = (
+    "the measurements that were made are kept, and the same command goes on from there; an import "
+    "or an export of a table starts again"
+)
 FILE = click.Path(dir_okay=False)
 
 
-@evit_command("evit-profile", HELP)
+@evit_command("evit-profile", HELP, INTERRUPTED)
 @click.option(
     "--device",
     multiple=True,
@@ -77,7 +83,8 @@ FILE = click.Path(dir_okay=False)
 @click.option(
     "--force",
     is_flag=True,
-    help="With --import: allow another device's name, or replacing a measured predictor.",
+    help="With --import: allow another device's name, or replacing a measured predictor; with "
+    "--export-lut: replace an existing file.",
 )
 @click.option(
     "--export-lut",
@@ -92,8 +99,8 @@ FILE = click.Path(dir_okay=False)
     "or the text that tables print.",
 )
 def main(
+    report: Report,
     workspace: str | None,
-    as_json: bool,
     device: tuple[str, ...],
     space: str | None,
     budget_minutes: float | None,
@@ -112,7 +119,7 @@ def main(
     export_lut: str | None,
     explain: str | None,
 ) -> None:
-    report, folder = Report(as_json), Workspace.open(workspace)
+    folder = Workspace.open(workspace)
     _check(device, address or serial, [table, export_lut, explain, list_devices or None], like)
     one = device[0] if device else None
     if list_devices:
@@ -120,7 +127,7 @@ def main(
     elif table is not None:
         _import(report, folder, table, one, space, force)
     elif export_lut is not None:
-        _export(report, folder, export_lut, one)
+        _export(report, folder, export_lut, one, force)
     elif explain is not None:
         _explain(report, folder, one, space, explain)
     else:
@@ -175,19 +182,20 @@ def _check(
 
 
 def _profile(report: Report, folder: Workspace, settings: ProfileSettings) -> None:
-    from elasticvit.cli.profile_bars import Bars
+    from elasticvit.cli.profile_progress import ProfileEvents
     from elasticvit.cli.profile_report import show_profile
 
-    with Bars(report, settings.devices) as bars:
-        if isinstance(settings, LearnSettings):
-            result = learn_device(settings, workspace=folder, events=bars.handle)
-        else:
-            result = profile(settings, workspace=folder, events=bars.handle)
+    handler = ProfileEvents(report)
+    if isinstance(settings, LearnSettings):
+        result = learn_device(settings, workspace=folder, events=handler)
+    else:
+        result = profile(settings, workspace=folder, events=handler)
+    report.activity.end()
     for one in reversed(list(result.devices.values())):  # the default device last
         show_profile(report, one)
     if result.failed:
         for name, error in result.failed.items():
-            report.console.print(f"{name}: {error}")
+            report.warn(f"{name}: {error}")
         raise next(iter(result.failed.values()))
     report.close(result.to_dict(), NEXT)
 
@@ -203,17 +211,20 @@ def _import(
     from elasticvit.cli.profile_report import show_import
     from elasticvit.flows.tables import import_table
 
+    report.activity.phase(f"importing {table} and fitting its predictor")
     result = import_table(table, device, space=space, force=force, workspace=folder)
     show_import(report, result)
     report.close(result.to_dict(), NEXT)
 
 
-def _export(report: Report, folder: Workspace, path: str, device: str | None) -> None:
+def _export(report: Report, folder: Workspace, path: str, device: str | None, force: bool) -> None:
     from elasticvit.flows.tables import export_table
 
-    count = export_table(path, device, workspace=folder)
     name = folder.device(device) or "host"
-    report.console.print(f"{count} measurements of {name} written to {path}")
+    report.activity.phase(f"exporting the latency table of {name}")
+    count = export_table(path, device, force=force, workspace=folder)
+    report.say(counted(count, "measurement") + f" of {name}")
+    report.place(path)
     report.close(
         {"device": name, "exported": path, "count": count}, f"evit-profile --import {path}"
     )
@@ -225,6 +236,7 @@ def _explain(
     from elasticvit.cli.profile_report import explained, show_explained
     from elasticvit.flows.latency import load_latency
 
+    report.activity.phase("reading the predictor")
     latency = load_latency(device, space=space, workspace=folder)
     result = explained(latency, what)
     show_explained(report, latency, result)
@@ -235,6 +247,7 @@ def _list(report: Report, folder: Workspace, addresses: list[str]) -> None:
     from elasticvit.cli.profile_report import show_devices
     from elasticvit.flows.connected import list_devices
 
+    report.activity.phase("looking for connected devices")
     found = list_devices(addresses, workspace=folder)
     show_devices(report, found)
     report.close(found.to_dict())

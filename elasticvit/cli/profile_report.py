@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from elasticvit.cli.app import Report
+from elasticvit.cli.report import Report
+from elasticvit.cli.wording import counted, duration
 
 if TYPE_CHECKING:
     from elasticvit.flows.connected import DeviceList
@@ -22,7 +23,7 @@ def show_profile(report: Report, result: DeviceProfile) -> None:
 
     from elasticvit.flows.profile_page import NOISE_FLOOR
 
-    say, summary = report.console.print, result.summary
+    say, summary = report.say, result.summary
     say(f"measured on {result.device}: {summary.series}")
     counts = Table("kind")
     for column in ("to fit with", "held out"):
@@ -50,10 +51,10 @@ def show_profile(report: Report, result: DeviceProfile) -> None:
         say(f"rejected: {key}: {reason}")
     if len(summary.rejected) > NAMED:
         say(f"and {len(summary.rejected) - NAMED} more rejected")
-    say(f"{summary.timed} timings in {summary.seconds:.0f} s")
+    say(f"{counted(summary.timed, 'timing')} in {duration(summary.seconds)}")
     if not summary.complete:
         say("the budget ended before the plan did; run the same command again to complete it")
-    say(f"report: {result.report}")
+    report.place(str(result.report), "report:")
     if result.space_ms is None:
         say(f"not every architecture can be priced yet: {result.unpriced}")
     else:
@@ -82,10 +83,10 @@ def show_errors(report: Report, errors: Errors) -> None:
             f"{row['rmspe_pct']:.1f} %",
             f"{row['bias_pct']:+.1f} %",
         )
-    report.console.print(table)
+    report.say(table)
     subnets = errors.get("subnets", {})
     if "upper_nominal_pct" in subnets:
-        report.console.print(
+        report.say(
             f"upper bound: holds for {subnets.get('upper_pct', 0.0):.0f} % of the held-out "
             f"subnets; nominal coverage {subnets['upper_nominal_pct']:.0f} %"
         )
@@ -95,7 +96,7 @@ def show_import(report: Report, result: ImportResult) -> None:
     """What was imported; of a published block table also what it says."""
     from rich.table import Table
 
-    say, sums = report.console.print, result.sums
+    say, sums = report.say, result.sums
     what = "measurements" if sums is None else "kernels"
     say(f"{result.added} {what} added to {result.device}: {result.series}")
     show_errors(report, result.errors)
@@ -119,6 +120,7 @@ def show_import(report: Report, result: ImportResult) -> None:
             say(f"every architecture of space {result.space} can be priced")
     for remark in result.remarks:
         say(remark)
+    report.place(result.predictor_folder)
 
 
 def explained(latency: Latency, what: str) -> dict[str, Any]:
@@ -143,7 +145,7 @@ def show_explained(report: Report, latency: Latency, result: Mapping[str, Any]) 
     """The latency of an architecture by kernel, as a table."""
     from rich.table import Table
 
-    say = report.console.print
+    say = report.say
     table = Table("place", "kernel")
     table.add_column("ms", justify="right")
     table.add_column("share", justify="right")
@@ -171,7 +173,7 @@ def show_devices(report: Report, found: DeviceList) -> None:
         state = phone.state if not phone.hint else f"{phone.state}: {phone.hint}"
         table.add_row(phone.where, phone.serial, phone.product, phone.name or "unknown", state)
     if found.connected:
-        report.console.print(table)
+        report.say(table)
     else:
-        report.console.print("no phone is connected")
-    report.console.print(f"known devices: {', '.join(found.known)}")
+        report.say("no phone is connected")
+    report.say(f"known devices: {', '.join(found.known)}")

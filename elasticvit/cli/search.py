@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from elasticvit.cli.app import Report, evit_command
+from elasticvit.cli.app import evit_command
+from elasticvit.cli.report import Report
 from elasticvit.workspace import Workspace
 
 HELP = """Find the most accurate architecture under a latency cap on your device.
@@ -14,9 +15,12 @@ HELP = """Find the most accurate architecture under a latency cap on your device
 Several devices: repeat --device, with one --target-ms for all or one for each. An interrupted
 search is resumed when the same command is run again.
 """
+INTERRUPTED = (
+    "the architectures that were evaluated are kept, and the same command goes on from there"
+)
 
 
-@evit_command("evit-search", HELP)
+@evit_command("evit-search", HELP, INTERRUPTED)
 @click.option(
     "--target-ms",
     type=float,
@@ -75,16 +79,19 @@ search is resumed when the same command is run again.
     default=None,
     help="Torch device to run on, such as cpu or cuda:1.  [default: cuda if there is any]",
 )
-def main(workspace: str | None, as_json: bool, **settings: Any) -> None:
+def main(report: Report, workspace: str | None, **settings: Any) -> None:
     from elasticvit.cli.search_report import SearchReport, print_choice, print_front
     from elasticvit.flows.search import search
 
-    report = Report(as_json)
-    with SearchReport(report) as shown:
-        found = search(workspace=Workspace.open(workspace), events=shown.handle, **settings)
+    found = search(workspace=Workspace.open(workspace), events=SearchReport(report), **settings)
+    report.activity.end()
     print_front(report, found.result)
     print_choice(report, found.result, found.folder)
     report.close(
         {"command": "evit-search", "folder": str(found.folder), **found.result.to_dict()},
         "evit-export --format tflite",
     )
+
+
+if __name__ == "__main__":
+    main()

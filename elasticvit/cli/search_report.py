@@ -5,73 +5,52 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from elasticvit.cli.app import Report, duration
-from elasticvit.events import Event, Notice
+from elasticvit.cli.report import Report
+from elasticvit.cli.wording import counted, duration
+from elasticvit.events import Event
 from elasticvit.flows.search import FrontPoint, SearchResult
 from elasticvit.flows.search_events import (
     CapsResolved,
     ResolvedCap,
     SearchPlanned,
     SearchProgress,
+    SearchStarted,
 )
 
 FRONT_ROWS = 16  # of the table that is printed
 
 
 class SearchReport:
-    """Shows the events of a search; a bar while the evolution runs, with the time left and the
-    best so far."""
+    """Handler of the events of a search: prints targets and plan, and how far the evolution is."""
 
     def __init__(self, report: Report) -> None:
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-        )
+        self.report, self._units = report, tuple[str, ...]()
 
-        self.console = report.console
-        self._units: tuple[str, ...] = ()
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[best]}"),
-            console=report.console,
-        )
-        self._task = self._bar.add_task("start", total=None, best="")
-
-    def __enter__(self) -> SearchReport:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end_bar()
-
-    def handle(self, event: Event) -> None:
-        """Show an event of a search."""
+    def __call__(self, event: Event) -> None:
         match event:
+            case SearchStarted():
+                self._print_start(event)
             case CapsResolved():
                 self._units = tuple(resolved.cap.cost.unit for resolved in event.caps)
                 for resolved in event.caps:
                     self._print_cap(resolved, event.space)
             case SearchPlanned():
                 self._print_plan(event)
-                self._bar.start()
             case SearchProgress():
                 self._advance(event)
-            case Notice():
-                self._end_bar()
-                self.console.print(event.text)
+            case _:
+                self.report.show(event)
 
-    def _end_bar(self) -> None:
-        if self._bar.live.is_started:
-            self._bar.stop()
+    def _print_start(self, started: SearchStarted) -> None:
+        """What is searched in, and the time it may take."""
+        budget = duration(started.budget_s)
+        if started.longest_s > started.budget_s:
+            budget = f"about {budget}, {duration(started.longest_s)} on a slow machine"
+        self.report.say(f"searching training run {started.run}; time budget: {budget}")
 
     def _print_cap(self, resolved: ResolvedCap, space: str) -> None:
         """What is capped, and what the space can do."""
-        say, cap, can = self.console.print, resolved.cap, resolved.reach
+        say, cap, can = self.report.say, resolved.cap, resolved.reach
         what = cap.cost.name
         if cap.device is not None:
             what = f"predicted {what}" if resolved.coverage is None else f"upper bound of {what}"
@@ -95,24 +74,33 @@ class SearchReport:
     def _print_plan(self, planned: SearchPlanned) -> None:
         """The size of the search, and how long it will take."""
         plan, config = planned.plan, planned.plan.config
-        start = "searching" if planned.resumes is None else f"going on with {planned.resumes}:"
-        self.console.print(
-            f"{start} up to {config.evaluations} architectures ({config.population} and "
-            f"{config.generations} generations), {plan.evaluation_s:.2g} s each (recalibrated on "
-            f"{planned.recalibration_images} images, judged on {planned.search_images}): about "
-            f"{duration(plan.total_s)} in all"
+        new = planned.resumes is None
+        start = "searching" if new else f"going on with {planned.resumes}:"
+        done = "" if new else f", {planned.evaluated} of which are evaluated"
+        limit = ""
+        if plan.deadline_s is not None and plan.deadline_s < plan.evolution_s(planned.evaluated):
+            limit = f" (the time budget ends them after {duration(plan.deadline_s)})"
+        self.report.say(
+            f"{start} up to {counted(config.evaluations, 'architecture')} "
+            f"({config.population} first ones and {counted(config.generations, 'generation')})"
+            f"{done}: {duration(plan.evaluation_s)} each, {plan.left(planned.evaluated)} to go"
+            f"{limit}, then {duration(plan.after_s)} for finalists and test; about "
+            f"{duration(plan.total_s(planned.evaluated))} in all\n"
+            f"an architecture is recalibrated on {counted(planned.recalibration_images, 'image')} "
+            f"and judged on {planned.search_images}"
         )
 
     def _advance(self, now: SearchProgress) -> None:
         costs = ", ".join(
             f"{cost:.3g} {unit}" for cost, unit in zip(now.best_costs, self._units, strict=True)
         )
-        self._bar.update(
-            self._task,
-            description=f"generation {now.generation}/{now.generations}",
-            completed=now.done,
-            total=now.total,
-            best=f"best {now.best_accuracy:.2f} % at {costs}",
+        self.report.activity.progress(
+            "searching",
+            now.done,
+            now.total,
+            "architectures",
+            f"generation {now.generation} of {now.generations}, best {now.best_accuracy:.2f} % at "
+            f"{costs}",
         )
 
 
@@ -145,12 +133,12 @@ def print_front(report: Report, result: SearchResult) -> None:
         if chosen or i % step == 0:
             cells = ["*" if chosen else "", *(show(point) for show in columns.values())]
             table.add_row(*cells, str(point.arch), style="bold" if chosen else None)
-    report.console.print(table)
+    report.say(table)
 
 
 def print_choice(report: Report, result: SearchResult, path: Path) -> None:
     """Print the chosen architecture beside its targets, its accuracies and its folder."""
-    say = report.console.print
+    say = report.say
     if not result.complete:
         say("the time was up before all generations were done; more time may find better")
     for cap in result.caps:
@@ -162,4 +150,4 @@ def print_choice(report: Report, result: SearchResult, path: Path) -> None:
         f"it was chosen by, {result.test_accuracy:.2f} % on {result.test_images} test images that "
         "nothing has looked at before"
     )
-    say(f"written to {path}")
+    report.place(path)

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from elasticvit.cli.app import Report, evit_command
+from elasticvit.cli.app import evit_command
+from elasticvit.cli.report import Report
 from elasticvit.cli.train_report import TrainReport, next_command, print_result
 from elasticvit.flows.settings import workspace_of
 from elasticvit.flows.train import is_first_rank, train
@@ -16,9 +17,12 @@ HELP = """Train the supernet, from which evit-search cuts the best architecture.
 An interrupted or killed run is resumed from its last checkpoint by the same command, and ends
 with the same weights. On several GPUs: torchrun --nproc-per-node N -m elasticvit.cli.train OPTIONS.
 """
+INTERRUPTED = (
+    "what was trained up to the last checkpoint is kept, and the same command goes on from there"
+)
 
 
-@evit_command("evit-train", HELP)
+@evit_command("evit-train", HELP, INTERRUPTED)
 @click.option(
     "--space",
     default=None,
@@ -68,12 +72,12 @@ with the same weights. On several GPUs: torchrun --nproc-per-node N -m elasticvi
     default=None,
     help="CPU threads of torch.  [default: all cores]",
 )
-def main(workspace: str | None, as_json: bool, **options: Any) -> None:
-    first = is_first_rank()
-    report = Report(as_json and first)
-    report.console.quiet = not first
-    with TrainReport(report) as handler:
-        result = train(workspace=workspace, events=handler, **options)
+def main(report: Report, workspace: str | None, **options: Any) -> None:
+    if not is_first_rank():
+        report.silence()
+    handler = TrainReport(report)
+    result = train(workspace=workspace, events=handler, **options)
+    report.activity.end()
     print_result(report, result, trained=handler.trained)
     report.close(result.to_dict(), next_command(result, workspace_of(workspace).device()))
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elasticvit.errors import DeviceError
-from elasticvit.events import EventHandler, ignore
+from elasticvit.events import EventHandler, Phase, ignore
 from elasticvit.flows.export_events import (
     ComparisonProgress,
+    ExportPlanned,
     ExportStarted,
     ModelConverted,
     TimingStarted,
@@ -18,6 +19,7 @@ from elasticvit.flows.export_events import (
 from elasticvit.flows.export_place import ExportPlace
 from elasticvit.flows.export_result import ExportResult
 from elasticvit.flows.export_settings import ExportSettings, InFolder
+from elasticvit.flows.run_data import open_run_data
 from elasticvit.flows.settings import WorkspaceLike, settings_of
 from elasticvit.workspace import Workspace
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from elasticvit.nn import Subnet
     from elasticvit.training.data import ImageData
     from export.backend import Backend, LoadedModel
-    from export.bundle import Card
+    from export.card import Card
     from export.parity import Parity
 
 __all__ = ["ExportResult", "ExportSettings", "export"]
@@ -67,7 +69,9 @@ def export(
         CheckpointError: The search's folder holds no finished search, or a damaged one.
         DataError: The data set is gone or unreadable.
         ExportError: There is no such format, the conversion failed, the file differs from torch,
-            or it cannot be written.
+            something else than an earlier export would be overwritten, or another process exports
+            to the same path.
+        FileError: The file cannot be written.
         DeviceError: The device that was named does not answer; the model file is kept, untimed.
     """
     given = {"search": search, "out": out}
@@ -78,28 +82,47 @@ def export(
 
     backend = find_backend(_format(settings))
     place = ExportPlace.of(settings, workspace, backend)
+    events(
+        ExportPlanned(
+            search=place.search,
+            format=backend.name,
+            images=settings.images,
+            timed=backend.tflite,
+        )
+    )
+    events(Phase(text="loading the chosen subnet and its data set"))
 
+    with place.locked():
+        return _export(settings, backend, place, events)
+
+
+def _export(
+    settings: ExportSettings, backend: Backend, place: ExportPlace, events: EventHandler
+) -> ExportResult:
+    """The export itself: nothing is written before everything is known."""
     from elasticvit.flows.export_search import SearchedSubnet
-    from elasticvit.training.data import open_data
+    from export.conversion import convert, load
 
     searched = SearchedSubnet.load(place.search)
-    images = open_data(searched.data)
     subnet = searched.subnet
+    images = open_run_data(searched.data, subnet.layout.classes)
     events(ExportStarted(arch=subnet.arch, format=backend.name))
     started_s = time.monotonic()
-    data = backend.convert(subnet)
+    data = convert(backend, subnet)
     seconds = time.monotonic() - started_s
     events(ModelConverted(bytes=len(data), seconds=seconds))
-    parity = _parity(backend.load(data), subnet, images, settings.images, events)
+    parity = _parity(load(backend, data), subnet, images, settings.images, events)
     parity.check(f"the {backend.name} export")
     card = _card(backend, data, searched, images, parity)
+    card, untimed = _timed(card, backend, data, searched, settings, place.workspace, events)
     folder, model, card = place.write(data, card)
-    card = _timed(card, backend, data, searched, settings, place.workspace, model, events)
-
-    from export.bundle import write_card
-
-    write_card(folder, card)
-    return ExportResult(model=model, folder=folder, card=card, seconds=seconds)
+    if untimed is not None and settings.device is not None:  # named, so that its absence matters
+        raise type(untimed)(
+            f"{untimed} (the model is kept, untimed, at {model})",
+            settings=untimed.settings,
+            next_step=untimed.next_step,
+        ) from untimed
+    return ExportResult(model=model, folder=folder, card=card, seconds=seconds, untimed=untimed)
 
 
 def _format(settings: ExportSettings) -> str:
@@ -140,9 +163,11 @@ def _card(
     backend: Backend, data: bytes, searched: SearchedSubnet, images: ImageData, parity: Parity
 ) -> Card:
     """The card of a model that is not timed yet."""
-    from export.bundle import MODEL_NAME, Card, ImageInput, sha256
-    from export.inspect import delegation, operator_counts
+    from export.bundle import MODEL_NAME, sha256
+    from export.card import Card, ImageInput
+    from export.conversion import inspect
 
+    operators, partitions = inspect(backend, data)
     layout, resolution = searched.subnet.layout, searched.subnet.arch.resolution
     return Card(
         format=backend.name,
@@ -150,7 +175,7 @@ def _card(
         bytes=len(data),
         sha256=sha256(data),
         arch=searched.subnet.arch,
-        layout=layout.to_dict(),
+        layout=layout,
         input=ImageInput(
             shape=(1, resolution, resolution, layout.in_channels),
             mean=images.mean,
@@ -162,8 +187,8 @@ def _card(
         parity=parity,
         sources={**searched.sources, "data_name": images.info.name},
         versions=backend.versions(),
-        operators=operator_counts(data) if backend.tflite else {},
-        partitions=delegation(data).partitions if backend.tflite else None,
+        operators=operators,
+        partitions=partitions,
     )
 
 
@@ -174,19 +199,19 @@ def _timed(
     searched: SearchedSubnet,
     settings: ExportSettings,
     workspace: Workspace | None,
-    model: Path,
     events: EventHandler,
-) -> Card:
-    """The card with the latency of the file, or with why there is none.
+) -> tuple[Card, DeviceError | None]:
+    """The card with the latency of the file, or with why there is none; and the error of a device
+    that does not answer.
 
     Raises:
-        DeviceError: The device that was named does not answer.
         ExportError: The device's runtime refuses the model.
     """
     if not backend.tflite:
-        return replace(card, untimed=f"devices time TFLite models, this one is {backend.name}")
-    from elasticvit.flows.export_timing import time_export
-    from export.bundle import timed
+        why = f"devices time TFLite models, this one is {backend.name}"
+        return replace(card, untimed=why), None
+    from elasticvit.flows.export_timing import is_imported, time_export
+    from export.card import timed
 
     last = None if workspace is None else workspace.device()
     device = settings.device or searched.device or last or DEFAULT_DEVICE
@@ -195,11 +220,11 @@ def _timed(
     try:
         timing = time_export(workspace, device, data, searched.subnet.layout, prediction)
     except DeviceError as error:
-        if settings.device is not None:  # named, so that its absence is an error
-            raise type(error)(
-                f"{error} (the model is kept, untimed, at {model})",
-                settings=error.settings,
-                next_step=error.next_step,
-            ) from error
-        return replace(card, untimed=str(error))
-    return timed(card, timing)
+        if is_imported(workspace, device):
+            error = type(error)(
+                f"the latencies of {device} were imported, and the device itself cannot be timed "
+                f"here ({error}); name device {DEFAULT_DEVICE} to time the model on this computer",
+                settings=["device"],
+            )
+        return replace(card, untimed=str(error)), error
+    return timed(card, timing), None

@@ -3,9 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from elasticvit.arch import Arch
 from elasticvit.events import Event, Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportPlanned(Event):
+    """What the export will do, before anything is loaded.
+
+    Attributes:
+        search: Folder of the search whose subnet is exported.
+        format: Name of the export format.
+        images: Largest number of test images that the file is compared with torch on.
+        timed: Whether a device can time files of this format.
+    """
+
+    search: Path
+    format: str
+    images: int
+    timed: bool
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from elasticvit.errors import ExportError, SettingError
+from elasticvit.errors import EvitError, ExportError, SettingError
 from elasticvit.files import write_atomic
 from elasticvit.flows.export_settings import ExportSettings
+from elasticvit.flows.places import check_parent, check_writable, kept
 from elasticvit.flows.settings import WorkspaceLike, workspace_of
+from elasticvit.process_lock import process_lock
 from elasticvit.workspace import SETTINGS, Workspace
-from export.bundle import CARD_FILE, Card, write_bundle
+from export.bundle import CARD_FILE, MODEL_NAME, check_replaceable, write_bundle
+from export.card import CARD_FORMAT, Card
 
 if TYPE_CHECKING:
     from export.backend import Backend
@@ -49,8 +56,11 @@ class ExportPlace:
             backend: The export format.
 
         Raises:
-            SettingError: The suffix of `out` is not the one of the format.
+            SettingError: The suffix of `out` is not the one of the format, or the folder around it
+                is missing.
             WorkspaceError: The workspace is foreign, or has no search.
+            ExportError: Something else than an earlier export would be overwritten.
+            FileError: The place cannot be written to.
         """
         out = None if settings.out is None else Path(settings.out)
         if out is not None and out.suffix != backend.suffix:
@@ -70,14 +80,49 @@ class ExportPlace:
         if search is None:
             assert found is not None
             search = found.latest("search")
-        return cls(search=search, workspace=found, folder=folder, out=out, beside=beside)
+        place = cls(search=search, workspace=found, folder=folder, out=out, beside=beside)
+        place._check(backend.suffix)
+        return place
+
+    def _check(self, suffix: str) -> None:
+        """Check before the work that all can be written, and nothing else would be lost."""
+        exported = _exported(self.workspace) if self.out is not None else set()
+        if self.out is not None:
+            check_parent("out", self.out)
+            check_writable(self.out.parent)
+            check_replaceable(self.out, exported, alone=not self.beside)
+        if self.folder is not None:
+            check_parent("folder", self.folder)
+            check_writable(self.folder)
+            check_replaceable(self.folder / (MODEL_NAME + suffix), exported, alone=False)
+        elif not self.beside:
+            assert self.workspace is not None
+            check_writable(self.workspace.root)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from exporting to the same paths while the context lasts; a new
+        folder in the workspace is nobody else's.
+
+        Raises:
+            ExportError: Another process exports there.
+        """
+        with ExitStack() as stack:
+            for path in (self.out, self.folder):
+                if path is not None:
+                    busy = (
+                        f"process {{process}} exports to {path} just now; wait until it has "
+                        "ended, or name another path"
+                    )
+                    stack.enter_context(process_lock(_lock_path(path), ExportError, busy))
+            yield
 
     def write(self, data: bytes, card: Card) -> tuple[Path, Path, Card]:
         """Write the bundle, and the model to `out`; the bundle's folder, the model's path, and
         the card with the file's name.
 
         Raises:
-            ExportError: A file cannot be written.
+            FileError: A file cannot be written; what is complete is named.
         """
         folder, new = self.folder, self.folder is None and not self.beside
         if self.beside:
@@ -86,31 +131,37 @@ class ExportPlace:
         elif folder is None:
             assert self.workspace is not None
             folder = self.workspace.new_folder("export")
-        try:
-            with ExitStack() as stack:
-                if new:
-                    assert self.workspace is not None
-                    stack.enter_context(self.workspace.nothing_left_behind(folder, keep=CARD_FILE))
-                model = write_bundle(folder, data, card)
-        except OSError as error:
-            raise ExportError(
-                f"{folder / card.file} cannot be written: {error.strerror}; name another place",
-                settings=["out", "folder"],
-            ) from error
-        if new:
-            assert self.workspace is not None
-            self.workspace.set_latest("export", folder)
-        if self.out is None or self.beside:
-            return folder, model, card
-        try:
+        with ExitStack() as stack:
+            if new:
+                assert self.workspace is not None
+                stack.enter_context(self.workspace.nothing_left_behind(folder, keep=CARD_FILE))
+            model = write_bundle(folder, data, card)
+        with kept(f"the model is kept at {model}", ("out",)):
+            if new:
+                assert self.workspace is not None
+                self.workspace.set_latest("export", folder)
+            if self.out is None or self.beside:
+                return folder, model, card
             write_atomic(self.out, data)
-        except OSError as error:
-            raise ExportError(
-                f"{self.out} cannot be written: {error.strerror} (the model is kept at {model}); "
-                "name another place",
-                settings=["out"],
-            ) from error
         return folder, self.out, card
+
+
+def _exported(workspace: Workspace | None) -> set[str]:
+    """SHA-256 of the models that were exported into a workspace."""
+    found = set()
+    for folder in [] if workspace is None else workspace.folders("export"):
+        try:
+            found.add(CARD_FORMAT.read_json(folder / CARD_FILE).sha256)
+        except EvitError:  # damaged, so that nothing is known of it
+            continue
+    return found
+
+
+def _lock_path(path: Path) -> Path:
+    """File of the lock on a path: beside those of devices, as it would be in the way beside a
+    model."""
+    digest = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"elasticvit-{os.getuid()}-export-{digest}.lock"
 
 
 def _workspace_around(search: Path) -> Workspace | None:

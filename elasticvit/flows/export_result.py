@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from elasticvit.errors import DeviceError
+
 if TYPE_CHECKING:
-    from export.bundle import Card
+    from export.card import Card
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,12 +21,15 @@ class ExportResult:
         folder: Folder of the bundle: the model, its card, and the names of the classes.
         card: Everything about the model: input, parity with torch, latency, sources.
         seconds: Seconds that the conversion took.
+        untimed: The error that kept the model from being timed, with the settings that would
+            change that; None if it was timed, or no device can time its format.
     """
 
     model: Path
     folder: Path
     card: Card
     seconds: float
+    untimed: DeviceError | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from elasticvit.errors import ExportError, NextStep
+from elasticvit.flows.places import path_text
 from elasticvit.nn import Subnet
 from elasticvit.searching.result import SUBNET_FILE, SearchResult
 
@@ -66,6 +67,12 @@ class SearchedSubnet:
                 "search again",
                 next_step=NextStep("search"),
             )
+        if subnet.layout.classes != result.classes:
+            raise ExportError(
+                f"{folder / SUBNET_FILE} tells {subnet.layout.classes} classes apart, the search "
+                f"{result.classes}; search again",
+                next_step=NextStep("search"),
+            )
         return cls(
             subnet=subnet,
             data=result.data,
@@ -75,7 +82,7 @@ class SearchedSubnet:
             sources={
                 "space": result.space,
                 "data": result.data,
-                "search": str(folder),
+                "search": path_text(folder),
                 "run": result.run,
                 "seed": result.seed,
                 "search_accuracy": result.accuracy,

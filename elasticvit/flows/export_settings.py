@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Protocol
 
 from elasticvit.errors import SettingError
+from elasticvit.files import writing
+from elasticvit.flows.places import check_path
 from elasticvit.flows.settings import check_whole
+from elasticvit.names import check_name
+from elasticvit.reading import shown
+
+MOST_IMAGES = 10_000_000
 
 
 class InFolder(Protocol):
@@ -28,7 +34,8 @@ class ExportSettings:
         device: Device to time the model file on. None: the device that the search was for, the
             device that was profiled last, or `host`; the export then succeeds even if that device
             does not answer.
-        out: Path to write the model file to. If `search` is given and no workspace is, the model
+        out: Path to write the model file to, in a folder that exists. A file there is replaced
+            only if an earlier export wrote it. If `search` is given and no workspace is, the model
             card and the labels are written to the same folder; otherwise they are written to the
             bundle's folder with another copy of the model file.
         folder: Folder to write the bundle to. None: the folder of `out` as described above, or a
@@ -37,6 +44,7 @@ class ExportSettings:
 
     Raises:
         SettingError: A value is out of range, or a path is of the wrong kind.
+        FileError: A path cannot be looked at.
     """
 
     format: str | None = None
@@ -47,20 +55,29 @@ class ExportSettings:
     images: int = 2000
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "images", check_whole("images", self.images, 1))
-        if self.out is not None and Path(self.out).is_dir():
+        object.__setattr__(self, "images", check_whole("images", self.images, 1, MOST_IMAGES))
+        for name in ("out", "folder"):
+            check_path(name, getattr(self, name))
+        if self.format is not None and not isinstance(self.format, str):
+            raise SettingError(
+                f"format is {shown(self.format)}; it must be the name of a format",
+                settings=["format"],
+            )
+        if self.device is not None:
+            check_name("device", self.device, SettingError, "device")
+        if self.out is not None and _is_folder(Path(self.out)):
             raise SettingError(
                 f"out is {self.out}, which is a folder; name a file, such as "
                 f"{Path(self.out) / 'model.tflite'}",
                 settings=["out"],
             )
-        if self.folder is not None and Path(self.folder).is_file():
+        if self.folder is not None and _is_file(Path(self.folder)):
             raise SettingError(
                 f"folder is {self.folder}, which is a file; name a folder", settings=["folder"]
             )
         if self.search is not None and self.search_folder is None:
             raise SettingError(
-                f"search is {self.search!r}; it must be the folder of a search, or the "
+                f"search is {shown(self.search)}; it must be the folder of a search, or the "
                 "outcome that the search flow returned",
                 settings=["search"],
             )
@@ -69,4 +86,17 @@ class ExportSettings:
     def search_folder(self) -> Path | None:
         """Folder of the search; None if none was named."""
         folder = getattr(self.search, "folder", self.search)
-        return Path(folder) if isinstance(folder, (str, Path)) else None
+        if not isinstance(folder, (str, Path)):
+            return None
+        check_path("search", folder)
+        return Path(folder)
+
+
+def _is_folder(path: Path) -> bool:
+    with writing(path):
+        return path.is_dir()
+
+
+def _is_file(path: Path) -> bool:
+    with writing(path):
+        return path.is_file()

@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from devices import Measurement, Rejected, TimedModel, TimingConfig, open_device
-from elasticvit.errors import ArchError, ExportError
+from elasticvit.errors import ArchError, DeviceError, ExportError
 from elasticvit.flows.export_search import Prediction
 from elasticvit.kernels import Layout
 from elasticvit.workspace import Workspace
-from export.bundle import ExportTiming
+from export.card import ExportTiming
 from export.kernel_models import kernel_model
 from lut.calibration import steady_rounds, table_calibration_models
 from lut.estimate import ESTIMATOR, latency_ms, round_ms
@@ -46,7 +46,7 @@ def time_export(
         prediction: Predicted latency on this device; None if there is none.
 
     Raises:
-        DeviceError: The device is unknown or does not answer.
+        DeviceError: The device is unknown, does not answer or gives no measurement.
         ExportError: The device's runtime refuses the model.
     """
     series, table = _table(workspace, device)
@@ -68,7 +68,22 @@ def time_export(
                     settings=["format"],
                 )
             rounds.append(answer)
+    if not rounds:
+        raise DeviceError(
+            f"device {device} gave no measurement of the model; look whether it is busy or locked, "
+            "then repeat this",
+            settings=["device"],
+        )
     return _timing(device, rounds, table, prediction)
+
+
+def is_imported(workspace: Workspace | None, device: str) -> bool:
+    """Whether all latencies of a device in a workspace were imported, not measured by it."""
+    if workspace is None or not workspace.lut_path.exists():
+        return False
+    with Store(workspace.lut_path) as store:
+        series = store.series(device)
+    return bool(series) and all(one.imported for one in series)
 
 
 def _table(workspace: Workspace | None, device: str) -> tuple[Series | None, pd.DataFrame | None]:

@@ -7,7 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from elasticvit.errors import EvitError
-from elasticvit.events import EventHandler, Notice
+from elasticvit.events import EventHandler, Notice, Phase
+from elasticvit.flows.learn_settings import LearnSettings
+from elasticvit.flows.profile_events import ProfilePlanned
 from elasticvit.flows.profile_method import ProfilingMethod
 from elasticvit.flows.profile_result import DeviceProfile, ProfileResult
 from elasticvit.flows.profile_settings import DEFAULT_MINUTES, ProfileSettings
@@ -41,11 +43,13 @@ def profile_devices(
         space: Search space that is profiled.
         make_method: Makes the profiling method; called after all device names are resolved, so
             that an unknown device is reported before anything is loaded.
-        events: Handler of `ProfileProgress` and `Notice` events.
+        events: Handler of `ProfilePlanned`, `Phase`, `ProfileProgress` and `Notice` events.
 
     Raises:
         EvitError: The only device failed, or all devices did; the first error is raised.
     """
+    events(_planned(settings, space))
+    events(Phase(text="loading the libraries and opening the latency table"))
     import numpy as np
 
     from devices.fleet import run_fleet
@@ -60,6 +64,7 @@ def profile_devices(
     method = make_method()
     with latency_table(workspace) as store:
         plans = {name: method.plan(store, name, config.plan) for name in names}
+        events(Phase(text=f"opening {', '.join(names)} and building the first models"))
 
         def work(name: str, device: Device, check: Callable[[], None]) -> ProfileSummary:
             def progress(event: ProfileProgress) -> None:
@@ -86,6 +91,7 @@ def profile_devices(
             summary = outcomes[name].result
             if summary is None:
                 continue
+            events(Phase(text=f"fitting the predictor of {name} and writing its report"))
             try:
                 quality = opened[name].quality
                 profiles[name] = fit_device(workspace, store, space, method, summary, quality)
@@ -96,6 +102,17 @@ def profile_devices(
     workspace.remember(space=space)
     ordered = {name: profiles[name] for name in names if name in profiles}
     return ProfileResult(devices=ordered, failed=failed)
+
+
+def _planned(settings: ProfileSettings, space: SearchSpace) -> ProfilePlanned:
+    learnt = settings if isinstance(settings, LearnSettings) else None
+    return ProfilePlanned(
+        devices=settings.devices,
+        space=space.name,
+        budget_s=60 * (settings.budget_minutes or DEFAULT_MINUTES),
+        like=() if learnt is None else learnt.sources,
+        kernels=None if learnt is None else learnt.budget_kernels,
+    )
 
 
 def _profile_config(settings: ProfileSettings) -> ProfileConfig:

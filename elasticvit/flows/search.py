@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elasticvit.errors import PredictorError, SettingError, WorkspaceError
-from elasticvit.events import EventHandler, Notice, ignore
-from elasticvit.flows.search_caps import no_target, resolve_caps, shown_latency
-from elasticvit.flows.search_events import CapsResolved, SearchPlanned
+from elasticvit.errors import PredictorError, SettingError
+from elasticvit.events import EventHandler, Notice, Phase, ignore
+from elasticvit.flows.places import check_writable, kept, path_text
+from elasticvit.flows.run_data import open_run_data
+from elasticvit.flows.search_caps import resolve_caps, shown_latency
+from elasticvit.flows.search_events import CapsResolved, SearchPlanned, SearchStarted
+from elasticvit.flows.search_place import checked_out, run_folder, working_in
 from elasticvit.flows.search_settings import SearchSettings
 from elasticvit.flows.settings import WorkspaceLike, settings_of, workspace_of
 from elasticvit.flows.torch_threads import torch_threads
-from elasticvit.searching.result import RESULT_FILE, SUBNET_FILE, FrontPoint, SearchResult
-from elasticvit.searching.state import STATE_FILE
-from elasticvit.workspace import Workspace
+from elasticvit.reading import shown
+from elasticvit.searching.plan import DEFAULT_BUDGET_S, SOUND_BUDGET_S
+from elasticvit.searching.result import SUBNET_FILE, FrontPoint, SearchResult
+from elasticvit.searching.state import STATE_FILE, SearchState
+from elasticvit.space import SearchSpace
 
 if TYPE_CHECKING:
     from elasticvit.nn.subnet import Subnet
@@ -66,9 +72,9 @@ def search(
         settings: What to search for; defaults if left out.
         workspace: Workspace or its folder; `.evit` by default. Nothing is taken from it if the
             settings name a run and predictors, and nothing is written to it if they name `out`.
-        events: Receives `CapsResolved`, `SearchPlanned`, `SearchProgress` after every few
-            architectures, and a `Notice` for the finalists and the test; what it raises ends the
-            search.
+        events: Receives `SearchStarted`, `CapsResolved`, `SearchPlanned`, `SearchProgress` after
+            every few architectures, and a `Phase` when another part of the work begins; what it
+            raises ends the search.
         changes: Single settings by name, such as `target_ms=30`.
 
     Raises:
@@ -77,15 +83,21 @@ def search(
             can do.
         WorkspaceError: there is no training run, or no profiled device.
         PredictorError: a device has no predictor, or it cannot price the space.
-        CheckpointError: the run, or the interrupted search, cannot be read.
+        CheckpointError: the run, or the interrupted search, cannot be read, or another process
+            goes on with that search.
+        DataError: the data set of the run is gone, or has other classes now.
+        FileError: the result cannot be written.
     """
     started_s = time.monotonic()
     chosen = settings_of(SearchSettings, settings, changes)
     here = workspace_of(workspace)
-    out = _checked_out(chosen)
-    run = _run_folder(chosen, here)
+    out = checked_out(chosen)
+    run = run_folder(chosen, here)
+    check_writable(here.root if out is None else out)
+    events(_started(chosen, run))
+    events(Phase(text="reading the training run and the predictors"))
 
-    from elasticvit.training.checkpoint import RunInfo
+    from elasticvit.training.run_info import RunInfo
 
     info = RunInfo.load(run)
     problem = resolve_caps(chosen, here, info.space)
@@ -98,16 +110,17 @@ def search(
 
     from elasticvit.searching.job import SearchJob
     from elasticvit.training.checkpoint import load_supernet
-    from elasticvit.training.data import open_data
 
+    events(Phase(text=f"loading the trained supernet and data set {info.data}"))
     torch_device = _checked_torch_device(chosen.torch_device)
-    with torch_threads(chosen.threads):
+    with ExitStack() as held:
+        held.enter_context(torch_threads(chosen.threads))
         job = SearchJob(
             load_supernet(run),
-            open_data(info.data),
+            open_run_data(info.data, info.space.layout.classes),
             [resolved.cap for resolved in problem.caps],
             seed=chosen.seed,
-            run=str(run),
+            run=path_text(run),
             latency=latency,
             feasible=problem.feasible,
             torch_device=torch_device,
@@ -115,6 +128,10 @@ def search(
         asked = [chosen.population, chosen.generations, chosen.budget_minutes]
         found = job.unfinished(here.folders("search") if out is None else [out], asked)
         config = None if found is None else found[1]
+        folder = out if found is None else found[0]
+        if folder is not None:
+            held.enter_context(working_in(folder, here))
+        events(Phase(text="timing the evaluation of single architectures"))
         plan = job.plan(
             population=chosen.population if config is None else config.population,
             generations=chosen.generations if config is None else config.generations,
@@ -126,60 +143,37 @@ def search(
                 recalibration_images=job.quick.sizes.recalibration_images,
                 search_images=job.quick.sizes.search_images,
                 resumes=None if found is None else found[0],
+                evaluated=0 if found is None else _evaluated(found[0], info.space),
             )
         )
-        folder = found[0] if found is not None else out or here.new_folder("search")
+        if folder is None:
+            folder = held.enter_context(working_in(here.new_folder("search"), here))
         ends_s = time.monotonic() + (math.inf if plan.deadline_s is None else plan.deadline_s)
-        with here.nothing_left_behind(folder, keep=STATE_FILE):
-            result = job.run(
-                folder,
-                plan.config,
-                finalist_count=plan.finalists,
-                asked=asked,
-                events=events,
-                stop=lambda: time.monotonic() > ends_s,
-            )
+        result = job.run(
+            folder,
+            plan.config,
+            finalist_count=plan.finalists,
+            asked=asked,
+            events=events,
+            stop=lambda: time.monotonic() > ends_s,
+        )
     if out is None:
-        here.set_latest("search", folder)
+        with kept(f"the finished search is kept in {folder}"):
+            here.set_latest("search", folder)
     return SearchOutcome(folder=folder, result=result)
 
 
-def _run_folder(settings: SearchSettings, workspace: Workspace) -> Path:
-    """Folder of the training run.
-
-    Raises:
-        TargetError: there is none, and no target either; what the space can do comes first.
-        WorkspaceError: there is none.
-    """
-    if settings.run is not None:
-        return Path(settings.run)
-    try:
-        return workspace.latest("run")
-    except WorkspaceError as error:
-        if settings.has_target or workspace.settings().space is None:
-            raise
-        raise no_target(settings, workspace, workspace.space()) from error
+def _started(settings: SearchSettings, run: Path) -> SearchStarted:
+    if settings.budget_minutes is None:
+        return SearchStarted(run=run, budget_s=DEFAULT_BUDGET_S, longest_s=SOUND_BUDGET_S)
+    budget_s = 60 * settings.budget_minutes
+    return SearchStarted(run=run, budget_s=budget_s, longest_s=budget_s)
 
 
-def _checked_out(settings: SearchSettings) -> Path | None:
-    """The folder for the result.
-
-    Raises:
-        SettingError: it holds a finished search, or anything but an interrupted one.
-    """
-    if settings.out is None:
-        return None
-    out = Path(settings.out)
-    if (out / RESULT_FILE).exists():
-        raise SettingError(f"{out} holds a finished search; name another folder", settings=["out"])
-    if out.exists() and not (
-        (out / STATE_FILE).exists() or (out.is_dir() and not any(out.iterdir()))
-    ):
-        raise SettingError(
-            f"{out} is neither an empty folder nor an interrupted search; name another",
-            settings=["out"],
-        )
-    return out
+def _evaluated(folder: Path, space: SearchSpace) -> int:
+    """Number of architectures that an interrupted search has evaluated."""
+    state = SearchState.load(folder / STATE_FILE, space)
+    return len(state.archs) + len(state.pending)
 
 
 def _checked_torch_device(name: str | None) -> str | None:
@@ -193,10 +187,11 @@ def _checked_torch_device(name: str | None) -> str | None:
     if name is not None:
         try:
             torch.zeros(1, device=name).cpu()
-        except (RuntimeError, AssertionError) as error:  # torch asserts that CUDA is compiled in
+        except Exception as error:  # torch asserts that CUDA is compiled in, overflows, ...
+            reason = (str(error) or type(error).__name__).splitlines()[0]
             raise SettingError(
-                f"torch_device is {name!r}, which torch cannot use here "
-                f"({str(error).splitlines()[0]}); name cpu, cuda or cuda:N",
+                f"torch_device is {shown(name)}, which torch cannot use here ({reason}); name "
+                "cpu, cuda or cuda:N",
                 settings=["torch_device"],
             ) from error
     return name

@@ -10,7 +10,22 @@ from elasticvit.searching.caps import Cap, Reach
 from elasticvit.searching.plan import SearchPlan
 from elasticvit.searching.progress import SearchProgress
 
-__all__ = ["CapsResolved", "ResolvedCap", "SearchPlanned", "SearchProgress"]
+__all__ = ["CapsResolved", "ResolvedCap", "SearchPlanned", "SearchProgress", "SearchStarted"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchStarted(Event):
+    """What is searched, before anything is loaded.
+
+    Attributes:
+        run: Folder of the training run.
+        budget_s: Seconds that the whole search is meant to take.
+        longest_s: Seconds that it may take on a slow machine; those of the budget if one is named.
+    """
+
+    run: Path
+    budget_s: float
+    longest_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +74,11 @@ class SearchPlanned(Event):
         recalibration_images: Images that each architecture is recalibrated on.
         search_images: Images that each architecture is judged on.
         resumes: Folder of the interrupted search that is resumed; None for a new one.
+        evaluated: Number of architectures that the interrupted search has evaluated.
     """
 
     plan: SearchPlan
     recalibration_images: int
     search_images: int
     resumes: Path | None
+    evaluated: int = 0

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from elasticvit.errors import SettingError
-from elasticvit.flows.settings import check_distinct, check_minutes, check_ranges, device_names
+from elasticvit.errors import SettingError, TargetError
+from elasticvit.flows.places import check_path
+from elasticvit.flows.settings import (
+    check_distinct,
+    check_minutes,
+    check_ranges,
+    check_real,
+    device_names,
+)
+from elasticvit.names import check_name
+from elasticvit.reading import shown
+from elasticvit.searching.config import EvolutionConfig
 
 if TYPE_CHECKING:
     from predictors.predictor import Predictor
 
 SHORTEST_MINUTES = 0.05
+TARGET_RANGES = {  # least and greatest value, unit
+    "target_ms": (1e-6, 3.6e6, "milliseconds"),
+    "target_mmacs": (1e-6, 1e9, "millions of multiply-accumulates"),
+}
 RANGES = {
     "population": (2, 4096),
     "generations": (1, 4096),
@@ -37,11 +49,13 @@ class SearchSettings:
         run: Folder of the training run with the supernet. None: the workspace's latest run.
         predictor: Predictors, or the folders they were saved in, by device name; predictors of
             other devices are loaded from the workspace.
-        out: Folder to write the result to: empty, or holding an interrupted search with the same
-            settings; the workspace is not changed then. None: a new folder in the workspace, which
-            becomes its latest search.
-        population: Number of parents in each generation. None: chosen by the time budget.
-        generations: Number of generations. None: chosen by the time budget.
+        out: Folder to write the result to: new in a folder that exists, empty, or holding an
+            interrupted search with the same settings; the workspace is not changed then. None: a
+            new folder in the workspace, which becomes its latest search.
+        population: Number of parents in each generation, at most 4096. None: chosen by the time
+            budget.
+        generations: Number of generations, at most 4096. None: chosen by the time budget. A search
+            has at most 100,000 evaluations, which are population * (1 + 4 * generations).
         budget_minutes: Time budget of the whole search in minutes. None: about 3 minutes, up to
             15 on a slow machine.
         extrapolate: Whether kernels outside the measured range are priced, with wider bounds,
@@ -52,7 +66,8 @@ class SearchSettings:
             if available, else the CPU.
 
     Raises:
-        SettingError: A value is out of range, or a device is named twice.
+        SettingError: A value is out of range, a device is named twice, or the search would have
+            too many evaluations.
     """
 
     target_ms: float | list[float] | tuple[float, ...] | None = None
@@ -70,26 +85,42 @@ class SearchSettings:
     torch_device: str | None = None
 
     def __post_init__(self) -> None:
-        names = self.devices
-        if not all(isinstance(name, str) and name for name in names):
-            raise SettingError(
-                f"device is {self.device!r}; a device name must be a text that is not empty",
-                settings=["device"],
-            )
-        check_distinct("device", names)
+        for name in self.devices:
+            check_name("device", name, SettingError, "device")
+        check_distinct("device", self.devices)
         self._check_targets()
         check_minutes("budget_minutes", self.budget_minutes, SHORTEST_MINUTES)
         check_ranges(self, RANGES)
+        self._check_evaluations()
+        for name in ("run", "out"):
+            check_path(name, getattr(self, name))
+        if self.torch_device is not None and not isinstance(self.torch_device, str):
+            raise SettingError(
+                f"torch_device is {shown(self.torch_device)}; it must be a text such as cpu or "
+                "cuda:1",
+                settings=["torch_device"],
+            )
 
     def _check_targets(self) -> None:
         named = [("target_ms", value) for value in self.targets_ms]
         if self.target_mmacs is not None:
             named.append(("target_mmacs", self.target_mmacs))
         for name, value in named:
-            if not (isinstance(value, Real) and 0 < value < math.inf):
+            least, most, unit = TARGET_RANGES[name]
+            if value is None:  # one of several; `check_real` takes it for left out
                 raise SettingError(
-                    f"{name} is {value!r}; a target must be above 0, and finite", settings=[name]
+                    f"{name} is None for one of the devices; it must be a number", settings=[name]
                 )
+            check_real(name, value, least, most, unit)
+
+    def _check_evaluations(self) -> None:
+        """Check the sizes that are named together; one alone leaves the other to the budget."""
+        if self.population is None or self.generations is None:
+            return
+        try:
+            EvolutionConfig.of(self.population, self.generations)
+        except TargetError as error:
+            raise SettingError(str(error), settings=error.settings) from error
 
     @property
     def targets_ms(self) -> tuple[float, ...]:

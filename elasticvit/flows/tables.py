@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from elasticvit.errors import NextStep, SettingError, StoreError
 from elasticvit.flows.import_result import BlockSums, ImportResult
 from elasticvit.flows.settings import WorkspaceLike, space_of, workspace_of
+from elasticvit.names import check_name
 from elasticvit.published import PUBLISHED
 from elasticvit.space import MOBILE, SearchSpace
 from elasticvit.workspace import Workspace
 
 if TYPE_CHECKING:
     from lut.importer import BlockTable
+    from lut.shared_table import SharedTable
     from lut.store import Store
     from predictors.predictor import Predictor
 
@@ -68,10 +70,18 @@ def import_table(
         StoreError: the table is unreadable, damaged or of another format.
         PredictorError: the table is too small to fit a predictor.
     """
-    from lut.exchange import SUFFIXES, read_table
-    from lut.importer import read_block_table
+    from lut.exchange import read_table
+    from lut.importer import ENDING, read_block_table
+    from lut.shared_file import SUFFIXES
 
     here, path = workspace_of(workspace), Path(table)
+    if device is not None:
+        check_name("device", device, SettingError, "device")
+    if path.suffix not in (*SUFFIXES, ENDING):
+        raise StoreError(
+            f"table {path} ends in {path.suffix!r}; a latency table ends in {', '.join(SUFFIXES)} "
+            f"or {ENDING}"
+        )
     where = space_of(here, space)
     if path.suffix in SUFFIXES:
         shared = read_table(path)
@@ -84,8 +94,7 @@ def import_table(
             )
         _keep_measured(here, name, force)
         with latency_table(here) as store:
-            added = shared.add_to(store, name, [where.layout])
-            return _fitted(here, store, name, where, added)
+            return _fitted(here, store, name, where, shared)
     blocks = read_block_table(path)
     if device is None:
         raise SettingError(
@@ -94,8 +103,7 @@ def import_table(
         )
     _keep_measured(here, device, force)
     with latency_table(here) as store:
-        added = blocks.add_to(store, device)
-        return _looked_up(here, store, device, where, blocks, added)
+        return _looked_up(here, store, device, where, blocks)
 
 
 def _keep_measured(workspace: Workspace, device: str, force: bool) -> None:
@@ -125,14 +133,16 @@ def _save(workspace: Workspace, predictor: Predictor, space: SearchSpace) -> Non
 
 
 def _fitted(
-    workspace: Workspace, store: Store, device: str, space: SearchSpace, added: int
+    workspace: Workspace, store: Store, device: str, space: SearchSpace, table: SharedTable
 ) -> ImportResult:
     from lut.dataset import Dataset
     from predictors.evaluate import fit_dataset, held_out_errors
     from predictors.provenance import remarks
 
-    data = Dataset.of(store, device, space)
-    predictor = fit_dataset(data, space, device=device)
+    with store.all_or_nothing():
+        added = table.add_to(store, device, [space.layout])
+        data = Dataset.of(store, device, space)
+        predictor = fit_dataset(data, space, device=device)
     _save(workspace, predictor, space)
     return ImportResult(
         device=device,
@@ -154,20 +164,20 @@ def _looked_up(
     device: str,
     space: SearchSpace,
     table: BlockTable,
-    added: int,
 ) -> ImportResult:
     from elasticvit.cost import reachable_kernels
     from predictors.fit import table_predictor
     from predictors.provenance import remarks
 
     predictor = table_predictor(table.table_ms, device=device, source=table.source)
-    _save(workspace, predictor, space)
     layout = MOBILE.layout
     sums = BlockSums(
         ms={name: table.sum_ms(arch, layout) for name, arch in PUBLISHED.items()},
         authors_ms={name: table.authors_sum_ms(arch, layout) for name, arch in PUBLISHED.items()},
         left_out=table.left_out,
     )
+    added = table.add_to(store, device)
+    _save(workspace, predictor, space)
     return ImportResult(
         device=device,
         space=space.name,
@@ -183,29 +193,39 @@ def _looked_up(
 
 
 def export_table(
-    table: Path | str, device: str | None = None, *, workspace: WorkspaceLike = None
+    table: Path | str,
+    device: str | None = None,
+    *,
+    force: bool = False,
+    workspace: WorkspaceLike = None,
 ) -> int:
     """Write every measurement of a device where others can read it.
 
     Args:
         table: File to write, `.csv` or `.parquet`.
         device: Name of the device; None is the one profiled last, or the host.
+        force: Replace a file that is there.
 
     Returns:
         The number of measurements.
 
     Raises:
-        StoreError: nothing was measured, or the file cannot be written.
+        StoreError: nothing was measured, the file has another ending or is there already, or its
+            folder is not there.
+        FileError: the file cannot be written.
     """
+    from lut.exchange import check_free
     from lut.exchange import export_table as write
+    from lut.shared_file import suffixed
     from lut.store import Store
 
     here = workspace_of(workspace)
+    check_free(suffixed(table), force)
     name = here.device(device) or "host"
     if not here.lut_path.exists():
         raise StoreError(
             f"no measurements of {name!r}: workspace {here.root} has no latency table yet",
             next_step=NextStep("profile", {"device": name}),
         )
-    with Store(here.lut_path) as store:
-        return write(store, name, table)
+    with Store(here.lut_path, read_only=True) as store:
+        return write(store, name, table, force=force)

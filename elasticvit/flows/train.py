@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from elasticvit.events import EventHandler, ignore
+from elasticvit.errors import SpaceError
+from elasticvit.events import EventHandler, Phase, ignore
 from elasticvit.flows.settings import WorkspaceLike, settings_of, space_of, workspace_of
 from elasticvit.flows.torch_threads import torch_threads
 from elasticvit.flows.train_result import SubnetAccuracy, TrainResult
 from elasticvit.flows.train_settings import TrainSettings
 
+IMAGE_CHANNELS = 3
 __all__ = ["SubnetAccuracy", "TrainResult", "TrainSettings", "is_first_rank", "train"]
 
 
@@ -40,28 +42,37 @@ def train(
 
     Raises:
         SettingError: A setting makes no sense.
-        SpaceError: There is no such search space.
+        SpaceError: There is no such search space, or its images do not have three channels.
         DataError: The data set is unknown, unreadable or too small.
         WorkspaceError: The workspace is foreign, or complexity is to be measured in ms and no
             device was profiled.
         PredictorError: The device has no predictor, or it cannot price the space.
         TargetError: A complexity level holds no architecture.
         CheckpointError: A run cannot be read, or there is none to resume.
-        TrainingError: The loss is no longer a number.
+        TrainingError: The loss is no longer a number, or another process trains the same run.
+        FileError: The workspace, or the folder of the run, cannot be written to.
     """
     settings = settings_of(TrainSettings, settings, changes)
     folder = workspace_of(workspace)
-    space = space_of(folder, settings.space, events)
+    handler = events if is_first_rank() else ignore
+    space = space_of(folder, settings.space, handler)
+    if space.layout.in_channels != IMAGE_CHANNELS:
+        raise SpaceError(
+            f"search space {space.name} has in_channels {space.layout.in_channels}; images of data "
+            f"sets are read in RGB, so it must be {IMAGE_CHANNELS} to be trained",
+            settings=["space"],
+        )
+    data = folder.data(settings.data)
+    handler(Phase(text=f"opening data set {data}, to train space {space.name} on it"))
 
     from elasticvit.training.data import open_data
 
-    images = open_data(folder.data(settings.data))
+    images = open_data(data)
 
     from elasticvit.flows.train_job import TrainJob
     from elasticvit.training.ranks import joined
 
     with torch_threads(settings.threads), joined() as ranks:
-        handler = events if ranks.writes else ignore
         return TrainJob(folder, settings, space, images, ranks, handler).run()
 
 

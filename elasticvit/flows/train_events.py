@@ -63,11 +63,12 @@ class TrainingPlanned(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingForecast(Event):
-    """How long the training will take, from steps that were run on this machine.
+    """How long the training will take on this machine: first expected from short passes at the
+    lowest complexity level, then again as steps at other levels are taken.
 
     Attributes:
         forecast: Seconds a step, in all and at single complexity levels.
-        done: Number of steps that an earlier session took.
+        done: Number of steps that are done.
     """
 
     forecast: Forecast

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from contextlib import ExitStack
 from dataclasses import replace
@@ -10,11 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from elasticvit.cost import CostModel, MacsCost
-from elasticvit.errors import NextStep, WorkspaceError
-from elasticvit.events import EventHandler
-from elasticvit.flows.train_events import TrainingForecast, TrainingPlanned
+from elasticvit.errors import FileError, NextStep, SettingError, WorkspaceError
+from elasticvit.events import Event, EventHandler, Phase
+from elasticvit.files import make_folder
+from elasticvit.flows.train_events import TrainingForecast, TrainingPlanned, TrainProgress
 from elasticvit.flows.train_result import RESULT_FILE, TrainResult
-from elasticvit.flows.train_runs import find_run, remembered, run_at, run_info
+from elasticvit.flows.train_runs import find_run, locked, remembered, run_at, run_info
 from elasticvit.flows.train_settings import TrainSettings
 from elasticvit.flows.train_summary import (
     subnet_accuracies,
@@ -22,15 +24,18 @@ from elasticvit.flows.train_summary import (
     summary_images,
 )
 from elasticvit.space import SearchSpace
-from elasticvit.training.checkpoint import CHECKPOINT_FILE, load_supernet
+from elasticvit.training.checkpoint import load_supernet
 from elasticvit.training.config import default_config
 from elasticvit.training.data import ImageData
-from elasticvit.training.forecast import forecast
+from elasticvit.training.forecast import Forecaster, forecast
 from elasticvit.training.levels import levels_for
 from elasticvit.training.ranks import Ranks
+from elasticvit.training.run_info import CHECKPOINT_FILE, RUN_FILE
 from elasticvit.training.sampler import LevelSampler
 from elasticvit.training.trainer import Trainer
-from elasticvit.workspace import Workspace
+from elasticvit.workspace import PLURALS, Workspace
+
+LEAST_IMAGES = 2  # a step and process
 
 
 def _cost(workspace: Workspace, space: SearchSpace, settings: TrainSettings) -> CostModel:
@@ -90,6 +95,13 @@ class TrainJob:
             complexity=settings.complexity,
             device="" if settings.complexity == "macs" else workspace.device(settings.device),
         )
+        if config.batch_size < LEAST_IMAGES * ranks.count:
+            raise SettingError(
+                f"batch_size is {config.batch_size}; it must be at least "
+                f"{LEAST_IMAGES * ranks.count}: each of the {ranks.count} processes needs "
+                f"{LEAST_IMAGES} images a step for its batch norms",
+                settings=["batch_size"],
+            )
         self.config, self.levels = config, levels_for(space, cost, np.random.default_rng(0))
         self.info = run_info(space, images, config, self.levels, settings.seed)
         self.cost = cost
@@ -106,34 +118,56 @@ class TrainJob:
                     self._summarise(run, expected_s, took_s)
         result = None
         if self.ranks.writes:
+            result = TrainResult.load(run)
             if self.settings.out is None:
                 self.workspace.set_latest("run", run)
             target_ms = suggested_target_ms(self.workspace, self.info.space)
-            result = replace(TrainResult.load(run), suggested_target_ms=target_ms)
+            result = replace(result, suggested_target_ms=target_ms)
         shared: TrainResult = self.ranks.share(result)
         return shared
 
     def _folder(self, stack: ExitStack) -> Path:
-        """The folder to train in; it is removed if training fails before the first checkpoint."""
-        resume, fresh = self.settings.resume, self.settings.fresh
-        found: Path | None
+        """The folder to train in, locked; it is removed if training fails before the first
+        checkpoint. A finished run is not locked, since nothing is written to it."""
+        found = self._found()
+        finished = found is not None and (found / RESULT_FILE).exists()
+        run = found if found is not None and finished else self._locked(stack, found)
+        if not finished:
+            stack.enter_context(self.workspace.nothing_left_behind(run, keep=CHECKPOINT_FILE))
         if self.settings.out is None:
-            found = find_run(
-                self.workspace, self.info, resume=resume, fresh=fresh, events=self.events
-            )
-            run = found or self.workspace.new_folder("run")
             stack.enter_context(remembered(self.workspace, run, self.named, self.info.data))
-        else:
-            run = Path(self.settings.out)
-            found = (
-                run
-                if run_at(run, self.info, resume=resume, fresh=fresh, events=self.events)
-                else None
-            )
-        stack.enter_context(self.workspace.nothing_left_behind(run, keep=CHECKPOINT_FILE))
-        if found is None:
+        if not finished and not (run / RUN_FILE).exists():
             self.info.save(run)
         return run
+
+    def _locked(self, stack: ExitStack, found: Path | None) -> Path:
+        """The folder that was found or a new one, locked; a new one is removed if that fails."""
+        run = found
+        try:
+            run = run or self._new()
+            stack.enter_context(locked(run))
+        except FileError:
+            if found is None and run is not None:
+                shutil.rmtree(run, ignore_errors=True)
+            if self.settings.out is None:
+                for folder in (self.workspace.root / PLURALS["run"], self.workspace.root):
+                    self.workspace.prune(folder)
+            raise
+        return run
+
+    def _found(self) -> Path | None:
+        """Folder of a run with the same settings, finished or not."""
+        resume, fresh, events = self.settings.resume, self.settings.fresh, self.events
+        if self.settings.out is None:
+            return find_run(self.workspace, self.info, resume=resume, fresh=fresh, events=events)
+        out = Path(self.settings.out)
+        return out if run_at(out, self.info, resume=resume, fresh=fresh, events=events) else None
+
+    def _new(self) -> Path:
+        """A new folder."""
+        if self.settings.out is None:
+            return self.workspace.new_folder("run")
+        return make_folder(Path(self.settings.out))
 
     def _sampler(self) -> LevelSampler:
         """A sampler that has drawn nothing yet."""
@@ -151,15 +185,35 @@ class TrainJob:
     def _train(self, run: Path) -> tuple[float, float]:
         """Train to the end; the seconds that were expected and taken."""
         self._announce(run)
+        self.events(Phase(text="building the supernet"))
         trainer = self._trainer()
         trainer.resume(run)
         if trainer.step == trainer.steps:  # interrupted after the last step
             return 0.0, 0.0
-        expected = TrainingForecast(forecast=forecast(self._trainer()), done=trainer.step)
+        self.events(Phase(text="timing the lowest complexity level for a forecast"))
+        forecaster = forecast(trainer, self._sampler())
+        expected = TrainingForecast(forecast=forecaster.forecast(), done=trainer.step)
         self.events(expected)
+        self.events(Phase(text="taking the first training step"))
         started_s = time.monotonic()
-        trainer.run(run, self.events)
+        trainer.run(run, self._refining(forecaster))
         return expected.remaining_s, time.monotonic() - started_s
+
+    def _refining(self, forecaster: Forecaster) -> EventHandler:
+        """The handler, called also with a new forecast where steps tell more than the last one."""
+        last_s = time.monotonic()
+
+        def handle(event: Event) -> None:
+            nonlocal last_s
+            now_s = time.monotonic()
+            self.events(event)
+            if isinstance(event, TrainProgress):
+                if forecaster.add(event.losses.level, now_s - last_s):
+                    new = TrainingForecast(forecast=forecaster.forecast(), done=event.done)
+                    self.events(new)
+                last_s = now_s
+
+        return handle
 
     def _announce(self, run: Path) -> None:
         facts = self.images.info
@@ -182,6 +236,7 @@ class TrainJob:
 
     def _summarise(self, run: Path, expected_s: float, took_s: float) -> None:
         """Write the run's result."""
+        self.events(Phase(text="judging a few subnets on images that were not trained on"))
         TrainResult(
             folder=run,
             space=self.info.space.name,

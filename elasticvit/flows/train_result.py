@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from msgspec import Meta
 
 from elasticvit.arch import Arch
-from elasticvit.errors import ArchError, CheckpointError, NextStep
+from elasticvit.errors import CheckpointError, NextStep
 from elasticvit.files import write_atomic
+from elasticvit.reading import Count, Format, NotNegative, Percent, Positive, Whole
 
 if TYPE_CHECKING:
     from elasticvit.nn import Supernet
@@ -31,12 +34,33 @@ class SubnetAccuracy:
 
     name: str
     arch: Arch
-    macs_m: float
-    accuracy: float
+    macs_m: Positive
+    accuracy: Percent
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form."""
         return {**vars(self), "arch": self.arch.to_dict()}
+
+
+class ResultFile(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of a training as `result.json` holds it; see `TrainResult`."""
+
+    space: str
+    data: str
+    seed: Count
+    epochs: Whole
+    subnets: Annotated[tuple[SubnetAccuracy, ...], Meta(min_length=1)]
+    images: Whole | None = None
+    expected_s: NotNegative
+    took_s: NotNegative
+
+
+RESULT_FORMAT = Format(
+    kind=ResultFile,
+    what="the result of a training",
+    error=CheckpointError,
+    mend="remove it, and train with the same settings to have it made again from the checkpoint",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +96,7 @@ class TrainResult:
         """JSON-ready form."""
         return {
             "command": "evit-train",
-            "run": str(self.folder),
+            "run": str(self.folder).encode(errors="surrogateescape").decode(errors="replace"),
             "space": self.space,
             "data": self.data,
             "seed": self.seed,
@@ -84,7 +108,11 @@ class TrainResult:
         }
 
     def save(self) -> None:
-        """Write `result.json` into the folder of the run."""
+        """Write `result.json` into the folder of the run.
+
+        Raises:
+            FileError: It cannot be written.
+        """
         text = json.dumps(self.to_dict(), indent=2, allow_nan=False)
         write_atomic(self.folder / RESULT_FILE, text + "\n")
 
@@ -99,36 +127,13 @@ class TrainResult:
             CheckpointError: The folder holds no finished training, or a damaged result.
         """
         path = Path(folder) / RESULT_FILE
-        try:
-            data = json.loads(path.read_text())
-            return cls._from_dict(Path(folder), data)
-        except FileNotFoundError as error:
+        if not path.exists():
             raise CheckpointError(
                 f"no finished training in {folder}; train to the end first",
                 next_step=NextStep("train"),
-            ) from error
-        except (OSError, ValueError, KeyError, TypeError, ArchError) as error:
-            raise CheckpointError(
-                f"{path} cannot be read: {error!r}; remove it, and train with the same settings "
-                "to have it made again"
-            ) from error
-
-    @classmethod
-    def _from_dict(cls, folder: Path, data: Mapping[str, Any]) -> TrainResult:
-        return cls(
-            folder=folder,
-            space=data["space"],
-            data=data["data"],
-            seed=data["seed"],
-            epochs=data["epochs"],
-            subnets=tuple(
-                SubnetAccuracy(**{**row, "arch": Arch.from_dict(row["arch"])})
-                for row in data["subnets"]
-            ),
-            images=data.get("images"),
-            expected_s=data["expected_s"],
-            took_s=data["took_s"],
-        )
+            )
+        file = RESULT_FORMAT.read_json(path)
+        return cls(folder=Path(folder), **msgspec.structs.asdict(file))
 
     def supernet(self) -> Supernet:
         """The trained supernet, on the CPU in evaluation mode.

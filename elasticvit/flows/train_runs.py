@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from elasticvit.errors import CheckpointError, SettingError
+from elasticvit.errors import CheckpointError, SettingError, TrainingError
 from elasticvit.events import EventHandler, Notice
+from elasticvit.files import writing
 from elasticvit.flows.train_events import RunFound
 from elasticvit.flows.train_result import RESULT_FILE
+from elasticvit.process_lock import process_lock
 from elasticvit.space import SearchSpace
+from elasticvit.training.run_info import (
+    CHECKPOINT_FILE,
+    LOCK_FILE,
+    RUN_FILE,
+    RunInfo,
+    RunSettings,
+)
 from elasticvit.workspace import Workspace
 from elasticvit.workspace_settings import WorkspaceSettings
 
 if TYPE_CHECKING:
-    from elasticvit.training.checkpoint import RunInfo
     from elasticvit.training.config import TrainConfig
     from elasticvit.training.data import ImageData
     from elasticvit.training.levels import Levels
@@ -29,15 +37,14 @@ def run_info(
 ) -> RunInfo:
     """What a run is. Its complexity levels are part of it, since another profile of a device
     moves those in milliseconds."""
-    from elasticvit.training.checkpoint import RunInfo
-
+    settings = RunSettings(**vars(config), levels=levels.values, level_unit=levels.unit)
     return RunInfo(
         space=space,
         data=images.info.spec,
         seed=seed,
         mean=images.mean,
         std=images.std,
-        settings={**config.to_dict(), "levels": list(levels.values), "level_unit": levels.unit},
+        settings=settings,
     )
 
 
@@ -57,14 +64,12 @@ def find_run(
     Raises:
         CheckpointError: A run cannot be read, or `resume` finds none.
     """
-    from elasticvit.training.checkpoint import CHECKPOINT_FILE, RUN_FILE, RunInfo
-
     other = None
     for run in reversed([] if fresh else workspace.folders("run")):
         if not (run / RUN_FILE).exists():
             continue
         finished = (run / RESULT_FILE).exists()
-        if RunInfo.load(run).to_dict() == info.to_dict():
+        if RunInfo.load(run) == info:
             events(RunFound(folder=run, finished=finished))
             return run
         if not finished and (run / CHECKPOINT_FILE).exists():
@@ -86,12 +91,15 @@ def run_at(out: Path, info: RunInfo, *, resume: bool, fresh: bool, events: Event
 
     Raises:
         SettingError: The folder holds something else.
+        FileError: Its path is none that can be used.
         CheckpointError: The folder's run cannot be read, or `resume` finds none.
     """
-    from elasticvit.training.checkpoint import RUN_FILE, RunInfo
-
-    if not (out / RUN_FILE).exists():
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    with writing(out):
+        is_run = (out / RUN_FILE).exists()
+        taken = not is_run and out.exists()
+        taken = taken and (not out.is_dir() or any(p.name != LOCK_FILE for p in out.iterdir()))
+    if not is_run:
+        if taken:
             raise SettingError(
                 f"out is {out}, which exists and is not a training run; name a new folder",
                 settings=["out"],
@@ -101,7 +109,7 @@ def run_at(out: Path, info: RunInfo, *, resume: bool, fresh: bool, events: Event
                 f"no interrupted run in {out}; start one instead", settings=["resume"]
             )
         return False
-    if fresh or RunInfo.load(out).to_dict() != info.to_dict():
+    if fresh or RunInfo.load(out) != info:
         raise SettingError(
             f"out is {out}, which holds "
             + ("a training run already" if fresh else "a training run with other settings")
@@ -110,6 +118,21 @@ def run_at(out: Path, info: RunInfo, *, resume: bool, fresh: bool, events: Event
         )
     events(RunFound(folder=out, finished=(out / RESULT_FILE).exists()))
     return True
+
+
+def locked(run: Path) -> AbstractContextManager[None]:
+    """Keep other processes from training in the folder of a run while the context lasts.
+
+    Raises:
+        TrainingError: Another process trains there.
+        FileError: The folder cannot be written to.
+    """
+    return process_lock(
+        run / LOCK_FILE,
+        TrainingError,
+        f"training run {run} is in use by process {{process}}, which trains it; wait until that "
+        "process has ended, or stop it, then repeat this",
+    )
 
 
 @contextmanager
@@ -123,8 +146,6 @@ def remembered(workspace: Workspace, run: Path, space: SearchSpace, data: str) -
         space: The space as it was named, without the data set's number of classes.
         data: Canonical spec of the data set.
     """
-    from elasticvit.training.checkpoint import CHECKPOINT_FILE
-
     before = workspace.settings()
     workspace.remember(space=space, data=data)
     try:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from elasticvit.errors import SettingError
-from elasticvit.flows.settings import check_ranges
+from elasticvit.flows.settings import check_ranges, check_real
+from elasticvit.reading import shown
 from elasticvit.space import SearchSpace
-from elasticvit.training.config import COMPLEXITIES
+from elasticvit.training.config import COMPLEXITIES, MIN_LR, MOST_BATCH, MOST_EPOCHS
 
 RANGES = {  # least and greatest value of whole numbers
-    "epochs": (1, 2**31 - 1),
-    "batch_size": (2, 2**31 - 1),
+    "epochs": (1, MOST_EPOCHS),
+    "batch_size": (2, MOST_BATCH),
     "seed": (0, 2**31 - 1),
     "threads": (1, 256),
 }
@@ -60,14 +61,18 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         check_ranges(self, RANGES)
-        if self.lr is not None and not 0 < self.lr < 1:
-            raise SettingError(
-                f"lr is {self.lr:g}; it must lie between 0 and 1, such as 0.005",
-                settings=["lr"],
-            )
+        check_real("lr", self.lr, MIN_LR, 1)
+        for name in ("space", "data", "out"):
+            text = str(getattr(self, name))
+            if "\0" in text:
+                raise SettingError(
+                    f"{name} is {shown(text)}; it must not hold a null character",
+                    settings=[name],
+                )
         if self.complexity not in COMPLEXITIES:
             raise SettingError(
-                f"complexity is {self.complexity!r}; it must be one of {', '.join(COMPLEXITIES)}",
+                f"complexity is {shown(self.complexity)}; it must be one of "
+                f"{', '.join(COMPLEXITIES)}",
                 settings=["complexity"],
             )
         if self.device is not None and self.complexity == "macs":

@@ -4,7 +4,8 @@ With this package and timm imported, `timm.create_model("elastic_s1")` and its e
 work as timm's own models do.
 """
 
-from elasticvit.nn.blocks import BlockOptions, build_block
+from elasticvit.block_options import BlockOptions
+from elasticvit.nn.blocks import build_block
 from elasticvit.nn.models import create_model
 from elasticvit.nn.subnet import Subnet
 from elasticvit.nn.supernet import Supernet

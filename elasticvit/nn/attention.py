@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from elasticvit.kernels import QK_DIM, Attention
-from elasticvit.nn.layers import ElasticConv2d, ElasticLinear, head_of
+from elasticvit.nn.layers import ElasticConv2d, ElasticLinear, head_of, truncated_normal
 
 
 @lru_cache(maxsize=4096)
@@ -81,7 +81,7 @@ class AttentionCore(nn.Module):
         self.project = ElasticLinear(v_width, width)
         offsets = (2 * largest.size - 1) ** 2
         shape = (largest.heads, n, n) if dense_bias else (offsets, largest.heads)
-        self.position_bias = nn.Parameter(nn.init.trunc_normal_(torch.empty(shape), std=0.02))
+        self.position_bias = nn.Parameter(truncated_normal(torch.empty(shape)))
         self.dense_bias = dense_bias
         self.scale = QK_DIM**-0.5
 

@@ -8,35 +8,18 @@ and FFN on tokens (B, N, C); downsampling takes either and returns tokens.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from elasticvit import kernels
+from elasticvit.block_options import BlockOptions
 from elasticvit.kernels import SE_RATIO, Kernel
 from elasticvit.nn.attention import AttentionCore
 from elasticvit.nn.layers import ElasticBatchNorm, ElasticConv2d, ElasticLayerNorm, ElasticLinear
 
 K = TypeVar("K", bound=Kernel)
-
-
-@dataclass(frozen=True, kw_only=True)
-class BlockOptions:
-    """Variants of the blocks; the defaults are the clean forms.
-
-    Attributes:
-        norm: `per_token` layer norm, or `joint` over tokens and channels.
-        qkv: `per_head`: a head always owns the same rows of the qkv matrix; `sliced`: the
-            active [q | k | v] rows are viewed as (heads, 16 + 16 + v), so that a head reads
-            a contiguous slice of them. `joint` and `sliced` together are the authors' network.
-        head_dropout: dropout before the classifier, in training.
-    """
-
-    norm: Literal["per_token", "joint"] = "per_token"
-    qkv: Literal["per_head", "sliced"] = "per_head"
-    head_dropout: float = 0.0
 
 
 AUTHORS = BlockOptions(norm="joint", qkv="sliced")

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from elasticvit.arch import Arch
+from elasticvit.block_options import BlockOptions
 from elasticvit.errors import ModelError
 from elasticvit.kernels import Layout
-from elasticvit.nn.blocks import BlockOptions, Head
+from elasticvit.nn.blocks import Head
 from elasticvit.nn.checkpointing import checkpointed
 from elasticvit.nn.default_cfg import default_cfg
 from elasticvit.nn.features import (

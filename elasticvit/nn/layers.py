@@ -19,6 +19,11 @@ def head_of(tensor: Tensor, rows: int) -> Tensor:
     return tensor if tensor.shape[0] == rows else tensor[:rows]
 
 
+def truncated_normal(tensor: Tensor) -> Tensor:
+    """Draw initial values in place, unless the tensor is a form without values (device `meta`)."""
+    return tensor if tensor.is_meta else nn.init.trunc_normal_(tensor, std=0.02)
+
+
 class ElasticConv2d(nn.Module):
     """Bias-free or biased 2-d convolution, dense or depthwise, with "same" padding.
 
@@ -67,7 +72,7 @@ class ElasticLinear(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(cout, cin))
         self.bias = nn.Parameter(torch.zeros(cout)) if bias else None
-        nn.init.trunc_normal_(self.weight, std=0.02)
+        truncated_normal(self.weight)
 
     def sliced(self, cin: int, cout: int) -> tuple[Tensor, Tensor | None]:
         """Weight (cout, cin) and bias (cout,) of the active form."""

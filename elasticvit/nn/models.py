@@ -10,10 +10,10 @@ from typing import Literal, overload
 from torch import nn
 
 from elasticvit.arch import Arch, ArchBatch
+from elasticvit.block_options import BlockOptions
 from elasticvit.errors import ArchError, ModelError, NextStep
 from elasticvit.find import ENDS, find_arch, read_arch
 from elasticvit.kernels import Layout
-from elasticvit.nn.blocks import BlockOptions
 from elasticvit.nn.features import feature_stages, pyramid_indices
 from elasticvit.nn.initial import initialise
 from elasticvit.nn.subnet import Subnet

@@ -7,19 +7,24 @@ users know of image models (classifier, features, parameter groups) is in `Image
 from __future__ import annotations
 
 import io
-import pickle
 from dataclasses import asdict
 from pathlib import Path
 
+import msgspec
 import torch
+from torch import Tensor
 
 from elasticvit.arch import Arch
-from elasticvit.errors import CheckpointError, NextStep
+from elasticvit.block_options import BlockOptions
+from elasticvit.errors import ArchError, CheckpointError, NextStep
 from elasticvit.files import write_atomic
 from elasticvit.kernels import Layout, lower, walk
-from elasticvit.nn.blocks import Block, BlockOptions, build_block
+from elasticvit.nn.blocks import Block, build_block
 from elasticvit.nn.image_model import ImageModel
 from elasticvit.nn.supernet import Supernet
+from elasticvit.nn.torch_file import read_torch_file
+from elasticvit.nn.weights import filled
+from elasticvit.reading import Format
 
 SCHEMA = 1
 
@@ -83,26 +88,49 @@ class Subnet(ImageModel):
         """The subnet of `save`, on the CPU and in evaluation mode.
 
         Raises:
-            CheckpointError: the file is missing, truncated or not a subnet.
+            CheckpointError: the file is missing, truncated, damaged or not a subnet, or its
+                weights are not finite or of another network.
         """
-        try:
-            data = torch.load(path, map_location="cpu", weights_only=True)
-            if data["schema"] != SCHEMA:
-                raise CheckpointError(
-                    f"{path} has schema {data['schema']!r}, this version reads {SCHEMA}; "
-                    "update elasticvit, or search again",
-                    next_step=NextStep("search"),
-                )
-            subnet = cls(
-                Arch.from_dict(data["arch"]),
-                Layout.from_dict(data["layout"]),
-                BlockOptions(**data["options"]),
-            )
-            subnet.load_state_dict(data["weights"])
-        except FileNotFoundError as error:
+        if not path.exists():
             raise CheckpointError(
                 f"no subnet at {path}; search first", next_step=NextStep("search")
-            ) from error
-        except (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
-            raise CheckpointError(f"{path} is truncated or not a subnet: {error}") from error
-        return subnet.eval()
+            )
+        found = read_torch_file(path, SUBNET_FORMAT)
+        try:
+            kernels = lower(found.arch, found.layout)
+        except ArchError as error:
+            raise SUBNET_FORMAT.failure(f"{path}: {error}") from error
+        if len(kernels) > len(found.weights):  # each block has weights
+            raise SUBNET_FORMAT.failure(f"{path}: weights are of another network than arch")
+        return filled(
+            lambda: cls(found.arch, found.layout, found.options),
+            found.weights,
+            f"{path}: weights",
+            SUBNET_FORMAT,
+        )
+
+
+class SubnetFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A subnet as its file holds it.
+
+    Attributes:
+        arch: the architecture.
+        layout: what its space fixes.
+        options: block variants.
+        weights: parameters and statistics by name.
+    """
+
+    arch: Arch
+    layout: Layout
+    options: BlockOptions
+    weights: dict[str, Tensor]
+
+
+SUBNET_FORMAT = Format(
+    kind=SubnetFile,
+    what="a subnet",
+    error=CheckpointError,
+    mend="put a good copy back, or search again",
+    next_step=NextStep("search"),
+    schema=SCHEMA,
+)

@@ -11,8 +11,9 @@ from typing import cast
 from torch import Tensor, nn
 
 from elasticvit.arch import Arch
+from elasticvit.block_options import BlockOptions
 from elasticvit.kernels import Kernel, Place, walk
-from elasticvit.nn.blocks import Block, BlockOptions, build_block
+from elasticvit.nn.blocks import Block, build_block
 from elasticvit.nn.layers import resize
 from elasticvit.space import SearchSpace
 

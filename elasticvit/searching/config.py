@@ -9,6 +9,7 @@ from typing import Any
 from elasticvit.errors import TargetError
 
 SMALLEST_SCALE = 2.0**-7
+MOST_EVALUATIONS = 100_000  # ten times the paper's; all are kept in memory and in the state's file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,7 @@ class EvolutionConfig:
             search reports, saves and may be stopped. Does not change what is found.
 
     Raises:
-        TargetError: a size that is not positive.
+        TargetError: a size that is not positive, or more than `MOST_EVALUATIONS` evaluations.
     """
 
     population: int = 64
@@ -38,7 +39,7 @@ class EvolutionConfig:
         sizes = {
             "population": self.population,
             "generations": self.generations,
-            "children": self.crossover + self.mutation,
+            "children": self.children,
             "at_once": self.at_once,
         }
         for name, size in sizes.items():
@@ -49,11 +50,23 @@ class EvolutionConfig:
                 f"search with {self.crossover} crossovers, {self.mutation} mutations of rate "
                 f"{self.mutation_rate}; counts from 0 and a rate from above 0 to 1 are needed"
             )
+        if self.evaluations > MOST_EVALUATIONS:
+            raise TargetError(
+                f"search with population {self.population:,} and {self.generations:,} generations "
+                f"of {self.children:,} children: {self.evaluations:,} evaluations; "
+                f"at most {MOST_EVALUATIONS:,} are possible, so name less of either",
+                settings=("population", "generations"),
+            )
+
+    @property
+    def children(self) -> int:
+        """Number of children of a generation."""
+        return self.crossover + self.mutation
 
     @property
     def evaluations(self) -> int:
         """Evaluations of a whole search; fewer when a space is used up."""
-        return self.population + self.generations * (self.crossover + self.mutation)
+        return self.population + self.generations * self.children
 
     @property
     def sizes(self) -> dict[str, Any]:

@@ -18,15 +18,16 @@ import numpy as np
 
 from elasticvit.arch import Arch, ArchBatch
 from elasticvit.arrays import FloatArray
-from elasticvit.errors import CheckpointError
 from elasticvit.events import EventHandler, ignore
 from elasticvit.searching.archive import Archive
 from elasticvit.searching.breeding import breed, select_parents
-from elasticvit.searching.caps import Cap, fingerprint
+from elasticvit.searching.caps import Cap, fingerprint, loads
 from elasticvit.searching.config import EvolutionConfig
 from elasticvit.searching.population import initial_population
 from elasticvit.searching.progress import SearchProgress
+from elasticvit.searching.rng_state import RngState
 from elasticvit.searching.state import SearchState
+from elasticvit.searching.state_file import STATE_FORMAT
 from elasticvit.space import SearchSpace
 
 Accuracy = Callable[[ArchBatch], FloatArray]
@@ -51,11 +52,12 @@ def evolve(
     Args:
         space: Space to search.
         caps: Hard caps, at least one.
-        accuracy: Gives the accuracy of every architecture of a batch, shape (n,); higher is
-            better. It must depend on the architecture alone for a resumed search to equal a
+        accuracy: Gives the accuracy of every architecture of a batch in percent, shape (n,). It
+            must depend on the architecture alone for a resumed search to equal a
             whole one.
         config: Size of the evolution.
-        rng: Random generator; what is found depends on its state and on the arguments only.
+        rng: Random generator of numpy's default kind; what is found depends on its state and on
+            the arguments only.
         feasible: Result of `find_feasible` for these caps, if it is known already.
         state_path: File to save the state to, and to go on from when it exists.
         settings: JSON-ready description of this search; a state with others is refused.
@@ -65,13 +67,15 @@ def evolve(
     Raises:
         TargetError: no architecture keeps the caps; the message says what the lowest cost is.
         CheckpointError: the state cannot be read or belongs to another search.
+        FileError: the state cannot be written.
     """
     config = config or EvolutionConfig()
     full = {**(settings or {}), "evolution": config.sizes, "caps": fingerprint(space, caps)}
     state = SearchState.start(space, full)
     if state_path is not None and state_path.exists():
-        state = _resume(state_path, space, full)
-        rng.bit_generator.state = dict(state.rng)
+        state = _resume(state_path, space, caps, full)
+        assert state.rng is not None
+        state.rng.restore(rng)
     evolution = _Evolution(
         space=space,
         caps=caps,
@@ -86,14 +90,15 @@ def evolve(
     return evolution.run(feasible)
 
 
-def _resume(path: Path, space: SearchSpace, settings: Mapping[str, Any]) -> SearchState:
-    state = SearchState.load(path, space)
-    theirs = state.settings
-    other = sorted(k for k in {*theirs, *settings} if theirs.get(k) != settings.get(k))
-    if other:
-        raise CheckpointError(
-            f"{path} belongs to a search with other {', '.join(other)}; start this one in a "
-            "folder of its own"
+def _resume(
+    path: Path, space: SearchSpace, caps: Sequence[Cap], settings: Mapping[str, Any]
+) -> SearchState:
+    state = SearchState.load(path, space, settings)
+    over = np.flatnonzero(loads(caps, state.archive(caps).archs) > 1)
+    if len(over):
+        raise STATE_FORMAT.failure(
+            f"{path}: architecture {int(over[0])} exceeds a target of the search; a search keeps "
+            "none that does"
         )
     return state
 
@@ -118,7 +123,7 @@ class _Evolution:
     def run(self, feasible: Arch | None) -> Archive:
         state = self.state
         while state.generation <= self.config.generations:
-            state.rng = self.rng.bit_generator.state
+            state.rng = RngState.of(self.rng)
             batch = self._next_generation(feasible)
             if not len(batch):  # every architecture near the parents has been evaluated
                 break
@@ -126,7 +131,7 @@ class _Evolution:
                 return state.archive(self.caps)
             state.commit(batch)
             self.evaluated.update(batch)
-            state.rng = self.rng.bit_generator.state
+            state.rng = RngState.of(self.rng)
             self._save()
             if self.stop() and state.generation <= self.config.generations:
                 return state.archive(self.caps)
@@ -164,10 +169,10 @@ class _Evolution:
 
     def _accuracies(self, chunk: ArchBatch) -> list[float]:
         values = np.asarray(self.accuracy(chunk), dtype=np.float64)
-        if values.shape != (len(chunk),) or not np.isfinite(values).all():
+        if values.shape != (len(chunk),) or not ((values >= 0) & (values <= 100)).all():
             raise ValueError(
                 f"the evaluator gave {values} for {len(chunk)} architectures; expected as many "
-                "finite numbers"
+                "accuracies in percent"
             )
         accuracies: list[float] = values.tolist()
         return accuracies

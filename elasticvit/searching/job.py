@@ -16,7 +16,7 @@ import torch
 
 from elasticvit.arch import Arch
 from elasticvit.cost import CostModel, MacsCost
-from elasticvit.events import EventHandler, Notice, ignore
+from elasticvit.events import EventHandler, Phase, ignore
 from elasticvit.nn.supernet import Supernet
 from elasticvit.searching import finalists
 from elasticvit.searching.archive import Archive
@@ -35,7 +35,7 @@ from elasticvit.searching.plan import FINALISTS, SearchPlan, make_plan, time_eva
 from elasticvit.searching.population import initial_population
 from elasticvit.searching.report import draw_front
 from elasticvit.searching.result import RESULT_FILE, SUBNET_FILE, SearchResult
-from elasticvit.searching.state import STATE_FILE, saved_settings
+from elasticvit.searching.state_file import STATE_FILE, evolution_of, read_state
 from elasticvit.searching.summary import front_of, summarise_archs, summarise_caps
 from elasticvit.training.data import ImageData
 
@@ -130,10 +130,10 @@ class SearchJob:
         for folder in reversed(folders):
             if (folder / RESULT_FILE).exists() or not (folder / STATE_FILE).exists():
                 continue
-            settings = saved_settings(folder / STATE_FILE)
-            sizes = settings.pop("evolution", None)
-            if settings == wanted and sizes is not None:
-                return folder, EvolutionConfig(**sizes)
+            path = folder / STATE_FILE
+            settings = read_state(path).settings
+            if {name: v for name, v in settings.items() if name != "evolution"} == wanted:
+                return folder, evolution_of(settings, path)
         return None
 
     def run(
@@ -154,7 +154,7 @@ class SearchJob:
             finalist_count: Number of architectures that are judged again.
             asked: JSON-ready sizes that the user asked for; part of what makes two searches the
                 same.
-            events: Receives the events of `evolve`, and a `Notice` for each part after it.
+            events: Receives the events of `evolve`, and a `Phase` for each part after it.
             stop: Asked between evaluations; when true, the evolution ends with what there is.
         """
         archive = evolve(
@@ -172,12 +172,12 @@ class SearchJob:
         last, scores = finalists.select(archive, finalist_count)
         if self.twice:
             images = self.thorough.sizes.search_images
-            events(Notice(text=f"judging {len(last)} finalists on {images} images"))
+            events(Phase(text=f"judging {len(last)} finalists on {images} images"))
             scores = self.thorough(last)
         final = finalists.ranked(last, scores, loads(self.caps, last))
         chosen, again = self.thorough.judge(final.archs[0])
         final.accuracy[0] = again  # the saved weights' own, where a device is not reproducible
-        events(Notice(text=f"testing the chosen subnet on {self.data.info.test_images} images"))
+        events(Phase(text=f"testing the chosen subnet on {self.data.info.test_images} images"))
         loader = self.data.loader("test", resolution=chosen.arch.resolution, batch_size=64)
         test_accuracy = accuracy(chosen, loader)
         chosen.cpu().save(folder / SUBNET_FILE)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from elasticvit.arch import ArchBatch
-from elasticvit.searching.config import EvolutionConfig
+from elasticvit.searching.config import MOST_EVALUATIONS, EvolutionConfig
 
 if TYPE_CHECKING:
     from elasticvit.searching.evaluate import SupernetEvaluator
@@ -42,10 +42,21 @@ class SearchPlan:
     after_s: float
     deadline_s: float | None
 
-    @property
-    def total_s(self) -> float:
-        """Expected seconds for the whole search."""
-        evolution_s = self.config.evaluations * self.evaluation_s
+    def left(self, evaluated: int = 0) -> int:
+        """Number of architectures that are still to be evaluated, at most.
+
+        Args:
+            evaluated: Number that an earlier session has evaluated.
+        """
+        return max(self.config.evaluations - evaluated, 0)
+
+    def evolution_s(self, evaluated: int = 0) -> float:
+        """Expected seconds for the architectures that are left, without a time budget."""
+        return self.left(evaluated) * self.evaluation_s
+
+    def total_s(self, evaluated: int = 0) -> float:
+        """Expected seconds for what is left of the search, finalists and test among it."""
+        evolution_s = self.evolution_s(evaluated)
         if self.deadline_s is not None:
             evolution_s = min(evolution_s, self.deadline_s)
         return evolution_s + self.after_s
@@ -102,11 +113,13 @@ def make_plan(
         config = EvolutionConfig.of(population, generations)
     elif population is not None:
         rounds = int((affordable - population) / (4 * population))
-        config = EvolutionConfig.of(population, min(max(rounds, 2), LONGEST_GENERATIONS))
+        most = min(LONGEST_GENERATIONS, (MOST_EVALUATIONS // population - 1) // 4)
+        config = EvolutionConfig.of(population, min(max(rounds, 2), most))
     else:
         assert generations is not None
         parents = int(affordable / (1 + 4 * generations))
-        config = EvolutionConfig.of(min(max(parents, 4), 64), generations)
+        most = min(64, MOST_EVALUATIONS // (1 + 4 * generations))
+        config = EvolutionConfig.of(min(max(parents, 4), most), generations)
     return SearchPlan(
         config=config,
         finalists=finalists,

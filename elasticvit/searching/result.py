@@ -5,22 +5,24 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
 
 from elasticvit.arch import Arch
-from elasticvit.errors import ArchError, CheckpointError, NextStep
+from elasticvit.errors import CheckpointError, NextStep
 from elasticvit.files import write_atomic
+from elasticvit.reading import Count, Format, NotNegative, Percent, Positive, Whole, shown
 
 SCHEMA = 2  # 1 had no text form of architectures, and no source of a cap but the first one's
 RESULT_FILE = "search.json"
 FRONT_FILE = "front.csv"
 SUBNET_FILE = "subnet.pt"
 FIRST_CAP = ("device", "source", "unit", "target")  # repeated in the file for its readers
-SEARCH_AGAIN = NextStep("search")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +38,10 @@ class FrontPoint:
     """
 
     arch: Arch
-    predicted_ms: float | None
-    upper_ms: float | None
-    macs_m: float
-    accuracy: float
+    predicted_ms: Positive | None
+    upper_ms: Positive | None
+    macs_m: Positive
+    accuracy: Percent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +61,9 @@ class CapResult:
     device: str | None
     source: str | None = None
     unit: str
-    target: float
-    predicted: float
-    upper: float | None
+    target: Positive
+    predicted: NotNegative
+    upper: NotNegative | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,22 +93,22 @@ class SearchResult:
 
     space: str
     data: str
-    classes: int
+    classes: Whole
     arch: Arch
-    predicted_ms: float | None
-    upper_ms: float | None
-    macs_m: float
-    accuracy: float
-    test_accuracy: float
-    search_images: int
-    test_images: int
+    predicted_ms: Positive | None
+    upper_ms: Positive | None
+    macs_m: Positive
+    accuracy: Percent
+    test_accuracy: Percent
+    search_images: Whole
+    test_images: Whole
     front: tuple[FrontPoint, ...]
-    caps: tuple[CapResult, ...]
+    caps: Annotated[tuple[CapResult, ...], Meta(min_length=1)]
     run: str
-    seed: int
-    evaluations: int
+    seed: Count
+    evaluations: Whole
     complete: bool
-    evolution: dict[str, Any] = field(default_factory=dict)
+    evolution: dict[str, int | float] = field(default_factory=dict)
 
     @property
     def device(self) -> str | None:
@@ -164,80 +166,71 @@ class SearchResult:
         """Read `search.json`.
 
         Raises:
-            CheckpointError: missing, truncated, of another schema, or with values that cannot be.
+            CheckpointError: It is missing, unreadable or damaged, or a later version wrote it.
         """
         path = folder / RESULT_FILE
-        try:
-            data = json.loads(path.read_text())
-        except FileNotFoundError as error:
-            raise CheckpointError(
-                f"no search result at {path}; search first, or name the folder of a finished "
-                "search",
-                next_step=SEARCH_AGAIN,
-            ) from error
-        except (OSError, ValueError) as error:
-            raise CheckpointError(
-                f"{path} cannot be read: {error}; search again", next_step=SEARCH_AGAIN
-            ) from error
-        schema = data.get("schema") if isinstance(data, dict) else None
-        if schema not in range(1, SCHEMA + 1):
-            raise CheckpointError(
-                f"{path} has schema {schema!r}, this version reads 1 to {SCHEMA}; update "
-                "elasticvit, or search again",
-                next_step=SEARCH_AGAIN,
-            )
-        try:
-            return cls._from_dict(data)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArchError) as error:
-            raise CheckpointError(
-                f"{path} is damaged: {error}; search again", next_step=SEARCH_AGAIN
-            ) from error
-
-    @classmethod
-    def _from_dict(cls, data: Mapping[str, Any]) -> SearchResult:
-        caps = [dict(cap) for cap in data["caps"]]
-        if data["schema"] == 1:
-            caps[0]["source"] = data["source"]
-        fields = {k: v for k, v in data.items() if k not in ("schema", *FIRST_CAP)}
-        result = cls(
-            **_one_form(fields)
-            | {
-                "front": tuple(FrontPoint(**_one_form(point)) for point in data["front"]),
-                "caps": tuple(CapResult(**cap) for cap in caps),
-            }
-        )
-        result._check()
-        for name in FIRST_CAP:
-            if data[name] != getattr(result, name):
-                raise ValueError(
-                    f"{name} is {data[name]!r} but {getattr(result, name)!r} in the first cap"
+        text = RESULT_FORMAT.read_bytes(path)
+        result = RESULT_FORMAT.parse_json(text, str(path))
+        repeats = REPEATS_FORMAT.parse_json(text, str(path))
+        if repeats.schema == 1:
+            first = replace(result.caps[0], source=repeats.source)
+            result = replace(result, caps=(first, *result.caps[1:]))
+        for name, repeated, value in repeats.pairs(result):
+            if repeated != value:
+                raise RESULT_FORMAT.failure(
+                    f"{path}: {name[0]} is {shown(repeated)}, but {name[1]} is {shown(value)}; "
+                    "they must be the same"
                 )
         return result
 
-    def _check(self) -> None:
-        for name in ("accuracy", "test_accuracy"):
-            value = getattr(self, name)
-            if not 0 <= value <= 100:
-                raise ValueError(f"{name} is {value}; expected percent")
-        positive = {name: getattr(self, name) for name in ("macs_m", "predicted_ms", "upper_ms")}
-        for name, value in [*positive.items(), *(("target", cap.target) for cap in self.caps)]:
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise ValueError(f"{name} is {value}; expected a number above 0")
+
+class PointRepeats(msgspec.Struct, frozen=True, kw_only=True):
+    """What the file repeats of a point of the front."""
+
+    architecture: str | None = None
+
+
+class ResultRepeats(msgspec.Struct, frozen=True, kw_only=True):
+    """What the file repeats for its readers: the first cap, and architectures as text.
+
+    Attributes:
+        device, source, unit, target: Those of the first cap.
+        architecture: Text form of the chosen architecture; None if schema 1 wrote the file.
+        front: What is repeated of each point of the front.
+    """
+
+    schema: int
+    device: str | None = None
+    source: str | None = None
+    unit: str
+    target: Positive
+    architecture: str | None = None
+    front: tuple[PointRepeats, ...]
+
+    def pairs(self, result: SearchResult) -> Iterator[tuple[tuple[str, str], Any, Any]]:
+        """Iterate over two fields that must be equal, and the value of each."""
+        for name in FIRST_CAP:
+            yield (name, f"caps[0].{name}"), getattr(self, name), getattr(result, name)
+        texts = [("", self.architecture, result.arch)]
+        for index, (repeats, point) in enumerate(zip(self.front, result.front, strict=True)):
+            texts.append((f"front[{index}].", repeats.architecture, point.arch))
+        for where, text, arch in texts:
+            if text is not None or self.schema > 1:
+                yield (f"{where}architecture", f"{where}arch"), text, str(arch)
+
+
+FORMAT_FACTS: dict[str, Any] = {
+    "what": "the result of a search",
+    "error": CheckpointError,
+    "mend": "search again, or name the folder of a finished search",
+    "next_step": NextStep("search"),
+    "settings": ("search",),
+    "schema": SCHEMA,
+}
+RESULT_FORMAT: Format[SearchResult] = Format(kind=SearchResult, **FORMAT_FACTS)
+REPEATS_FORMAT: Format[ResultRepeats] = Format(kind=ResultRepeats, **FORMAT_FACTS)
 
 
 def _both_forms(arch: Arch) -> dict[str, Any]:
     """An architecture for programs (`arch`) and for people (`architecture`)."""
     return {"arch": arch.to_dict(), "architecture": str(arch)}
-
-
-def _one_form(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields with `arch` as an architecture.
-
-    Raises:
-        ValueError: the two forms contradict each other.
-    """
-    fields = {name: value for name, value in data.items() if name != "architecture"}
-    fields["arch"] = arch = Arch.from_dict(data["arch"])
-    if data.get("architecture", str(arch)) != str(arch):
-        raise ValueError(f"architecture is {data['architecture']!r} but {str(arch)!r} in arch")
-    return fields

@@ -19,12 +19,20 @@ from elasticvit.arch import Arch, ArchBatch
 from elasticvit.arrays import FloatArray, IndexArray
 from elasticvit.errors import CheckpointError
 from elasticvit.files import write_atomic
+from elasticvit.reading import shown
 from elasticvit.searching.archive import Archive
 from elasticvit.searching.caps import Cap, loads
+from elasticvit.searching.rng_state import RngState
+from elasticvit.searching.state_file import (
+    SCHEMA,
+    STATE_FORMAT,
+    check_generations,
+    checksum_of,
+    evolution_of,
+    read_state,
+)
+from elasticvit.searching.state_file import STATE_FILE as STATE_FILE
 from elasticvit.space import SearchSpace
-
-SCHEMA = 1
-STATE_FILE = "state.json"
 
 
 @dataclass(kw_only=True, eq=False)
@@ -37,7 +45,7 @@ class SearchState:
         accuracy: Accuracies of `archs`, shape (n,).
         born: Number of the generation of each of `archs`, shape (n,).
         generation: Number of the generation that is next or under way.
-        rng: State of the random generator at the start of that generation.
+        rng: State of the random generator at the start of that generation; None before the first.
         pending: Accuracies of what the generation under way has evaluated so far.
     """
 
@@ -46,7 +54,7 @@ class SearchState:
     accuracy: FloatArray
     born: IndexArray
     generation: int = 0
-    rng: Mapping[str, Any] = field(default_factory=dict)
+    rng: RngState | None = None
     pending: dict[Arch, float] = field(default_factory=dict)
 
     @classmethod
@@ -92,73 +100,91 @@ class SearchState:
         )
 
     def save(self, path: Path) -> None:
-        """Write the state, atomically."""
+        """Write the state, atomically.
+
+        Raises:
+            FileError: It cannot be written; the last one stays.
+        """
         data = {
             "schema": SCHEMA,
             "settings": self.settings,
             "generation": self.generation,
-            "rng": self.rng,
+            "rng": None if self.rng is None else self.rng.to_dict(),
             "genes": self.archs.genes.tolist(),
             "accuracy": self.accuracy.tolist(),
             "born": self.born.tolist(),
             "pending": [[list(arch.genes), value] for arch, value in self.pending.items()],
         }
-        write_atomic(path, json.dumps(data, allow_nan=False))
+        checksum = checksum_of(data)
+        write_atomic(path, json.dumps({**data, "checksum": checksum}, allow_nan=False))
 
     @classmethod
-    def load(cls, path: Path, space: SearchSpace) -> SearchState:
+    def load(
+        cls, path: Path, space: SearchSpace, settings: Mapping[str, Any] | None = None
+    ) -> SearchState:
         """The state that `save` wrote.
 
         Args:
+            path: The file.
             space: The space that is searched.
+            settings: Description of the search that the state must be of; None for any.
 
         Raises:
-            CheckpointError: the file is missing, truncated, of another schema or not a state.
+            CheckpointError: The file is missing, unreadable or damaged, a later version wrote it,
+                or it is the state of another search.
         """
-        try:
-            data = json.loads(path.read_text())
-            if data["schema"] != SCHEMA:
+        file = read_state(path)
+        if settings is not None:
+            keys = sorted({*file.settings, *settings})
+            other = [key for key in keys if file.settings.get(key) != settings.get(key)]
+            if other:
                 raise CheckpointError(
-                    f"{path} has schema {data['schema']!r}, this version reads {SCHEMA}; "
-                    "update elasticvit, or move the folder away and search again"
+                    f"{path} belongs to a search with other {', '.join(other)}; start this one in "
+                    "a folder of its own",
+                    settings=["out"],
                 )
-            n_conv = space.layout.n_conv
-            state = cls(
-                settings=data["settings"],
-                archs=_batch(data["genes"], space),
-                accuracy=np.array(data["accuracy"], dtype=np.float64),
-                born=np.array(data["born"], dtype=np.int64),
-                generation=int(data["generation"]),
-                rng=data["rng"],
-                pending={Arch.from_genes(row, n_conv): float(a) for row, a in data["pending"]},
+        evolution = evolution_of(file.settings, path)
+        check_generations(file, evolution, path)
+        archs = _archs(file.genes, "genes", space, path)
+        pending = _archs([genes for genes, _ in file.pending], "pending", space, path)
+        if len(archs.concat(pending).unique()) < len(archs) + len(pending):
+            raise STATE_FORMAT.failure(
+                f"{path}: genes and pending hold an architecture twice; each is evaluated once"
             )
-        except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
-            raise CheckpointError(
-                f"{path} is not the state of a search ({error}); move the folder away and "
-                "search again"
-            ) from error
-        if not len(state.archs) == len(state.accuracy) == len(state.born):
-            raise CheckpointError(
-                f"{path} has {len(state.archs)} architectures but {len(state.accuracy)} "
-                "accuracies; move the folder away and search again"
-            )
-        return state
+        return cls(
+            settings=file.settings,
+            archs=archs,
+            accuracy=np.array(file.accuracy, dtype=np.float64),
+            born=np.array(file.born, dtype=np.int64),
+            generation=file.generation,
+            rng=file.rng,
+            pending=dict(zip(pending, (value for _, value in file.pending), strict=True)),
+        )
 
 
-def saved_settings(path: Path) -> dict[str, Any]:
-    """The description of the search whose state a file holds, of whatever space.
+def _archs(rows: Sequence[Sequence[int]], field: str, space: SearchSpace, path: Path) -> ArchBatch:
+    """The architectures of rows of genes.
 
     Raises:
-        CheckpointError: the file is missing, truncated or not a state.
+        CheckpointError: One lies outside the space.
     """
-    try:
-        return dict(json.loads(path.read_text())["settings"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{path} is not the state of a search ({error}); move the folder away and search again"
-        ) from error
+    for index, row in enumerate(rows):
+        if len(row) != len(space.names):
+            raise STATE_FORMAT.failure(
+                f"{path}: {field}[{index}] has {len(row)} genes; an architecture of search space "
+                f"{space.name} has {len(space.names)}"
+            )
+    batch = _batch(rows, space)
+    outside = np.flatnonzero(~space.valid(batch))
+    if len(outside):
+        index = int(outside[0])
+        raise STATE_FORMAT.failure(
+            f"{path}: {field}[{index}] is {shown(list(rows[index]))}; it lies outside of search "
+            f"space {space.name}"
+        )
+    return batch
 
 
-def _batch(rows: list[list[int]], space: SearchSpace) -> ArchBatch:
+def _batch(rows: Sequence[Sequence[int]], space: SearchSpace) -> ArchBatch:
     genes = np.array(rows, dtype=np.int16).reshape(len(rows), len(space.names))
     return ArchBatch(genes, space.layout.n_conv)

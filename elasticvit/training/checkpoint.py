@@ -1,199 +1,150 @@
-"""Training runs on disk: the description (`run.json`) and the state (`checkpoint.pt`).
+"""The state of a training run on disk, `checkpoint.pt`.
 
-Both are written atomically, so a killed run leaves its last whole checkpoint. Nothing falls
-back silently: a checkpoint that cannot be read, or belongs to another run, is an error.
+It is written atomically, so a killed run leaves its last whole checkpoint. Nothing falls back
+silently: a checkpoint that cannot be read, or belongs to another run, is an error.
 """
 
 from __future__ import annotations
 
 import io
-import json
-import pickle
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor
 
-from elasticvit.errors import CheckpointError, NextStep, SpaceError
+from elasticvit.errors import CheckpointError, NextStep
 from elasticvit.files import write_atomic
-from elasticvit.nn import BlockOptions, Supernet
-from elasticvit.space import SearchSpace
+from elasticvit.nn import Supernet
+from elasticvit.nn.torch_file import read_torch_file
+from elasticvit.nn.weights import filled
+from elasticvit.reading import Count, Format
+from elasticvit.training.optimiser_state import OptimiserState
+from elasticvit.training.run_info import CHECKPOINT_FILE, FRESH, RunFile, RunInfo
+from elasticvit.training.sampler import SamplerState
+from elasticvit.training.watch import WatchState
 
 SCHEMA = 1
-RUN_FILE = "run.json"
-CHECKPOINT_FILE = "checkpoint.pt"
-LOG_FILE = "log.csv"
-FRESH = NextStep("train", {"fresh": True})
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunInfo:
-    """What a training run is; never changes while it runs.
+class TrainerState(msgspec.Struct, frozen=True, kw_only=True):
+    """State of the loss watch and of torch's random generator.
 
     Attributes:
-        space: The search space, with the data set's number of classes.
-        data: Canonical spec of the data set.
-        seed: Random seed of weights, image order, augmentation and subnet sampling.
-        mean: Mean of each channel that images are normalised by, for pixels in 0..1.
-        std: Standard deviation of each channel that images are normalised by.
-        options: Variants of the blocks.
-        settings: Settings of the training by name: those of `TrainConfig`, and the complexity
-            levels, since another profile of a device moves those in milliseconds.
+        watch: State of the loss watch.
+        torch_rng: State of torch's random generator, as `torch.get_rng_state` gives it.
     """
 
-    space: SearchSpace
-    data: str
-    seed: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    options: BlockOptions = field(default_factory=BlockOptions)
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    watch: WatchState
+    torch_rng: Tensor
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form with its schema version."""
-        return {
-            "schema": SCHEMA,
-            "space": self.space.to_toml(),
-            "data": self.data,
-            "seed": self.seed,
-            "mean": list(self.mean),
-            "std": list(self.std),
-            "options": asdict(self.options),
-            "settings": dict(self.settings),
-        }
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> RunInfo:
-        """Inverse of `to_dict`.
+class CheckpointFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A checkpoint as its file holds it; see `Checkpoint`."""
 
-        Raises:
-            CheckpointError: The run is of another schema, or fields are missing.
-        """
-        if data.get("schema") != SCHEMA:
-            raise CheckpointError(
-                f"training run of schema {data.get('schema')!r}; this version reads {SCHEMA}: "
-                "update elasticvit, or start a fresh training",
-                next_step=FRESH,
-            )
-        try:
-            return cls(
-                space=SearchSpace.from_toml(data["space"], RUN_FILE),
-                data=data["data"],
-                seed=data["seed"],
-                mean=tuple(data["mean"]),
-                std=tuple(data["std"]),
-                options=BlockOptions(**data["options"]),
-                settings=data["settings"],
-            )
-        except (KeyError, TypeError, SpaceError) as error:
-            raise CheckpointError(
-                f"training run with missing or bad fields: {error}; start a fresh training",
-                next_step=FRESH,
-            ) from error
+    info: RunFile
+    step: Count
+    weights: dict[str, Tensor]
+    ema: dict[str, Tensor] | None
+    optimiser: OptimiserState | None
+    sampler: SamplerState | None
+    trainer: TrainerState | None
 
-    def save(self, run: Path) -> None:
-        """Write `run.json` into the run's folder."""
-        write_atomic(run / RUN_FILE, json.dumps(self.to_dict(), indent=2) + "\n")
 
-    @classmethod
-    def load(cls, run: Path) -> RunInfo:
-        """Read `run.json`.
-
-        Raises:
-            CheckpointError: The folder is no training run.
-        """
-        path = run / RUN_FILE
-        try:
-            data = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise CheckpointError(
-                f"{run} is not a training run ({error}); start a fresh training", next_step=FRESH
-            ) from error
-        if not isinstance(data, dict):
-            raise CheckpointError(
-                f"{path} is not a training run; start a fresh training", next_step=FRESH
-            )
-        return cls.from_dict(data)
+CHECKPOINT_FORMAT = Format(
+    kind=CheckpointFile,
+    what="a checkpoint",
+    error=CheckpointError,
+    mend="put a good copy back, or start a fresh training",
+    next_step=FRESH,
+    schema=SCHEMA,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
     """State of a training run between two steps.
 
+    Training goes on only from a checkpoint that holds all of it; weights alone are enough for
+    `load_supernet`.
+
     Attributes:
         info: What the run is.
         step: Number of steps done, which is the index of the next one.
         weights: Parameters and batch norm statistics of the supernet.
-        ema: Exponential moving average of the weights; empty if none is kept.
-        optimiser: State of the optimiser, as plain values and tensors.
-        sampler: State of the sampler, as plain values.
+        ema: Exponential moving average of the weights; None if none is kept.
+        optimiser: State of the optimiser.
+        sampler: State of the sampler.
         trainer: State of the loss watch and of torch's random generator.
     """
 
     info: RunInfo
     step: int
-    weights: Mapping[str, Tensor]
-    ema: Mapping[str, Tensor] = field(default_factory=dict)
-    optimiser: Mapping[str, Any] = field(default_factory=dict)
-    sampler: Mapping[str, Any] = field(default_factory=dict)
-    trainer: Mapping[str, Any] = field(default_factory=dict)
+    weights: dict[str, Tensor]
+    ema: dict[str, Tensor] | None = None
+    optimiser: OptimiserState | None = None
+    sampler: SamplerState | None = None
+    trainer: TrainerState | None = None
+
+    def parts(
+        self, path: Path
+    ) -> tuple[dict[str, Tensor], OptimiserState, SamplerState, TrainerState]:
+        """What training goes on from besides the weights: `ema`, `optimiser`, `sampler`,
+        `trainer`.
+
+        Args:
+            path: File of the checkpoint, for messages.
+
+        Raises:
+            CheckpointError: One of them is lacking.
+        """
+        ema, optimiser, sampler, trainer = self.ema, self.optimiser, self.sampler, self.trainer
+        if ema is None or optimiser is None or sampler is None or trainer is None:
+            parts = {"ema": ema, "optimiser": optimiser, "sampler": sampler, "trainer": trainer}
+            lacking = ", ".join(name for name, part in parts.items() if part is None)
+            raise CHECKPOINT_FORMAT.failure(f"{path} lacks {lacking}, which training goes on from")
+        return ema, optimiser, sampler, trainer
 
     def save(self, run: Path) -> None:
-        """Write `checkpoint.pt` into the run's folder, replacing the last one at once."""
+        """Write `checkpoint.pt` into the run's folder, replacing the last one at once.
+
+        Raises:
+            FileError: It cannot be written; the last one stays.
+        """
+        trainer = self.trainer
+        plain: dict[str, Any] = {
+            "schema": SCHEMA,
+            "info": self.info.to_dict(),
+            "step": self.step,
+            "weights": self.weights,
+            "ema": self.ema,
+            "optimiser": self.optimiser and self.optimiser.to_dict(),
+            "sampler": msgspec.to_builtins(self.sampler),
+            "trainer": trainer
+            and {"watch": msgspec.to_builtins(trainer.watch), "torch_rng": trainer.torch_rng},
+        }
         buffer = io.BytesIO()
-        torch.save(
-            {
-                "schema": SCHEMA,
-                "info": self.info.to_dict(),
-                "step": self.step,
-                "weights": dict(self.weights),
-                "ema": dict(self.ema),
-                "optimiser": dict(self.optimiser),
-                "sampler": dict(self.sampler),
-                "trainer": dict(self.trainer),
-            },
-            buffer,
-        )
+        torch.save(plain, buffer)
         write_atomic(run / CHECKPOINT_FILE, buffer.getvalue())
 
     @classmethod
-    def load(cls, run: Path, device: torch.device | str = "cpu") -> Checkpoint:
-        """Read the checkpoint of a run's folder.
+    def load(cls, run: Path) -> Checkpoint:
+        """Read the checkpoint of a run's folder, into the memory of the CPU.
 
         Raises:
-            CheckpointError: The checkpoint is missing, truncated, foreign or of another version.
+            CheckpointError: The checkpoint is missing, truncated, damaged, foreign or of another
+                version.
         """
         path = run / CHECKPOINT_FILE
-        try:
-            data = torch.load(path, map_location=device, weights_only=True)
-        except FileNotFoundError as error:
+        if not path.exists():
             raise CheckpointError(
                 f"no checkpoint at {path}; train first", next_step=NextStep("train")
-            ) from error
-        except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
-            raise CheckpointError(
-                f"{path} is truncated or not a checkpoint: {_first_line(error)}; put a "
-                "good copy back, or start a fresh training",
-                next_step=FRESH,
-            ) from error
-        if not isinstance(data, dict) or data.get("schema") != SCHEMA or "weights" not in data:
-            raise CheckpointError(
-                f"{path} is not a checkpoint of this version (schema {SCHEMA}); update "
-                "elasticvit, or start a fresh training",
-                next_step=FRESH,
             )
-        return cls(
-            info=RunInfo.from_dict(data["info"]),
-            step=int(data["step"]),
-            weights=data["weights"],
-            ema=data["ema"],
-            optimiser=data["optimiser"],
-            sampler=data["sampler"],
-            trainer=data["trainer"],
-        )
+        file = read_torch_file(path, CHECKPOINT_FORMAT)
+        facts = msgspec.structs.asdict(file)
+        return cls(**{**facts, "info": RunInfo.of(file.info, f"{path}, info")})
 
 
 def load_supernet(run: Path) -> Supernet:
@@ -204,21 +155,38 @@ def load_supernet(run: Path) -> Supernet:
         run: Folder of the run (`Workspace.latest("run")`).
 
     Raises:
-        CheckpointError: The folder is no run, or its checkpoint is missing, truncated, foreign
-            or of another version.
+        CheckpointError: The folder is no run, or its checkpoint is missing, truncated, damaged,
+            of another run or of another version.
     """
+    info = RunInfo.load(run)
     checkpoint = Checkpoint.load(run)
-    supernet = Supernet(checkpoint.info.space, checkpoint.info.options)
-    try:
-        supernet.load_state_dict(dict(checkpoint.ema or checkpoint.weights))
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"{run / CHECKPOINT_FILE} holds weights of another network: "
-            f"{_first_line(error)}; start a fresh training",
-            next_step=FRESH,
-        ) from error
-    return supernet.eval()
+    path = run / CHECKPOINT_FILE
+    check_same_run(checkpoint, info, path)
+    averaged = checkpoint.ema is not None
+    return filled(
+        lambda: Supernet(info.space, info.options),
+        checkpoint.weights if checkpoint.ema is None else checkpoint.ema,
+        f"{path}: {'ema' if averaged else 'weights'}",
+        CHECKPOINT_FORMAT,
+    )
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+def check_same_run(checkpoint: Checkpoint, info: RunInfo, path: Path) -> None:
+    """Check that a checkpoint is of a run.
+
+    Args:
+        checkpoint: The checkpoint.
+        info: What the run is.
+        path: File of the checkpoint.
+
+    Raises:
+        CheckpointError: It is of another one; what differs is named.
+    """
+    differs = [
+        name for name, value in vars(info).items() if getattr(checkpoint.info, name) != value
+    ]
+    if differs:
+        raise CHECKPOINT_FORMAT.failure(
+            f"{path} belongs to a run with another space, data set, seed or settings: "
+            f"its {', '.join(differs)} {'differs' if len(differs) == 1 else 'differ'}"
+        )

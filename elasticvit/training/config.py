@@ -8,10 +8,11 @@ instead: there the number of steps is what is short.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from elasticvit.errors import CheckpointError, SettingError
+from elasticvit.errors import SettingError
+from elasticvit.reading import shown
 from elasticvit.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -21,6 +22,25 @@ TINY_IMAGES = 5_000  # up to this many training images
 SMALL_IMAGES = 200_000
 COMPLEXITIES = ("macs", "ms")
 LR_WIDTH = 128  # channels of the last stage that the learning rates below are meant for
+NARROWEST = 2e-3  # the learning rate falls no further with the width
+WHOLE = ("epochs", "batch_size", "subnets")
+MIN_LR = 5e-6
+MOST_EPOCHS = 100_000
+MOST_BATCH = 65_536
+LIMITS: Mapping[str, tuple[float, float]] = {  # least and greatest value
+    "epochs": (1, MOST_EPOCHS),
+    "batch_size": (2, MOST_BATCH),
+    "lr": (MIN_LR, 1),
+    "min_lr": (1e-12, 1),
+    "warmup_share": (0, 1),
+    "weight_decay": (0, 10),
+    "smoothing": (0, 0.99),
+    "clip_factor": (1e-6, 1e6),
+    "mixup": (0, 100),
+    "ema_share": (0, 1),
+    "ema_limit": (0, 1),
+    "subnets": (1, 64),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +72,7 @@ class TrainConfig:
     epochs: int
     batch_size: int
     lr: float
-    min_lr: float = 5e-6
+    min_lr: float = MIN_LR
     warmup_share: float = 0.1
     weight_decay: float = 0.05
     smoothing: float = 0.1
@@ -66,38 +86,26 @@ class TrainConfig:
     augment: bool = True
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch_size", 2), ("subnets", 1)):
+        for name, (least, most) in LIMITS.items():
             value = getattr(self, name)
-            if value < least:
+            whole = isinstance(value, int)
+            number = whole or (isinstance(value, float) and name not in WHOLE)
+            if isinstance(value, bool) or not number or not least <= value <= most:
+                kind = "a whole number" if name in WHOLE else "a number"
                 raise SettingError(
-                    f"{name} is {value}; it must be at least {least}", settings=[name]
+                    f"{name} is {shown(value)}; it must be {kind} from {least:g} to {most:,g}",
+                    settings=[name],
                 )
-        if not 0 < self.min_lr <= self.lr < 1:
+        if self.min_lr > self.lr:
             raise SettingError(
-                f"lr is {self.lr:g}; it must lie between {self.min_lr:g} and 1", settings=["lr"]
+                f"lr is {self.lr:g}; it must be at least min_lr, {self.min_lr:g}", settings=["lr"]
             )
         if self.complexity not in COMPLEXITIES:
             raise SettingError(
-                f"complexity is {self.complexity!r}; it must be one of {', '.join(COMPLEXITIES)}",
+                f"complexity is {shown(self.complexity)}; it must be one of "
+                f"{', '.join(COMPLEXITIES)}",
                 settings=["complexity"],
             )
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> TrainConfig:
-        """Inverse of `to_dict`; names that this version does not know are left out.
-
-        Raises:
-            CheckpointError: A setting without a default is missing.
-        """
-        known = {f.name for f in fields(cls)}
-        try:
-            return cls(**{k: v for k, v in data.items() if k in known})
-        except TypeError as error:
-            raise CheckpointError(f"settings of a training are incomplete: {error}") from error
 
 
 def default_config(info: DataInfo, space: SearchSpace, **changes: Any) -> TrainConfig:
@@ -112,17 +120,25 @@ def default_config(info: DataInfo, space: SearchSpace, **changes: Any) -> TrainC
         changes: Settings that the user chose; one that is None keeps its default.
 
     Raises:
-        SettingError: A value makes no sense; its setting is named.
+        SettingError: A value makes no sense, or a batch is larger than the training part; the
+            setting is named.
     """
     width = space.largest.attn[-1].width if space.largest.attn else LR_WIDTH
-    narrow = (LR_WIDTH / width) ** 2
+    narrow = min(max((LR_WIDTH / width) ** 2, NARROWEST), 1)
     if info.train_images <= TINY_IMAGES:
-        settings: dict[str, Any] = {"epochs": 10, "batch_size": 32, "lr": 8e-3 * min(narrow, 1)}
+        settings: dict[str, Any] = {"epochs": 10, "batch_size": 32, "lr": 8e-3 * narrow}
     elif info.train_images <= SMALL_IMAGES:
-        settings = {"epochs": 30, "batch_size": 128, "lr": 4e-3 * min(narrow, 1), "mixup": 0.2}
+        settings = {"epochs": 30, "batch_size": 128, "lr": 4e-3 * narrow, "mixup": 0.2}
     else:
         settings = {"epochs": 600, "batch_size": 768, "lr": 5e-4, "mixup": 0.2}
         settings["warmup_share"] = 5 / 600
     settings["batch_size"] = min(settings["batch_size"], info.train_images)
     chosen = {k: v for k, v in changes.items() if v is not None}
-    return TrainConfig(**{**settings, **chosen})
+    config = TrainConfig(**{**settings, **chosen})
+    if config.batch_size > info.train_images:
+        raise SettingError(
+            f"batch_size is {config.batch_size:,}; it must be at most the {info.train_images:,} "
+            f"training images of {info.name}",
+            settings=["batch_size"],
+        )
+    return config

@@ -16,7 +16,8 @@ import numpy as np
 from elasticvit.arrays import IndexArray
 from elasticvit.errors import DataError
 from elasticvit.training.parts import DataPart
-from elasticvit.training.sources import Source, find_source
+from elasticvit.training.pool import Source
+from elasticvit.training.sources import find_source
 
 if TYPE_CHECKING:
     from elasticvit.training.loader import Loader

@@ -1,17 +1,20 @@
-"""How long a training will take on this machine, from steps that were really run."""
+"""How long a training will take on this machine: expected from its cheapest level, then from the
+steps that it takes."""
 
 from __future__ import annotations
 
-import time
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
+from elasticvit.arch import ArchBatch
+from elasticvit.cost import MacsCost
+from elasticvit.training.probe import Probe, probe
+from elasticvit.training.sampler import Sampler
 from elasticvit.training.trainer import Trainer
 
-BUDGET_S = 6.0  # more steps are timed while this lasts
-MAX_ROUNDS = 4
+REMEMBERED = 25  # steps of a level whose median counts
+GAIN = 0.8  # time grows by this power of MACs: wide layers use a machine better (measured)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,57 +22,79 @@ class Forecast:
     """Expected duration of a training.
 
     Attributes:
-        step_s: Seconds a step at each complexity level that was timed, by the level's index.
+        step_s: Seconds a step at each complexity level that was met, by the level's index.
         mean_step_s: Expected seconds a step over all levels.
         steps: Number of steps of the whole run.
+        memory_bytes: Estimate of the most memory that training needs; None if there is none.
     """
 
     step_s: Mapping[int, float]
     mean_step_s: float
     steps: int
+    memory_bytes: int | None = None
 
     def total_s(self, done: int = 0) -> float:
         """Seconds for the steps that are left."""
         return (self.steps - done) * self.mean_step_s
 
 
-def forecast(trainer: Trainer) -> Forecast:
-    """Time whole steps at the lowest, the middle and the highest level.
-
-    The level walk visits all levels equally often, so the mean over the levels, interpolated
-    between the timed ones, is what a step takes on average.
+class Forecaster:
+    """Expects what steps take: levels that were met by their own steps, the others by their
+    multiply-accumulates.
 
     Args:
-        trainer: A trainer of its own, which the steps change.
+        probe: What passes at the cheapest level took.
+        macs_m: Multiply-accumulates of a step at each level, in millions an image.
+        batch_size: Images a step, on this process.
+        steps: Number of steps of the whole run.
     """
-    levels = trainer.sampler.levels
-    timed = sorted({0, len(levels) // 2, len(levels) - 1})
-    batch = next(iter(trainer.loader))
-    seconds: dict[int, list[float]] = {level: [] for level in timed}
-    trainer.step_at(batch, trainer.sampler.draw_at(timed[0]))  # the first step allocates
-    started_s = time.monotonic()
-    for _ in range(MAX_ROUNDS):
-        for level in timed:
-            draw = trainer.sampler.draw_at(level)
-            before_s = time.monotonic()
-            trainer.step_at(batch, draw)
-            seconds[level].append(time.monotonic() - before_s)
-        if trainer.ranks.any(time.monotonic() - started_s > BUDGET_S):  # all leave together
-            break
-    step_s = {level: float(np.median(times)) for level, times in seconds.items()}
-    values = [levels.values[level] for level in timed]
-    mean_s = float(np.mean(np.interp(levels.values, values, list(step_s.values()))))
-    return Forecast(
-        step_s=step_s,
-        mean_step_s=mean_s + _loading_s(trainer),
-        steps=trainer.steps,
+
+    def __init__(self, probe: Probe, macs_m: list[float], batch_size: int, steps: int) -> None:
+        self._steps, self._memory = steps, probe.memory_bytes
+        fixed_s = probe.fixed_s + probe.loading_s
+        self._expected_s = [
+            fixed_s + batch_size * probe.image_s * (macs / macs_m[0]) ** GAIN for macs in macs_m
+        ]
+        self._times: dict[int, list[float]] = {}
+
+    def add(self, level: int, seconds: float) -> bool:
+        """Take note of a step at a level; whether it is the first one there, or there are twice
+        as many steps as at the last time that this was true."""
+        self._times.setdefault(level, []).append(seconds)
+        count = sum(map(len, self._times.values()))
+        return len(self._times[level]) == 1 or count & (count - 1) == 0
+
+    def forecast(self) -> Forecast:
+        """What is expected now. The level walk visits all levels equally often, so a step takes
+        the mean over the levels."""
+        met = {
+            level: statistics.median(times[-REMEMBERED:])
+            for level, times in sorted(self._times.items())
+        }
+        expected_s = sum(self._expected_s[level] for level in met)
+        factor = sum(met.values()) / expected_s if met else 1.0
+        levels_s = [met.get(i, factor * s) for i, s in enumerate(self._expected_s)]
+        return Forecast(
+            step_s=met or {0: self._expected_s[0]},
+            mean_step_s=statistics.fmean(levels_s),
+            steps=self._steps,
+            memory_bytes=self._memory,
+        )
+
+
+def forecast(trainer: Trainer, sampler: Sampler) -> Forecaster:
+    """A forecaster of a training that is about to begin or to go on.
+
+    Args:
+        trainer: The trainer; it is left as it was.
+        sampler: A sampler of its own that has drawn nothing yet.
+    """
+    cost = MacsCost(trainer.info.space)
+    draws = [sampler.draw_at(level) for level in range(len(sampler.levels))]
+    macs_m = [float(cost.price(ArchBatch.of([*draw.archs, draw.smallest])).sum()) for draw in draws]
+    return Forecaster(
+        probe(trainer, draws[0], draws[-1]),
+        macs_m,
+        -(-trainer.config.batch_size // trainer.ranks.count),
+        trainer.steps,
     )
-
-
-def _loading_s(trainer: Trainer) -> float:
-    """Seconds to make a batch."""
-    batches = iter(trainer.loader)
-    next(batches)
-    started_s = time.monotonic()
-    count = sum(1 for _, _ in zip(range(3), batches, strict=False))
-    return (time.monotonic() - started_s) / max(count, 1)

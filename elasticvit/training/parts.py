@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from elasticvit.arrays import IndexArray
-from elasticvit.training.sources import Pool
+from elasticvit.training.pool import Pool
 
 MEMORY_LIMIT_BYTES = 512 * 2**20  # decoded images up to this stay in memory
 

@@ -9,20 +9,24 @@ the same distribution, thousands of times faster (`benchmarks/sampling.py`).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Annotated, Protocol
 
+import msgspec
 import numpy as np
+from msgspec import Meta
 
 from elasticvit.arch import Arch, ArchBatch
 from elasticvit.arrays import GeneArray
 from elasticvit.cost import CostModel
-from elasticvit.errors import CheckpointError, NextStep, TargetError
+from elasticvit.errors import CheckpointError, TargetError
+from elasticvit.reading import Count, shown
 from elasticvit.space import SearchSpace
 from elasticvit.training.levels import Levels
+from elasticvit.training.run_info import FRESH
 
 CHUNK = 16_384  # architectures priced at a time
+Gene = Annotated[int, Meta(ge=1, le=32_767)]
 CAPACITY = 512  # kept a level
 TRIES = 256  # chunks without a single hit before a level counts as empty
 
@@ -42,12 +46,28 @@ class Draw:
     smallest: Arch
 
 
+class SamplerState(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sampler has done so far, as checkpoints hold it.
+
+    Attributes:
+        values: Lower edges of the complexity levels.
+        level: Level of the last step; None before the first.
+        rng: State of the random generator, as JSON.
+        kept: For each level the genes of the architectures that are left in its reservoir.
+    """
+
+    values: tuple[float, ...]
+    level: Count | None
+    rng: str
+    kept: tuple[tuple[tuple[Gene, ...], ...], ...]
+
+
 class Sampler(Protocol):
     """Chooses the subnets of each step.
 
     The same generator state gives the same draws in every process, so the ranks of a
-    distributed run agree without talking. `state` is plain JSON values and brings a sampler
-    of the same levels to the same point through `restore`.
+    distributed run agree without talking. `state` brings a sampler of the same levels to the
+    same point through `restore`.
     """
 
     @property
@@ -57,9 +77,9 @@ class Sampler(Protocol):
 
     def draw_at(self, level: int) -> Draw: ...
 
-    def state(self) -> dict[str, Any]: ...
+    def state(self) -> SamplerState: ...
 
-    def restore(self, state: Mapping[str, Any]) -> None: ...
+    def restore(self, state: SamplerState) -> None: ...
 
 
 class Reservoir:
@@ -168,30 +188,54 @@ class LevelSampler:
         archs = tuple(self.reservoir.draw(level, self.subnets))
         return Draw(level=level, archs=archs, smallest=self.levels.smallest[level])
 
-    def state(self) -> dict[str, Any]:
-        """Current level, random generator and reservoirs, as plain values."""
-        return {
-            "values": list(self.levels.values),
-            "level": self.level,
-            "rng": json.dumps(self.rng.bit_generator.state),
-            "kept": [genes.tolist() for genes in self.reservoir.kept],
-        }
+    def state(self) -> SamplerState:
+        """Current level, random generator and reservoirs."""
+        return SamplerState(
+            values=self.levels.values,
+            level=self.level,
+            rng=json.dumps(self.rng.bit_generator.state),
+            kept=tuple(tuple(map(tuple, genes.tolist())) for genes in self.reservoir.kept),
+        )
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state`.
+    def restore(self, state: SamplerState) -> None:
+        """Go on from a state.
 
         Raises:
-            CheckpointError: The state belongs to other complexity levels.
+            CheckpointError: The state belongs to other complexity levels or another space, or
+                holds no random generator.
         """
-        if tuple(state["values"]) != self.levels.values:
+        if state.values != self.levels.values:
             raise CheckpointError(
-                f"the checkpoint has complexity levels {state['values']}, this run "
+                f"the checkpoint has complexity levels {shown(list(state.values))}, this run "
                 f"{list(self.levels.values)}; start a fresh training",
-                next_step=NextStep("train", {"fresh": True}),
+                next_step=FRESH,
             )
-        self.level = state["level"]
-        self.rng.bit_generator.state = json.loads(state["rng"])
-        columns = self.reservoir.kept[0].shape[1]
-        self.reservoir.kept = [
-            np.array(genes, dtype=np.int16).reshape(-1, columns) for genes in state["kept"]
-        ]
+        count = len(self.levels)
+        if len(state.kept) != count or (state.level is not None and state.level >= count):
+            raise _damaged(
+                f"level {state.level} and {len(state.kept)} reservoirs; there are {count} levels"
+            )
+        space = self.reservoir.space
+        kept = []
+        for rows in state.kept:
+            if len(rows) > CAPACITY or any(len(row) != len(space.names) for row in rows):
+                raise _damaged(
+                    f"architectures of another form than the {len(space.names)} genes of the space"
+                )
+            genes = np.array(rows, dtype=np.int16).reshape(-1, len(space.names))
+            if not space.valid(ArchBatch(genes, space.layout.n_conv)).all():
+                raise _damaged("architectures that lie outside the space")
+            kept.append(genes)
+        try:
+            self.rng.bit_generator.state = json.loads(state.rng)
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+            raise _damaged(f"{shown(state.rng)} as its random generator") from error
+        self.level, self.reservoir.kept = state.level, kept
+
+
+def _damaged(found: str) -> CheckpointError:
+    return CheckpointError(
+        f"the state of the sampler in the checkpoint holds {found}; put a good copy back, or start "
+        "a fresh training",
+        next_step=FRESH,
+    )

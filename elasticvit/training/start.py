@@ -1,15 +1,45 @@
-"""Where training starts: initial weights, and which of them decay."""
+"""Where training starts: whether the memory is enough, initial weights, and which of them decay."""
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+import torch
 from torch import nn
 
+from elasticvit.block_options import BlockOptions
+from elasticvit.errors import SpaceError
 from elasticvit.nn import Supernet
 from elasticvit.nn.initial import initialise
+from elasticvit.space import SearchSpace
 
-__all__ = ["initialise", "parameter_groups"]
+__all__ = ["check_memory", "initialise", "parameter_groups"]
+
+COPIES = 5  # weights, gradients, two moments of the optimiser, moving average
+
+
+def memory_bytes() -> int:
+    """Bytes of memory that this computer has."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def check_memory(space: SearchSpace, options: BlockOptions) -> None:
+    """Check that the supernet of a space can be trained here, before it is made.
+
+    Raises:
+        SpaceError: Its weights, with what training adds for each, need more than all memory.
+    """
+    with torch.device("meta"):
+        weights = sum(p.numel() for p in Supernet(space, options).parameters())
+    needed, there = 4 * COPIES * weights, memory_bytes()
+    if needed > there:
+        raise SpaceError(
+            f"search space {space.name}: its supernet has {weights / 1e6:,.0f} million weights; "
+            f"training takes {needed / 1e9:,.1f} GB for them alone, and this computer has "
+            f"{there / 1e9:,.1f} GB: choose a space of smaller widths and expansions",
+            settings=["space"],
+        )
 
 
 def parameter_groups(supernet: Supernet, weight_decay: float) -> list[dict[str, Any]]:

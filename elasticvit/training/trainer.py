@@ -7,12 +7,9 @@ step alone, and the state of everything else is in the checkpoint.
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 
 import numpy as np
 import torch
@@ -21,18 +18,27 @@ from timm.utils import ModelEmaV3
 from timm.utils.agc import adaptive_clip_grad
 from torch import Tensor
 
-from elasticvit.errors import CheckpointError
+from elasticvit.errors import DataError
 from elasticvit.events import EventHandler, Notice, ignore
 from elasticvit.nn import Supernet
-from elasticvit.training.checkpoint import CHECKPOINT_FILE, FRESH, Checkpoint, RunInfo
+from elasticvit.nn.weights import check_weights
+from elasticvit.training.checkpoint import (
+    CHECKPOINT_FORMAT,
+    Checkpoint,
+    TrainerState,
+    check_same_run,
+)
 from elasticvit.training.config import TrainConfig
 from elasticvit.training.data import ImageData
 from elasticvit.training.events import TrainProgress
+from elasticvit.training.interrupts import interrupts
 from elasticvit.training.log import TrainingLog
 from elasticvit.training.losses import AlphaDivergence
+from elasticvit.training.optimiser_state import OptimiserState
 from elasticvit.training.ranks import Ranks
+from elasticvit.training.run_info import CHECKPOINT_FILE, RunInfo
 from elasticvit.training.sampler import Draw, Sampler
-from elasticvit.training.start import initialise, parameter_groups
+from elasticvit.training.start import check_memory, initialise, parameter_groups
 from elasticvit.training.step import StepLosses, mixed, run_step
 from elasticvit.training.watch import LossWatch
 
@@ -51,7 +57,7 @@ class Trainer:
         ranks: This process among those that train together; by default it is alone.
 
     Raises:
-        CheckpointError: The run's settings are incomplete.
+        SpaceError: The supernet needs more memory than there is.
     """
 
     def __init__(
@@ -62,8 +68,10 @@ class Trainer:
         ranks: Ranks | None = None,
     ) -> None:
         self.info, self.data, self.sampler = info, data, sampler
-        self.config = config = TrainConfig.from_dict(info.settings)
+        self.config: TrainConfig = info.settings
+        config = self.config
         self.ranks = ranks or Ranks()
+        check_memory(info.space, info.options)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(info.seed)
             supernet = initialise(Supernet(info.space, info.options))
@@ -146,14 +154,16 @@ class Trainer:
 
         Raises:
             CheckpointError: The folder's checkpoint cannot be read, or belongs to another run.
+            DataError: An image cannot be read; the steps before are saved.
+            FileError: The run's folder cannot be written to; the last checkpoint is kept.
             TrainingError: The loss is no longer a number; the last checkpoint is kept.
             KeyboardInterrupt: Ctrl-C; the step is finished and saved.
         """
         self.resume(run)
         log = TrainingLog(run, self.sampler.levels, self.step) if self.ranks.writes else None
         saved_s, write_s = time.monotonic(), 0.0
-        with _interrupts() as interrupted:
-            for epoch, batch in self._batches():
+        with interrupts() as interrupted:
+            for epoch, batch in self._batches(run):
                 losses = self.step_at(batch, self.sampler.draw())
                 self.step += 1
                 warning = self.watch.look(self.step, losses)
@@ -178,12 +188,19 @@ class Trainer:
                 if stop:
                     raise KeyboardInterrupt
 
-    def _batches(self) -> Iterator[tuple[int, tuple[Tensor, Tensor]]]:
-        """The batches that are left, with their epochs."""
+    def _batches(self, run: Path) -> Iterator[tuple[int, tuple[Tensor, Tensor]]]:
+        """The batches that are left, with their epochs; the steps that were done are saved if an
+        image cannot be read."""
+        started = self.step
         first, done = divmod(self.step, len(self.loader))
-        for epoch in range(first, self.config.epochs):
-            for batch in self.loader.epoch(epoch, done if epoch == first else 0):
-                yield epoch, batch
+        try:
+            for epoch in range(first, self.config.epochs):
+                for batch in self.loader.epoch(epoch, done if epoch == first else 0):
+                    yield epoch, batch
+        except DataError:
+            if self.step > started:
+                self.save(run)
+            raise
 
     def save(self, run: Path) -> None:
         """Write the checkpoint into a run's folder; only rank 0 does."""
@@ -194,9 +211,9 @@ class Trainer:
             step=self.step,
             weights=_on_cpu(self.supernet.state_dict()),
             ema=_on_cpu(self.ema.module.state_dict()),
-            optimiser=self.optimiser.state_dict(),
+            optimiser=OptimiserState.of(self.optimiser),
             sampler=self.sampler.state(),
-            trainer={"watch": self.watch.state(), "torch_rng": torch.get_rng_state()},
+            trainer=TrainerState(watch=self.watch.state(), torch_rng=torch.get_rng_state()),
         ).save(run)
 
     def resume(self, run: Path) -> bool:
@@ -206,24 +223,32 @@ class Trainer:
             run: Folder of the run.
 
         Raises:
-            CheckpointError: The checkpoint cannot be read, or belongs to a run with other
-                settings.
+            CheckpointError: The checkpoint cannot be read, belongs to a run with other settings,
+                or lacks something.
         """
         if not (run / CHECKPOINT_FILE).exists():
             return False
-        checkpoint = Checkpoint.load(run, self.ranks.device)
-        if checkpoint.info != self.info:
-            raise CheckpointError(
-                f"the checkpoint in {run} belongs to a run with another space, data set, seed or "
-                "settings; start a fresh training",
-                next_step=FRESH,
+        checkpoint, path = Checkpoint.load(run), run / CHECKPOINT_FILE
+        check_same_run(checkpoint, self.info, path)
+        if checkpoint.step > self.steps:
+            raise CHECKPOINT_FORMAT.failure(
+                f"{path}: step is {checkpoint.step}; the run has {self.steps} steps"
             )
-        self.supernet.load_state_dict(dict(checkpoint.weights))
-        self.ema.module.load_state_dict(dict(checkpoint.ema))
-        self.optimiser.load_state_dict(dict(checkpoint.optimiser))
-        self.sampler.restore(checkpoint.sampler)
-        self.watch.restore(checkpoint.trainer["watch"])
-        torch.set_rng_state(checkpoint.trainer["torch_rng"].cpu())
+        ema, optimiser, sampler, trainer = checkpoint.parts(path)
+        expected = self.supernet.state_dict()
+        check_weights(checkpoint.weights, expected, f"{path}: weights", CHECKPOINT_FORMAT)
+        check_weights(ema, expected, f"{path}: ema", CHECKPOINT_FORMAT)
+        optimiser.restore(self.optimiser, checkpoint.step, f"{path}: optimiser", CHECKPOINT_FORMAT)
+        self.sampler.restore(sampler)
+        self.watch.restore(trainer.watch)
+        try:
+            torch.set_rng_state(trainer.torch_rng)
+        except (RuntimeError, TypeError) as error:
+            raise CHECKPOINT_FORMAT.failure(
+                f"{path}: trainer.torch_rng is no state of torch's random generator"
+            ) from error
+        self.supernet.load_state_dict(checkpoint.weights)
+        self.ema.module.load_state_dict(ema)
         self.step = checkpoint.step
         return True
 
@@ -237,25 +262,3 @@ class Trainer:
 def _on_cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """A network's state with every tensor in the memory of the CPU."""
     return {name: tensor.detach().cpu() for name, tensor in state.items()}
-
-
-@contextmanager
-def _interrupts() -> Iterator[Callable[[], bool]]:
-    """Hold the first Ctrl-C back until the step is done; a second one takes effect at once."""
-    pressed = False
-
-    def press(number: int, frame: FrameType | None) -> None:
-        nonlocal pressed
-        if pressed:
-            raise KeyboardInterrupt
-        pressed = True
-
-    try:
-        before = signal.signal(signal.SIGINT, press)
-    except ValueError:  # not the main thread, which alone gets signals
-        yield lambda: False
-        return
-    try:
-        yield lambda: pressed
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+
+import msgspec
 
 from elasticvit.errors import NextStep, TrainingError
+from elasticvit.reading import NotNegative
 from elasticvit.training.step import StepLosses
 
 LOOK_AFTER = 0.25  # share of the steps after which a loss at chance is no longer normal
 CHANCE_MARGIN = 0.98  # a loss above this share of chance is at chance
 SMOOTHING = 0.95
+
+
+class WatchState(msgspec.Struct, frozen=True, kw_only=True):
+    """What a loss watch has seen so far, as checkpoints hold it.
+
+    Attributes:
+        mean: Running mean of the loss; None before the first step.
+        warned: Whether it has warned.
+    """
+
+    mean: NotNegative | None
+    warned: bool
 
 
 class LossWatch:
@@ -56,10 +69,10 @@ class LossWatch:
             "rate, more epochs or a smaller batch size"
         )
 
-    def state(self) -> dict[str, Any]:
-        """State as plain values."""
-        return {"mean": self.mean, "warned": self.warned}
+    def state(self) -> WatchState:
+        """What the watch has seen so far."""
+        return WatchState(mean=self.mean, warned=self.warned)
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state`."""
-        self.mean, self.warned = state["mean"], state["warned"]
+    def restore(self, state: WatchState) -> None:
+        """Go on from a state."""
+        self.mean, self.warned = state.mean, state.warned

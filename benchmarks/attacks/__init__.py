@@ -1,0 +1,1 @@
+"""The attacks on the commands by class, and what runs and judges them: `benchmarks/attacks.py`."""

@@ -1,0 +1,26 @@
+"""`evit-status`: what a workspace holds, and what to do next."""
+
+from __future__ import annotations
+
+from elasticvit.cli.app import command_line, evit_command
+from elasticvit.cli.report import Report
+from elasticvit.cli.status_report import print_status
+from elasticvit.flows.status import status
+
+HELP = """Show what the workspace holds and what to do next. Nothing is changed.
+
+Lists the profiled devices, training runs, searches and exported models, and what in them is
+damaged.
+"""
+
+
+@evit_command("evit-status", HELP, "nothing was changed")
+def main(report: Report, workspace: str | None) -> None:
+    found = status(workspace)
+    print_status(report, found)
+    report.say(found.reason)
+    report.close(found.to_dict(), command_line(found.next_step))
+
+
+if __name__ == "__main__":
+    main()

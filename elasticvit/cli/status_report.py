@@ -1,0 +1,107 @@
+"""What `evit-status` prints: a line for each thing, and what is damaged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from rich.padding import Padding
+
+from elasticvit.cli.report import Report
+from elasticvit.cli.wording import counted, duration, file_size
+from elasticvit.flows.status import (
+    DeviceStatus,
+    ExportStatus,
+    RunStatus,
+    SearchStatus,
+    Target,
+    WorkspaceStatus,
+)
+
+LATEST = "*"  # marks what the next command uses by default
+
+
+def print_status(report: Report, found: WorkspaceStatus) -> None:
+    """Print everything that was found."""
+    if not any((found.devices, found.runs, found.searches, found.exports, found.damaged)):
+        report.say(f"workspace {found.root}: there is nothing in it yet")
+        return
+    report.say(
+        f"workspace {found.root}: space {found.space or 'none yet'}, data set "
+        f"{found.data or 'none yet'}; {LATEST} marks what the next command uses by default"
+    )
+    _print_list(report, "devices", [(one.latest, _device(one)) for one in found.devices])
+    _print_list(report, "training runs", [(one.latest, _run(one)) for one in found.runs])
+    _print_list(report, "searches", [(one.latest, _search(one)) for one in found.searches])
+    _print_list(report, "exported models", [(one.latest, _export(one)) for one in found.exports])
+    for damage in found.damaged:
+        report.warn(f"damaged: {damage.problem}")
+
+
+def _print_list(report: Report, title: str, lines: Sequence[tuple[bool, str]]) -> None:
+    if lines:
+        report.say(title, style="bold")
+    for latest, line in lines:
+        report.say(Padding(f"{LATEST if latest else ' '} {line}", (0, 0, 0, 2)))
+
+
+def _ago(since_s: float) -> str:
+    return f"{duration(time.time() - since_s)} ago"
+
+
+def _device(one: DeviceStatus) -> str:
+    measured = "not measured here"
+    if one.measured_s is not None:
+        measured = (
+            f"{counted(one.kernels, 'kernel')} and {counted(one.subnets, 'subnet')}, the latest "
+            f"{_ago(one.measured_s)}"
+        )
+    if not one.predictor:
+        error = "no predictor is fitted"
+    elif one.error_pct is None:
+        error = "the predictor's error on whole subnets is not known"
+    else:
+        error = f"the predictor's error on whole subnets is {one.error_pct:.3g} %"
+    source = "" if one.source is None else f"{one.source}, "
+    return f"{one.name}: {source}{measured}; {error}"
+
+
+def _run(one: RunStatus) -> str:
+    epochs = counted(one.epochs, "epoch")
+    at = f" at step {one.step}" if one.step else " before its first step"
+    if one.process is not None:
+        state = f"under way{at} in process {one.process}"
+    elif not one.finished:
+        state = f"interrupted{at} {_ago(one.changed_s)}"
+    else:
+        state = f"finished {_ago(one.changed_s)}"
+    best = "" if one.accuracy is None else f", best accuracy {one.accuracy:.2f} %"
+    return f"{one.folder.name}: space {one.space} on {one.data}, {epochs}, {state}{best}"
+
+
+def _search(one: SearchStatus) -> str:
+    targets = " and ".join(map(_target, one.targets)) or "an unknown target"
+    state = "finished" if one.finished else "interrupted"
+    line = (
+        f"{one.folder.name}: at most {targets}, {state} {_ago(one.changed_s)} after "
+        f"{counted(one.evaluated, 'architecture')}"
+    )
+    if one.arch is None:
+        return line
+    ms = "" if one.predicted_ms is None else f" at {one.predicted_ms:.3g} ms as predicted"
+    return f"{line}; chosen {one.arch}: {one.accuracy:.2f} % of test images{ms}"
+
+
+def _target(target: Target) -> str:
+    where = "" if target.device is None else f" on {target.device}"
+    return f"{target.limit:g} {target.unit}{where}"
+
+
+def _export(one: ExportStatus) -> str:
+    timed = "not timed"
+    if one.measured_ms is not None:
+        timed = f"measured {one.measured_ms:.3g} ms on {one.device}"
+    return (
+        f"{one.model.parent.name}/{one.model.name}: format {one.format}, {file_size(one.bytes)}, "
+        f"{timed}, made {_ago(one.changed_s)}"
+    )

@@ -1,0 +1,167 @@
+"""What a workspace holds, what in it is damaged, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from elasticvit.errors import EvitError, NextStep
+from elasticvit.flows.settings import WorkspaceLike, workspace_of
+from elasticvit.flows.status_parts import (
+    Damages,
+    device_statuses,
+    export_statuses,
+    run_statuses,
+    search_statuses,
+)
+from elasticvit.flows.status_result import (
+    Damage,
+    DeviceStatus,
+    ExportStatus,
+    RunStatus,
+    SearchStatus,
+    Target,
+    WorkspaceStatus,
+)
+from elasticvit.workspace import FOLDER, SETTINGS, Workspace
+from elasticvit.workspace_settings import WorkspaceSettings
+
+__all__ = [
+    "Damage",
+    "DeviceStatus",
+    "ExportStatus",
+    "RunStatus",
+    "SearchStatus",
+    "Target",
+    "WorkspaceStatus",
+    "status",
+]
+
+
+def status(workspace: WorkspaceLike = None) -> WorkspaceStatus:
+    """Look through a workspace. Nothing is written, and torch is not loaded.
+
+    A piece that cannot be read is named in `WorkspaceStatus.damaged`; the others are told anyway.
+
+    Args:
+        workspace: Workspace or its folder; by default `.evit` in the current folder. It need not
+            exist.
+
+    Raises:
+        WorkspaceError: The folder holds something else.
+    """
+    damages = Damages()
+    here, settings = _opened(workspace, damages)
+    last = None if settings is None else settings.device
+    devices = device_statuses(here, last, damages)
+    runs = run_statuses(here, _latest(here, "run"), damages)
+    searches = search_statuses(here, _latest(here, "search"), damages)
+    exports = export_statuses(here, _latest(here, "export"), damages)
+    if settings is None:
+        reason, step = f"{here.settings_path} is damaged; mend it first", NextStep("status")
+        settings = WorkspaceSettings()
+    else:
+        reason, step = _next(here, devices, runs, searches, exports)
+    return WorkspaceStatus(
+        root=here.root,
+        space=settings.space,
+        data=settings.data,
+        devices=devices,
+        runs=runs,
+        searches=searches,
+        exports=exports,
+        damaged=damages.found,
+        reason=reason,
+        next_step=step,
+    )
+
+
+def _opened(
+    workspace: WorkspaceLike, damages: Damages
+) -> tuple[Workspace, WorkspaceSettings | None]:
+    """The workspace and its settings; None for settings that are damaged."""
+    try:
+        here = workspace_of(workspace)
+        return here, here.settings()
+    except EvitError as error:
+        root = workspace.root if isinstance(workspace, Workspace) else Path(workspace or FOLDER)
+        if not (root / SETTINGS).is_file():
+            raise
+        damages.found.append(Damage(path=root / SETTINGS, problem=str(error)))
+        return Workspace(root), None
+
+
+def _latest(workspace: Workspace, kind: str) -> Path | None:
+    """The latest folder of a kind; None if there is none, or it is gone."""
+    try:
+        return workspace.latest(kind)
+    except EvitError:
+        return None
+
+
+def _next(
+    workspace: Workspace,
+    devices: Sequence[DeviceStatus],
+    runs: Sequence[RunStatus],
+    searches: Sequence[SearchStatus],
+    exports: Sequence[ExportStatus],
+) -> tuple[str, NextStep]:
+    """What to do next, and why."""
+    if not any(device.predictor for device in devices):
+        return "no device is profiled yet", NextStep("profile", {"device": "host"})
+    run = next((run for run in runs if run.latest and run.finished), None)
+    busy = next((run for run in reversed(runs) if run.process is not None), None)
+    open_run = next((run for run in reversed(runs) if not run.finished), None)
+    if run is None and busy is not None:
+        reason = f"training run {busy.folder} is trained by process {busy.process}; wait for it"
+        return reason, NextStep("status")
+    if run is None and open_run is not None:
+        reason = f"training run {open_run.folder} was interrupted"
+        return reason, NextStep(
+            "train",
+            {
+                "space": open_run.space,
+                "data": open_run.data,
+                "epochs": open_run.epochs,
+                "seed": open_run.seed,
+            },
+        )
+    if run is None:
+        return "no training run is finished yet", NextStep("train")
+    open_search = searches[-1] if searches and not searches[-1].finished else None
+    if open_search is not None:
+        reason = f"search {open_search.folder} was interrupted"
+        return reason, NextStep("search", _search_settings(open_search))
+    search = next((one for one in searches if one.latest), None)
+    if search is None:
+        reason = "no search is finished yet"
+        return reason, NextStep("search", {"target_ms": _suggested_ms(workspace, run)})
+    if search.run is not None and Path(search.run).name != run.folder.name:
+        reason = f"the latest training run {run.folder} was not searched yet"
+        return reason, NextStep("search", _search_settings(search))
+    if not any(Path(one.search or "").name == search.folder.name for one in exports):
+        return f"search {search.folder} is not exported yet", NextStep(
+            "export", {"format": "tflite"}
+        )
+    return (
+        "the latest search is exported; search again for another target",
+        NextStep("search", {"target_ms": _suggested_ms(workspace, run)}),
+    )
+
+
+def _search_settings(search: SearchStatus) -> dict[str, object]:
+    """The first latency target of a search as settings of the search flow, or its cap on
+    multiply-accumulates."""
+    for target in search.targets:
+        if target.unit == "ms":
+            return {"device": target.device, "target_ms": f"{target.limit:g}"}
+    return {"target_mmacs": f"{search.targets[0].limit:g}"} if search.targets else {}
+
+
+def _suggested_ms(workspace: Workspace, run: RunStatus) -> str:
+    """A target latency that makes sense for a run; `N` if none can be suggested."""
+    from elasticvit.flows.train_summary import suggested_target_ms
+    from elasticvit.training.run_info import RunInfo
+
+    suggested = suggested_target_ms(workspace, RunInfo.load(run.folder).space)
+    return "N" if suggested is None else f"{suggested:g}"

@@ -1,0 +1,255 @@
+"""The pieces of a workspace, read one by one: devices, training runs, searches, exports.
+
+Each function returns what it can read and tells a `Damages` of the rest. Nothing is written, and
+torch is not loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from elasticvit.errors import CheckpointError, EvitError, NextStep
+from elasticvit.flows.status_result import (
+    Damage,
+    DeviceStatus,
+    ExportStatus,
+    RunStatus,
+    SearchStatus,
+    Target,
+)
+from elasticvit.flows.train_result import RESULT_FILE as TRAIN_RESULT_FILE
+from elasticvit.flows.train_result import TrainResult
+from elasticvit.process_lock import held_by
+from elasticvit.reading import Format
+from elasticvit.searching.result import RESULT_FILE, SearchResult
+from elasticvit.searching.state import STATE_FILE
+from elasticvit.training.run_info import LOCK_FILE, LOG_FILE, RunInfo
+from elasticvit.workspace import Workspace
+
+if TYPE_CHECKING:
+    from predictors.predictor import Predictor
+
+
+@dataclass
+class Damages:
+    """What could not be read so far."""
+
+    found: list[Damage] = field(default_factory=list)
+
+    @contextmanager
+    def of(self, path: Path) -> Iterator[None]:
+        """Take note of what fails inside, and go on behind it."""
+        try:
+            yield
+        except EvitError as error:
+            self.found.append(Damage(path=path, problem=str(error)))
+        except OSError as error:
+            problem = f"{path} cannot be read: {error.strerror or error}; check its permissions"
+            self.found.append(Damage(path=path, problem=problem))
+
+
+def device_statuses(
+    workspace: Workspace, latest: str | None, damages: Damages
+) -> list[DeviceStatus]:
+    """The devices of the latency table and of the predictors, by name."""
+    from lut.contents import SeriesContent, contents
+    from predictors.predictor import load_predictor
+
+    series: dict[str, SeriesContent] = {}
+    if workspace.lut_path.exists():
+        with damages.of(workspace.lut_path):
+            for content in contents(workspace.lut_path):
+                series.setdefault(content.device, content)  # the latest of a device comes first
+    predictors: dict[str, Predictor] = {}
+    for folder in _folders(workspace.root / "predictors", damages):
+        with damages.of(folder):
+            predictors[folder.name] = load_predictor(folder)
+    statuses = []
+    for name in sorted(series.keys() | predictors.keys()):
+        measured, predictor = series.get(name), predictors.get(name)
+        source = None if predictor is None else predictor.source
+        if measured is not None:
+            source = measured.source
+        statuses.append(
+            DeviceStatus(
+                name=name,
+                source=source,
+                kernels=0 if measured is None else measured.kernels,
+                subnets=0 if measured is None else measured.subnets,
+                measured_s=None if measured is None else measured.measured_s,
+                predictor=predictor is not None,
+                error_pct=None if predictor is None else _error_pct(predictor),
+                latest=name == latest,
+            )
+        )
+    return statuses
+
+
+def _error_pct(predictor: Predictor) -> float | None:
+    """The error of a predictor on whole subnets, each predicted by a fit that did not see it."""
+    errors = predictor.report.subnets_held_out
+    return None if errors is None else errors.rmspe_pct
+
+
+def run_statuses(workspace: Workspace, latest: Path | None, damages: Damages) -> list[RunStatus]:
+    """The training runs, oldest first."""
+    statuses = []
+    for folder in _folders(workspace.root / "runs", damages):
+        with damages.of(folder):
+            info = RunInfo.load(folder)
+            finished = (folder / TRAIN_RESULT_FILE).exists()
+            accuracy = None
+            if finished:
+                accuracy = max(one.accuracy for one in TrainResult.load(folder).subnets)
+            statuses.append(
+                RunStatus(
+                    folder=folder,
+                    space=info.space.name,
+                    data=info.data,
+                    epochs=info.settings.epochs,
+                    seed=info.seed,
+                    finished=finished,
+                    step=_last_step(folder / LOG_FILE),
+                    process=held_by(folder / LOCK_FILE),
+                    accuracy=accuracy,
+                    changed_s=_changed_s(folder),
+                    latest=folder == latest,
+                )
+            )
+    return statuses
+
+
+def _last_step(log: Path) -> int | None:
+    """The step in the last whole line of a log."""
+    if not log.exists():
+        return None
+    with log.open("rb") as file:
+        file.seek(max(log.stat().st_size - 4096, 0))
+        lines = file.read().decode(errors="replace").split("\n")
+    steps = [line.partition(",")[0] for line in lines[1:-1]]
+    return next((int(step) for step in reversed(steps) if step.isdecimal()), None)
+
+
+class InterruptedSearch(msgspec.Struct, frozen=True, kw_only=True):
+    """What a search's state tells without its space.
+
+    Attributes:
+        settings: Description of the search.
+        genes: Architectures of the finished generations.
+        pending: Architectures of the generation under way, with their accuracies.
+    """
+
+    settings: dict[str, Any]
+    genes: list[Any]
+    pending: list[Any]
+
+
+STATE_FORMAT = Format(
+    kind=InterruptedSearch,
+    what="the state of a search",
+    error=CheckpointError,
+    mend="move the folder away, and search again",
+    next_step=NextStep("search"),
+)
+
+
+def search_statuses(
+    workspace: Workspace, latest: Path | None, damages: Damages
+) -> list[SearchStatus]:
+    """The searches, oldest first."""
+    statuses = []
+    for folder in _folders(workspace.root / "searches", damages):
+        with damages.of(folder):
+            if (folder / RESULT_FILE).exists() or not (folder / STATE_FILE).exists():
+                statuses.append(_finished_search(folder, folder == latest))
+            else:
+                state = STATE_FORMAT.read_json(folder / STATE_FILE)
+                statuses.append(
+                    SearchStatus(
+                        folder=folder,
+                        finished=False,
+                        evaluated=len(state.genes) + len(state.pending),
+                        targets=_targets(state.settings.get("targets")),
+                        changed_s=_changed_s(folder),
+                        latest=folder == latest,
+                    )
+                )
+    return statuses
+
+
+def _finished_search(folder: Path, latest: bool) -> SearchStatus:
+    result = SearchResult.load(folder)
+    return SearchStatus(
+        folder=folder,
+        finished=True,
+        evaluated=result.evaluations,
+        targets=tuple(
+            Target(device=cap.device, unit=cap.unit, limit=cap.target) for cap in result.caps
+        ),
+        arch=result.arch,
+        accuracy=result.test_accuracy,
+        predicted_ms=result.predicted_ms,
+        run=result.run,
+        changed_s=_changed_s(folder),
+        latest=latest,
+    )
+
+
+def _targets(saved: Any) -> tuple[Target, ...]:
+    """The caps that a state names, as far as it does: name of the cost, unit and limit each."""
+    rows = saved if isinstance(saved, list) else []
+    return tuple(
+        Target(
+            device=str(name).removeprefix("latency on ") if unit == "ms" else None,
+            unit=str(unit),
+            limit=float(limit),
+        )
+        for name, unit, limit in (row for row in rows if isinstance(row, list) and len(row) == 3)
+        if isinstance(limit, (int, float))
+    )
+
+
+def export_statuses(
+    workspace: Workspace, latest: Path | None, damages: Damages
+) -> list[ExportStatus]:
+    """The exported models, oldest first."""
+    from export.bundle import load_bundle
+
+    statuses = []
+    for folder in _folders(workspace.root / "exports", damages):
+        with damages.of(folder):
+            _, card = load_bundle(folder)
+            search = card.sources.get("search")
+            statuses.append(
+                ExportStatus(
+                    model=folder / card.file,
+                    format=card.format,
+                    bytes=card.bytes,
+                    search=None if search is None else str(search),
+                    device=None if card.timing is None else card.timing.device,
+                    measured_ms=None if card.timing is None else card.timing.measured_ms,
+                    changed_s=_changed_s(folder),
+                    latest=folder == latest,
+                )
+            )
+    return statuses
+
+
+def _folders(base: Path, damages: Damages) -> list[Path]:
+    """The folders in a folder, by name; none if it is not there."""
+    found: list[Path] = []
+    with damages.of(base):
+        if base.is_dir():
+            found = sorted(path for path in base.iterdir() if path.is_dir())
+    return found
+
+
+def _changed_s(folder: Path) -> float:
+    """Time of the latest change of a file in a folder, in seconds since the epoch."""
+    return max((file.stat().st_mtime for file in folder.iterdir()), default=0.0)

@@ -1,0 +1,200 @@
+"""What a workspace holds, piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from elasticvit.arch import Arch
+from elasticvit.errors import NextStep
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceStatus:
+    """A device that was measured, or whose table was imported.
+
+    Attributes:
+        name: Name of the device.
+        source: Where the measurements come from, such as `host:CPU model`; None if not known.
+        kernels: Number of different kernels that were measured.
+        subnets: Number of different whole subnets that were measured.
+        measured_s: Time of the latest measurement, in seconds since the epoch; None without any.
+        predictor: Whether a predictor is fitted.
+        error_pct: Root mean square error of the predictor in percent, on whole subnets that it was
+            not fitted to (cross-validated); None if no subnet was measured.
+        latest: Whether it is the device that was profiled last.
+    """
+
+    name: str
+    source: str | None
+    kernels: int
+    subnets: int
+    measured_s: float | None
+    predictor: bool
+    error_pct: float | None
+    latest: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStatus:
+    """A training run.
+
+    Attributes:
+        folder: Its folder.
+        space: Name of the search space.
+        data: Canonical spec of the data set.
+        epochs: Number of passes over the training images.
+        seed: Random seed.
+        finished: Whether it has trained to the end.
+        step: Number of steps in its log; None if it has none.
+        process: Number of the process that trains it now; None if none does.
+        accuracy: Highest accuracy in percent of the subnets that were judged; None before the end.
+        changed_s: Time of the latest change, in seconds since the epoch.
+        latest: Whether searches use it by default.
+    """
+
+    folder: Path
+    space: str
+    data: str
+    epochs: int
+    seed: int
+    finished: bool
+    step: int | None
+    process: str | None
+    accuracy: float | None
+    changed_s: float
+    latest: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A cap of a search.
+
+    Attributes:
+        device: Name of the device whose latency is capped; None for multiply-accumulates.
+        unit: `ms` or `MMACs`.
+        limit: Largest value allowed.
+    """
+
+    device: str | None
+    unit: str
+    limit: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchStatus:
+    """A search.
+
+    Attributes:
+        folder: Its folder.
+        finished: Whether it has chosen an architecture.
+        evaluated: Number of architectures that were evaluated.
+        targets: Its caps.
+        arch: The chosen architecture; None before the end, as are all below.
+        accuracy: Its accuracy in percent on test images.
+        predicted_ms: Its predicted latency; None also without a predictor.
+        run: Folder of the training run.
+        changed_s: Time of the latest change, in seconds since the epoch.
+        latest: Whether exports use it by default.
+    """
+
+    folder: Path
+    finished: bool
+    evaluated: int
+    targets: tuple[Target, ...]
+    arch: Arch | None = None
+    accuracy: float | None = None
+    predicted_ms: float | None = None
+    run: str | None = None
+    changed_s: float
+    latest: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportStatus:
+    """An exported model.
+
+    Attributes:
+        model: Path of the model's file.
+        format: Name of the export format.
+        bytes: Size of the file.
+        search: Folder of the search that it comes from.
+        device: Name of the device that it was timed on; None if it was not timed.
+        measured_ms: Measured latency; None if it was not timed.
+        changed_s: Time of the latest change, in seconds since the epoch.
+        latest: Whether it is the latest one.
+    """
+
+    model: Path
+    format: str
+    bytes: int
+    search: str | None
+    device: str | None
+    measured_ms: float | None
+    changed_s: float
+    latest: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Damage:
+    """Something that cannot be read.
+
+    Attributes:
+        path: The file or folder.
+        problem: What is wrong with it, and what to do about it.
+    """
+
+    path: Path
+    problem: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkspaceStatus:
+    """What a workspace holds, each kind from the oldest to the latest.
+
+    Attributes:
+        root: Folder of the workspace.
+        space: Name of the search space that was used last; None if none was.
+        data: Canonical spec of the data set that was used last; None if none was.
+        devices: Devices by name.
+        runs: Training runs.
+        searches: Searches.
+        exports: Exported models.
+        damaged: What cannot be read.
+        reason: Why `next_step` is what to do next.
+        next_step: The flow to run next.
+    """
+
+    root: Path
+    space: str | None
+    data: str | None
+    devices: Sequence[DeviceStatus]
+    runs: Sequence[RunStatus]
+    searches: Sequence[SearchStatus]
+    exports: Sequence[ExportStatus]
+    damaged: Sequence[Damage]
+    reason: str
+    next_step: NextStep
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        return {
+            "command": "evit-status",
+            "workspace": str(self.root),
+            "space": self.space,
+            "data": self.data,
+            "devices": [asdict(device) for device in self.devices],
+            "runs": [{**asdict(run), "folder": str(run.folder)} for run in self.runs],
+            "searches": [_search_dict(search) for search in self.searches],
+            "exports": [{**asdict(one), "model": str(one.model)} for one in self.exports],
+            "damaged": [{"path": str(d.path), "problem": d.problem} for d in self.damaged],
+            "reason": self.reason,
+            "next_step": {"flow": self.next_step.flow, "settings": dict(self.next_step.settings)},
+        }
+
+
+def _search_dict(search: SearchStatus) -> dict[str, Any]:
+    arch = None if search.arch is None else str(search.arch)
+    return {**asdict(search), "folder": str(search.folder), "arch": arch}

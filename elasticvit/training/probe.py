@@ -1,0 +1,168 @@
+"""A first look at what a training step costs: short passes at the cheapest complexity level.
+
+No step is taken. Weights, statistics of the batch norms, optimiser and random generators are
+afterwards as they were, so a training that is probed ends with the same weights.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from elasticvit.arch import Arch
+from elasticvit.training.sampler import Draw
+from elasticvit.training.step import run_step
+from elasticvit.training.trainer import Trainer
+
+BUDGET_S = 5.0  # a larger part of the batch is run while it is expected to end within this time
+FEWEST = 2  # images that a batch norm needs
+GROWTH = 4  # from one part of the batch to the next
+STATES = 3  # copies of the weights that training adds: gradients and the optimiser's two moments
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """What the passes took.
+
+    Attributes:
+        fixed_s: Seconds of a step whatever the number of images.
+        image_s: Seconds for each image of a step at the cheapest level.
+        loading_s: Seconds to make a batch.
+        memory_bytes: Estimate of the memory that training needs at most, on the CPU with all that
+            the process holds; None if it cannot be estimated.
+    """
+
+    fixed_s: float
+    image_s: float
+    loading_s: float
+    memory_bytes: int | None
+
+
+def probe(trainer: Trainer, cheapest: Draw, dearest: Draw) -> Probe:
+    """Run passes with growing parts of a batch, until one is expected to take too long.
+
+    Memory is never more than that of a training step at the cheapest level: the dearest level is
+    only run forwards, with two images, to see what they keep in memory.
+
+    Args:
+        trainer: The trainer; it is left as it was.
+        cheapest: Subnets of the lowest complexity level.
+        dearest: Subnets of the highest complexity level.
+    """
+    began_s = time.monotonic()
+    images, labels = next(iter(trainer.loader))
+    loading_s = (time.monotonic() - began_s) / max(trainer.loader.workers, 1)
+    images = images.to(trainer.ranks.device, memory_format=torch.channels_last)
+    labels = labels.to(trainer.ranks.device)
+    with _left_as_it_was(trainer):
+        few = (images[:FEWEST], labels[:FEWEST])
+        _pass_s(trainer, *few, cheapest)  # the first pass allocates and compiles
+        times = {len(few[0]): _pass_s(trainer, *few, cheapest)}
+        started_s = time.monotonic()
+        for count in _sizes(len(images)):
+            last, last_s = max(times.items())
+            expected_s = last_s * count / last
+            if time.monotonic() - started_s + expected_s > BUDGET_S:
+                break
+            times[count] = _pass_s(trainer, images[:count], labels[:count], cheapest)
+        fixed_s, image_s = _line(times)
+        memory = _memory_bytes(trainer, few[0], dearest, len(images))
+    return Probe(fixed_s=fixed_s, image_s=image_s, loading_s=loading_s, memory_bytes=memory)
+
+
+def _sizes(images: int) -> list[int]:
+    """Numbers of images of the passes after the first, rising to the whole batch."""
+    sizes, size = [], FEWEST * GROWTH
+    while size < images:
+        sizes.append(size)
+        size *= GROWTH
+    return [*sizes, images] if images > FEWEST else []
+
+
+def _pass_s(trainer: Trainer, images: Tensor, labels: Tensor, draw: Draw) -> float:
+    """Seconds of one step without that of the optimiser."""
+    started_s = time.perf_counter()
+    run_step(
+        trainer.supernet,
+        images,
+        labels,
+        draw,
+        smoothing=trainer.config.smoothing,
+        divergence=trainer.divergence,
+    )
+    return time.perf_counter() - started_s
+
+
+def _line(times: dict[int, float]) -> tuple[float, float]:
+    """Fixed seconds, and seconds an image, through the two largest numbers of images."""
+    (large, large_s), *others = sorted(times.items(), reverse=True)
+    if not others:
+        return 0.0, large_s / large
+    small, small_s = others[0]
+    image_s = (large_s - small_s) / (large - small)
+    if image_s <= 0:  # the accelerator does not notice so few images
+        return large_s, 0.0
+    fixed_s = max(large_s - large * image_s, 0.0)
+    return fixed_s, (large_s - fixed_s) / large
+
+
+def _memory_bytes(trainer: Trainer, images: Tensor, dearest: Draw, batch: int) -> int | None:
+    """Memory that a step at the highest level needs, from what two images keep for the backward
+    pass."""
+    weights = sum(p.numel() * p.element_size() for p in trainer.supernet.parameters())
+    if images.device.type == "cuda":
+        held = int(torch.cuda.memory_allocated(images.device))
+    else:
+        held = _resident_bytes() or 0
+    if not held:
+        return None
+    largest = max(_kept_bytes(trainer, images, arch) for arch in dearest.archs)
+    return held + STATES * weights + largest * batch // len(images)
+
+
+def _kept_bytes(trainer: Trainer, images: Tensor, arch: Arch) -> int:
+    """Bytes that a forward pass keeps for the backward pass, weights left out."""
+    kept = {p.untyped_storage().data_ptr(): 0 for p in trainer.supernet.parameters()}
+
+    def count(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept.setdefault(storage.data_ptr(), storage.nbytes())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        logits = trainer.supernet(images, arch)
+    total = sum(kept.values())
+    del logits
+    return total
+
+
+def _resident_bytes() -> int | None:
+    """Memory that the process holds now; None where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+@contextmanager
+def _left_as_it_was(trainer: Trainer) -> Iterator[None]:
+    """Put buffers, gradients and torch's random generators back afterwards."""
+    buffers = {name: b.detach().clone() for name, b in trainer.supernet.named_buffers()}
+    devices = [trainer.ranks.device] if trainer.ranks.device.type == "cuda" else []
+    trainer.optimiser.zero_grad(set_to_none=True)
+    with torch.random.fork_rng(devices=devices):
+        try:
+            yield
+        finally:
+            trainer.optimiser.zero_grad(set_to_none=True)
+            with torch.no_grad():
+                for name, buffer in trainer.supernet.named_buffers():
+                    buffer.copy_(buffers[name])

@@ -1,0 +1,184 @@
+"""The card of an exported model: all that is needed to use it, and where its figures come from."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from elasticvit.arch import Arch
+from elasticvit.errors import ExportError, NextStep
+from elasticvit.kernels import Layout, lower
+from elasticvit.reading import Count, Format, Positive, Whole
+from elasticvit.version import __version__
+from export.parity import Parity
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageInput:
+    """How to feed the model: RGB in 0..1, then (x - mean) / std a channel.
+
+    Attributes:
+        shape: Shape of the input tensor, (1, R, R, channels).
+        mean: Mean of each channel.
+        std: Standard deviation of each channel.
+        layout: Order of the axes.
+        dtype: Type of the values.
+        channels: Order of the channels.
+    """
+
+    shape: tuple[Whole, Whole, Whole, Whole]
+    mean: tuple[float, ...]
+    std: tuple[Positive, ...]
+    layout: Literal["NHWC"] = "NHWC"
+    dtype: Literal["float32"] = "float32"
+    channels: Literal["RGB"] = "RGB"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportTiming:
+    """Latency of the exported file on a device, beside what the search predicted.
+
+    Attributes:
+        device: Name of the device.
+        source: Where the figures come from, such as `host:CPU model`.
+        runtime: Name and version of the runtime.
+        threads: Number of inference threads.
+        cores: The cores that were used, such as `1` or `4-7`.
+        measured_ms: Latency by the estimator of the latency table, so that it may stand beside
+            the prediction.
+        estimator: The estimator in words.
+        median_ms: Median of all runs, which other programs on the device make longer.
+        low_ms: Median of the fastest round.
+        high_ms: Median of the slowest round.
+        rounds: Number of rounds.
+        runs: Number of runs in all rounds.
+        predicted_ms: Predicted latency on this device; None if the search did not price it.
+        upper_ms: Upper bound of the predicted latency; None if there is none.
+        target_ms: Latency cap of the search on this device; None if there was none.
+    """
+
+    device: str
+    source: str
+    runtime: str
+    threads: Whole
+    cores: str
+    measured_ms: Positive
+    estimator: str
+    median_ms: Positive
+    low_ms: Positive
+    high_ms: Positive
+    rounds: Whole
+    runs: Whole
+    predicted_ms: Positive | None = None
+    upper_ms: Positive | None = None
+    target_ms: Positive | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        """Predicted latency over measured latency; None if there is no prediction."""
+        return None if self.predicted_ms is None else self.predicted_ms / self.measured_ms
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """Everything about an exported model.
+
+    Attributes:
+        format: Name of the export format.
+        file: Name of the model's file beside the card.
+        bytes: Size of the file.
+        sha256: SHA-256 of the file.
+        arch: The architecture.
+        layout: What the search space fixes.
+        input: Shape and normalisation of the input.
+        classes: Number of outputs (logits).
+        labels: Names of the classes; empty if not known.
+        macs_m: Multiply-accumulates, in millions.
+        parity: Comparison with torch on held-out images.
+        sources: Data set, search and training run that the model comes from.
+        versions: Versions of the libraries that took part.
+        timing: Latency on a device; None if the model was not timed.
+        untimed: Why the model was not timed; None if it was.
+        operators: Number of each operator, by name; empty if the file is not TFLite.
+        partitions: Pieces that the CPU delegate takes the model in; None if not TFLite.
+        created: Local time of the export.
+        elasticvit: Version of elasticvit.
+
+    Raises:
+        ValueError: Fields contradict each other.
+    """
+
+    format: str
+    file: str
+    bytes: Whole
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    arch: Arch
+    layout: Layout
+    input: ImageInput
+    classes: Whole
+    labels: tuple[str, ...]
+    macs_m: Positive
+    parity: Parity
+    sources: dict[str, Any]
+    versions: dict[str, str]
+    timing: ExportTiming | None = None
+    untimed: str | None = None
+    operators: dict[str, Whole] = field(default_factory=dict)
+    partitions: Count | None = None
+    created: str = field(default_factory=lambda: time.strftime("%Y-%m-%dT%H:%M:%S%z"))
+    elasticvit: str = __version__
+
+    def __post_init__(self) -> None:
+        lower(self.arch, self.layout)  # raises unless they fit each other
+        side, channels = self.arch.resolution, self.layout.in_channels
+        rules = {
+            "file must be the name of a file beside the card": self.file not in ("", "..")
+            and Path(self.file).name == self.file
+            and "\0" not in self.file,
+            f"classes must be those of layout, {self.layout.classes}": self.classes
+            == self.layout.classes,
+            f"labels must name the {self.classes} classes": len(self.labels) in (0, self.classes),
+            f"input.shape must be [1, {side}, {side}, {channels}]": self.input.shape
+            == (1, side, side, channels),
+            f"input.mean and input.std must have {channels} numbers": len(self.input.mean)
+            == len(self.input.std)
+            == channels,
+            "timing and untimed exclude each other": self.timing is None or self.untimed is None,
+        }
+        for rule, kept in rules.items():
+            if not kept:
+                raise ValueError(rule)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form with its schema version."""
+        data = asdict(self)
+        data["arch"], data["layout"] = self.arch.to_dict(), self.layout.to_dict()
+        if self.timing is not None:
+            data["timing"]["ratio"] = self.timing.ratio
+        return {"schema": SCHEMA, **data}
+
+    def to_json(self) -> str:
+        """Content of the card's file."""
+        return json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n"
+
+
+CARD_FORMAT: Format[Card] = Format(
+    kind=Card,
+    what="the card of an export",
+    error=ExportError,
+    mend="export again",
+    next_step=NextStep("export"),
+    schema=SCHEMA,
+)
+
+
+def timed(card: Card, timing: ExportTiming) -> Card:
+    """The card with the latency of the model on a device."""
+    return replace(card, timing=timing, untimed=None)

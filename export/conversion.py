@@ -1,0 +1,86 @@
+"""Conversion and loading by any backend: whatever it raises becomes one `ExportError`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from elasticvit.errors import EvitError, ExportError
+from elasticvit.reading import shown
+from export.quiet import cause_of
+
+if TYPE_CHECKING:
+    from elasticvit.nn import Subnet
+    from export.backend import Backend, LoadedModel
+
+OTHER_FORMATS = {"tflite": "tflite-direct"}  # what to try when a format fails, if not `tflite`
+
+
+def convert(backend: Backend, subnet: Subnet) -> bytes:
+    """Content of the model's file.
+
+    Args:
+        backend: The format.
+        subnet: The subnet, on the CPU in evaluation mode; it stays as it is.
+
+    Raises:
+        ExportError: The converter failed; the message names the format, the cause and another
+            format to try.
+        FileError: The converter cannot write its temporary files.
+    """
+    with _failures(backend, "cannot convert this subnet"):
+        data = backend.convert(subnet)
+        if not isinstance(data, bytes) or not data:
+            raise TypeError(f"its converter gave {shown(data)} instead of a file's content")
+    return data
+
+
+def load(backend: Backend, data: bytes) -> LoadedModel:
+    """The model in the reference runtime of its format.
+
+    Args:
+        backend: The format.
+        data: Content of the model's file.
+
+    Raises:
+        ExportError: The runtime refuses the model; the message names the format, the cause and
+            another format to try.
+    """
+    with _failures(backend, "made a file that its runtime refuses"):
+        return backend.load(data)
+
+
+def inspect(backend: Backend, data: bytes) -> tuple[dict[str, int], int | None]:
+    """Number of each operator of a model, by name, and number of pieces that the CPU delegate takes
+    it in; nothing and None if it is no TFLite model.
+
+    Raises:
+        ExportError: The file claims to be a TFLite model and is none; see `load`.
+    """
+    if not backend.tflite:
+        return {}, None
+    from export.inspect import delegation, operator_counts
+
+    with _failures(backend, "made a file that is not a TFLite model"):
+        return operator_counts(data), delegation(data).partitions
+
+
+@contextmanager
+def _failures(backend: Backend, what: str) -> Iterator[None]:
+    try:
+        yield
+    except EvitError as error:
+        if not isinstance(error, ExportError) or error.settings or error.next_step:
+            raise  # it says itself what to do
+        raise _failure(backend, what, error) from error
+    except Exception as error:  # converters raise anything
+        raise _failure(backend, what, error) from error
+
+
+def _failure(backend: Backend, what: str, error: Exception) -> ExportError:
+    other = OTHER_FORMATS.get(backend.name, "tflite")
+    return ExportError(
+        f"format {backend.name} {what}: {cause_of(error)}; try format {other}",
+        settings=["format"],
+    )

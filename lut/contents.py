@@ -1,0 +1,58 @@
+"""What a latency table holds, told without changing its file in any way and without pandas."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+
+from elasticvit.reading import Count, Whole
+from lut.checked_rows import FromZero
+from lut.database import Database
+from lut.keys import SUBNET
+
+CONTENT = """
+SELECT s.id AS id, s.device AS device, s.source AS source,
+       COUNT(DISTINCT m.key) - COUNT(DISTINCT CASE WHEN m.kind = ? THEN m.key END) AS kernels,
+       COUNT(DISTINCT CASE WHEN m.kind = ? THEN m.key END) AS subnets,
+       COUNT(m.id) AS measurements, MAX(m.time_s) AS measured_s
+FROM series s JOIN measurements m ON m.series = s.id
+GROUP BY s.id ORDER BY s.device, MAX(m.id) DESC
+"""
+
+
+class SeriesContent(msgspec.Struct, frozen=True, kw_only=True):
+    """One series of measurements of a device.
+
+    Attributes:
+        id: Number of the series in the table.
+        device: Name of the device.
+        source: Where the measurements come from, such as `host:CPU model`.
+        kernels: Number of different kernels that were timed.
+        subnets: Number of different whole subnets that were timed.
+        measurements: Number of measurements in all.
+        measured_s: Time of the latest one, in seconds since the epoch.
+    """
+
+    id: Whole
+    device: str
+    source: str
+    kernels: Count
+    subnets: Count
+    measurements: Count
+    measured_s: FromZero
+
+
+def contents(path: Path) -> tuple[SeriesContent, ...]:
+    """The series of a latency table by device, those of a device from the latest on.
+
+    Args:
+        path: File of the table.
+
+    Raises:
+        StoreError: The file is missing, is no latency table, is damaged, or was written by a later
+            version.
+    """
+    with closing(Database(path, read_only=True)) as table:
+        return tuple(table.records(SeriesContent, "series", CONTENT, SUBNET, SUBNET))
