@@ -23,9 +23,10 @@ from elasticvit.space import SearchSpace
 from elasticvit.workspace import Workspace
 from lut.dataset import Dataset
 from lut.estimate import latency_ms
+from lut.frames import DRIFT_ROUND
 from lut.keys import subnet_key
 from lut.quality import timed_twice
-from lut.store import DRIFT_ROUND, Store
+from lut.store import Store
 from predictors.fit import fit_predictor
 from predictors.metrics import error_summary
 

@@ -32,6 +32,8 @@ FOLDER = ".evit"
 SETTINGS = "settings.toml"
 DEFAULT_SPACE = "mobile"
 DEFAULT_DATA = "digits"
+# what the names of our files and folders begin with
+OWN_FILES = (SETTINGS, "lut.sqlite", "predictors", "runs", "searches", "exports", "devices.toml")
 FLOWS = {"run": "train", "search": "search", "export": "export"}  # that make the folders
 NAMES = {"run": "training run", "search": "search", "export": "export"}
 PLURALS = {"run": "runs", "search": "searches", "export": "exports"}  # names of their folders
@@ -57,7 +59,7 @@ class Workspace:
         path = Path(root) if root is not None else Path(FOLDER)
         try:
             taken = path.exists() and not path.is_dir()
-            foreign = path.is_dir() and any(path.iterdir()) and not (path / SETTINGS).exists()
+            names = {p.name for p in path.iterdir()} if path.is_dir() else set()
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise WorkspaceError(
@@ -68,9 +70,12 @@ class Workspace:
             raise WorkspaceError(
                 f"workspace {path} is a file; name a folder", settings=["workspace"]
             )
-        if foreign:
+        # a command that was killed in its first seconds leaves our files without settings
+        others = {name for name in names if not name.lstrip(".").startswith(OWN_FILES)}
+        if SETTINGS not in names and others:
             raise WorkspaceError(
-                f"folder {path} is not empty and not a workspace (no {SETTINGS}); name another",
+                f"folder {path} is no workspace: it has no {SETTINGS}, but {shown(min(others))}; "
+                "name another",
                 settings=["workspace"],
             )
         workspace = cls(path)

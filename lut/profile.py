@@ -22,11 +22,12 @@ from elasticvit.events import Progress, ignore
 from elasticvit.space import SearchSpace
 from lut.choice import Chooser, choose_level, with_choices
 from lut.dataset import split_of
+from lut.frames import DRIFT_ROUND
 from lut.pace import Pace
 from lut.plan import Job, PlanConfig, ProfilePlan
 from lut.profile_summary import ProfileSummary, summarise
 from lut.recorder import ModelBuilder, Recorder
-from lut.store import DRIFT_ROUND, Store
+from lut.store import Store
 from lut.turns import CHUNK_SUBNETS, Turn, chunks, missing
 
 MARGIN = 1.1  # the pace is known from a few timings only

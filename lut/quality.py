@@ -10,7 +10,7 @@ import numpy as np
 
 from elasticvit.arrays import FloatArray
 from lut.estimate import latency_ms
-from lut.store import DRIFT_ROUND
+from lut.frames import DRIFT_ROUND
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,7 +15,7 @@ from elasticvit.kernels import Layout
 from elasticvit.reading import Format, shown
 from lut.checked_rows import SLOWEST_US, row_failure
 from lut.estimate import round_ms
-from lut.keys import SUBNET, kind_of, layout_hash, modernised
+from lut.keys import SUBNET, check_key, kind_of, layout_hash, modernised
 from lut.row_types import COLUMNS, MeasurementRow, calibration_of
 
 MADE = Format(
@@ -31,7 +31,7 @@ def check_measurement(m: Measurement) -> None:
 
     Raises:
         StoreError: A latency that is not a positive finite number of at most 100 s, no samples, an
-            empty key or a negative count.
+            negative count, or a key that is neither of a kernel nor of a subnet.
     """
     for what, values in {m.key: m.samples_us, **m.calibration_us}.items():
         bad = next((us for us in values if not 0 < us <= SLOWEST_US), None)
@@ -49,6 +49,10 @@ def check_measurement(m: Measurement) -> None:
             f"{m.threads} threads; it needs a key, at least one sample of it and of each "
             "calibration model, and counts from 0; nothing of it was stored"
         )
+    try:
+        check_key(m.key)
+    except ArchError as error:
+        raise StoreError(f"{error}; nothing of it was stored") from error
 
 
 def insert_measurement(db: sqlite3.Connection, device: str, m: Measurement, cores: str) -> None:

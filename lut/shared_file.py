@@ -25,7 +25,8 @@ WITHOUT_CALIBRATION = 1  # schema that knew no calibration models
 OLD_CALIBRATION = "gauges"  # name of their column in schema 2
 SUFFIXES = (".csv", ".parquet")
 ATTRIBUTES = b"PANDAS_ATTRS"
-MOST_ROWS, MOST_RUNS, MOST_COLUMNS = 1_000_000, 20_000_000, 1000
+MOST_ROWS, MOST_COLUMNS = 1_000_000, 1000
+BATCH_ROWS = 64  # of a parquet file, so that little is unpacked before its size is known
 MEND = "export the table again with elasticvit, or get it again"
 LISTS = ("samples_us",)
 JSON = ("calibration_us",)
@@ -49,9 +50,6 @@ class Header(msgspec.Struct, kw_only=True, frozen=True):
     rows: Annotated[int, Meta(ge=0, le=MOST_ROWS)]
     split_seed: Count | None = None
     sha256: str | None = None
-
-    def __post_init__(self) -> None:
-        check_name("device", self.device, StoreError)
 
 
 def format_of(kind: type[Any], what: str, schema: int | None = None) -> Format[Any]:
@@ -96,15 +94,14 @@ def read_file(path: Path) -> tuple[Header, Iterator[Mapping[str, Any]]]:
 
 
 def records(table: Any) -> Iterator[Mapping[str, Any]]:
-    """Iterate over the rows of a `pyarrow.Table` as plain values by column.
+    """The rows of a `pyarrow.Table` as plain values by column.
 
     Texts that stand for numbers become numbers, whole numbers that were stored as floating-point
     ones become whole, and an empty text where a number may be missing becomes None. What cannot be
     understood stays, to be refused.
     """
     columns = [_plain(name, table.column(name).to_pylist()) for name in COLUMNS]
-    for values in zip(*columns, strict=True):
-        yield dict(zip(COLUMNS, values, strict=True))
+    return (dict(zip(COLUMNS, values, strict=True)) for values in zip(*columns, strict=True))
 
 
 def _plain(name: str, values: Sequence[Any]) -> list[Any]:
@@ -177,6 +174,13 @@ def _present(header: Header, table: Any, path: Path) -> Any:
     return table
 
 
+def _header(text: bytes, path: Path) -> Header:
+    where = f"header of table {path}"
+    header = HEADER.parse_json(text, where)
+    check_name(f"{where}: device", header.device, StoreError)
+    return header
+
+
 def _of_csv(raw: bytes, path: Path) -> tuple[Header, Any]:
     import pyarrow as pa
     from pyarrow import csv
@@ -186,7 +190,7 @@ def _of_csv(raw: bytes, path: Path) -> tuple[Header, Any]:
         raise FILE.failure(
             f"table {path} has no header: its first line is not '# ' and the header as JSON"
         )
-    header = HEADER.parse_json(first[2:], f"header of table {path}")
+    header = _header(first[2:], path)
     if not body.endswith(b"\n"):
         raise FILE.failure(f"table {path} is half-written: its last row is cut off")
     table = csv.read_csv(
@@ -213,44 +217,34 @@ def _of_parquet(raw: bytes, path: Path) -> tuple[Header, Any]:
             f"table {path} has no header: its metadata lack {ATTRIBUTES.decode()} with the header "
             "as JSON"
         )
-    header = HEADER.parse_json(attributes, f"header of table {path}")
-    _check_size(file.metadata, path)
+    header = _header(attributes, path)
+    if file.metadata.num_rows > MOST_ROWS:
+        raise FILE.failure(
+            f"table {path} has {file.metadata.num_rows:,} rows; it must have at most {MOST_ROWS:,}"
+        )
     texts = [
         field.name
         for field in file.schema_arrow
         if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
     ]
-    table = parquet.ParquetFile(pa.BufferReader(raw), read_dictionary=texts).read()
-    _check_texts(table, path)
-    return header, table
+    file = parquet.ParquetFile(pa.BufferReader(raw), read_dictionary=texts)
+    batches, size = [], 0
+    for batch in file.iter_batches(batch_size=BATCH_ROWS):
+        size += sum(map(_byte_count, batch.columns))
+        if size > MOST_BYTES:
+            raise FILE.failure(
+                f"table {path} unpacks to more than {MOST_BYTES:,} bytes; it must have fewer"
+            )
+        batches.append(batch)
+    return header, pa.Table.from_batches(batches, None if batches else file.schema_arrow)
 
 
-def _check_size(metadata: Any, path: Path) -> None:
-    """Refuse a parquet file that would unfold to far more than any table has."""
-    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
-    parts = [group.column(i) for group in groups for i in range(metadata.num_columns)]
-    for most, found, what in (
-        (MOST_ROWS, metadata.num_rows, "rows"),
-        (MOST_RUNS, max((part.num_values for part in parts), default=0), "values in a column"),
-        (MOST_BYTES, sum(part.total_uncompressed_size for part in parts), "unpacked bytes"),
-    ):
-        if found > most:
-            raise FILE.failure(f"table {path} has {found:,} {what}; it must have at most {most:,}")
-
-
-def _check_texts(table: Any, path: Path) -> None:
-    """Refuse texts that repeat a few long ones so often that they would fill the memory."""
+def _byte_count(column: Any) -> int:
+    """Bytes of a column of a batch, equal texts counted each time."""
     import pyarrow as pa
     from pyarrow import compute
 
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        for chunk in column.chunks:
-            if not pa.types.is_dictionary(chunk.type):
-                continue
-            lengths = compute.binary_length(chunk.dictionary)
-            size = compute.sum(compute.take(lengths, chunk.indices)).as_py() or 0
-            if size > MOST_BYTES:
-                raise FILE.failure(
-                    f"table {path}: column {name} has {size:,} bytes; it must have at most "
-                    f"{MOST_BYTES:,}"
-                )
+    if not pa.types.is_dictionary(column.type):
+        return int(column.nbytes)
+    lengths = compute.take(compute.binary_length(column.dictionary), column.indices)
+    return compute.sum(lengths).as_py() or 0

@@ -19,33 +19,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from msgspec.structs import astuple
-
 from devices.protocol import DeviceInfo, Measurement, Rejected
 from elasticvit.arrays import FloatArray
 from elasticvit.errors import NextStep, StoreError
 from elasticvit.kernels import Layout
 from lut.database import Database
-from lut.estimate import latency_ms
+from lut.frames import latency_frame, measurement_frame
 from lut.row_types import (
-    COLUMNS,
-    MeasurementRow,
     NoteRow,
     RejectedRow,
     RoundRow,
     SeriesDevice,
-    check_measurements,
     note_value,
 )
 from lut.rows import check_measurement, insert_measurement, modernise_keys
-from lut.samples import check_samples, decoded_us
+from lut.samples import decoded_us
 from lut.series import Series
-from lut.steady import Rounds, steady_ms
 
 if TYPE_CHECKING:
     import pandas as pd
-
-DRIFT_ROUND = 1000  # from here on, rounds show drift and do not count for a model's latency
 
 
 class Store:
@@ -182,20 +174,7 @@ class Store:
             calibration model in microseconds, by its key), `steady_ms` (see `lut.steady`),
             `source`, `threads`.
         """
-        import pandas as pd
-
-        chosen = series or self.latest(device)
-        query = f"SELECT {', '.join(COLUMNS)} FROM measurements WHERE series = ? ORDER BY id"
-        rows = self._db.records(MeasurementRow, "measurements", query, chosen.id)
-        check_measurements(rows, self._db.where)
-        runs = self._db.rows(
-            "SELECT samples_us FROM measurements WHERE series = ? AND id <= ? ORDER BY id",
-            *(chosen.id, rows[-1].id if rows else 0),
-        )
-        check_samples([blob for (blob,) in runs], rows, self._db.where)
-        frame: pd.DataFrame = pd.DataFrame(map(astuple, rows), columns=COLUMNS)
-        frame["steady_ms"] = steady_ms(Rounds.of_table(frame))
-        frame["source"], frame["threads"] = chosen.source, chosen.threads
+        frame = measurement_frame(self._db, series or self.latest(device))
         return frame if kind is None else frame[frame["kind"] == kind].reset_index(drop=True)
 
     def latencies(
@@ -207,23 +186,7 @@ class Store:
             Columns `key, kind, latency_ms` (see `lut.estimate` and `lut.steady`), `spread`
             (largest over smallest round, minus 1), `rounds`, `runs`, `source`.
         """
-        import pandas as pd
-
-        frame = self.measurements(device, kind=kind, series=series)
-        by_key = frame[frame["round"] < DRIFT_ROUND].groupby("key", sort=True)
-        rounds = by_key["steady_ms"]
-        found = pd.DataFrame(
-            {
-                "kind": by_key["kind"].first(),
-                "latency_ms": rounds.agg(latency_ms),
-                "spread": rounds.max() / rounds.min() - 1,
-                "rounds": rounds.size(),
-                "runs": by_key["runs"].sum(),
-                "source": by_key["source"].first(),
-            }
-        )
-        whole: pd.DataFrame = found.reset_index()
-        return whole
+        return latency_frame(self.measurements(device, kind=kind, series=series))
 
     def rounds(self, device: str, series: Series | None = None) -> dict[str, set[int]]:
         """Which rounds of each key are there already; empty for an unknown device."""

@@ -179,7 +179,9 @@ def _check_whole(db: sqlite3.Connection, path: Path) -> None:
     for kind, name in foreign.fetchall():
         raise damaged(path, f"it has the {kind} {name!r}, which no latency table has")
     for table, row, other, _ in db.execute("PRAGMA foreign_key_check").fetchall():
-        raise damaged(path, f"row {row} of table {table} names a row of table {other} that is none")
+        raise damaged(
+            path, f"row {row} of table {table} refers to a row of table {other} that is not there"
+        )
 
 
 def check_header(path: Path) -> None:

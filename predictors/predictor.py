@@ -252,12 +252,7 @@ def load_predictor(folder: Path) -> Predictor:
     Raises:
         PredictorError: There is none, it is corrupt, or a newer version wrote it.
     """
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise PredictorError(
-            f"no predictor in {folder}; profile the device first", next_step=NextStep("profile")
-        )
-    file = PREDICTOR_FORMAT.read_json(path)
+    file = PREDICTOR_FORMAT.read_json(folder / MANIFEST)
     arrays = read_arrays(folder, file.arrays, PREDICTOR_FORMAT)
     kernels: KernelRegressors | KernelTable
     if isinstance(file.kernels, RegressorState):
@@ -282,9 +277,17 @@ def load_device_predictor(workspace: Workspace, device: str) -> Predictor:
             `load_predictor`.
     """
     folder = workspace.predictor_path(device)
-    if not folder.is_dir():
-        base = folder.parent
-        known = sorted(p.name for p in base.iterdir()) if base.is_dir() else []
+    base = folder.parent
+    try:
+        known = sorted(p.name for p in base.iterdir())
+    except FileNotFoundError:
+        known = []
+    except OSError as error:
+        raise PredictorError(
+            f"{base} cannot be read: {error.strerror}; move it away, and profile the device again",
+            next_step=NextStep("profile", {"device": device}),
+        ) from error
+    if device not in known:
         others = f"; there is one for {', '.join(known)}" if known else ""
         raise PredictorError(
             f"no predictor of device {device!r} in workspace {workspace.root}{others}: profile the "

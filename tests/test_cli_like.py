@@ -19,8 +19,9 @@ from elasticvit.cost import reachable_kernels
 from elasticvit.kernels import Kernel
 from elasticvit.space import TINY
 from elasticvit.workspace import Workspace
+from lut.frames import DRIFT_ROUND
 from lut.held_out import HeldOutSplit
-from lut.store import DRIFT_ROUND, Store
+from lut.store import Store
 from predictors.features import work_matrix
 from predictors.fit import table_predictor
 from predictors.predictor import load_device_predictor, load_predictor

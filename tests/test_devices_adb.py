@@ -242,11 +242,15 @@ def test_two_phones_at_once_into_one_store(folder, open_phone):
     names = {"pixel6": "SERIAL-A", "second": "SERIAL-B"}
     store = Store(folder / "lut.sqlite")
     phones = {n: Phone(folder / n, props=PIXEL6 | {"ro.serialno": s}) for n, s in names.items()}
+    models = [
+        replace(model, key=f"ffn size=8 width={number} mlp_ratio=2")
+        for number, model in enumerate(make_models(25), 1)
+    ]
     with phones["pixel6"], phones["second"]:
         devices = {name: open_phone(phone, name) for name, phone in phones.items()}
 
         def work(name, device, check):
-            for result in device.measure(make_models(25), TimingConfig(rounds=2, min_ms=0.1)):
+            for result in device.measure(models, TimingConfig(rounds=2, min_ms=0.1)):
                 check()
                 store.add(name, result)
             return device.quality.accepted

@@ -15,10 +15,11 @@ from adbd.settings import ONCE, TOOLS, make_models, needs_adbd
 
 from elasticvit.space import TINY
 from export.kernel_models import kernel_model
+from lut.frames import DRIFT_ROUND
 from lut.keys import SUBNET
 from lut.plan import PlanConfig, ProfilePlan
 from lut.sample import other_heads
-from lut.store import DRIFT_ROUND, Store
+from lut.store import Store
 
 pytest_plugins = ["adbd.fixtures"]
 pytestmark = needs_adbd

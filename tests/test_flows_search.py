@@ -424,6 +424,20 @@ def test_a_full_disk_keeps_what_is_complete_and_the_search_goes_on(
     same(again, whole)
 
 
+@pytest.mark.parametrize("out", [True, False])
+def test_a_lock_that_cannot_be_written_leaves_no_folder(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: bool
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.pwrite", full)
+    with pytest.raises(FileError, match=r"\.lock cannot be written: No space left"):
+        search(target_ms=4, workspace=workspace, out=tmp_path / "out" if out else None, **SIZES)
+    assert not (tmp_path / "out").exists()
+    assert not (workspace.root / "searches").exists()
+
+
 def test_a_finished_search_is_named_if_it_cannot_be_remembered(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -270,7 +270,7 @@ def add(path: str) -> Store:
         store.add(
             "host",
             Measurement(
-                key="ffn w64 e2 n16",
+                key="ffn size=8 width=64 mlp_ratio=2",
                 round=number,
                 samples_us=(100.0, 101.0),
                 time_s=1e9 + number,

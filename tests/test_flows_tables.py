@@ -9,9 +9,10 @@ import pytest
 
 import elasticvit as ev
 from elasticvit.cost import reachable_kernels
-from elasticvit.errors import SettingError, StoreError
+from elasticvit.errors import FileError, PredictorError, SettingError, StoreError
 from elasticvit.flows.tables import export_table, import_table
 from elasticvit.workspace import Workspace
+from lut.store import Store
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "block_luts"
 needs_tables = pytest.mark.skipif(
@@ -56,6 +57,65 @@ def test_a_measured_predictor_is_never_replaced_silently(profiled: tuple[Path, P
     with pytest.raises(SettingError, match="comes from measurements"):
         import_table(file, workspace=workspace)
     assert (workspace / "predictors" / "fake" / "predictor.json").read_bytes() == before
+
+
+def test_an_export_replaces_nothing_unasked(profiled: tuple[Path, Path], tmp_path: Path) -> None:
+    workspace, _ = profiled
+    mine = tmp_path / "mine.csv"
+    mine.write_text("years of work\n")
+    with pytest.raises(StoreError, match=r"mine\.csv is there already") as caught:
+        export_table(mine, workspace=workspace)
+    assert caught.value.settings == ("force",)
+    assert mine.read_text() == "years of work\n"
+    with pytest.raises(StoreError, match=r"there is no folder .*nowhere"):
+        export_table(tmp_path / "nowhere" / "t.csv", workspace=workspace)
+    (tmp_path / "folder.parquet").mkdir()
+    with pytest.raises(StoreError, match=r"folder\.parquet is there already") as caught:
+        export_table(tmp_path / "folder.parquet", workspace=workspace, force=True)
+    assert caught.value.settings == ()
+    with pytest.raises(FileError, match="shorter name"):
+        export_table(tmp_path / f"{'t' * 300}.csv", workspace=workspace)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.parquet", "mine.csv"]
+    assert export_table(mine, workspace=workspace, force=True) > 50
+
+
+def test_a_read_only_workspace_is_exported(profiled: tuple[Path, Path], tmp_path: Path) -> None:
+    workspace, file = profiled
+    before = {path: path.stat().st_mtime_ns for path in workspace.rglob("*")}
+    export_table(tmp_path / "again.csv", workspace=workspace)
+    assert (tmp_path / "again.csv").read_bytes() == file.read_bytes()
+    assert {path: path.stat().st_mtime_ns for path in workspace.rglob("*")} == before
+
+
+def test_a_table_that_fits_no_predictor_leaves_nothing_of_it(
+    profiled: tuple[Path, Path], tmp_path: Path
+) -> None:
+    workspace, file = profiled
+    header, names, *rows = file.read_text().splitlines(keepends=True)
+    facts = {**json.loads(header.removeprefix("# ")), "rows": 1, "device": "guest"}
+    del facts["sha256"]
+    small = tmp_path / "small.csv"
+    small.write_text(f"# {json.dumps(facts)}\n{names}{rows[0]}")
+    blocks = tmp_path / "small.json"
+    blocks.write_text(json.dumps({"transffn_4_32_2_hard_swish_ln": 1.0}))
+    with pytest.raises(PredictorError):
+        import_table(small, workspace=workspace)
+    with pytest.raises(StoreError, match="a sum needs every kernel"):
+        import_table(blocks, "guest", workspace=workspace)
+    with Store(workspace / "lut.sqlite") as store:
+        assert store.devices() == ["fake"]
+        assert store.noted("guest", "split_seed") == []
+    with pytest.raises(PredictorError):
+        import_table(small, workspace=tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_is_named_is_checked_before_anything_is_read(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=r"device is '\.\./x'; it must be"):
+        import_table(tmp_path / "none.csv", "../x", workspace=tmp_path / "ws")
+    with pytest.raises(StoreError, match=r"ends in '\.xls'; a latency table ends in \.csv, "):
+        import_table(tmp_path / "none.xls", "mine", workspace=tmp_path / "ws")
+    assert not (tmp_path / "ws").exists()
 
 
 @needs_tables

@@ -14,11 +14,12 @@ from elasticvit.errors import DeviceUnreachable
 from elasticvit.kernels import Kernel
 from elasticvit.space import TINY
 from lut.dataset import Dataset
+from lut.frames import DRIFT_ROUND
 from lut.held_out import HeldOutSplit
 from lut.plan import PlanConfig, ProfilePlan
 from lut.profile import ProfileConfig, profile
 from lut.profile_summary import ProfileSummary
-from lut.store import DRIFT_ROUND, Store
+from lut.store import Store
 
 CHOSEN = tuple(k for k in reachable_kernels(TINY) if not HeldOutSplit(seed=0).held_out(k.key))[
     :90:9

@@ -118,7 +118,11 @@ def changed(path: Path, old: str, new: str) -> Path:
 @pytest.mark.parametrize(
     ("old", "new", "match"),
     [
-        (f'"schema": {SCHEMA}', f'"schema": {SCHEMA + 1}', f"reads the header of a shared latency table up to schema {SCHEMA}"),
+        (
+            f'"schema": {SCHEMA}',
+            f'"schema": {SCHEMA + 1}',
+            f"latency table up to schema {SCHEMA}",
+        ),
         ("elasticvit latency table", "another table", "format is 'another table'"),
         ("samples_us", "samples_ms", "lacks the columns samples_us"),
         ("100.1 ", "-100.1 ", r"row 1: samples_us\[0\] is -100.1; expected a number >= 0.01"),
@@ -150,7 +154,7 @@ def test_half_a_file_is_refused(tmp_path, name: str, cut_bytes: int) -> None:
 def test_a_file_that_lacks_its_last_rows_is_refused(tmp_path) -> None:
     path = exported(tmp_path, "t.csv")
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
-    with pytest.raises(StoreError, match="3 of the 4 rows that its header names: it is half-written"):
+    with pytest.raises(StoreError, match="3 of the 4 rows that its header names"):
         read_table(path)
 
 

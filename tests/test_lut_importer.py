@@ -59,7 +59,9 @@ def test_keys(key, kernel) -> None:
     assert kernel_of(key) == kernel
 
 
-@pytest.mark.parametrize("key", ["", "conv_64", "transds_16_16_48_2_6_se", "pool_1_2", "conv_x_y", *ABSURD])
+@pytest.mark.parametrize(
+    "key", ["", "conv_64", "transds_16_16_48_2_6_se", "pool_1_2", "conv_x_y", *ABSURD]
+)
 def test_what_is_no_key_is_refused(key: str) -> None:
     with pytest.raises(StoreError, match="not a key"):
         kernel_of(key)
@@ -103,7 +105,10 @@ def test_a_changed_file_is_another_series(tmp_path) -> None:
         (ROWS | {"firstconv_128_3_16_2_3": 0}, "is 0"),
         (ROWS | {"firstconv_128_3_16_2_3": "0.2"}, "is '0.2'"),
         (ROWS | {"firstconv_128_3_16_2_3": True}, "is True"),
-        (ROWS | {"firstconv_128_3_16_2_3": 96_613_400.0}, "expected a number <= 10000"),  # nanoseconds
+        (
+            ROWS | {"firstconv_128_3_16_2_3": 96_613_400.0},
+            "expected a number <= 10000",
+        ),  # nanoseconds
     ],
 )
 def test_bad_tables_are_refused(tmp_path, rows, match: str) -> None:

@@ -15,12 +15,12 @@ from devices.protocol import TimedModel
 from elasticvit.kernels import Kernel, lower
 from elasticvit.space import TINY
 from lut.calibration import calibration_models, table_calibration_models
-from lut.schema import APPLICATION_ID, SCHEMA
 from lut.dataset import Dataset
 from lut.exchange import export_table, read_table
 from lut.keys import SubnetKey, kind_of
 from lut.plan import Job, ProfilePlan
 from lut.quality import drift
+from lut.schema import APPLICATION_ID, SCHEMA
 from lut.store import Store
 
 # as version 2 of the schema was written

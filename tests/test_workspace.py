@@ -129,9 +129,14 @@ def test_comments_of_the_user_are_kept(tmp_path: Path) -> None:
 
 def test_foreign_folders_are_refused(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").touch()
-    with pytest.raises(WorkspaceError, match="not empty and not a workspace") as caught:
+    with pytest.raises(
+        WorkspaceError, match=r"is no workspace: it has no settings.toml, but 'photo.jpg'"
+    ) as caught:
         Workspace.open(tmp_path)
     assert caught.value.settings == ("workspace",)
+    (tmp_path / "photo.jpg").rename(tmp_path / "lut.sqlite")  # as after a kill
+    assert Workspace.open(tmp_path).space() == MOBILE
+    (tmp_path / "lut.sqlite").rename(tmp_path / "photo.jpg")
     with pytest.raises(WorkspaceError, match="is a file"):
         Workspace.open(tmp_path / "photo.jpg")
 

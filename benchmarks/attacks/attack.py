@@ -17,6 +17,7 @@ SKIPPED = "skipped"  # this machine does not allow the attack
 GOOD = (REFUSED, EQUAL, OK)
 BAD = (TRACEBACK, UNBOUNDED, SILENT, UNCLEAR, EXIT1, HARMED, NOT_MADE)
 WORKSPACE = ".evit"
+CLOSED, PIPE = "closed", "pipe"  # kinds of standard output
 
 
 class Impossible(Exception):
@@ -32,8 +33,8 @@ class Site:
         env: Environment of the command.
         limits: Limits of the system for the command, by resource of the module `resource`.
         bound: Whether permissions bind the command even where the user is root.
-        stdout: Path that standard output goes to; None for a file that is looked at, and
-            `closed` for none.
+        stdout: Path that standard output goes to; None for a file that is looked at, `CLOSED`
+            for none, `PIPE` for a pipe whose reader has gone.
         background: Commands that go on beside the attacked one, until it ends.
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from attacks.attack import EQUAL, OK, REFUSED, Attack, Site
+from attacks.attack import CLOSED, EQUAL, OK, PIPE, REFUSED, Attack, Site
 from attacks.commands import COMMANDS
 from attacks.prepared import EPOCHS, EXPORT, SEARCH
 
@@ -19,19 +19,6 @@ def _out(path: str) -> Callable[[Site], None]:
         site.stdout = path
 
     return spoil
-
-
-def _broken_pipe(site: Site) -> None:
-    """Standard output is a pipe whose reader has gone."""
-    import os
-
-    pipe = site.root.parent / "pipe"
-    os.mkfifo(pipe)
-    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    writer = os.open(pipe, os.O_WRONLY)
-    os.set_inheritable(writer, True)
-    os.close(reader)
-    site.stdout = f"/proc/self/fd/{writer}"
 
 
 def _env(**changes: str | None) -> Callable[[Site], None]:
@@ -70,9 +57,9 @@ def attacks(prepared: Path) -> list[Attack]:
     found = []
     for argv in (EXPLAIN, AGAIN, ("evit-profile", "--list-devices"), ("evit-train", "--help")):
         for name, spoil, allowed, exits, names in (
-            ("standard output is closed", _out("closed"), (OK, REFUSED), (), ()),
+            ("standard output is closed", _out(CLOSED), (OK, REFUSED), (), ()),
             ("standard output is full", _out("/dev/full"), (REFUSED,), (), ("output",)),
-            ("nobody reads standard output", _broken_pipe, (OK,), PIPE_EXITS, ()),
+            ("nobody reads standard output", _out(PIPE), (OK,), PIPE_EXITS, ()),
         ):
             for json in (True, False):
                 if "--help" in argv and json:

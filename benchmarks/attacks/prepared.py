@@ -18,7 +18,17 @@ from attacks.attack import WORKSPACE, Attack, Outcome
 from attacks.running import Running
 from elasticvit.cost import reachable_kernels
 from elasticvit.events import Event
-from elasticvit.kernels import FFN, Attention, Downsample, FirstConv, Head, Kernel, Layout, MBConv
+from elasticvit.kernels import (
+    DOWNSAMPLE_EXPANSION,
+    FFN,
+    Attention,
+    Downsample,
+    FirstConv,
+    Head,
+    Kernel,
+    Layout,
+    MBConv,
+)
 from elasticvit.space import MOBILE, SearchSpace
 
 MICRO = SearchSpace(
@@ -128,7 +138,7 @@ def _block(kernel: Kernel) -> str:
             with_se = "se" if se else "nose"
             return f"conv_{size}_{cin}_{cout}_{expansion}_{stride}_hard_swish_{side}_{with_se}"
         case Downsample(size, cin, cout, stride):
-            return f"transds_{size}_{cin}_{cout}_{stride}_4"
+            return f"transds_{size}_{cin}_{cout}_{stride}_{DOWNSAMPLE_EXPANSION}"
         case Attention(size, width, v_scale):
             return f"transattn_{size}_{width}_hard_swish_{v_scale}_ln"
         case FFN(size, width, mlp_ratio):

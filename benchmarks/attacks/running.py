@@ -25,7 +25,7 @@ from typing import Any
 
 import psutil
 
-from attacks.attack import Attack, Impossible, Outcome, Site
+from attacks.attack import CLOSED, PIPE, Attack, Impossible, Outcome, Site
 from attacks.commands import ROOT, main_of, program
 from attacks.files import digests, partial
 from attacks.privileges import obey_permissions
@@ -184,7 +184,7 @@ def _run(attack: Attack, argv: Sequence[str], site: Site, place: Path) -> int:
 
 def _become(attack: Attack, argv: Sequence[str], site: Site, place: Path) -> None:
     """Turn this process into the command."""
-    out = site.stdout if site.stdout not in (None, "closed") else str(place / "stdout")
+    out = site.stdout if site.stdout not in (None, CLOSED, PIPE) else str(place / "stdout")
     for number, path in ((0, os.devnull), (1, out), (2, str(place / "stderr"))):
         flags = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT
         opened = os.open(path, flags, 0o666)
@@ -198,8 +198,13 @@ def _become(attack: Attack, argv: Sequence[str], site: Site, place: Path) -> Non
         resource.setrlimit(kind, (most, most))
     if site.bound:
         obey_permissions()
-    if site.stdout == "closed":
+    if site.stdout == CLOSED:
         os.close(1)
+    if site.stdout == PIPE:
+        reader, writer = os.pipe()
+        os.dup2(writer, 1)
+        os.close(reader)
+        os.close(writer)
     if attack.process or site.stdout is not None:
         words = program(argv)
         os.execve(words[0], words, site.env)

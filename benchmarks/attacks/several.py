@@ -50,7 +50,7 @@ def _profiling(site: Site) -> None:
 
 
 def _searching(site: Site) -> None:
-    site.start(LONG_SEARCH, lambda: len(list(site.root.glob(".evit/searches/*/state.json"))) > 1)
+    site.start(LONG_SEARCH, lambda: len(list(site.root.glob(".evit/searches/*"))) > 1, 90)
 
 
 def _killed(argv: tuple[str, ...], pattern: str, number: int) -> Callable[[Site], None]:

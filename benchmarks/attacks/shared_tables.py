@@ -44,7 +44,7 @@ VALUES: dict[str, tuple[Any, ...]] = {  # of single cells
 HEADERS: dict[str, Any] = {
     "format": ("other", 5, None),
     "schema": (99, 0, "3", None, -1),
-    "device": (5, None, "../../x", "", "[red]x[/red]"),
+    "device": (5, None, "../../x", "", "[red]x"),
     "rows": (1, -5, "all", None, 10**30),
     "split_seed": ("x", -1, 1.5, {}),
     "info": (5, "text", {"name": 5}),
@@ -60,16 +60,23 @@ def _cell(column: str, value: str) -> Callable[[Site], None]:
         rows[2][rows[0].index(column)] = value
         out = io.StringIO()
         csv.writer(out, lineterminator="\n").writerows(rows)
-        path.write_text(f"{header}\n{out.getvalue()}")
+        path.write_text(f"# {json.dumps(_unsealed(header))}\n{out.getvalue()}")
 
     return spoil
+
+
+def _unsealed(header: str) -> dict[str, Any]:
+    """The header of a table of an earlier version, which knew no checksum."""
+    facts: dict[str, Any] = json.loads(header[2:])
+    facts.pop("sha256", None)
+    return facts
 
 
 def _header(key: str, value: object) -> Callable[[Site], None]:
     def spoil(site: Site) -> None:
         path = site.root / CSV
         header, body = path.read_text().split("\n", 1)
-        facts = {**json.loads(header[2:]), key: value}
+        facts = {**_unsealed(header), key: value}
         path.write_text(f"# {json.dumps(facts)}\n{body}")
 
     return spoil
@@ -87,7 +94,7 @@ def _frame(change: Callable[[pd.DataFrame], pd.DataFrame]) -> Callable[[Site], N
     def spoil(site: Site) -> None:
         path = site.root / PARQUET
         frame = pd.read_parquet(path)
-        facts = dict(frame.attrs)
+        facts = {key: value for key, value in frame.attrs.items() if key != "sha256"}
         made = change(frame)
         made.attrs = facts
         made.to_parquet(path)

@@ -112,10 +112,8 @@ def evit_command(
         def reported(as_json: bool, verbose: bool, quiet: bool, **options: Any) -> None:
             if verbose and quiet:
                 raise click.UsageError("--verbose and --quiet exclude each other; name one")
-            if verbose:
-                logging.basicConfig(
-                    level=logging.INFO, format="%(levelname)s %(name)s: %(message)s"
-                )
+            level = logging.INFO if verbose else logging.ERROR  # of the libraries that we use
+            logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
             with Report(as_json, verbose=verbose, quiet=quiet) as report:
                 click.get_current_context().obj = report
                 function(report=report, **options)

@@ -24,7 +24,13 @@ UNFORESEEN, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit codes
 LIBRARIES = ("torch", "ai-edge-litert", "litert-torch", "numpy", "onnxruntime")
 LONGEST = 300  # characters of an error's first line that are shown
 LONGEST_MESSAGE = 1200  # characters of a foreseen error's message
-ALLOCATION = ("can't allocate memory", "out of memory", "bad_alloc", "Unable to allocate")
+ALLOCATION = (
+    "can't allocate memory",
+    "could not create a primitive",
+    "out of memory",
+    "bad_alloc",
+    "Unable to allocate",
+)
 
 
 def report_failure(

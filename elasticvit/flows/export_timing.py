@@ -81,7 +81,7 @@ def is_imported(workspace: Workspace | None, device: str) -> bool:
     """Whether all latencies of a device in a workspace were imported, not measured by it."""
     if workspace is None or not workspace.lut_path.exists():
         return False
-    with Store(workspace.lut_path) as store:
+    with Store(workspace.lut_path, read_only=True) as store:
         series = store.series(device)
     return bool(series) and all(one.imported for one in series)
 
@@ -90,7 +90,7 @@ def _table(workspace: Workspace | None, device: str) -> tuple[Series | None, pd.
     """The device's own measurements; None if there are none, or only imported ones."""
     if workspace is None or not workspace.lut_path.exists():
         return None, None
-    with Store(workspace.lut_path) as store:
+    with Store(workspace.lut_path, read_only=True) as store:
         own = [s for s in store.series(device) if not s.imported]
         return (own[0], store.measurements(device, series=own[0])) if own else (None, None)
 

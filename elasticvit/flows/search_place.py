@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from elasticvit.errors import CheckpointError, SettingError, WorkspaceError
+from elasticvit.errors import CheckpointError, FileError, SettingError, WorkspaceError
 from elasticvit.files import writing
 from elasticvit.flows.places import check_parent
 from elasticvit.flows.search_caps import no_target
@@ -77,8 +77,20 @@ def working_in(folder: Path, workspace: Workspace) -> Iterator[Path]:
         f"the search in {folder} is under way in process {{process}}; wait until that process has "
         "ended, or stop it, then repeat this"
     )
-    with (
-        process_lock(folder / LOCK_FILE, CheckpointError, busy),
-        workspace.nothing_left_behind(folder, keep=STATE_FILE),
-    ):
+    with ExitStack() as held:
+        try:
+            held.enter_context(process_lock(folder / LOCK_FILE, CheckpointError, busy))
+        except FileError:
+            _remove_new(folder, workspace)
+            raise
+        held.enter_context(workspace.nothing_left_behind(folder, keep=STATE_FILE))
         yield folder
+
+
+def _remove_new(folder: Path, workspace: Workspace) -> None:
+    """Remove a folder that holds nothing but a lock that could not be written."""
+    with suppress(OSError):  # what cannot be removed stays
+        if all(path.name == LOCK_FILE for path in folder.iterdir()):
+            (folder / LOCK_FILE).unlink(missing_ok=True)
+            folder.rmdir()
+            workspace.prune(folder.parent)
