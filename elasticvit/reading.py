@@ -109,7 +109,7 @@ class Format(Generic[T]):
                 f"{shown_path(path)} cannot be read: {error.strerror or error}"
             ) from error
         except ValueError as error:  # a null character in the path
-            raise self.failure(f"{shown(str(path))} is not a path of a file: {error}") from error
+            raise self.failure(f"{shown_path(path)!r} is not a path of a file: {error}") from error
 
     def parse_json(self, text: bytes | str, where: str) -> T:
         """The value that a JSON text holds; see `parse`."""
@@ -145,20 +145,21 @@ class Format(Generic[T]):
         """
         if self.schema is not None:
             self._check_schema(data, where)
-        if self.sealed and isinstance(data, Mapping) and SEAL in data and seal(data) != data:
-            raise self.failure(f"{where} was changed or damaged: its checksum does not match")
         unbounded = next(not_finite(data), None)
         if unbounded is not None:
             raise self.failure(
                 f"{where}: {unbounded[0] or 'the value'} is {unbounded[1]}; it must be finite"
             )
         try:
-            return self._converted(data)
+            value = self._converted(data)
         except msgspec.ValidationError as error:
             rule, path = self._blamed(str(error), data)
             raise self.failure(f"{where}: {describe(rule, path, data)}") from error
         except RecursionError as error:
             raise self.failure(f"{where} is not {self.what}: nested too deeply") from error
+        if self.sealed and SEAL in data and seal(data) != data:
+            raise self.failure(f"{where} was changed or damaged: its checksum does not match")
+        return value
 
     def _converted(self, data: Any) -> T:
         value: T = msgspec.convert(data, self.kind, dec_hook=self._hook)

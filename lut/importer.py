@@ -126,6 +126,10 @@ class BlockTable:
         """Those of the kernels that the table lacks, whatever the number of classes of a head."""
         return [k for k in kernels if _with_classes(k) not in self.table_ms]
 
+    def has(self, arch: Arch, layout: Layout) -> bool:
+        """Whether both sums of an architecture can be taken."""
+        return not self.missing([*lower(arch, layout), *_authors_kernels(arch, layout)])
+
     def authors_sum_ms(self, arch: Arch, layout: Layout) -> float:
         """Sum over the kernels of an architecture as the table's authors take it: map sides
         halved and rounded down, a head of 1,000 classes.
@@ -133,11 +137,7 @@ class BlockTable:
         Raises:
             StoreError: The table lacks a kernel.
         """
-        size, kernels = arch.resolution, []
-        for kernel in lower(arch, layout):
-            kernels.append(replace(kernel, size=size))
-            size //= kernel.dims.get("stride", getattr(kernel, "stride", 1))
-        return self._sum_ms(kernels)
+        return self._sum_ms(_authors_kernels(arch, layout))
 
     def sum_ms(self, arch: Arch, layout: Layout) -> float:
         """Sum over the kernels as they run, with a head of 1,000 classes; raises as above."""
@@ -182,6 +182,14 @@ def _with_classes(kernel: Kernel) -> Kernel:
     return replace(kernel, classes=CLASSES) if isinstance(kernel, Head) else kernel
 
 
+def _authors_kernels(arch: Arch, layout: Layout) -> list[Kernel]:
+    size, kernels = arch.resolution, []
+    for kernel in lower(arch, layout):
+        kernels.append(replace(kernel, size=size))
+        size //= kernel.dims.get("stride", getattr(kernel, "stride", 1))
+    return kernels
+
+
 def kernel_of(key: str) -> Kernel | None:
     """The kernel of a block table's key; None if no architecture of this family can have it.
 
@@ -217,6 +225,8 @@ def read_block_table(path: Path | str) -> BlockTable:
             raise StoreError(f"table {path}: {error}") from None
         if kernel is not None:
             table[kernel] = ms
+    if not table:
+        raise FILE.failure(f"table {path} has no row that an architecture of this family can have")
     digest = hashlib.sha256(raw).hexdigest()
     return BlockTable(printable_name(path), digest, table, len(data) - len(table))
 

@@ -68,7 +68,8 @@ def mutations(document: Any) -> Iterator[Mutation]:
     for path in paths(document):
         value = value_at(document, path)
         for name, other, broken in replacements(value):
-            yield Mutation(name, path, other, broken, document)
+            if repr(other) != repr(value):
+                yield Mutation(name, path, other, broken, document)
         if path and isinstance(path[-1], str):
             yield Mutation(MISSING, path, None, True, document)
         if isinstance(value, dict):

@@ -72,3 +72,5 @@ def test_what_is_not_there_is_refused(latency: ev.Latency, tmp_path: Path) -> No
     assert not (tmp_path / "ws").exists()
     with pytest.raises(PredictorError, match="neither a table nor"):
         ev.load_latency(tmp_path / "nothing", workspace=tmp_path / "ws")
+    with pytest.raises(ev.EvitError, match="device is 'xxx"):
+        ev.load_latency(f"{'x' * 300}.csv", workspace=tmp_path / "ws")

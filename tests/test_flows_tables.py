@@ -96,18 +96,27 @@ def test_a_table_that_fits_no_predictor_leaves_nothing_of_it(
     del facts["sha256"]
     small = tmp_path / "small.csv"
     small.write_text(f"# {json.dumps(facts)}\n{names}{rows[0]}")
-    blocks = tmp_path / "small.json"
-    blocks.write_text(json.dumps({"transffn_4_32_2_hard_swish_ln": 1.0}))
     with pytest.raises(PredictorError):
         import_table(small, workspace=workspace)
-    with pytest.raises(StoreError, match="a sum needs every kernel"):
-        import_table(blocks, "guest", workspace=workspace)
     with Store(workspace / "lut.sqlite") as store:
         assert store.devices() == ["fake"]
         assert store.noted("guest", "split_seed") == []
     with pytest.raises(PredictorError):
         import_table(small, workspace=tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_a_block_table_of_few_kernels_says_what_it_lacks(tmp_path: Path) -> None:
+    table = tmp_path / "few.json"
+    table.write_text('{"transffn_4_32_2_hard_swish_ln": 1.0}')
+    result = import_table(table, "guest", space="tiny", workspace=tmp_path / "ws")
+    assert result.to_dict()["architectures"] == []
+    assert len(result.missing) > 10
+    with pytest.raises(PredictorError):
+        ev.load_latency("guest", space="tiny", workspace=tmp_path / "ws").predict("smallest")
+    table.write_text('{"transds_16_16_48_2_4": 1.0}')
+    with pytest.raises(StoreError, match=r"few\.json has no row that an architecture"):
+        import_table(table, "other", space="tiny", workspace=tmp_path / "ws")
 
 
 def test_what_is_named_is_checked_before_anything_is_read(tmp_path: Path) -> None:

@@ -103,13 +103,14 @@ def show_import(report: Report, result: ImportResult) -> None:
     if sums is not None:
         if sums.left_out:
             say(f"{sums.left_out} rows left out that no architecture of this family can have")
-        rows = Table("architecture")
-        rows.add_column("ms as it runs", justify="right")
-        rows.add_column("ms as the table's authors sum", justify="right")
-        for name, ms in sums.ms.items():
-            rows.add_row(name, f"{ms:.3f}", f"{sums.authors_ms[name]:.3f}")
-        say(rows)
-        say("the authors round odd map sides down, the strided convolutions that run round up")
+        if sums.ms:
+            rows = Table("architecture")
+            rows.add_column("ms as it runs", justify="right")
+            rows.add_column("ms as the table's authors sum", justify="right")
+            for name, ms in sums.ms.items():
+                rows.add_row(name, f"{ms:.3f}", f"{sums.authors_ms[name]:.3f}")
+            say(rows)
+            say("the authors round odd map sides down, the strided convolutions that run round up")
         if result.missing:
             say(f"{len(result.missing)} kernels of space {result.space} are not in the table:")
             for key in result.missing[:NAMED]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class BlockSums:
-    """What a published block table says of the published architectures.
+    """What a published block table says of those published architectures whose kernels it has.
 
     Attributes:
         ms: Sum of kernel latencies as they run, in milliseconds, by the architecture's name.

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from os.path import exists
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from elasticvit.arch import Arch, ArchBatch
 from elasticvit.arrays import FloatArray
 from elasticvit.errors import PredictorError, SettingError
+from elasticvit.files import writing
 from elasticvit.find import find_arch
 from elasticvit.flows.settings import WorkspaceLike, space_of, workspace_of
 from elasticvit.kernels import lower
@@ -177,12 +180,15 @@ def load_latency(
     from predictors.saved import MANIFEST
 
     path = None if device is None else Path(device)
-    if path is not None and (path.suffix or (path / MANIFEST).is_file()) and path.exists():
+    if path is not None and (exists(path / MANIFEST) or (path.suffix and exists(path))):
         where = _space(space, MOBILE)
         predictor = load_predictor(path) if path.is_dir() else _from_table(path, where)
         return Latency(predictor, where, extrapolate)
     if isinstance(device, Path):
-        raise PredictorError(f"{device} is neither a table nor the folder of a predictor")
+        raise PredictorError(
+            f"{device} is neither a table nor the folder of a predictor; name a file that ends in "
+            ".csv, .parquet or .json, or a folder with predictor.json"
+        )
     here = workspace_of(workspace)
     name = here.device(device)
     if name is None:
@@ -212,8 +218,11 @@ def _from_table(path: Path, space: SearchSpace) -> Predictor:
 
     if path.suffix == BLOCK_TABLE:
         table = read_block_table(path)
-        return table_predictor(table.table_ms, device=path.stem, source=table.source)
+        return table_predictor(table.table_ms, device=Path(table.name).stem, source=table.source)
     shared = read_table(path)
-    with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "lut.sqlite") as store:
+    with ExitStack() as stack:
+        with writing("the temporary folder"):
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+        store = stack.enter_context(Store(Path(folder) / "lut.sqlite"))
         shared.add_to(store, shared.device, [space.layout])
         return fit_dataset(Dataset.of(store, shared.device, space), space, device=shared.device)

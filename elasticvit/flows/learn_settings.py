@@ -38,6 +38,12 @@ class LearnSettings(ProfileSettings):
                 f"like is {self.like!r}; name profiled source devices, such as 'pixel4,xiaomi11'",
                 settings=["like"],
             )
+        if self.budget_kernels < MIN_KERNELS:
+            raise SettingError(
+                f"budget_kernels is {self.budget_kernels}: it must be at least {MIN_KERNELS}; "
+                f"{DEFAULT_KERNELS} is the default",
+                settings=["budget_kernels"],
+            )
         check_distinct("like", names)
         for name in self.devices:
             if name in names:
@@ -45,12 +51,6 @@ class LearnSettings(ProfileSettings):
                     f"{name} cannot be learnt from itself; name other source devices",
                     settings=["like"],
                 )
-        if self.budget_kernels < MIN_KERNELS:
-            raise SettingError(
-                f"budget_kernels is {self.budget_kernels}: it must be at least {MIN_KERNELS}; "
-                f"{DEFAULT_KERNELS} is the default",
-                settings=["budget_kernels"],
-            )
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -171,9 +171,10 @@ def _looked_up(
 
     predictor = table_predictor(table.table_ms, device=device, source=table.source)
     layout = MOBILE.layout
+    known = {name: arch for name, arch in PUBLISHED.items() if table.has(arch, layout)}
     sums = BlockSums(
-        ms={name: table.sum_ms(arch, layout) for name, arch in PUBLISHED.items()},
-        authors_ms={name: table.authors_sum_ms(arch, layout) for name, arch in PUBLISHED.items()},
+        ms={name: table.sum_ms(arch, layout) for name, arch in known.items()},
+        authors_ms={name: table.authors_sum_ms(arch, layout) for name, arch in known.items()},
         left_out=table.left_out,
     )
     added = table.add_to(store, device)
