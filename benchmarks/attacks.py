@@ -1,6 +1,6 @@
 """Attacks on the commands, as a hostile user would make them: hundreds, by class.
 
-    python benchmarks/attacks.py [CLASS ...] [--name TEXT] [--keep FOLDER] [--jobs 1]
+    python benchmarks/attacks.py [CLASS ...] [--name TEXT] [--keep FOLDER] [--jobs 2]
 
 Damaged files of every kind, senseless options, full and read-only disks, closed pipes, pictures
 that are none, several commands at once. Every attack runs in a fresh copy of a small workspace in
@@ -47,7 +47,7 @@ def main() -> int:
     parser.add_argument("classes", nargs="*", metavar="CLASS", help=f"of {', '.join(CLASSES)}")
     parser.add_argument("--name", default="", help="only attacks whose name contains this text")
     parser.add_argument("--keep", type=Path, help="folder to keep the workspaces in")
-    parser.add_argument("--jobs", type=int, default=1, help="attacks at a time")
+    parser.add_argument("--jobs", type=int, default=2, help="attacks at a time")
     parser.add_argument("--list", action="store_true", help="list the attacks and run none")
     args = parser.parse_args()
     unknown = set(args.classes) - set(CLASSES)
@@ -122,9 +122,7 @@ def run_all(
             verdict, why = judge(attack, outcome, expected.get(reference) if reference else None)
             results[number] = (attack, verdict, why, outcome)
             if verdict in BAD:
-                note(
-                    f"{len(results)}/{len(attacks)} {attack.kind}: {attack.name}: {verdict}: {why}"
-                )
+                note(f"{number}/{len(attacks)} {attack.kind}: {attack.name}: {verdict}: {why}")
             if verdict in BAD and keep is not None:
                 kept = keep / f"{attack.kind}-{number}"
                 shutil.rmtree(kept, ignore_errors=True)

@@ -20,7 +20,7 @@ from msgspec import Meta
 from devices.phone.facts import PhoneFacts
 from elasticvit.errors import DeviceError
 from elasticvit.names import check_name
-from elasticvit.reading import Format
+from elasticvit.reading import Format, shown
 from elasticvit.workspace import Workspace
 
 BUILT_IN = Path(__file__).with_name("catalog.toml")
@@ -47,6 +47,10 @@ class PhoneTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise ValueError(
                 "it has neither match nor board, so any phone would match; one of them is needed"
             )
+        for name in ("address", "serial", "runner"):
+            value = getattr(self, name)
+            if value is not None and not value.isprintable():
+                raise ValueError(f"its {name} is {shown(value)}, which must be printable text")
 
 
 CATALOG_FORMAT = Format(

@@ -174,18 +174,18 @@ class Format(Generic[T]):
         rule, steps = parse_message(message)
         while ANY_KEY in steps:
             at = steps.index(ANY_KEY)
-            table = value_at(data, steps[:at])
-            for key in table:
-                alone = replaced(data, steps[:at], {key: table[key]})
+            known = steps[:at]
+            table = value_at(data, known)
+            for key in table if isinstance(table, Mapping) else ():
+                alone = replaced(data, known, {key: table[key]})
                 try:
                     self._converted(alone)
                 except msgspec.ValidationError as error:
-                    rule, steps = parse_message(str(error))
-                    steps = [*steps[:at], key, *steps[at + 1 :]]
-                    data = alone
+                    rule, found = parse_message(str(error))
+                    steps, data = [*known, key, *found[at + 1 :]], alone
                     break
             else:
-                return rule, steps[:at]
+                return rule, known
         return rule, steps
 
     def failure(self, message: str) -> EvitError:

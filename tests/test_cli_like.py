@@ -181,7 +181,7 @@ def test_more_kernels_and_then_a_whole_profile_deepen_the_same_table(tmp_path: P
         (["--like", "a,part"], ["part cannot be a source device", "head", "space tiny"]),
         (
             ["--like", "a", "--budget-kernels", "2"],
-            ["budget_kernels is 2", "at least 3", "--budget-kernels"],
+            ["budget_kernels is 2", "from 3 to", "--budget-kernels"],
         ),
         (["--like", "a", "--budget-kernels", "100000"], ["100000", "space tiny has"]),
         (["--budget-kernels", "50"], ["learnt from known ones", "--like"]),

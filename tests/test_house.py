@@ -31,6 +31,7 @@ VOCABULARY = {
         "reading",
         "read_errors",
         "process_lock",
+        "rng_state",
         "published",
         "version",
     )

@@ -45,6 +45,7 @@ class Box:
     share: Positive = 1.0
     count: Whole | None = None
     facts: dict[str, Any] | None = None
+    tables: dict[str, dict[str, tuple[int, ...]]] | None = None
 
 
 BOX: Format[Box] = Format(
@@ -79,6 +80,12 @@ def box(rows: str = '[{"width": 3}]', rest: str = "") -> str:
             box(rest=f', "count": {10**40}'),
             r"count is 10{40}; expected a whole number <=",
         ),
+        (
+            box(rest=', "tables": {"a": {"b": [1]}, "c": {"d": [2], "e": [3, "x"]}}'),
+            r"tables.c.e\[1\] is 'x'; expected a whole number",
+        ),
+        (box(rest=', "tables": {"a": {"b": 5}}'), r"tables.a.b is 5; expected a list"),
+        (box(rest=', "tables": {"a": 5}'), r"tables.a is 5; expected a table"),
         ('{"schema": 3, "rows": []}', "schema 3, written by a later version.*update elasticvit"),
         ('{"schema": "1", "rows": []}', "holds schema '1'; a box has schema 2"),
         ('{"rows": []}', "holds schema None"),

@@ -13,11 +13,11 @@ from small_search import proxy
 
 from elasticvit.cost import MacsCost
 from elasticvit.errors import CheckpointError, FileError, NextStep, TargetError
+from elasticvit.rng_state import RngState
 from elasticvit.searching.archive import Archive
 from elasticvit.searching.caps import Cap
 from elasticvit.searching.config import MOST_EVALUATIONS, EvolutionConfig
 from elasticvit.searching.evolution import evolve
-from elasticvit.searching.rng_state import RngState
 from elasticvit.searching.state import SearchState
 from elasticvit.searching.state_file import checksum_of
 from elasticvit.space import MOBILE, TINY, SearchSpace

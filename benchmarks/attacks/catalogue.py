@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mutations import MISSING, Mutation
+
 from attacks.attack import OK, WORKSPACE, Attack
 from attacks.damage import byte_attacks, document_attacks
 from attacks.prepared import CATALOGUE
@@ -30,11 +32,21 @@ def _write(text: str) -> object:
     return lambda site: (site.workspace / "devices.toml").write_text(text)
 
 
+def _not_empty(mutation: Mutation) -> bool:
+    none = mutation.path in ((), ("mine",)) and mutation.name in ("empty", MISSING)
+    return not none  # no phones are as good as no file
+
+
+def _is_none(attack: Attack) -> bool:
+    """Whether an attack amounts to a workspace without a catalogue, which is nothing special."""
+    return any(name in attack.name for name in ("empty file", "dangling link", "link to itself"))
+
+
 def attacks(prepared: Path) -> list[Attack]:
     """All attacks of the class."""
     found = [
-        *document_attacks("catalogue", prepared, PATTERN, LIST, 14),
-        *byte_attacks("catalogue", prepared, PATTERN, LIST),
+        *document_attacks("catalogue", prepared, PATTERN, LIST, 14, only=_not_empty),
+        *(a for a in byte_attacks("catalogue", prepared, PATTERN, LIST) if not _is_none(a)),
         *byte_attacks(
             *("catalogue", prepared, PATTERN, OPEN),
             only=("cut", "random"),

@@ -123,7 +123,12 @@ def attacks(prepared: Path) -> list[Attack]:
     """All attacks of the class."""
     found: list[Attack] = []
 
-    def add(name: str, argv: tuple[str, ...], spoil: Callable[[Site], None], *names: str) -> None:
+    def add(
+        name: str,
+        argv: tuple[str, ...],
+        spoil: Callable[[Site], None],
+        *names: str | tuple[str, ...],
+    ) -> None:
         found.append(
             Attack(
                 kind="checkpoints",
@@ -172,7 +177,7 @@ def attacks(prepared: Path) -> list[Attack]:
             EXPORT,
             _changed(SUBNET, _put(key, value)),
             "subnet.pt",
-            key,
+            (key, "space"),
         )
     few = ("empty", "cut", "random", "zeros", "text", "byte")
     options = {"only": few, "special": True}

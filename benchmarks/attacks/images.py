@@ -309,7 +309,7 @@ def attacks(prepared: Path) -> list[Attack]:
     for name, (spoil, names) in TABLES.items():
         add(f"a parquet table: {name}", spoil, names, argv=TABLE)
     for name, spoil in IDX.items():
-        add(f"IDX files: {name}", spoil, ("train-",))
+        add(f"IDX files: {name}", spoil, ("train",))
     add("IDX files: as they are", _idx_set(), (), (OK,))
     add("a parquet table: as it is", _table(), (), (OK,), TABLE)
     return found

@@ -28,8 +28,8 @@ from attacks.files import changes
 MOST_LINES, MOST_CHARACTERS = 20, 3000  # of a message that a person reads
 ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
 UNFORESEEN = "this is a fault of elasticvit"
-NEXT_STEP = re.compile(  # a second clause, an option or a command, or an imperative
-    r"; |\n  |, or |: [a-z]+ (it|the|a|an|one|another|again|its|them|this|elasticvit)\b"
+NEXT_STEP = re.compile(  # a second clause, an option or a command, an example, or an imperative
+    r"; |\n  |, or |for example|: [a-z]+ (it|the|a|an|one|another|again|its|them|this|elasticvit)\b"
 )
 
 

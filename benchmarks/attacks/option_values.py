@@ -72,7 +72,7 @@ OTHERS: dict[str, tuple[tuple[str, ...], str]] = {  # argv, and what the message
     "kernels without sources": ((*PROFILE, "--budget-kernels", "5"), "5"),
     "sources that are not known": ((*PROFILE, "--like", "nobody"), "nobody"),
     "empty sources": ((*PROFILE, "--like", ","), ""),
-    "negative kernels": ((*PROFILE, "--like", "host", "--budget-kernels", "-5"), "kernels"),
+    "negative kernels": ((*PROFILE, "--like", "pixel4", "--budget-kernels", "-5"), "kernels"),
     "two actions": (("evit-profile", "--explain", "smallest", "--list-devices"), "--explain"),
     "resume and fresh": (("evit-train", "--resume", "--fresh"), "resume"),
     "nothing to resume": (("evit-train", "--resume", "--seed", "77"), "resume"),

@@ -14,10 +14,12 @@ import numpy as np
 from attacks.attack import EQUAL, REFUSED, WORKSPACE, Attack, Site
 from attacks.damage import byte_attacks, document_attacks, remove
 from attacks.prepared import SEARCH
+from elasticvit.reading import seal
 
 FOLDER = f"{WORKSPACE}/predictors/host"
 MANIFEST, ARRAYS = f"{FOLDER}/predictor.json", f"{FOLDER}/arrays-*.npz"
 EXPLAIN = ("evit-profile", "--explain", "smallest")
+SEAL = ("checksum",)
 Change = Callable[[dict[str, np.ndarray[Any, Any]]], object]
 
 
@@ -34,7 +36,7 @@ def _arrays(change: Change) -> Callable[[Site], None]:
         path.write_bytes(buffer.getvalue())
         document = json.loads(manifest.read_text())
         document["arrays"]["sha256"] = hashlib.sha256(buffer.getvalue()).hexdigest()
-        manifest.write_text(json.dumps(document))
+        manifest.write_text(json.dumps(_sealed(document)))
 
     return spoil
 
@@ -68,6 +70,16 @@ CHANGES: dict[str, Change] = {
 }
 
 
+def _sealed(document: Any) -> Any:
+    """The document with the checksum that its content has."""
+    if not isinstance(document, dict):
+        return document
+    try:
+        return seal({key: value for key, value in document.items() if key != "sha256"})
+    except ValueError:  # it has none, since it holds numbers that are not finite
+        return document
+
+
 def _outside(site: Site) -> None:
     manifest = site.one(MANIFEST)
     document = json.loads(manifest.read_text())
@@ -80,8 +92,14 @@ def attacks(prepared: Path) -> list[Attack]:
     few = ("empty", "cut", "random", "zeros", "byte", "doubled")
     named = (("predictor.json", "arrays-", "predictors/host", "predictor of device 'host'"),)
     found = [
-        *document_attacks("predictors", prepared, MANIFEST, EXPLAIN, 40, seed=1),
-        *document_attacks("predictors", prepared, MANIFEST, SEARCH, 6, seed=2),
+        *document_attacks("predictors", prepared, MANIFEST, EXPLAIN, 20, seed=1, also_named=SEAL),
+        *document_attacks("predictors", prepared, MANIFEST, SEARCH, 6, seed=2, also_named=SEAL),
+        *document_attacks(
+            *("predictors", prepared, MANIFEST, EXPLAIN, 30),
+            seed=3,
+            only=lambda mutation: mutation.broken,
+            seal=_sealed,
+        ),
         *byte_attacks("predictors", prepared, MANIFEST, EXPLAIN, names=named),
         *byte_attacks("predictors", prepared, ARRAYS, EXPLAIN, only=few, names=named),
     ]

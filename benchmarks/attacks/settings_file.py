@@ -43,7 +43,9 @@ def attacks(prepared: Path) -> list[Attack]:
         *document_attacks("settings", prepared, PATTERN, TRAIN_AGAIN, 10, seed=2),
         *document_attacks("settings", prepared, PATTERN, SEARCH, 14, seed=3),
         *document_attacks("settings", prepared, PATTERN, EXPORT, 8, seed=4),
-        *byte_attacks("settings", prepared, PATTERN, EXPLAIN),
+        *byte_attacks(
+            *("settings", prepared, PATTERN, EXPLAIN), names=(("settings.toml", "workspace .evit"),)
+        ),
     ]
     chosen = {
         "a run outside of the workspace": (SEARCH, _outside_run, ("settings.toml", "latest")),

@@ -24,7 +24,7 @@ from attacks.prepared import (
 
 LONG_TRAIN = ("evit-train", "--epochs", "3000", "--seed", "3")
 LONG_PROFILE = (*PROFILE[:3], "--budget-minutes", "3")
-LONG_SEARCH = ("evit-search", "--target-ms", "999", "--population", "300", "--generations", "90")
+LONG_SEARCH = ("evit-search", "--target-ms", "999", "--population", "300", "--generations", "60")
 RESUME = ("evit-train", "--workspace", HALF_TRAINED, "--epochs", str(EPOCHS))
 SEARCH_ON = (
     "evit-search",

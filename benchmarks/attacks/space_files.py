@@ -73,7 +73,10 @@ def attacks(prepared: Path) -> list[Attack]:
                         name=f"{key} = {str(value)[:30]} ({argv[0]})",
                         argv=argv,
                         spoil=_with(table, key, value),  # type: ignore[arg-type]
-                        names=("micro.toml", (key.split(".")[-1], "stem", "conv1", "attn1")),
+                        names=(
+                            ("micro.toml", "space micro"),
+                            (key.split(".")[-1], "stem", "conv1", "attn1"),
+                        ),
                     )
                 )
     for name in ("../../x", "", 5, "a\nb", ".hidden", "x" * 300, "a/b"):

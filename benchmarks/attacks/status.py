@@ -19,7 +19,7 @@ GONE = (
 
 
 def _markup(site: Site) -> None:
-    (site.workspace / "predictors" / "[red]x[/red]").mkdir()
+    (site.workspace / "predictors" / "[red]x").mkdir()
     (site.workspace / "runs" / "[bold]").mkdir()
 
 

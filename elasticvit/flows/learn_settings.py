@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from elasticvit.errors import SettingError
 from elasticvit.flows.profile_settings import ProfileSettings
-from elasticvit.flows.settings import check_distinct
+from elasticvit.flows.settings import check_distinct, check_ranges
+from elasticvit.names import check_name
+from elasticvit.reading import shown
 
 DEFAULT_KERNELS = 50
-MIN_KERNELS = 3
+MIN_KERNELS, MOST_KERNELS = 3, 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +26,7 @@ class LearnSettings(ProfileSettings):
 
     Raises:
         SettingError: There is no source device, one is named twice or is the new device itself, or
-            there are too few kernels.
+            there are too few or too many kernels.
     """
 
     like: str | Sequence[str] = ()
@@ -35,15 +37,13 @@ class LearnSettings(ProfileSettings):
         names = self.sources
         if not names or not all(names):
             raise SettingError(
-                f"like is {self.like!r}; name profiled source devices, such as 'pixel4,xiaomi11'",
+                f"like is {shown(self.like)}; name profiled source devices, such as "
+                "'pixel4,xiaomi11'",
                 settings=["like"],
             )
-        if self.budget_kernels < MIN_KERNELS:
-            raise SettingError(
-                f"budget_kernels is {self.budget_kernels}: it must be at least {MIN_KERNELS}; "
-                f"{DEFAULT_KERNELS} is the default",
-                settings=["budget_kernels"],
-            )
+        check_ranges(self, {"budget_kernels": (MIN_KERNELS, MOST_KERNELS)})
+        for name in names:
+            check_name("a device in like", name, SettingError, "like")
         check_distinct("like", names)
         for name in self.devices:
             if name in names:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from elasticvit.errors import EvitError
+from elasticvit.errors import EvitError, FileError
 from elasticvit.events import EventHandler, Notice, Phase
 from elasticvit.flows.learn_settings import LearnSettings
 from elasticvit.flows.profile_events import ProfilePlanned
@@ -95,6 +95,10 @@ def profile_devices(
             try:
                 quality = opened[name].quality
                 profiles[name] = fit_device(workspace, store, space, method, summary, quality)
+            except FileError as error:
+                failed[name] = FileError(
+                    f"{error}; all that was measured of {name} is kept in {workspace.lut_path}"
+                )
             except EvitError as error:
                 failed[name] = error
     if not profiles:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from elasticvit.errors import SettingError
 from elasticvit.flows.settings import check_distinct, check_minutes, check_ranges, device_names
+from elasticvit.names import check_name
+from elasticvit.reading import shown
 from elasticvit.space import SearchSpace
 
 DEFAULT_MINUTES = 10.0
 SHORTEST_MINUTES = 0.02
+LONGEST = 1000  # characters of an address or a serial number
+CORES = re.compile(r"auto|big|mid|little|(0[xX])?0*[1-9a-fA-F][0-9a-fA-F]{0,255}")
 RANGES = {"rounds": (2, 99), "threads": (1, 64), "seed": (0, 2**31 - 1)}
 
 
@@ -52,8 +57,10 @@ class ProfileSettings:
 
     def __post_init__(self) -> None:
         names = self.devices
-        if not names or not all(names):
+        if not names:
             raise SettingError(f"device is {self.device!r}; name at least one", settings=["device"])
+        for name in names:
+            check_name("device", name, SettingError, "device")
         check_distinct("device", names)
         if len(names) > 1 and (self.address or self.serial):
             raise SettingError(
@@ -62,6 +69,19 @@ class ProfileSettings:
             )
         check_minutes("budget_minutes", self.budget_minutes, SHORTEST_MINUTES)
         check_ranges(self, RANGES)
+        if not isinstance(self.cores, str) or not CORES.fullmatch(self.cores):
+            raise SettingError(
+                f"cores is {shown(self.cores)}; it must be auto, big, mid, little or a hexadecimal "
+                "mask such as f0",
+                settings=["cores"],
+            )
+        for setting in ("address", "serial"):
+            value = getattr(self, setting)
+            if value is not None and not (0 < len(value) <= LONGEST and value.isprintable()):
+                raise SettingError(
+                    f"{setting} is {shown(value)}; it must be 1 to {LONGEST} printable characters",
+                    settings=[setting],
+                )
 
     @property
     def devices(self) -> tuple[str, ...]:

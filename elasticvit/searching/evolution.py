@@ -19,13 +19,13 @@ import numpy as np
 from elasticvit.arch import Arch, ArchBatch
 from elasticvit.arrays import FloatArray
 from elasticvit.events import EventHandler, ignore
+from elasticvit.rng_state import RngState
 from elasticvit.searching.archive import Archive
 from elasticvit.searching.breeding import breed, select_parents
 from elasticvit.searching.caps import Cap, fingerprint, loads
 from elasticvit.searching.config import EvolutionConfig
 from elasticvit.searching.population import initial_population
 from elasticvit.searching.progress import SearchProgress
-from elasticvit.searching.rng_state import RngState
 from elasticvit.searching.state import SearchState
 from elasticvit.searching.state_file import STATE_FORMAT
 from elasticvit.space import SearchSpace

@@ -20,9 +20,9 @@ from elasticvit.arrays import FloatArray, IndexArray
 from elasticvit.errors import CheckpointError
 from elasticvit.files import write_atomic
 from elasticvit.reading import shown
+from elasticvit.rng_state import RngState
 from elasticvit.searching.archive import Archive
 from elasticvit.searching.caps import Cap, loads
-from elasticvit.searching.rng_state import RngState
 from elasticvit.searching.state_file import (
     SCHEMA,
     STATE_FORMAT,

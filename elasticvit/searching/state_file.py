@@ -14,8 +14,8 @@ from msgspec import Meta
 
 from elasticvit.errors import CheckpointError, NextStep
 from elasticvit.reading import Count, Format, Percent
+from elasticvit.rng_state import RngState
 from elasticvit.searching.config import EvolutionConfig
-from elasticvit.searching.rng_state import RngState
 
 SCHEMA = 1
 STATE_FILE = "state.json"

@@ -20,7 +20,8 @@ from elasticvit.arch import Arch, ArchBatch
 from elasticvit.arrays import GeneArray
 from elasticvit.cost import CostModel
 from elasticvit.errors import CheckpointError, TargetError
-from elasticvit.reading import Count, shown
+from elasticvit.reading import Count, Format, shown
+from elasticvit.rng_state import RngState
 from elasticvit.space import SearchSpace
 from elasticvit.training.levels import Levels
 from elasticvit.training.run_info import FRESH
@@ -60,6 +61,15 @@ class SamplerState(msgspec.Struct, frozen=True, kw_only=True):
     level: Count | None
     rng: str
     kept: tuple[tuple[tuple[Gene, ...], ...], ...]
+
+
+RNG_FORMAT = Format(
+    kind=RngState,
+    what="the state of a random generator",
+    error=CheckpointError,
+    mend="put a good copy back, or start a fresh training",
+    next_step=FRESH,
+)
 
 
 class Sampler(Protocol):
@@ -226,10 +236,7 @@ class LevelSampler:
             if not space.valid(ArchBatch(genes, space.layout.n_conv)).all():
                 raise _damaged("architectures that lie outside the space")
             kept.append(genes)
-        try:
-            self.rng.bit_generator.state = json.loads(state.rng)
-        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-            raise _damaged(f"{shown(state.rng)} as its random generator") from error
+        RNG_FORMAT.parse_json(state.rng, "sampler.rng in the checkpoint").restore(self.rng)
         self.level, self.reservoir.kept = state.level, kept
 
 

@@ -46,8 +46,8 @@ class RngState(msgspec.Struct, frozen=True, kw_only=True):
         """
         if not isinstance(rng.bit_generator, np.random.PCG64):
             raise TypeError(
-                f"random generator {type(rng.bit_generator).__name__}; a search takes what "
-                "numpy.random.default_rng makes (PCG64)"
+                f"random generator {type(rng.bit_generator).__name__}; what "
+                "numpy.random.default_rng makes is needed (PCG64)"
             )
         return msgspec.convert(rng.bit_generator.state, cls)
 
