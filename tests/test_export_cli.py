@@ -118,7 +118,7 @@ def test_a_device_that_was_only_imported_is_timed_on_this_computer_instead(
         store.add(
             "gone",
             Measurement(
-                key="ffn w64 e2 n16",
+                key="ffn size=4 width=64 mlp_ratio=2",
                 samples_us=(100.0,),
                 round=0,
                 threads=1,

@@ -33,7 +33,7 @@ from elasticvit.flows.search_events import (
 )
 from elasticvit.flows.search_place import LOCK_FILE
 from elasticvit.searching import evaluate, job
-from elasticvit.searching.evaluate import quick_gmacs
+from elasticvit.searching.evaluate import SupernetEvaluator, quick_gmacs
 from elasticvit.searching.job import SearchJob
 from elasticvit.searching.plan import DEFAULT_BUDGET_S, SOUND_BUDGET_S
 from elasticvit.searching.result import SearchResult
@@ -363,6 +363,26 @@ def test_two_searches_in_one_folder_exclude_each_other(workspace: Workspace) -> 
     assert str(folder) in str(refused[0])
     assert found.folder == folder == workspace.latest("search")
     assert workspace.folders("search") == [folder]
+
+
+def test_a_search_is_seen_before_its_first_evaluation_is_done(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = SearchSettings(target_ms=4, **SIZES)
+    original = SupernetEvaluator.__call__
+    refused: list[CheckpointError] = []
+
+    def second(self: SupernetEvaluator, batch: ArchBatch) -> Any:
+        if workspace.folders("search") and not refused:
+            refused.append(CheckpointError("none yet"))
+            with pytest.raises(CheckpointError, match="is under way in process"):
+                search(settings, workspace=workspace)
+        return original(self, batch)
+
+    monkeypatch.setattr(SupernetEvaluator, "__call__", second)
+    found = search(settings, workspace=workspace)
+    assert len(refused) == 1
+    assert workspace.folders("search") == [found.folder]
 
 
 def test_a_folder_with_nothing_but_a_lock_is_empty(workspace: Workspace, tmp_path: Path) -> None:

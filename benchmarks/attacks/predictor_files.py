@@ -90,7 +90,15 @@ def _outside(site: Site) -> None:
 def attacks(prepared: Path) -> list[Attack]:
     """All attacks of the class."""
     few = ("empty", "cut", "random", "zeros", "byte", "doubled")
-    named = (("predictor.json", "arrays-", "predictors/host", "predictor of device 'host'"),)
+    named = (
+        (
+            "predictor.json",
+            "arrays-",
+            "predictors/host",
+            "predictor of device 'host'",
+            "predictor of host",
+        ),
+    )
     found = [
         *document_attacks("predictors", prepared, MANIFEST, EXPLAIN, 20, seed=1, also_named=SEAL),
         *document_attacks("predictors", prepared, MANIFEST, SEARCH, 6, seed=2, also_named=SEAL),

@@ -121,6 +121,17 @@ class _Evolution:
         self.evaluated: set[Arch] = set(self.state.archs)
 
     def run(self, feasible: Arch | None) -> Archive:
+        """Everything that is evaluated when the evolution ends or is stopped."""
+        self.state.rng = self.state.rng or RngState.of(self.rng)
+        try:
+            self._save()  # at once, so that other processes see which search is under way
+            return self._generations(feasible)
+        except BaseException:
+            if self.state_path is not None and not (self.evaluated or self.state.pending):
+                self.state_path.unlink(missing_ok=True)
+            raise
+
+    def _generations(self, feasible: Arch | None) -> Archive:
         state = self.state
         while state.generation <= self.config.generations:
             state.rng = RngState.of(self.rng)
