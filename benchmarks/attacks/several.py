@@ -24,7 +24,7 @@ from attacks.prepared import (
 
 LONG_TRAIN = ("evit-train", "--epochs", "3000", "--seed", "3")
 LONG_PROFILE = (*PROFILE[:3], "--budget-minutes", "3")
-LONG_SEARCH = ("evit-search", "--target-ms", "999", "--population", "300", "--generations", "60")
+LONG_SEARCH = ("evit-search", "--target-ms", "999", "--population", "20", "--generations", "400")
 RESUME = ("evit-train", "--workspace", HALF_TRAINED, "--epochs", str(EPOCHS))
 SEARCH_ON = (
     "evit-search",
@@ -50,7 +50,9 @@ def _profiling(site: Site) -> None:
 
 
 def _searching(site: Site) -> None:
-    site.start(LONG_SEARCH, lambda: len(list(site.root.glob(".evit/searches/*"))) > 1, 90)
+    site.start(
+        LONG_SEARCH, lambda: len(list(site.root.glob(".evit/searches/*/state.json"))) > 1, 90
+    )
 
 
 def _killed(argv: tuple[str, ...], pattern: str, number: int) -> Callable[[Site], None]:

@@ -28,6 +28,8 @@ def decoded(source: str | Path | bytes | None, where: str) -> Image.Image:
     """
     if source is None or source == b"":
         raise _failure(where, "it is empty")
+    if isinstance(source, str | Path) and Path(source).exists() and not Path(source).is_file():
+        raise _failure(where, "it is not a regular file")  # to open a pipe would wait for ever
     file = io.BytesIO(source) if isinstance(source, bytes) else source
     Image.init()
     try:

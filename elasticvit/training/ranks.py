@@ -17,6 +17,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from elasticvit.errors import TrainingError
+from elasticvit.reading import shown
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ranks:
@@ -72,17 +75,39 @@ class Ranks:
         return bool(self.average(torch.tensor([float(flag)], device=self.device)) > 0)
 
 
+def _variable(name: str, default: int) -> int:
+    """A variable of the environment that torchrun sets; raises `TrainingError`."""
+    text = os.environ.get(name, str(default))
+    if not text.isdecimal():
+        raise TrainingError(
+            f"the environment variable {name} is {shown(text)}; it must be a whole number: start "
+            "the processes with torchrun, or unset it to train with one"
+        )
+    return int(text)
+
+
 @contextmanager
 def joined() -> Iterator[Ranks]:
-    """The ranks that torchrun started, or this process alone; on a GPU where there is one."""
+    """The ranks that torchrun started, or this process alone; on a GPU where there is one.
+
+    Raises:
+        TrainingError: The variables that torchrun sets are not as torchrun sets them.
+    """
     cuda = torch.cuda.is_available()
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if _variable("WORLD_SIZE", 1) == 1:
         yield Ranks(device=torch.device("cuda" if cuda else "cpu"))
         return
-    local = int(os.environ.get("LOCAL_RANK", "0"))
+    local = _variable("LOCAL_RANK", 0)
+    _variable("RANK", 0)
     if cuda:
         torch.cuda.set_device(local)
-    dist.init_process_group("nccl" if cuda else "gloo")
+    try:
+        dist.init_process_group("nccl" if cuda else "gloo")
+    except ValueError as error:
+        raise TrainingError(
+            f"the processes cannot be joined: {str(error).splitlines()[0]}; start them with "
+            "torchrun, or unset RANK and WORLD_SIZE to train with one"
+        ) from error
     try:
         device = torch.device("cuda", local) if cuda else torch.device("cpu")
         yield Ranks(rank=dist.get_rank(), count=dist.get_world_size(), device=device)

@@ -24,7 +24,7 @@ def open_timm(spec: str) -> Source:
     parts = spec.split(":", 2)
     if len(parts) < 3 or not all(parts):
         raise DataError(
-            f"data set {named(spec)} is not timm:NAME:FOLDER, for example timm:torch/cifar10:/data"
+            f"data set {named(spec)} is not timm:NAME:FOLDER; name it like timm:torch/cifar10:/data"
         )
     name, folder = parts[1], Path(parts[2]).expanduser().resolve()
     train, classes = _pool(name, folder, "train")
