@@ -155,4 +155,4 @@ def test_a_foreign_folder_is_no_workspace(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").touch()
     done = run("evit-train", "--workspace", str(tmp_path), cwd=tmp_path)
     assert done.returncode == 2
-    assert "not empty and not a workspace" in done.stderr
+    assert "is no workspace" in done.stderr

@@ -215,7 +215,7 @@ def test_damage_is_named_and_spoils_nothing_else(workspace: Workspace, broken: s
 
 def test_a_foreign_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").touch()
-    with pytest.raises(WorkspaceError, match="not a workspace"):
+    with pytest.raises(WorkspaceError, match="is no workspace"):
         status(tmp_path)
 
 

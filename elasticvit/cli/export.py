@@ -46,7 +46,8 @@ INTERRUPTED = (
     "--out",
     type=click.Path(dir_okay=False),
     default=None,
-    help="Path to write another copy of the model file to.",
+    help="Path to write another copy of the model file to. Its folder must exist; only the file of "
+    "an earlier export is replaced.",
 )
 @click.option(
     "--images",
