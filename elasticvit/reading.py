@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
+import numpy as np
 import tomlkit
 from msgspec import Meta
 from tomlkit.exceptions import TOMLKitError
@@ -38,6 +39,10 @@ from elasticvit.version import __version__
 T = TypeVar("T")
 SEAL = "sha256"  # field of a file that holds the checksum of all others
 MOST_BYTES = 256_000_000  # of a text file that is read into memory at once
+
+CHUNK = 1 << 20  # bytes whose nesting is counted at a time
+OPENING, CLOSING = np.frombuffer(b"[{", np.uint8), np.frombuffer(b"]}", np.uint8)
+MOST_NESTED = 500  # brackets, those in texts included
 
 Count = Annotated[int, Meta(ge=0, le=2**53)]  # a whole number from 0
 Whole = Annotated[int, Meta(ge=1, le=2**53)]  # a whole number from 1
@@ -114,8 +119,8 @@ class Format(Generic[T]):
     def parse_json(self, text: bytes | str, where: str) -> T:
         """The value that a JSON text holds; see `parse`."""
         try:
-            data = msgspec.json.decode(text)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            data = decode_json(text)
+        except ValueError as error:  # of the JSON, or of text that is not UTF-8
             raise self.failure(f"{where} is not {self.what}: {error}") from error
         except RecursionError as error:
             raise self.failure(f"{where} is not {self.what}: nested too deeply") from error
@@ -221,3 +226,29 @@ def seal(data: Mapping[str, Any]) -> dict[str, Any]:
     rest = {key: value for key, value in data.items() if key != SEAL}
     text = json.dumps(rest, sort_keys=True)
     return {**rest, SEAL: hashlib.sha256(text.encode()).hexdigest()}
+
+
+def decode_json(text: bytes | str) -> Any:
+    """The plain values of a JSON text.
+
+    Nesting is limited before anything is read: a library that raised the interpreter's limit of
+    recursion would let the reader run over the end of the stack.
+
+    Raises:
+        ValueError: It is not JSON, not UTF-8, nested too deeply, or holds NaN or an infinity.
+    """
+    raw = text.encode(errors="surrogatepass") if isinstance(text, str) else text
+    depth = deepest = 0
+    for start in range(0, len(raw), CHUNK):
+        part = np.frombuffer(raw[start : start + CHUNK], dtype=np.uint8)
+        steps = np.isin(part, OPENING).astype(np.int64) - np.isin(part, CLOSING)
+        levels = depth + np.cumsum(steps)
+        depth, deepest = int(levels[-1]), max(deepest, int(levels.max()))
+    if deepest > MOST_NESTED:
+        raise ValueError("nested too deeply")
+    return json.loads(text, parse_constant=_refuse_constant)
+
+
+def _refuse_constant(name: str) -> Any:
+    """Refuse what JSON does not have, but Python's reader takes: NaN and the infinities."""
+    raise ValueError(f"{name} is no number")

@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from elasticvit.errors import StoreError
 from elasticvit.names import check_name
-from elasticvit.reading import MOST_BYTES, Count, Format
+from elasticvit.reading import MOST_BYTES, Count, Format, decode_json
 from lut.shared_row import COLUMNS, REAL, TEXTS, WHOLE
 
 FORMAT = "elasticvit latency table"
@@ -143,8 +143,8 @@ def _object(value: Any) -> Any:
     if value is None or value == "":
         return {}
     try:
-        return msgspec.json.decode(value) if isinstance(value, str) else value
-    except (msgspec.DecodeError, RecursionError):
+        return decode_json(value) if isinstance(value, str) else value
+    except (ValueError, RecursionError):
         return value
 
 

@@ -99,7 +99,7 @@ def test_what_is_not_the_form_at_all_is_refused(form) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "architecture is not an architecture: Input data was truncated"),
+        ("{", "architecture is not an architecture: Expecting"),
         ("[]", "architecture is .*; an architecture has schema 1"),
         ('{"schema": 99}', "schema 99, written by a later version"),
         ('{"schema": 1, "resolution": 128}', "stem is missing"),

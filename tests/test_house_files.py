@@ -12,6 +12,7 @@ from test_house import MODULES
 PARSERS = {
     "json.load": set[str](),
     "json.loads": {
+        "elasticvit.reading",
         "devices.host.framing",  # what our own worker process sends through a pipe
         "lut.calibration",  # a column that was checked when its row was read
         "lut.importer",  # the keys of an object that was read already, to find those named twice
@@ -19,9 +20,7 @@ PARSERS = {
         "lut.store",  # what was dumped in the same expression
     },
     "msgspec.json.decode": {
-        "elasticvit.reading",
         "lut.row_types",  # texts within a row, into types
-        "lut.shared_file",  # the header of a table, then parsed by its format
     },
     "tomlkit.parse": {
         "elasticvit.reading",

@@ -115,6 +115,17 @@ def test_what_is_no_file_is_named(tmp_path: Path, name: str) -> None:
     assert caught.value.next_step == NextStep("train")
 
 
+def test_deep_nesting_is_refused_whatever_the_limit_of_recursion() -> None:
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(10**6)  # as some libraries do
+    try:
+        for text in (b"[" * 10**6, b'{"a":' * 10**6, b"[" * 10**5 + b"]" * 10**5):
+            with pytest.raises(CheckpointError, match="nested too deeply"):
+                BOX.parse_json(text, "it")
+    finally:
+        sys.setrecursionlimit(before)
+
+
 def test_a_file_of_absurd_size_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "box.json"
     with path.open("wb") as file:
