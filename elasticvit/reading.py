@@ -246,7 +246,7 @@ def decode_json(text: bytes | str) -> Any:
         depth, deepest = int(levels[-1]), max(deepest, int(levels.max()))
     if deepest > MOST_NESTED:
         raise ValueError("nested too deeply")
-    return json.loads(text, parse_constant=_refuse_constant)
+    return json.loads(raw.decode(), parse_constant=_refuse_constant)
 
 
 def _refuse_constant(name: str) -> Any:

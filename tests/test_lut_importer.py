@@ -101,7 +101,7 @@ def test_a_changed_file_is_another_series(tmp_path) -> None:
         ({}, "of length >= 1"),
         (ROWS | {"latency": 3}, "'latency' is not a key"),
         (ROWS | {"firstconv_128_3_16_2_3": -1.0}, "firstconv_128_3_16_2_3 is -1.0"),
-        (ROWS | {"firstconv_128_3_16_2_3": float("nan")}, "JSON is malformed"),
+        (ROWS | {"firstconv_128_3_16_2_3": float("nan")}, "NaN is no number"),
         (ROWS | {"firstconv_128_3_16_2_3": 0}, "is 0"),
         (ROWS | {"firstconv_128_3_16_2_3": "0.2"}, "is '0.2'"),
         (ROWS | {"firstconv_128_3_16_2_3": True}, "is True"),
@@ -119,7 +119,7 @@ def test_bad_tables_are_refused(tmp_path, rows, match: str) -> None:
 def test_half_a_file_and_no_file_are_refused(tmp_path) -> None:
     path = written(tmp_path / "t.json", ROWS)
     path.write_text(path.read_text()[:100])
-    with pytest.raises(StoreError, match="Input data was truncated"):
+    with pytest.raises(StoreError, match="not a block table"):
         read_block_table(path)
     with pytest.raises(StoreError, match=r"there is no .*none\.json"):
         read_block_table(tmp_path / "none.json")

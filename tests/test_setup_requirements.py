@@ -18,7 +18,7 @@ PROJECT = tomlkit.parse((ROOT / "pyproject.toml").read_text()).unwrap()["project
 SHIPPED = ("elasticvit", "predictors", "devices", "lut", "export")
 PYTHONS = ("3.10", "3.11", "3.12")
 MACHINES = ("x86_64", "aarch64")
-UNDER_TORCH = {"onnxscript"}  # declared, since torch's ONNX exporter imports it
+UNDER_OTHERS = {"onnxscript", "torchvision"}  # imported by torch's ONNX exporter, by timm's data
 INSTEAD = {"tflite-runtime"}  # imported, where a board has it instead of ai-edge-litert
 BY_TESTS = {"pytest"}  # imported by elasticvit.testing, which tests of other packages import
 NOT_IMPORTED = {"ruff", "mypy", "pandas-stubs", "pytest-xdist"}
@@ -71,7 +71,7 @@ def test_what_the_packages_import_is_a_dependency_and_used() -> None:
     declared = names(PROJECT["dependencies"])
     needed = imported(*SHIPPED)
     assert needed - INSTEAD - BY_TESTS - names([*extras["runner"], *extras["onnx2tf"]]) <= declared
-    assert declared <= needed | UNDER_TORCH
+    assert declared <= needed | UNDER_OTHERS
 
 
 def test_what_tests_and_benchmarks_import_is_declared_and_used() -> None:
