@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from timm.scheduler import CosineLRScheduler
 from timm.utils import ModelEmaV3
-from timm.utils.agc import adaptive_clip_grad
 from torch import Tensor
 
 from elasticvit.errors import DataError
@@ -28,6 +27,7 @@ from elasticvit.training.checkpoint import (
     TrainerState,
     check_same_run,
 )
+from elasticvit.training.clipping import clip_gradients
 from elasticvit.training.config import TrainConfig
 from elasticvit.training.data import ImageData
 from elasticvit.training.events import TrainProgress
@@ -138,7 +138,7 @@ class Trainer:
         ).averaged(self.ranks)
         self.ranks.average_gradients(self.supernet.parameters())
         self.watch.check_finite(self.step, losses)
-        adaptive_clip_grad(self.supernet.parameters(), self.config.clip_factor)
+        clip_gradients(self.supernet.parameters(), self.config.clip_factor)
         self.optimiser.step()
         self.ema.update(self.supernet, step=self.step)
         return losses
