@@ -71,10 +71,15 @@ def check_sampling(
     if sampling == "adjacent":
         return
     asked = [n for n, v in zip(NEED_LEVELS, (bank, preference, grow), strict=True) if v]
-    asked += ["hss"] if hss not in (None, 1) else []
+    named = list(asked)
+    if hss not in (None, 1):
+        asked.append("hss")
+        named.append(f"hss {hss}")
     if asked:
+        what = " and ".join(filter(None, [", ".join(named[:-1]), named[-1]]))
         raise SettingError(
-            f"{' and '.join(asked)} need complexity levels, which sampling {sampling} does not "
-            "have; choose sampling adjacent, or leave them out",
+            f"{what} {'needs' if len(asked) == 1 else 'need'} complexity levels, which sampling "
+            f"{sampling} does not have; choose sampling adjacent, or leave "
+            f"{'it' if len(asked) == 1 else 'them'} out",
             settings=["sampling", *asked],
         )

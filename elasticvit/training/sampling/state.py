@@ -32,7 +32,7 @@ class BankEntry(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     genes: Genes
-    loss: NotNegative
+    loss: float
     judged: Count
 
 

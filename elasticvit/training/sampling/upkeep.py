@@ -106,12 +106,13 @@ class Upkeep:
     def _evaluate(self, due: list[tuple[Bank, Entry]], images: Tensor, labels: Tensor) -> int:
         count = min(len(images), IMAGES)
         work = count * self.macs.price(ArchBatch.of([entry.arch for _, entry in due]))
-        paid = int(np.searchsorted(np.cumsum(work), self.banks.earned, side="right"))
+        spent = np.cumsum(work)
+        paid = int(np.searchsorted(spent, self.banks.earned, side="right"))
         due = due[:paid]
         losses = self.judge([entry.arch for _, entry in due], images, labels)
         for (bank, entry), loss in zip(due, losses, strict=True):
             bank.judge(entry.arch, loss, self.banks.steps)
-        self.banks.earned -= float(work[:paid].sum())
+        self.banks.earned -= float(spent[paid - 1]) if paid else 0.0
         held = [entry.arch for bank in self.banks for entry in bank]
         most = count * float(self.macs.price(ArchBatch.of(held)).sum()) if held else 0.0
         self.banks.earned = min(self.banks.earned, most)
