@@ -44,6 +44,7 @@ def test_a_new_training_has_all_that_its_sampling_allows(
         ({"sampling": "all"}, "sampling is 'all'; it must be one of adjacent", ("sampling",)),
         ({"sampling": None}, "sampling is None", ("sampling",)),
         ({"hss": 2}, "hss is 2; it must be 1.* or 3", ("hss",)),
+        ({"hss": 3.0}, r"hss is 3\.0", ("hss",)),
         ({"hss": True}, "hss is True", ("hss",)),
         ({"bank": "on"}, "bank is 'on'; it must be True or False", ("bank",)),
         ({"preference": 1}, "preference is 1", ("preference",)),

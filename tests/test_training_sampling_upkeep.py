@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from training_small import MICRO, config, sampler, trainer
 
 from elasticvit.arch import Arch, ArchBatch
@@ -38,10 +40,26 @@ class Counter:
         return [1.0] * len(archs)
 
 
+@given(epoch_steps=st.integers(1, 60), images=st.integers(2, 300), seed=st.integers(0, 99))
+@settings(max_examples=15, deadline=None)
+def test_upkeep_never_spends_what_was_not_earned(epoch_steps: int, images: int, seed: int) -> None:
+    job, macs = sampler(seed, config(epochs=200, **ON)), MacsCost(MICRO)
+    judge, ran, rows = Counter(macs), 0.0, torch.zeros(images, 1)
+    upkeep = Upkeep(job.banks, macs, judge, epoch_steps=epoch_steps, images=images)
+    for step in range(90):
+        draw = job.draw(step / 90)
+        job.learn(draw, [1.0] * 3)
+        ran += images * float(macs.price(ArchBatch.of([*draw.archs, *draw.students])).sum())
+        held = sum(map(len, job.banks))
+        assert upkeep.after(step, draw, rows, rows[:, 0]) <= held
+        assert judge.work <= SHARE * ran + 1e-6
+        assert job.banks.earned >= 0
+
+
 def test_upkeep_takes_at_most_a_tenth_of_the_forward_passes() -> None:
     job, macs = sampler(0, config(epochs=200, **ON)), MacsCost(MICRO)
     judge = Counter(macs)
-    upkeep = Upkeep(job.banks, macs, judge, 19)
+    upkeep = Upkeep(job.banks, macs, judge, epoch_steps=19, images=48)
     images, spent, ran, evaluated = torch.zeros(48, 1), 0.0, 0.0, 0
     for step in range(19 * 12):
         draw = job.draw(step / 3800)
@@ -54,6 +72,20 @@ def test_upkeep_takes_at_most_a_tenth_of_the_forward_passes() -> None:
     assert spent > 0.5 * SHARE * ran
     held = [entry for bank in job.banks for entry in bank]
     assert min(entry.judged for entry in held) > 0
+
+
+def test_ranks_with_one_image_more_evaluate_the_same() -> None:
+    states = []
+    for images in (torch.zeros(33, 1), torch.zeros(32, 1)):
+        job, macs = sampler(0, config(epochs=200, **ON)), MacsCost(MICRO)
+        upkeep = Upkeep(job.banks, macs, Counter(macs), epoch_steps=19, images=32)
+        counts = []
+        for step in range(60):
+            draw = job.draw(step / 3800)
+            job.learn(draw, [1.0] * 3)
+            counts.append(upkeep.after(step, draw, images, images[:, 0]))
+        states.append((counts, job.state()))
+    assert states[0] == states[1]
 
 
 class PaperMacs:
@@ -93,7 +125,7 @@ def test_the_papers_schedule_comes_out_for_the_papers_training() -> None:
     ]
     macs = PaperMacs(prices)
     judge = Counter(macs)
-    upkeep = Upkeep(banks, macs, judge, 1668)
+    upkeep = Upkeep(banks, macs, judge, epoch_steps=1668, images=96)
     rng = np.random.default_rng(0)
     images, level, done = torch.zeros(96, 1), 0, {}
     for step in range(3 * 1668):
@@ -180,8 +212,8 @@ def test_in_the_sandwich_the_largest_learns_from_labels_and_teaches_the_others(
     batch: tuple[torch.Tensor, torch.Tensor],
 ) -> None:
     images, labels = batch[0][:24], batch[1][:24]
-    settings = config(sampling="sandwich", hss=1, bank=False, preference=False)
-    job, divergence = trainer(settings), AlphaDivergence()
+    rule = config(sampling="sandwich", hss=1, bank=False, preference=False)
+    job, divergence = trainer(rule), AlphaDivergence()
     draw = job.sampler.draw()
     losses = run_step(job.supernet, images, labels, draw, smoothing=0.1, divergence=divergence)
     got = {n: p.grad.clone() for n, p in job.supernet.named_parameters() if p.grad is not None}

@@ -1,7 +1,8 @@
-"""One training step: sampled subnets learn from labels, the smallest one from their mean.
+"""One training step: sampled subnets learn from labels, students from their mean.
 
 The subnets of a step run one after another and their gradients add up, so memory is that of
-one subnet. There is no largest subnet in the step (ElasticViT, section 4).
+one subnet. With complexity levels the student is the smallest subnet of the level, and there is
+no largest subnet in the step (ElasticViT, section 4).
 """
 
 from __future__ import annotations

@@ -107,7 +107,13 @@ class Trainer:
         self.ema = ModelEmaV3(self.supernet, decay=decay, use_warmup=True)
         self.divergence = AlphaDivergence()
         self.watch = LossWatch(info.space.layout.classes, self.steps)
-        self.feedback = Feedback(sampler, self.supernet, self.ranks, len(self.loader))
+        self.feedback = Feedback(
+            sampler,
+            self.supernet,
+            self.ranks,
+            epoch_steps=len(self.loader),
+            batch_size=config.batch_size,
+        )
         self.step = 0
 
     def step_at(self, batch: tuple[Tensor, Tensor], draw: Draw) -> StepLosses:

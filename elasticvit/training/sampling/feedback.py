@@ -26,17 +26,30 @@ class Feedback:
         supernet: The supernet, in training mode.
         ranks: This process among those that train together.
         epoch_steps: Number of steps of an epoch.
+        batch_size: Images a step, over all ranks.
     """
 
     def __init__(
-        self, sampler: Sampler, supernet: Supernet, ranks: Ranks, epoch_steps: int
+        self,
+        sampler: Sampler,
+        supernet: Supernet,
+        ranks: Ranks,
+        *,
+        epoch_steps: int,
+        batch_size: int,
     ) -> None:
         self.sampler = sampler
         self.upkeep: Upkeep | None = None
         if sampler.banks is not None:
             self.judge: Judge = partial(judged, supernet, ranks)
             macs = MacsCost(supernet.space)
-            self.upkeep = Upkeep(sampler.banks, macs, self.judge, epoch_steps)
+            self.upkeep = Upkeep(
+                sampler.banks,
+                macs,
+                self.judge,
+                epoch_steps=epoch_steps,
+                images=batch_size // ranks.count,
+            )
 
     def give(
         self, step: int, draw: Draw, plain: Sequence[float], images: Tensor, labels: Tensor

@@ -57,7 +57,7 @@ def check_sampling(
             f"sampling is {shown(sampling)}; it must be one of {', '.join(SAMPLINGS)}",
             settings=["sampling"],
         )
-    if hss is not None and (isinstance(hss, bool) or hss not in HSS):
+    if hss is not None and (type(hss) is not int or hss not in HSS):
         raise SettingError(
             f"hss is {shown(hss)}; it must be 1, one smallest subnet for all complexity levels, or "
             "3, one for each third of them",

@@ -65,11 +65,15 @@ class Upkeep:
         macs: Multiply-accumulates of architectures, which work is measured in.
         judge: Losses of architectures on images and labels.
         epoch_steps: Number of steps of an epoch.
+        images: Images a step and rank, the same number on all ranks, whose shares of a batch may
+            differ by one: all of them must evaluate the same subnets.
     """
 
-    def __init__(self, banks: Banks, macs: CostModel, judge: Judge, epoch_steps: int) -> None:
+    def __init__(
+        self, banks: Banks, macs: CostModel, judge: Judge, *, epoch_steps: int, images: int
+    ) -> None:
         self.banks, self.macs, self.judge = banks, macs, judge
-        self.epoch_steps = epoch_steps
+        self.epoch_steps, self.images = epoch_steps, images
         self._quarters = {epoch_steps * i // QUARTERS - 1 for i in range(1, QUARTERS)}
 
     def after(self, step: int, draw: Draw, images: Tensor, labels: Tensor) -> int:
@@ -85,7 +89,7 @@ class Upkeep:
             Number of subnets that were evaluated.
         """
         ran = ArchBatch.of([*draw.archs, *draw.students])
-        self.banks.earned += SHARE * len(images) * float(self.macs.price(ran).sum())
+        self.banks.earned += SHARE * self.images * float(self.macs.price(ran).sum())
         due = self._due(step, draw.level)
         if not due:
             return 0
@@ -104,12 +108,12 @@ class Upkeep:
         return sorted(due, key=lambda pair: (pair[1].judged, pair[1].arch.genes))
 
     def _evaluate(self, due: list[tuple[Bank, Entry]], images: Tensor, labels: Tensor) -> int:
-        count = min(len(images), IMAGES)
+        count = min(self.images, IMAGES)
         work = count * self.macs.price(ArchBatch.of([entry.arch for _, entry in due]))
         spent = np.cumsum(work)
         paid = int(np.searchsorted(spent, self.banks.earned, side="right"))
         due = due[:paid]
-        losses = self.judge([entry.arch for _, entry in due], images, labels)
+        losses = self.judge([entry.arch for _, entry in due], images[:count], labels[:count])
         for (bank, entry), loss in zip(due, losses, strict=True):
             bank.judge(entry.arch, loss, self.banks.steps)
         self.banks.earned -= float(spent[paid - 1]) if paid else 0.0
