@@ -31,7 +31,9 @@ from elasticvit.training.forecast import Forecaster, forecast
 from elasticvit.training.levels import levels_for
 from elasticvit.training.ranks import Ranks
 from elasticvit.training.run_info import CHECKPOINT_FILE, RUN_FILE
-from elasticvit.training.sampler import LevelSampler
+from elasticvit.training.sampling.adjacent import LevelSampler
+from elasticvit.training.sampling.build import make_sampler, sampled_levels
+from elasticvit.training.sampling.protocol import Sampler
 from elasticvit.training.trainer import Trainer
 from elasticvit.workspace import PLURALS, Workspace
 
@@ -94,6 +96,11 @@ class TrainJob:
             lr=settings.lr,
             complexity=settings.complexity,
             device="" if settings.complexity == "macs" else workspace.device(settings.device),
+            sampling=settings.sampling,
+            hss=settings.hss,
+            bank=settings.bank,
+            preference=settings.preference,
+            grow=settings.grow,
         )
         if config.batch_size < LEAST_IMAGES * ranks.count:
             raise SettingError(
@@ -102,7 +109,8 @@ class TrainJob:
                 f"{LEAST_IMAGES} images a step for its batch norms",
                 settings=["batch_size"],
             )
-        self.config, self.levels = config, levels_for(space, cost, np.random.default_rng(0))
+        self.config, self.all_levels = config, levels_for(space, cost, np.random.default_rng(0))
+        self.levels = sampled_levels(self.all_levels, space, cost, config)
         self.info = run_info(space, images, config, self.levels, settings.seed)
         self.cost = cost
 
@@ -169,12 +177,19 @@ class TrainJob:
             return self.workspace.new_folder("run")
         return make_folder(Path(self.settings.out))
 
-    def _sampler(self) -> LevelSampler:
+    def _sampler(self) -> Sampler:
         """A sampler that has drawn nothing yet."""
+        steps = self.config.epochs * (self.images.info.train_images // self.config.batch_size)
+        return make_sampler(
+            self.info.space, self.cost, self.levels, self.config, seed=self.info.seed, steps=steps
+        )
+
+    def _panel(self) -> LevelSampler:
+        """A sampler of subnets to judge, the same however training draws its own."""
         return LevelSampler(
             self.info.space,
             self.cost,
-            self.levels,
+            self.all_levels,
             seed=self.info.seed,
             subnets=self.config.subnets,
         )
@@ -243,7 +258,7 @@ class TrainJob:
             data=self.info.data,
             seed=self.info.seed,
             epochs=self.config.epochs,
-            subnets=subnet_accuracies(load_supernet(run), self.images, self._sampler()),
+            subnets=subnet_accuracies(load_supernet(run), self.images, self._panel()),
             images=summary_images(self.images),
             expected_s=round(expected_s, 1),
             took_s=round(took_s, 1),

@@ -10,6 +10,7 @@ from elasticvit.flows.settings import check_ranges, check_real
 from elasticvit.reading import shown
 from elasticvit.space import SearchSpace
 from elasticvit.training.config import COMPLEXITIES, MIN_LR, MOST_BATCH, MOST_EPOCHS
+from elasticvit.training.sampling.options import check_sampling
 
 RANGES = {  # least and greatest value of whole numbers
     "epochs": (1, MOST_EPOCHS),
@@ -34,6 +35,18 @@ class TrainSettings:
         complexity: Unit of the complexity levels: `macs` (multiply-accumulates) or `ms`.
         device: Device whose latency defines the levels in `ms`. None: the one that was profiled
             last.
+        sampling: Which subnets a step runs: `adjacent` (all of one complexity level, which moves
+            by at most one from step to step), `uniform` (of the whole space at random) or
+            `sandwich` (BigNAS: the largest, and the smallest and two random ones that learn from
+            it).
+        hss: Number of smallest subnets that are trained along: 1 for all complexity levels, or 3
+            for a third of the levels each. None: 3 with levels (`adjacent`), else 1.
+        bank: Whether good subnets of each level are remembered and drawn again. None: whenever
+            there are levels.
+        preference: Whether random subnets are chosen so that their cost comes from width rather
+            than depth. None: whenever there are levels.
+        grow: Share of the training after which all levels are let in, the smallest first; 0: all
+            from the start.
         resume: Whether to fail unless there is an interrupted run with the same settings to resume.
             By default such a run is resumed if there is one, and otherwise a new run is started.
         fresh: Whether to start a new run even if there is one to resume.
@@ -53,6 +66,11 @@ class TrainSettings:
     lr: float | None = None
     complexity: str = "macs"
     device: str | None = None
+    sampling: str = "adjacent"
+    hss: int | None = None
+    bank: bool | None = None
+    preference: bool | None = None
+    grow: float = 0.0
     resume: bool = False
     fresh: bool = False
     seed: int = 0
@@ -62,6 +80,8 @@ class TrainSettings:
     def __post_init__(self) -> None:
         check_ranges(self, RANGES)
         check_real("lr", self.lr, MIN_LR, 1)
+        check_real("grow", self.grow, 0, 1)
+        check_sampling(self.sampling, self.hss, self.bank, self.preference, self.grow)
         for name in ("space", "data", "out"):
             text = str(getattr(self, name))
             if "\0" in text:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from elasticvit.arch import Arch
-from elasticvit.training.sampler import Draw
+from elasticvit.training.sampling.draw import Draw
 from elasticvit.training.step import run_step
 from elasticvit.training.trainer import Trainer
 

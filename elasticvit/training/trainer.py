@@ -37,7 +37,9 @@ from elasticvit.training.losses import AlphaDivergence
 from elasticvit.training.optimiser_state import OptimiserState
 from elasticvit.training.ranks import Ranks
 from elasticvit.training.run_info import CHECKPOINT_FILE, RunInfo
-from elasticvit.training.sampler import Draw, Sampler
+from elasticvit.training.sampling.draw import Draw
+from elasticvit.training.sampling.feedback import Feedback
+from elasticvit.training.sampling.protocol import Sampler
 from elasticvit.training.start import check_memory, initialise, parameter_groups
 from elasticvit.training.step import StepLosses, mixed, run_step
 from elasticvit.training.watch import LossWatch
@@ -105,6 +107,13 @@ class Trainer:
         self.ema = ModelEmaV3(self.supernet, decay=decay, use_warmup=True)
         self.divergence = AlphaDivergence()
         self.watch = LossWatch(info.space.layout.classes, self.steps)
+        self.feedback = Feedback(
+            sampler,
+            self.supernet,
+            self.ranks,
+            epoch_steps=len(self.loader),
+            batch_size=config.batch_size,
+        )
         self.step = 0
 
     def step_at(self, batch: tuple[Tensor, Tensor], draw: Draw) -> StepLosses:
@@ -121,6 +130,7 @@ class Trainer:
         device = self.ranks.device
         images = images.to(device, memory_format=torch.channels_last)
         labels, soft = labels.to(device), None
+        clean = images
         if self.config.mixup > 0:
             rng = np.random.default_rng([self.info.seed, self.step])
             classes = self.info.space.layout.classes
@@ -138,6 +148,7 @@ class Trainer:
         ).averaged(self.ranks)
         self.ranks.average_gradients(self.supernet.parameters())
         self.watch.check_finite(self.step, losses)
+        self.feedback.give(self.step, draw, losses.plain, clean, labels)
         clip_gradients(self.supernet.parameters(), self.config.clip_factor)
         self.optimiser.step()
         self.ema.update(self.supernet, step=self.step)
@@ -164,7 +175,7 @@ class Trainer:
         saved_s, write_s = time.monotonic(), 0.0
         with interrupts() as interrupted:
             for epoch, batch in self._batches(run):
-                losses = self.step_at(batch, self.sampler.draw())
+                losses = self.step_at(batch, self.sampler.draw(self.step / self.steps))
                 self.step += 1
                 warning = self.watch.look(self.step, losses)
                 if log is not None:
