@@ -185,7 +185,7 @@ def ctrl_c(*_: object) -> None:
     ("place", "failure"),
     [
         ("elasticvit.flows.train_job.forecast", ctrl_c),
-        ("elasticvit.training.trainer.run_step", no_steps),
+        ("elasticvit.training.step_engine.run_step", no_steps),
     ],
 )
 def test_a_training_that_fails_before_a_checkpoint_leaves_nothing_behind(

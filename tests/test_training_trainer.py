@@ -165,12 +165,15 @@ def test_a_loss_that_is_no_number_stops_before_the_weights_are_touched(tmp_path:
     job.save(tmp_path)
     with torch.no_grad():
         next(job.supernet.parameters()).fill_(float("nan"))
-    images, labels = next(iter(job.loader))
+    before = {name: p.detach().clone() for name, p in job.supernet.named_parameters()}
+    values = job.step_at(next(job.loader.batches(0)), job.sampler.draw())
     with pytest.raises(TrainingError, match=r"not a number.*lower learning rate") as refused:
-        job.step_at((images, labels), job.sampler.draw())
+        job.watch.check_finite(0, values.losses())
     assert refused.value.settings == ("lr", "fresh")
     assert refused.value.next_step == NextStep("train", {"fresh": True})
-    assert not job.optimiser.state
+    after = dict(job.supernet.named_parameters())
+    assert all(torch.equal(old.nan_to_num(), after[n].nan_to_num()) for n, old in before.items())
+    assert not any(state["exp_avg"].any() for state in job.optimiser.state.values())
     with pytest.raises(TrainingError, match="step 0"):
         trainer_with_nan(tmp_path).run(tmp_path)
     assert Checkpoint.load(tmp_path).step == 0
@@ -179,8 +182,9 @@ def test_a_loss_that_is_no_number_stops_before_the_weights_are_touched(tmp_path:
 def trainer_with_nan(run: Path):  # type: ignore[no-untyped-def]
     """A run whose checkpoint is fine but whose data set is not."""
     job = trainer()
-    images, labels = next(iter(job.loader))
-    job.loader.epoch = lambda *_: iter([(images * float("nan"), labels)])  # type: ignore[method-assign]
+    batch = next(job.loader.batches(0))
+    bad = replace(batch, images=batch.images * float("nan"))
+    job.loader.batches = lambda *_: iter([bad])  # type: ignore[method-assign]
     return job
 
 
@@ -211,7 +215,7 @@ def test_a_step_on_mixed_images_depends_on_its_number() -> None:
     for step in (0, 0, 1):
         job = trainer(config(mixup=0.5))
         job.step = step
-        losses.append(job.step_at(next(iter(job.loader)), job.sampler.draw()).sampled)
+        losses.append(job.step_at(next(job.loader.batches(0)), job.sampler.draw()).losses())
     assert losses[0] == losses[1] != losses[2]
 
 

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 TINY_IMAGES = 5_000  # up to this many training images
 SMALL_IMAGES = 200_000
 COMPLEXITIES = ("macs", "ms")
+PRECISIONS = ("fp32", "bf16", "fp16")
 LR_WIDTH = 128  # channels of the last stage that the learning rates below are meant for
 NARROWEST = 2e-3  # the learning rate falls no further with the width
-WHOLE = ("epochs", "batch_size", "subnets")
+WHOLE = ("epochs", "batch_size", "subnets", "accumulate")
 MIN_LR = 5e-6
 MOST_EPOCHS = 100_000
 MOST_BATCH = 65_536
@@ -40,6 +41,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {  # least and greatest value
     "ema_share": (0, 1),
     "ema_limit": (0, 1),
     "subnets": (1, 64),
+    "accumulate": (1, MOST_BATCH),
 }
 
 
@@ -64,6 +66,8 @@ class TrainConfig:
         complexity: Unit of the complexity levels, `macs` or `ms`.
         device: Device whose latency defines the levels; empty with `macs`.
         augment: Whether training images are augmented.
+        precision: What most layers compute in: `fp32`, `bf16` or `fp16`.
+        accumulate: Number of micro-batches that each process takes a step's images in.
 
     Raises:
         SettingError: A value makes no sense; its setting is named.
@@ -84,6 +88,8 @@ class TrainConfig:
     complexity: str = "macs"
     device: str = ""
     augment: bool = True
+    precision: str = "fp32"
+    accumulate: int = 1
 
     def __post_init__(self) -> None:
         for name, (least, most) in LIMITS.items():
@@ -100,12 +106,12 @@ class TrainConfig:
             raise SettingError(
                 f"lr is {self.lr:g}; it must be at least min_lr, {self.min_lr:g}", settings=["lr"]
             )
-        if self.complexity not in COMPLEXITIES:
-            raise SettingError(
-                f"complexity is {shown(self.complexity)}; it must be one of "
-                f"{', '.join(COMPLEXITIES)}",
-                settings=["complexity"],
-            )
+        for name, words in (("complexity", COMPLEXITIES), ("precision", PRECISIONS)):
+            if getattr(self, name) not in words:
+                raise SettingError(
+                    f"{name} is {shown(getattr(self, name))}; it must be one of {', '.join(words)}",
+                    settings=[name],
+                )
 
 
 def default_config(info: DataInfo, space: SearchSpace, **changes: Any) -> TrainConfig:

@@ -6,7 +6,8 @@ one subnet. There is no largest subnet in the step (ElasticViT, section 4).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from elasticvit.nn import Supernet
 from elasticvit.training.losses import AlphaDivergence, label_loss
-from elasticvit.training.ranks import Ranks
+from elasticvit.training.precision import Precision
 from elasticvit.training.sampler import Draw
 
 
@@ -35,11 +36,27 @@ class StepLosses:
     smallest: float
     accuracy: float
 
-    def averaged(self, ranks: Ranks) -> StepLosses:
-        """The mean over the ranks, all of which run the same level."""
-        values = torch.tensor([self.sampled, self.smallest, self.accuracy], device=ranks.device)
-        sampled, smallest, accuracy = ranks.average(values).tolist()
-        return replace(self, sampled=sampled, smallest=smallest, accuracy=accuracy)
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StepValues:
+    """`StepLosses` before they are read from the device.
+
+    Attributes:
+        level: Index of the complexity level.
+        values: The losses and the accuracy in the order of `StepLosses`, float32 (3,).
+    """
+
+    level: int
+    values: Tensor
+
+    def losses(self, numbers: Sequence[float] | None = None) -> StepLosses:
+        """The losses as numbers.
+
+        Args:
+            numbers: `values`, if they were read already.
+        """
+        sampled, smallest, accuracy = self.values.tolist() if numbers is None else numbers
+        return StepLosses(level=self.level, sampled=sampled, smallest=smallest, accuracy=accuracy)
 
 
 def run_step(
@@ -51,7 +68,9 @@ def run_step(
     smoothing: float,
     divergence: AlphaDivergence,
     soft_labels: Tensor | None = None,
-) -> StepLosses:
+    precision: Precision,
+    share: float = 1.0,
+) -> StepValues:
     """Add the gradients of one step to the supernet's.
 
     Args:
@@ -62,24 +81,26 @@ def run_step(
         smoothing: Label smoothing.
         divergence: Divergence of the smallest subnet from the mean of the sampled ones.
         soft_labels: Label distributions (B, K) of mixed images, used instead of `labels`.
+        precision: What forward passes compute in.
+        share: Share of the step's images that these are; gradients are multiplied by it.
     """
     losses, shares, right = [], [], []
     for arch in draw.archs:
-        logits = supernet(images, arch)
+        with precision.autocast():
+            logits = supernet(images, arch)
+        logits = logits.float()
         loss = label_loss(logits, labels if soft_labels is None else soft_labels, smoothing)
-        loss.backward()
+        precision.scaled(loss * share).backward()
         losses.append(loss.detach())
         shares.append(logits.detach().softmax(dim=1))
         right.append((logits.detach().argmax(dim=1) == labels).float().mean())
     teacher = torch.stack(shares).mean(dim=0)
-    loss = divergence(supernet(images, draw.smallest), teacher)
-    loss.backward()
-    return StepLosses(
-        level=draw.level,
-        sampled=float(torch.stack(losses).mean()),
-        smallest=float(loss.detach()),
-        accuracy=100 * float(torch.stack(right).mean()),
-    )
+    with precision.autocast():
+        logits = supernet(images, draw.smallest)
+    loss = divergence(logits.float(), teacher)
+    precision.scaled(loss * share).backward()
+    values = [torch.stack(losses).mean(), loss.detach(), 100 * torch.stack(right).mean()]
+    return StepValues(level=draw.level, values=torch.stack(values))
 
 
 def mixed(
