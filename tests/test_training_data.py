@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from elasticvit.errors import DataError
-from elasticvit.training.data import PHOTO_MEAN, describe, open_data
 from elasticvit.training.augment import draw_variation, fitted, varied
+from elasticvit.training.data import PHOTO_MEAN, describe, open_data
 
 CIFAR10 = Path(__file__).parents[2] / "shared" / "data" / "cifar10"
 

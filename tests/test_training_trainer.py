@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from training_small import DATA, MICRO, config, run_info, sampler, trainer
+from training_small import DATA, MICRO, config, sampler, trainer
 
 from elasticvit.errors import CheckpointError, NextStep, SettingError, TrainingError
 from elasticvit.events import Event, Notice
@@ -284,39 +284,3 @@ def test_defaults_follow_the_size_of_the_data_set() -> None:
     assert (small.mixup, large.epochs) == (0.0, 600)
     assert default_config(sizes[1], MICRO, epochs=3, lr=None).epochs == 3
     assert default_config(sizes[0], MOBILE).lr < default_config(sizes[0], TINY).lr
-
-
-RANK_CODE = """
-import sys, torch
-from pathlib import Path
-import training_small as small
-from elasticvit.training.ranks import joined
-torch.set_num_threads(1)
-with joined() as ranks:
-    job = small.trainer(ranks=ranks)
-    assert ranks.share(f"from {ranks.rank}") == "from 0"
-    assert ranks.any(ranks.rank == 1)
-    job.run(Path(sys.argv[1]))
-    torch.save(dict(job.supernet.named_parameters()), Path(sys.argv[1]) / f"rank{ranks.rank}.pt")
-"""
-
-
-def test_two_processes_keep_the_same_weights(tmp_path: Path) -> None:
-    script = tmp_path / "ranks.py"
-    script.write_text(RANK_CODE)
-    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    done = subprocess.run(
-        [sys.executable, *command, str(tmp_path)],
-        env=os.environ
-        | {"PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS.parent}", "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    one, two = (torch.load(tmp_path / f"rank{i}.pt", weights_only=False) for i in (0, 1))
-    start = dict(trainer().supernet.named_parameters())
-    assert all(torch.equal(one[name], two[name]) for name in one)
-    assert any(not torch.equal(one[name], start[name]) for name in one)
-    assert steps_logged(tmp_path) == list(range(1, 20))
-    assert Checkpoint.load(tmp_path).info == run_info(config())
