@@ -1,4 +1,4 @@
-"""Batches are the same whatever reads them: workers, ranks, and the two ways to vary images."""
+"""Batches are the same whatever reads them: worker processes or ranks."""
 
 import os
 import signal
@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
 from test_training_data import write_folder
 
 from elasticvit.errors import DataError
-from elasticvit.training.augment import SHIFT, draw_variation, varied
 from elasticvit.training.batch import Batch
 from elasticvit.training.data import ImageData, open_data
 from elasticvit.training.decoded_batches import MOST_WORKERS, default_workers
@@ -83,24 +81,6 @@ def test_images_vary_alike_on_any_number_of_ranks(tmp_path: Path) -> None:
             assert torch.equal(share.rows, part.rows)
             assert torch.allclose(share.images, part.images, atol=1e-6)
         assert len(whole.parts(2)[0]) == 5
-
-
-@pytest.mark.parametrize(("side", "resolution"), [(12, 12), (12, 20), (24, 16)])
-def test_two_products_sample_as_a_grid_does(side: int, resolution: int) -> None:
-    images = torch.rand(6, 3, side, side, generator=torch.Generator().manual_seed(0))
-    variation = draw_variation(6, True, torch.Generator().manual_seed(1))
-    variation[:, 4:] = 1  # light as it is
-    scale, dx, dy, mirror = variation[:, :4].unbind(dim=1)
-    assert set(mirror.tolist()) == {-1.0, 1.0}
-    assert dx.abs().max() <= 2 * SHIFT
-    if side > resolution:
-        small = F.interpolate(images, size=(resolution,) * 2, mode="bicubic", antialias=True)
-        images = small.clamp(0, 1)
-    zero = torch.zeros(6)
-    theta = torch.stack([scale * mirror, zero, dx, zero, scale, dy], dim=1).view(-1, 2, 3)
-    grid = F.affine_grid(theta, [6, 3, resolution, resolution], align_corners=False)
-    expected = F.grid_sample(images, grid, mode="bicubic", align_corners=False).clamp(0, 1)
-    assert torch.allclose(varied(images, resolution, variation), expected, atol=1e-5)
 
 
 def test_default_workers_leave_a_core_to_training(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,6 @@ from torch import Tensor
 SHIFT, SCALE = 0.1, 0.1  # of the side, and about 1
 GLYPH_ROTATION_DEGREES = 10.0
 PHOTO_JITTER = 0.2  # of brightness and contrast, about 1
-CUBIC = -0.75  # the parameter of torch's bicubic kernel
 
 
 def square(images: Tensor) -> Tensor:
@@ -40,11 +39,10 @@ def fitted(images: Tensor, resolution: int) -> Tensor:
 
 
 def draw_variation(count: int, flips: bool, generator: torch.Generator) -> Tensor:
-    """What varies in each of `count` images: float32 (count, 5) or (count, 6).
+    """What varies in each of `count` images: float32 (count, 6) or (count, 4).
 
-    The columns are scale, shift to the side and down; then, of images that may be mirrored, a
-    sign that is negative to mirror, brightness and contrast, and of others an angle in radians
-    and nothing.
+    The columns are scale, shift to the side and shift down; then for images that may be mirrored
+    a sign, negative to mirror, brightness and contrast, and for others an angle in radians.
 
     Args:
         count: Number of images.
@@ -78,39 +76,14 @@ def varied(images: Tensor, resolution: int, variation: Tensor) -> Tensor:
     if images.shape[-1] > resolution:
         images = fitted(images, resolution)
     scale, dx, dy, turned, *light = variation.unbind(dim=1)
-    if not light:
-        return _turned(images, resolution, scale, dx, dy, turned).clamp_(0, 1)
-    columns = _sampling(scale * turned, dx, images.shape[-1], resolution)
-    rows = _sampling(scale, dy, images.shape[-1], resolution)
-    images = rows @ images @ columns.mT
-    brightness, contrast = (factor.view(-1, 1, 1, 1) for factor in light)
-    middle = images.mean(dim=(1, 2, 3), keepdim=True)
-    factor = contrast * brightness
-    return torch.addcmul(middle * (brightness - factor), images, factor).clamp_(0, 1)
-
-
-def _turned(
-    images: Tensor, resolution: int, scale: Tensor, dx: Tensor, dy: Tensor, angle: Tensor
-) -> Tensor:
-    """Images (B, C, H, H) turned by an angle, scaled and shifted (B,), as (B, C, R, R)."""
+    angle, mirror = (torch.zeros_like(turned), turned) if light else (turned, 1)
     cos, sin = angle.cos() * scale, angle.sin() * scale
-    theta = torch.stack([cos, -sin, dx, sin, cos, dy], dim=1).view(-1, 2, 3)
-    grid = F.affine_grid(
-        theta, [len(images), images.shape[1], resolution, resolution], align_corners=False
-    )
-    return F.grid_sample(images, grid, mode="bicubic", padding_mode="zeros", align_corners=False)
-
-
-def _sampling(scale: Tensor, shift: Tensor, side: int, resolution: int) -> Tensor:
-    """Weights (B, 1, R, H) that sample one axis bicubically at scaled and shifted places.
-
-    Without rotation the two axes are independent, and two matrix products take a fraction of the
-    time of `grid_sample`, whose result they give.
-    """
-    to = (torch.arange(resolution, device=scale.device) * 2 + 1) / resolution - 1
-    place = ((scale[:, None] * to + shift[:, None] + 1) * side - 1) / 2
-    distance = (place[..., None] - torch.arange(side, device=scale.device)).abs()
-    near = ((CUBIC + 2) * distance - (CUBIC + 3)) * distance * distance + 1
-    far = ((distance - 5) * distance + 8) * distance * CUBIC - 4 * CUBIC
-    weights = torch.where(distance < 1, near, torch.where(distance < 2, far, 0.0))
-    return weights.unsqueeze(1)
+    theta = torch.stack([cos * mirror, -sin, dx, sin * mirror, cos, dy], dim=1).view(-1, 2, 3)
+    shape = [len(images), images.shape[1], resolution, resolution]
+    grid = F.affine_grid(theta, shape, align_corners=False)
+    images = F.grid_sample(images, grid, mode="bicubic", padding_mode="zeros", align_corners=False)
+    if light:
+        brightness, contrast = (factor.view(-1, 1, 1, 1) for factor in light)
+        middle = images.mean(dim=(1, 2, 3), keepdim=True)
+        images = ((images - middle) * contrast + middle) * brightness
+    return images.clamp_(0, 1)
