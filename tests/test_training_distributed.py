@@ -34,6 +34,14 @@ def some_steps(job: Trainer, count: int) -> list[tuple[int, float]]:
     return seen
 
 
+def with_calm_optimiser(job: Trainer) -> Trainer:
+    """A trainer whose optimiser ignores rounding errors: Adam would make a step of full length of
+    a gradient that is zero but for them, such as that of a bias before a batch norm."""
+    for group in job.optimiser.param_groups:
+        group["eps"] = 1e-3
+    return job
+
+
 def torchrun(tmp_path: Path, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     script = tmp_path / "ranks.py"
     script.write_text(code)
@@ -51,14 +59,14 @@ def torchrun(tmp_path: Path, code: str, *arguments: str) -> subprocess.Completed
 TRAIN = """
 import sys, torch
 from pathlib import Path
-from test_training_distributed import BATCH, HALF, some_steps
+from test_training_distributed import BATCH, HALF, some_steps, with_calm_optimiser
 from training_small import config, trainer
 from elasticvit.training.ranks import joined
 folder = Path(sys.argv[1])
 with joined() as ranks:
     assert ranks.share(f"from {ranks.rank}") == "from 0"
     assert ranks.any(ranks.rank == 1) and not ranks.any(False)
-    job = trainer(config(batch_size=BATCH), ranks=ranks)
+    job = with_calm_optimiser(trainer(config(batch_size=BATCH), ranks=ranks))
     seen = some_steps(job, HALF)
     job.save(folder / "from_two")
     seen += some_steps(job, HALF)
@@ -69,7 +77,7 @@ with joined() as ranks:
 
 def test_two_processes_train_as_one_and_go_on_as_one(tmp_path: Path) -> None:
     """One process with two micro-batches has the batch statistics of two processes, and so must
-    have their weights; of running statistics it averages the same values in another order."""
+    have their weights. Its running statistics differ: they move twice a step."""
     for name in ("from_one", "from_two"):
         (tmp_path / name).mkdir()
     alone = trainer(config(batch_size=BATCH))
@@ -79,14 +87,15 @@ def test_two_processes_train_as_one_and_go_on_as_one(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     (seen, one), (_, two) = (torch.load(tmp_path / f"rank{i}.pt") for i in (0, 1))
     assert all(torch.equal(one[name], two[name]) for name in one)  # statistics, too
-    job = trainer(config(batch_size=BATCH, accumulate=2))
+    job = with_calm_optimiser(trainer(config(batch_size=BATCH, accumulate=2)))
     start = {name: p.detach().clone() for name, p in job.supernet.named_parameters()}
     expected = some_steps(job, 2 * HALF)
     assert [level for level, _ in seen] == [level for level, _ in expected]
+    assert len({level for level, _ in seen}) > 1
     assert [loss for _, loss in seen] == pytest.approx([x for _, x in expected], rel=1e-4)
     for name, parameter in job.supernet.named_parameters():
         moved = (parameter - start[name]).norm()
-        assert (one[name] - parameter).norm() <= 1e-3 * moved, name
+        assert (one[name] - parameter).norm() <= 1e-3 * moved + 1e-5, name
     shutil.copytree(tmp_path / "from_two", tmp_path / "back")
     trainer(config(batch_size=BATCH)).run(tmp_path / "back")
     for folder in ("from_one", "back"):

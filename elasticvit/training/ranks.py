@@ -9,6 +9,7 @@ process fails, all end: what is left of the others is ended by torchrun.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from elasticvit.errors import EvitError, TrainingError
 from elasticvit.reading import shown
 
 BUCKET = 8 * 2**20  # numbers that are sent together
+GRACE_S = 5.0  # for torchrun to see which process failed first, and to end this one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +86,23 @@ class Ranks:
         self.average([raised], weight=1.0)
         return bool(raised > 0)
 
+    def check_same(self, fact: bool, what: str) -> None:
+        """Check that a fact is the same for all ranks as for rank 0.
+
+        Args:
+            fact: The fact, as this rank finds it.
+            what: What a message says of the fact where it is true, such as `there is a file`.
+
+        Raises:
+            TrainingError: It is not.
+        """
+        first = self.share(fact)
+        if first != fact:
+            raise TrainingError(
+                f"for rank 0 it is {first}, here it is {fact} that {what}: training processes on "
+                "several machines need the same folders; put them on a file system that all share"
+            )
+
     @contextmanager
     def _together(self) -> Iterator[None]:
         """What all ranks must do together.
@@ -93,7 +112,10 @@ class Ranks:
         """
         try:
             yield
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError as error:  # of torch.distributed
+            time.sleep(GRACE_S)
             raise TrainingError(
                 f"the connection to another of the {self.count} training processes is lost: that "
                 "process failed or was stopped, and its own message says why; the last checkpoint "
@@ -152,10 +174,9 @@ def joined() -> Iterator[Ranks]:
     try:
         device = torch.device("cuda", local) if cuda else torch.device("cpu")
         yield Ranks(rank=rank, count=count, device=device)
-    except BaseException as error:
-        if isinstance(error, EvitError):
-            error.args = (f"rank {rank} of {count}: {error}",)
-        if not cuda:  # NCCL would wait for the others
-            dist.destroy_process_group()
+    except EvitError as error:
+        error.args = (f"rank {rank} of {count}: {error}",)
         raise
+    # only at a good end: NCCL waits for the others here, and what ends the connection while this
+    # process has not yet failed makes another one fail first
     dist.destroy_process_group()

@@ -219,8 +219,11 @@ class Trainer:
         Raises:
             CheckpointError: The checkpoint cannot be read, belongs to a run with other settings,
                 or lacks something.
+            TrainingError: Not all ranks see the same folder.
         """
-        if not (run / CHECKPOINT_FILE).exists():
+        found = (run / CHECKPOINT_FILE).exists()
+        self.ranks.check_same(found, f"there is a checkpoint in {run}")
+        if not found:
             return False
         checkpoint, path = Checkpoint.load(run), run / CHECKPOINT_FILE
         check_same_run(checkpoint, self.info, path)
