@@ -61,11 +61,22 @@ import sys, torch
 from pathlib import Path
 from test_training_distributed import BATCH, HALF, some_steps, with_calm_optimiser
 from training_small import config, trainer
+from elasticvit.errors import TrainingError
+from elasticvit.training import ranks as module
 from elasticvit.training.ranks import joined
 folder = Path(sys.argv[1])
+module.BUCKET = 1000  # numbers, so that there are many buckets
 with joined() as ranks:
     assert ranks.share(f"from {ranks.rank}") == "from 0"
     assert ranks.any(ranks.rank == 1) and not ranks.any(False)
+    tensors = [torch.full((3,), float(ranks.rank)), torch.full((2, 2), float(ranks.rank))]
+    ranks.average(tensors, weight=ranks.rank + 1)
+    assert all(torch.allclose(tensor, torch.tensor(2 / 3)) for tensor in tensors)
+    try:
+        ranks.check_same(ranks.rank == 0, "this is the first one")
+        assert ranks.rank == 0
+    except TrainingError as error:
+        assert "for rank 0 it is True, here it is False that this is the first" in str(error)
     job = with_calm_optimiser(trainer(config(batch_size=BATCH), ranks=ranks))
     seen = some_steps(job, HALF)
     job.save(folder / "from_two")

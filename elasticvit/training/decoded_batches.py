@@ -66,10 +66,10 @@ class DecodedBatches:
         seed: int,
         pinned: bool,
     ) -> None:
-        self._keys: list[list[Key]] = []
+        self._sampler = _Batches()
         self._loader: DataLoader[Any] = DataLoader(
             _Images(part, flips, resolution, augment, seed),
-            batch_sampler=_Shared(self._keys),
+            batch_sampler=self._sampler,
             num_workers=workers,
             collate_fn=_collated,
             pin_memory=pinned,
@@ -85,15 +85,17 @@ class DecodedBatches:
         Raises:
             DataError: An image cannot be decoded, or a worker process ended.
         """
-        self._keys[:] = [[(epoch, int(index)) for index in indices] for indices in batches]
+        keys = [[(epoch, int(index)) for index in indices] for indices in batches]
+        self._sampler.keys = keys
         decoded = iter(self._loader)
         while True:
+            assert self._sampler.keys is keys, "an epoch was read on after another one was begun"
             try:
                 batch = next(decoded)
             except StopIteration:
                 return
             except RuntimeError as error:
-                if self._loader.num_workers == 0:
+                if "exited unexpectedly" not in str(error):  # torch's words for a lost worker
                     raise
                 raise DataError(
                     "a process that decodes images ended unexpectedly, as it does when memory is "
@@ -105,11 +107,11 @@ class DecodedBatches:
             yield batch
 
 
-class _Shared:
-    """The batches to decode, in a list that is filled anew for every epoch."""
+class _Batches:
+    """The batches to decode, which differ from epoch to epoch."""
 
-    def __init__(self, keys: list[list[Key]]) -> None:
-        self.keys = keys
+    def __init__(self) -> None:
+        self.keys: list[list[Key]] = []
 
     def __iter__(self) -> Iterator[list[Key]]:
         return iter(self.keys)
