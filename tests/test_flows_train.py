@@ -185,7 +185,7 @@ def ctrl_c(*_: object) -> None:
     ("place", "failure"),
     [
         ("elasticvit.flows.train_job.forecast", ctrl_c),
-        ("elasticvit.training.trainer.run_step", no_steps),
+        ("elasticvit.training.step_engine.run_step", no_steps),
     ],
 )
 def test_a_training_that_fails_before_a_checkpoint_leaves_nothing_behind(
@@ -246,6 +246,9 @@ def test_a_bad_data_set_leaves_nothing_behind(tmp_path: Path) -> None:
         ({"seed": -1}, "seed is -1", ("seed",)),
         ({"seed": None}, "seed is None", ("seed",)),
         ({"threads": 0}, "threads is 0; it must be a whole number from 1 to 256", ("threads",)),
+        ({"workers": -1}, "workers is -1; it must be a whole number from 0 to 256", ("workers",)),
+        ({"precision": "half"}, "it must be one of auto, fp32, bf16, fp16", ("precision",)),
+        ({"accumulate": 0}, "accumulate is 0; it must be a whole number from 1", ("accumulate",)),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_named(

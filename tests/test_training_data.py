@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from elasticvit.errors import DataError
+from elasticvit.training.augment import draw_variation, fitted, varied
 from elasticvit.training.data import PHOTO_MEAN, describe, open_data
-from elasticvit.training.loader import fitted, varied
 
 CIFAR10 = Path(__file__).parents[2] / "shared" / "data" / "cifar10"
 
@@ -139,7 +139,8 @@ def test_only_what_may_be_mirrored_is_mirrored() -> None:
     half = torch.zeros(200, 3, 16, 16)
     half[..., :8] = 1
     for flips in (False, True):
-        images = varied(half, 16, flips, torch.Generator().manual_seed(0))
+        variation = draw_variation(200, flips, torch.Generator().manual_seed(0))
+        images = varied(half, 16, variation)
         left = (images[..., :8].mean((1, 2, 3)) > images[..., 8:].mean((1, 2, 3))).float().mean()
         assert images.min() >= 0
         assert images.max() <= 1

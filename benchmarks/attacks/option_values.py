@@ -16,6 +16,8 @@ NUMERIC = {  # options that take a number: the command, and values that are refu
     "--lr": ((("evit-train", "--fresh", "--epochs", "1"),), NUMBERS),
     "--epochs": ((("evit-train", "--fresh"),), WHOLE),
     "--batch-size": ((("evit-train", "--fresh", "--epochs", "1"),), ("-1", "0", "1", *WHOLE[2:])),
+    "--workers": ((TRAIN,), ("-1", "1.5", "1000000000", "abc", "9" * 30)),
+    "--accumulate": ((TRAIN,), WHOLE),
     "--population": ((("evit-search", "--target-ms", "9"),), ("-1", "0", "1", *WHOLE[2:])),
     "--generations": ((("evit-search", "--target-ms", "9"),), WHOLE),
     "--images": ((EXPORT,), ("-1", "0", "1.5", "abc", "9" * 30)),

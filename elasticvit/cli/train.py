@@ -113,6 +113,25 @@ def _switch(_: click.Context, __: click.Parameter, value: str | None) -> bool | 
     default=None,
     help="CPU threads of torch.  [default: all cores]",
 )
+@click.option(
+    "--workers",
+    type=click.IntRange(0, 256),
+    default=None,
+    help="Processes that decode images, for sets that memory does not hold; the result is the "
+    "same.  [default: cores - 1, at most 8]",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+    default="auto",
+    help="Number format of most layers; auto is 16 bits on GPUs, fp32 on CPUs.",
+)
+@click.option(
+    "--accumulate",
+    type=click.IntRange(min=1),
+    default=1,
+    help="Parts that a step's images are taken in: N need about 1/N of the memory.",
+)
 def main(report: Report, workspace: str | None, **options: Any) -> None:
     if not is_first_rank():
         report.silence()

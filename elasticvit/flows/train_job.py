@@ -27,8 +27,10 @@ from elasticvit.space import SearchSpace
 from elasticvit.training.checkpoint import load_supernet
 from elasticvit.training.config import default_config
 from elasticvit.training.data import ImageData
+from elasticvit.training.decoded_batches import default_workers
 from elasticvit.training.forecast import Forecaster, forecast
 from elasticvit.training.levels import levels_for
+from elasticvit.training.precision import chosen_precision
 from elasticvit.training.ranks import Ranks
 from elasticvit.training.run_info import CHECKPOINT_FILE, RUN_FILE
 from elasticvit.training.sampling.adjacent import LevelSampler
@@ -101,13 +103,16 @@ class TrainJob:
             bank=settings.bank,
             preference=settings.preference,
             grow=settings.grow,
+            precision=chosen_precision(settings.precision, ranks.device),
+            accumulate=settings.accumulate,
         )
-        if config.batch_size < LEAST_IMAGES * ranks.count:
+        least = LEAST_IMAGES * ranks.count * config.accumulate
+        if config.batch_size < least:
             raise SettingError(
-                f"batch_size is {config.batch_size}; it must be at least "
-                f"{LEAST_IMAGES * ranks.count}: each of the {ranks.count} processes needs "
-                f"{LEAST_IMAGES} images a step for its batch norms",
-                settings=["batch_size"],
+                f"batch_size is {config.batch_size}; it must be at least {least}: each of the "
+                f"{ranks.count} processes needs {LEAST_IMAGES} images a step for its batch norms"
+                + (f", in each of {config.accumulate} parts" if config.accumulate > 1 else ""),
+                settings=["batch_size", *(["accumulate"] if config.accumulate > 1 else [])],
             )
         self.config, self.all_levels = config, levels_for(space, cost, np.random.default_rng(0))
         self.levels = sampled_levels(self.all_levels, space, cost, config)
@@ -195,7 +200,10 @@ class TrainJob:
         )
 
     def _trainer(self) -> Trainer:
-        return Trainer(self.info, self.images, self._sampler(), self.ranks)
+        workers = self.settings.workers
+        if workers is None:
+            workers = default_workers()
+        return Trainer(self.info, self.images, self._sampler(), self.ranks, workers)
 
     def _train(self, run: Path) -> tuple[float, float]:
         """Train to the end; the seconds that were expected and taken."""
@@ -216,17 +224,14 @@ class TrainJob:
 
     def _refining(self, forecaster: Forecaster) -> EventHandler:
         """The handler, called also with a new forecast where steps tell more than the last one."""
-        last_s = time.monotonic()
 
         def handle(event: Event) -> None:
-            nonlocal last_s
-            now_s = time.monotonic()
             self.events(event)
-            if isinstance(event, TrainProgress):
-                if forecaster.add(event.losses.level, now_s - last_s):
-                    new = TrainingForecast(forecast=forecaster.forecast(), done=event.done)
-                    self.events(new)
-                last_s = now_s
+            if isinstance(event, TrainProgress) and forecaster.add(
+                event.losses.level, event.step_s
+            ):
+                new = TrainingForecast(forecast=forecaster.forecast(), done=event.done)
+                self.events(new)
 
         return handle
 

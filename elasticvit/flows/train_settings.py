@@ -9,7 +9,13 @@ from elasticvit.errors import SettingError
 from elasticvit.flows.settings import check_ranges, check_real
 from elasticvit.reading import shown
 from elasticvit.space import SearchSpace
-from elasticvit.training.config import COMPLEXITIES, MIN_LR, MOST_BATCH, MOST_EPOCHS
+from elasticvit.training.config import (
+    COMPLEXITIES,
+    MIN_LR,
+    MOST_BATCH,
+    MOST_EPOCHS,
+    PRECISIONS,
+)
 from elasticvit.training.sampling.options import check_sampling
 
 RANGES = {  # least and greatest value of whole numbers
@@ -17,7 +23,10 @@ RANGES = {  # least and greatest value of whole numbers
     "batch_size": (2, MOST_BATCH),
     "seed": (0, 2**31 - 1),
     "threads": (1, 256),
+    "workers": (0, 256),
+    "accumulate": (1, MOST_BATCH),
 }
+AUTO = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +61,13 @@ class TrainSettings:
         fresh: Whether to start a new run even if there is one to resume.
         seed: Random seed of weights, image order, augmentation and subnet sampling.
         threads: Number of CPU threads. None: all cores.
+        workers: Number of processes that decode images while others are trained on, for data sets
+            that are not in memory, for each training process. 0: the training process decodes.
+            None: all cores but one, at most 8. The number does not change the result.
+        precision: What most layers compute in: `fp32`, `bf16` or `fp16`. `auto`: bf16 on GPUs that
+            have it, fp16 on older ones, fp32 on the CPU.
+        accumulate: Number of micro-batches that a step's images are taken in, which divides the
+            memory that a step needs. Batch norms see one micro-batch at a time.
         out: Folder of the run outside of the workspace, whose defaults and latest run then stay as
             they are. None: a new folder in the workspace.
 
@@ -75,6 +91,9 @@ class TrainSettings:
     fresh: bool = False
     seed: int = 0
     threads: int | None = None
+    workers: int | None = None
+    precision: str = AUTO
+    accumulate: int = 1
     out: Path | str | None = None
 
     def __post_init__(self) -> None:
@@ -94,6 +113,12 @@ class TrainSettings:
                 f"complexity is {shown(self.complexity)}; it must be one of "
                 f"{', '.join(COMPLEXITIES)}",
                 settings=["complexity"],
+            )
+        if self.precision not in (AUTO, *PRECISIONS):
+            raise SettingError(
+                f"precision is {shown(self.precision)}; it must be one of "
+                f"{', '.join((AUTO, *PRECISIONS))}",
+                settings=["precision"],
             )
         if self.device is not None and self.complexity == "macs":
             raise SettingError(

@@ -22,6 +22,7 @@ from elasticvit.nn.torch_file import read_torch_file
 from elasticvit.nn.weights import filled
 from elasticvit.reading import Count, Format
 from elasticvit.training.optimiser_state import OptimiserState
+from elasticvit.training.precision import ScalerState
 from elasticvit.training.run_info import CHECKPOINT_FILE, FRESH, RunFile, RunInfo
 from elasticvit.training.sampling.state import SamplerState
 from elasticvit.training.watch import WatchState
@@ -30,15 +31,17 @@ SCHEMA = 1
 
 
 class TrainerState(msgspec.Struct, frozen=True, kw_only=True):
-    """State of the loss watch and of torch's random generator.
+    """State of the loss watch, of torch's random generator and of the gradient scaler.
 
     Attributes:
         watch: State of the loss watch.
         torch_rng: State of torch's random generator, as `torch.get_rng_state` gives it.
+        scaler: State of the gradient scaler; None if the precision needs none.
     """
 
     watch: WatchState
     torch_rng: Tensor
+    scaler: ScalerState | None = None
 
 
 class CheckpointFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,7 +126,11 @@ class Checkpoint:
             "optimiser": self.optimiser and self.optimiser.to_dict(),
             "sampler": msgspec.to_builtins(self.sampler),
             "trainer": trainer
-            and {"watch": msgspec.to_builtins(trainer.watch), "torch_rng": trainer.torch_rng},
+            and {
+                "watch": msgspec.to_builtins(trainer.watch),
+                "torch_rng": trainer.torch_rng,
+                "scaler": msgspec.to_builtins(trainer.scaler),
+            },
         }
         buffer = io.BytesIO()
         torch.save(plain, buffer)

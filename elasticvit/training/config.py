@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 TINY_IMAGES = 5_000  # up to this many training images
 SMALL_IMAGES = 200_000
 COMPLEXITIES = ("macs", "ms")
+PRECISIONS = ("fp32", "bf16", "fp16")
 LR_WIDTH = 128  # channels of the last stage that the learning rates below are meant for
 NARROWEST = 2e-3  # the learning rate falls no further with the width
-WHOLE = ("epochs", "batch_size", "subnets")
+WHOLE = ("epochs", "batch_size", "subnets", "accumulate")
 MIN_LR = 5e-6
 MOST_EPOCHS = 100_000
 MOST_BATCH = 65_536
@@ -42,6 +43,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {  # least and greatest value
     "ema_limit": (0, 1),
     "subnets": (1, 64),
     "grow": (0, 1),
+    "accumulate": (1, MOST_BATCH),
 }
 
 
@@ -72,6 +74,8 @@ class TrainConfig:
         bank: Whether good subnets of each level are remembered and drawn again.
         preference: Whether random subnets follow the path preference rule.
         grow: Share of the training after which all levels are let in; 0: from the start.
+        precision: What most layers compute in: `fp32`, `bf16` or `fp16`.
+        accumulate: Number of micro-batches that each process takes a step's images in.
 
     Raises:
         SettingError: A value makes no sense; its setting is named.
@@ -97,6 +101,8 @@ class TrainConfig:
     bank: bool = False
     preference: bool = False
     grow: float = 0.0
+    precision: str = "fp32"
+    accumulate: int = 1
 
     def __post_init__(self) -> None:
         for name, (least, most) in LIMITS.items():
@@ -120,6 +126,12 @@ class TrainConfig:
                 settings=["complexity"],
             )
         check_sampling(self.sampling, self.hss, self.bank, self.preference, self.grow)
+        for name, words in (("complexity", COMPLEXITIES), ("precision", PRECISIONS)):
+            if getattr(self, name) not in words:
+                raise SettingError(
+                    f"{name} is {shown(getattr(self, name))}; it must be one of {', '.join(words)}",
+                    settings=[name],
+                )
 
 
 def default_config(info: DataInfo, space: SearchSpace, **changes: Any) -> TrainConfig:

@@ -20,6 +20,8 @@ from elasticvit.training.pool import Source
 from elasticvit.training.sources import find_source
 
 if TYPE_CHECKING:
+    import torch
+
     from elasticvit.training.loader import Loader
 
 PartName = Literal["train", "search", "test"]
@@ -115,9 +117,10 @@ class ImageData:
         seed: int = 0,
         drop_last: bool = False,
         shard: tuple[int, int] = (0, 1),
+        device: torch.device | None = None,
     ) -> Loader:
         """Batches of a part: images float32 (B, 3, resolution, resolution), normalised, and
-        labels int64 (B,).
+        labels int64 (B,); see `Loader.batches` for those of training.
 
         Args:
             part: Which images: `train`, `search` or `test`.
@@ -129,7 +132,11 @@ class ImageData:
             seed: Random seed of order and augmentation; the same seed gives the same batches.
             drop_last: Whether a last batch that is not full is left out.
             shard: Rank and number of ranks; each rank reads every n-th image of a batch.
+            device: Torch device that the batches are made on; by default the CPU. A part that is
+                in memory is moved there once.
         """
+        import torch
+
         from elasticvit.training.loader import Loader
 
         return Loader(
@@ -145,6 +152,7 @@ class ImageData:
             seed=seed,
             drop_last=drop_last,
             shard=shard,
+            device=device or torch.device("cpu"),
         )
 
 

@@ -18,7 +18,9 @@ class TrainProgress(Progress):
     Attributes:
         epoch: Index of the current epoch, from 0.
         losses: Losses of this step.
+        step_s: Seconds that the step took; the mean over the steps that are reported together.
     """
 
     epoch: int
     losses: StepLosses
+    step_s: float = 0.0

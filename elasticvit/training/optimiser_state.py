@@ -71,9 +71,9 @@ class OptimiserState(msgspec.Struct, frozen=True, kw_only=True):
                 check_tensor(found[name], parameters[index], f"{place}.{name}", form)
             check_tensor(found[STEP], torch.tensor(0.0), f"{place}.{STEP}", form)
             taken = float(found[STEP])
-            if not 1 <= taken <= step or not taken.is_integer():
+            if not 0 <= taken <= step or not taken.is_integer():
                 raise form.failure(
-                    f"{place}.{STEP} is {taken:g}; it must be a whole number from 1 to {step}, "
+                    f"{place}.{STEP} is {taken:g}; it must be a whole number from 0 to {step}, "
                     "the steps of the run"
                 )
             if (found["exp_avg_sq"] < 0).any():

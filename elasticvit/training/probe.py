@@ -57,11 +57,12 @@ def probe(trainer: Trainer, cheapest: Draw, dearest: Draw) -> Probe:
         dearest: Subnets of the highest complexity level.
     """
     began_s = time.monotonic()
-    images, labels = next(iter(trainer.loader))
+    batch = next(trainer.loader.batches(0))
     loading_s = (time.monotonic() - began_s) / max(trainer.loader.workers, 1)
-    images = images.to(trainer.ranks.device, memory_format=torch.channels_last)
-    labels = labels.to(trainer.ranks.device)
     with _left_as_it_was(trainer):
+        parts = trainer.config.accumulate
+        images, labels = batch.parts(parts)[0].images, batch.parts(parts)[0].labels
+        images = images.contiguous(memory_format=torch.channels_last)
         few = (images[:FEWEST], labels[:FEWEST])
         _pass_s(trainer, *few, cheapest)  # the first pass allocates and compiles
         times = {len(few[0]): _pass_s(trainer, *few, cheapest)}
@@ -95,8 +96,9 @@ def _pass_s(trainer: Trainer, images: Tensor, labels: Tensor, draw: Draw) -> flo
         labels,
         draw,
         smoothing=trainer.config.smoothing,
-        divergence=trainer.divergence,
-    )
+        divergence=trainer.engine.divergence,
+        precision=trainer.engine.precision,
+    ).losses()  # a device is done when something is read from it
     return time.perf_counter() - started_s
 
 
@@ -136,7 +138,8 @@ def _kept_bytes(trainer: Trainer, images: Tensor, arch: Arch) -> int:
         kept.setdefault(storage.data_ptr(), storage.nbytes())
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+    hooks = torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor)
+    with hooks, trainer.engine.precision.autocast():
         logits = trainer.supernet(images, arch)
     total = sum(kept.values())
     del logits

@@ -7,6 +7,7 @@ no largest subnet in the step (ElasticViT, section 4).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from elasticvit.nn import Supernet
 from elasticvit.training.losses import AlphaDivergence, label_loss
-from elasticvit.training.ranks import Ranks
+from elasticvit.training.precision import Precision
 from elasticvit.training.sampling.draw import Draw
 
 
@@ -30,24 +31,47 @@ class StepLosses:
         smallest: Mean divergence of the students from the mean of the sampled subnets; with
             complexity levels, of the smallest subnet alone.
         accuracy: Training accuracy of the sampled subnets, in percent.
-        plain: Cross entropy of each sampled subnet with the labels, neither mixed nor smoothed;
-            empty for a step on mixed images.
     """
 
     level: int
     sampled: float
     smallest: float
     accuracy: float
-    plain: tuple[float, ...] = ()
 
-    def averaged(self, ranks: Ranks) -> StepLosses:
-        """The mean over the ranks, all of which run the same level."""
-        values = [self.sampled, self.smallest, self.accuracy, *self.plain]
-        means = ranks.average(torch.tensor(values, device=ranks.device)).tolist()
-        sampled, smallest, accuracy, *plain = means
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StepValues:
+    """`StepLosses` before they are read from the device.
+
+    Attributes:
+        level: Index of the complexity level.
+        values: The losses and the accuracy in the order of `StepLosses`, float32 (3,).
+        plain: Cross entropy of each sampled subnet with the labels, neither mixed nor smoothed,
+            float32 (n,); empty for a step on mixed images.
+    """
+
+    level: int
+    values: Tensor
+    plain: Tensor
+
+    def added(self, total: StepValues | None, share: float) -> StepValues:
+        """A sum that begins with None, and a share of these."""
+        if total is None:
+            return replace(self, values=self.values * share, plain=self.plain * share)
         return replace(
-            self, sampled=sampled, smallest=smallest, accuracy=accuracy, plain=tuple(plain)
+            self,
+            values=total.values + self.values * share,
+            plain=total.plain + self.plain * share,
         )
+
+    def losses(self, numbers: Sequence[float] | None = None) -> StepLosses:
+        """The losses as numbers.
+
+        Args:
+            numbers: `values`, if they were read already.
+        """
+        sampled, smallest, accuracy = self.values.tolist() if numbers is None else numbers
+        return StepLosses(level=self.level, sampled=sampled, smallest=smallest, accuracy=accuracy)
 
 
 def run_step(
@@ -59,7 +83,9 @@ def run_step(
     smoothing: float,
     divergence: AlphaDivergence,
     soft_labels: Tensor | None = None,
-) -> StepLosses:
+    precision: Precision,
+    share: float = 1.0,
+) -> StepValues:
     """Add the gradients of one step to the supernet's.
 
     Args:
@@ -70,12 +96,16 @@ def run_step(
         smoothing: Label smoothing.
         divergence: Divergence of a student from the mean of the sampled subnets.
         soft_labels: Label distributions (B, K) of mixed images, used instead of `labels`.
+        precision: What forward passes compute in.
+        share: Share of the step's images that these are; gradients are multiplied by it.
     """
     losses, shares, right, plain, distances = [], [], [], [], []
     for arch in draw.archs:
-        logits = supernet(images, arch)
+        with precision.autocast():
+            logits = supernet(images, arch)
+        logits = logits.float()
         loss = label_loss(logits, labels if soft_labels is None else soft_labels, smoothing)
-        loss.backward()
+        precision.scaled(loss * share).backward()
         losses.append(loss.detach())
         shares.append(logits.detach().softmax(dim=1))
         if soft_labels is None:
@@ -83,15 +113,17 @@ def run_step(
         right.append((logits.detach().argmax(dim=1) == labels).float().mean())
     teacher = torch.stack(shares).mean(dim=0)
     for arch in draw.students:
-        loss = divergence(supernet(images, arch), teacher)
-        loss.backward()
+        with precision.autocast():
+            logits = supernet(images, arch)
+        loss = divergence(logits.float(), teacher)
+        precision.scaled(loss * share).backward()
         distances.append(loss.detach())
-    return StepLosses(
+    distance = torch.stack(distances).mean() if distances else torch.zeros_like(losses[0])
+    values = [torch.stack(losses).mean(), distance, 100 * torch.stack(right).mean()]
+    return StepValues(
         level=draw.level,
-        sampled=float(torch.stack(losses).mean()),
-        smallest=float(torch.stack(distances).mean()),
-        accuracy=100 * float(torch.stack(right).mean()),
-        plain=tuple(float(loss) for loss in plain),
+        values=torch.stack(values),
+        plain=torch.stack(plain) if plain else teacher.new_empty(0),
     )
 
 

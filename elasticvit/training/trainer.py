@@ -11,29 +11,27 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
 from timm.scheduler import CosineLRScheduler
 from timm.utils import ModelEmaV3
 from torch import Tensor
 
 from elasticvit.errors import DataError
-from elasticvit.events import EventHandler, Notice, ignore
+from elasticvit.events import Event, EventHandler, ignore
 from elasticvit.nn import Supernet
 from elasticvit.nn.weights import check_weights
+from elasticvit.training.batch import Batch
 from elasticvit.training.checkpoint import (
     CHECKPOINT_FORMAT,
     Checkpoint,
     TrainerState,
     check_same_run,
 )
-from elasticvit.training.clipping import clip_gradients
 from elasticvit.training.config import TrainConfig
 from elasticvit.training.data import ImageData
-from elasticvit.training.events import TrainProgress
 from elasticvit.training.interrupts import interrupts
 from elasticvit.training.log import TrainingLog
-from elasticvit.training.losses import AlphaDivergence
+from elasticvit.training.loss_buffer import LossBuffer
 from elasticvit.training.optimiser_state import OptimiserState
 from elasticvit.training.ranks import Ranks
 from elasticvit.training.run_info import CHECKPOINT_FILE, RunInfo
@@ -41,7 +39,8 @@ from elasticvit.training.sampling.draw import Draw
 from elasticvit.training.sampling.feedback import Feedback
 from elasticvit.training.sampling.protocol import Sampler
 from elasticvit.training.start import check_memory, initialise, parameter_groups
-from elasticvit.training.step import StepLosses, mixed, run_step
+from elasticvit.training.step import StepValues
+from elasticvit.training.step_engine import StepEngine
 from elasticvit.training.watch import LossWatch
 
 CHECKPOINT_S = 20.0  # at most this much work is lost
@@ -57,6 +56,7 @@ class Trainer:
         data: The opened data set.
         sampler: Chooses the subnets of each step.
         ranks: This process among those that train together; by default it is alone.
+        workers: Number of processes that decode images, where they are not in memory.
 
     Raises:
         SpaceError: The supernet needs more memory than there is.
@@ -68,6 +68,7 @@ class Trainer:
         data: ImageData,
         sampler: Sampler,
         ranks: Ranks | None = None,
+        workers: int = 0,
     ) -> None:
         self.info, self.data, self.sampler = info, data, sampler
         self.config: TrainConfig = info.settings
@@ -86,9 +87,11 @@ class Trainer:
             batch_size=config.batch_size,
             augment=config.augment,
             shuffle=True,
+            workers=workers,
             seed=info.seed,
             drop_last=True,
             shard=(self.ranks.rank, self.ranks.count),
+            device=self.ranks.device,
         )
         self.steps = config.epochs * len(self.loader)
         self.optimiser = torch.optim.AdamW(
@@ -105,7 +108,9 @@ class Trainer:
         )
         decay = min(config.ema_limit, 1 - 1 / max(2.0, config.ema_share * self.steps))
         self.ema = ModelEmaV3(self.supernet, decay=decay, use_warmup=True)
-        self.divergence = AlphaDivergence()
+        self.engine = StepEngine(
+            self.supernet, self.optimiser, config, seed=info.seed, ranks=self.ranks
+        )
         self.watch = LossWatch(info.space.layout.classes, self.steps)
         self.feedback = Feedback(
             sampler,
@@ -114,45 +119,25 @@ class Trainer:
             epoch_steps=len(self.loader),
             batch_size=config.batch_size,
         )
+        self._pending = LossBuffer(self.steps, self.watch, None, self.ranks)
         self.step = 0
 
-    def step_at(self, batch: tuple[Tensor, Tensor], draw: Draw) -> StepLosses:
+    def step_at(self, batch: Batch, draw: Draw) -> StepValues:
         """One whole step with the subnets of a draw; everything but `step` moves on.
 
         Args:
-            batch: Images (B, 3, R, R), normalised, and labels (B,).
+            batch: This rank's images.
             draw: The subnets.
 
-        Raises:
-            TrainingError: A loss is not a number; the weights are as they were.
+        Returns:
+            The losses. Where one is not a number, the weights are as they were; who reads it ends
+            the training.
         """
-        images, labels = batch
-        device = self.ranks.device
-        images = images.to(device, memory_format=torch.channels_last)
-        labels, soft = labels.to(device), None
-        clean = images
-        if self.config.mixup > 0:
-            rng = np.random.default_rng([self.info.seed, self.step])
-            classes = self.info.space.layout.classes
-            images, soft = mixed(images, labels, classes, self.config.mixup, rng)
         self.schedule.step_update(self.step)
-        self.optimiser.zero_grad(set_to_none=True)
-        losses = run_step(
-            self.supernet,
-            images,
-            labels,
-            draw,
-            smoothing=self.config.smoothing,
-            divergence=self.divergence,
-            soft_labels=soft,
-        ).averaged(self.ranks)
-        self.ranks.average_gradients(self.supernet.parameters())
-        self.watch.check_finite(self.step, losses)
-        self.feedback.give(self.step, draw, losses.plain, clean, labels)
-        clip_gradients(self.supernet.parameters(), self.config.clip_factor)
-        self.optimiser.step()
+        values = self.engine.step(self.step, batch, draw)
+        self.feedback.give(self.step, draw, values.plain, batch.images, batch.labels)
         self.ema.update(self.supernet, step=self.step)
-        return losses
+        return values
 
     def run(self, run: Path, events: EventHandler = ignore) -> None:
         """Train to the end in a run's folder, going on where its checkpoint stands.
@@ -167,28 +152,22 @@ class Trainer:
             CheckpointError: The folder's checkpoint cannot be read, or belongs to another run.
             DataError: An image cannot be read; the steps before are saved.
             FileError: The run's folder cannot be written to; the last checkpoint is kept.
-            TrainingError: The loss is no longer a number; the last checkpoint is kept.
+            TrainingError: The loss is no longer a number, or another process is gone; the last
+                checkpoint is kept.
             KeyboardInterrupt: Ctrl-C; the step is finished and saved.
         """
         self.resume(run)
         log = TrainingLog(run, self.sampler.levels, self.step) if self.ranks.writes else None
+        self._pending = LossBuffer(self.steps, self.watch, log, self.ranks)
         saved_s, write_s = time.monotonic(), 0.0
         with interrupts() as interrupted:
-            for epoch, batch in self._batches(run):
-                losses = self.step_at(batch, self.sampler.draw(self.step / self.steps))
+            for epoch, batch in self._batches(run, events):
+                values = self.step_at(batch, self.sampler.draw(self.step / self.steps))
                 self.step += 1
-                warning = self.watch.look(self.step, losses)
-                if log is not None:
-                    log.add(self.step, epoch, self.optimiser.param_groups[0]["lr"], losses)
-                try:
-                    if warning is not None:
-                        events(Notice(text=warning, warning=True))
-                    events(
-                        TrainProgress(done=self.step, total=self.steps, epoch=epoch, losses=losses)
-                    )
-                except BaseException:
-                    self.save(run)
-                    raise
+                lr = self.optimiser.param_groups[0]["lr"]
+                if not self._pending.add(step=self.step, epoch=epoch, lr=lr, values=values):
+                    continue
+                self._report(run, self._pending.read(), events)
                 stop = self.ranks.any(interrupted())
                 wait_s = max(CHECKPOINT_S, write_s / CHECKPOINT_SHARE)
                 if stop or self.step == self.steps or time.monotonic() - saved_s > wait_s:
@@ -199,17 +178,27 @@ class Trainer:
                 if stop:
                     raise KeyboardInterrupt
 
-    def _batches(self, run: Path) -> Iterator[tuple[int, tuple[Tensor, Tensor]]]:
+    def _report(self, run: Path, reports: list[Event], events: EventHandler) -> None:
+        """Call the handler with what was read; the steps are saved if it raises."""
+        try:
+            for report in reports:
+                events(report)
+        except BaseException:
+            self.save(run)
+            raise
+
+    def _batches(self, run: Path, events: EventHandler) -> Iterator[tuple[int, Batch]]:
         """The batches that are left, with their epochs; the steps that were done are saved if an
         image cannot be read."""
         started = self.step
         first, done = divmod(self.step, len(self.loader))
         try:
             for epoch in range(first, self.config.epochs):
-                for batch in self.loader.epoch(epoch, done if epoch == first else 0):
+                for batch in self.loader.batches(epoch, done if epoch == first else 0):
                     yield epoch, batch
         except DataError:
             if self.step > started:
+                self._report(run, self._pending.read(), events)
                 self.save(run)
             raise
 
@@ -224,7 +213,11 @@ class Trainer:
             ema=_on_cpu(self.ema.module.state_dict()),
             optimiser=OptimiserState.of(self.optimiser),
             sampler=self.sampler.state(),
-            trainer=TrainerState(watch=self.watch.state(), torch_rng=torch.get_rng_state()),
+            trainer=TrainerState(
+                watch=self.watch.state(),
+                torch_rng=torch.get_rng_state(),
+                scaler=self.engine.precision.state(),
+            ),
         ).save(run)
 
     def resume(self, run: Path) -> bool:
@@ -236,8 +229,11 @@ class Trainer:
         Raises:
             CheckpointError: The checkpoint cannot be read, belongs to a run with other settings,
                 or lacks something.
+            TrainingError: Not all ranks see the same folder.
         """
-        if not (run / CHECKPOINT_FILE).exists():
+        found = (run / CHECKPOINT_FILE).exists()
+        self.ranks.check_same(found, f"there is a checkpoint in {run}")
+        if not found:
             return False
         checkpoint, path = Checkpoint.load(run), run / CHECKPOINT_FILE
         check_same_run(checkpoint, self.info, path)
@@ -252,6 +248,7 @@ class Trainer:
         optimiser.restore(self.optimiser, checkpoint.step, f"{path}: optimiser", CHECKPOINT_FORMAT)
         self.sampler.restore(sampler)
         self.watch.restore(trainer.watch)
+        self.engine.precision.restore(trainer.scaler)
         try:
             torch.set_rng_state(trainer.torch_rng)
         except (RuntimeError, TypeError) as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import partial
 
 from torch import Tensor
@@ -51,22 +50,22 @@ class Feedback:
                 images=batch_size // ranks.count,
             )
 
-    def give(
-        self, step: int, draw: Draw, plain: Sequence[float], images: Tensor, labels: Tensor
-    ) -> None:
-        """Tell the sampler about a step, after its forward passes.
+    def give(self, step: int, draw: Draw, plain: Tensor, images: Tensor, labels: Tensor) -> None:
+        """Tell the sampler about a step that was taken.
 
         Args:
             step: Index of the step.
             draw: What it ran.
-            plain: Cross entropy of each of `draw.archs` with the labels, averaged over the ranks;
-                empty if the step was on mixed images. Explored subnets are then run once more.
+            plain: Cross entropy of each of `draw.archs` with the labels, averaged over the ranks
+                (n,); empty if the step was on mixed images. Explored subnets are then run once
+                more.
             images: Normalised images (B, 3, R, R), not mixed.
             labels: Labels (B,).
         """
         if self.upkeep is None:
             return
-        self.sampler.learn(draw, plain or self._explored(draw, images, labels))
+        losses = plain.tolist() or self._explored(draw, images, labels)
+        self.sampler.learn(draw, losses)
         self.upkeep.after(step, draw, images, labels)
 
     def _explored(self, draw: Draw, images: Tensor, labels: Tensor) -> list[float]:

@@ -52,9 +52,11 @@ def judged(
         return []
     images, labels = images[:IMAGES], labels[:IMAGES]
     with torch.no_grad(), frozen_statistics(supernet):
-        losses = [F.cross_entropy(supernet(images, arch), labels).float() for arch in archs]
-    means: list[float] = ranks.average(torch.stack(losses)).tolist()
-    return means
+        losses = [F.cross_entropy(supernet(images, arch).float(), labels) for arch in archs]
+    means = torch.stack(losses)
+    ranks.average([means], weight=len(images))
+    numbers: list[float] = means.tolist()
+    return numbers
 
 
 class Upkeep:

@@ -1,0 +1,101 @@
+"""Takes training steps: gradients of micro-batches, averaged over the ranks, and one update.
+
+Nothing here waits for the device: losses stay on it until they are read (`loss_buffer`), and an
+update that would spoil the weights is skipped there.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from elasticvit.nn import Supernet
+from elasticvit.training.batch import Batch
+from elasticvit.training.clipping import clip_gradients
+from elasticvit.training.config import TrainConfig
+from elasticvit.training.losses import AlphaDivergence
+from elasticvit.training.precision import Precision
+from elasticvit.training.ranks import Ranks
+from elasticvit.training.sampling.draw import Draw
+from elasticvit.training.step import StepValues, mixed, run_step
+
+
+class StepEngine:
+    """Trains a supernet step by step.
+
+    Args:
+        supernet: The supernet, in training mode on the device of the ranks.
+        optimiser: A fused optimiser of its parameters.
+        config: Settings of the training.
+        seed: Random seed of the run.
+        ranks: This process among those that train together.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        optimiser: torch.optim.Optimizer,
+        config: TrainConfig,
+        *,
+        seed: int,
+        ranks: Ranks,
+    ) -> None:
+        self.supernet, self.optimiser, self.config = supernet, optimiser, config
+        self.seed, self.ranks = seed, ranks
+        self.divergence = AlphaDivergence()
+        self.precision = Precision(config.precision, ranks.device)
+
+    def step(self, step: int, batch: Batch, draw: Draw) -> StepValues:
+        """Gradients and update of a step.
+
+        Args:
+            step: Index of the step, on which mixed images depend.
+            batch: This rank's images.
+            draw: The subnets, the same on all ranks.
+
+        Returns:
+            Losses on the device, averaged over the ranks. Where one is not finite, the weights are
+            as they were.
+        """
+        self.optimiser.zero_grad(set_to_none=True)
+        values = self.add_gradients(step, batch, draw)
+        self.ranks.average(self._shared(values), weight=len(batch))
+        self.precision.unscale(self.optimiser)
+        clip_gradients(self.supernet.parameters(), self.config.clip_factor)
+        self.precision.update(self.optimiser, values.values)
+        return values
+
+    def add_gradients(self, step: int, batch: Batch, draw: Draw) -> StepValues:
+        """Add the gradients of this rank's images to the supernet's, micro-batch by micro-batch:
+        the mean over all images, with batch statistics of each micro-batch."""
+        total: StepValues | None = None
+        for part in batch.parts(self.config.accumulate):
+            images = part.images.contiguous(memory_format=torch.channels_last)
+            labels, soft = part.labels, None
+            if self.config.mixup > 0:
+                rng = np.random.default_rng([self.seed, step])
+                classes = self.supernet.space.layout.classes
+                images, soft = mixed(images, labels, classes, self.config.mixup, rng)
+            share = len(part) / len(batch)
+            values = run_step(
+                self.supernet,
+                images,
+                labels,
+                draw,
+                smoothing=self.config.smoothing,
+                divergence=self.divergence,
+                soft_labels=soft,
+                precision=self.precision,
+                share=share,
+            )
+            total = values.added(total, share)
+        assert total is not None
+        return total
+
+    def _shared(self, values: StepValues) -> list[Tensor]:
+        """What the ranks average: losses, gradients and running statistics. With the latter, all
+        ranks hold the same supernet at any time, whichever of them saves it."""
+        gradients = [p.grad for p in self.supernet.parameters() if p.grad is not None]
+        statistics = [b for b in self.supernet.buffers() if b.is_floating_point()]
+        return [values.values, values.plain, *gradients, *statistics]
