@@ -94,12 +94,16 @@ class DecodedBatches:
                 batch = next(decoded)
             except StopIteration:
                 return
-            except RuntimeError as error:
-                if "exited unexpectedly" not in str(error):  # torch's words for a lost worker
+            except (RuntimeError, OSError, EOFError) as error:
+                # torch says so of a lost worker, unless it was just taking a batch over from it
+                said = isinstance(error, RuntimeError) and "exited unexpectedly" in str(error)
+                broken = isinstance(error, OSError | EOFError) and self._loader.num_workers > 0
+                if not said and not broken:
                     raise
+                reason = (str(error) or type(error).__name__).splitlines()[0]
                 raise DataError(
                     "a process that decodes images ended unexpectedly, as it does when memory is "
-                    f"short ({str(error).splitlines()[0]}); choose fewer workers",
+                    f"short ({reason}); choose fewer workers",
                     settings=["workers"],
                 ) from error
             if isinstance(batch, DataError):
