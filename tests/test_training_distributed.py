@@ -134,6 +134,7 @@ with joined() as ranks:
         return draw()
     job.sampler.draw = failing
     job.save(folder)
+    ranks.share(None)  # the others wait for the checkpoint
     job.run(folder)
 """
 

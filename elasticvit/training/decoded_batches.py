@@ -10,6 +10,7 @@ import os
 import random
 import signal
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -91,20 +92,43 @@ class DecodedBatches:
         while True:
             assert self._sampler.keys is keys, "an epoch was read on after another one was begun"
             try:
-                batch = next(decoded)
+                with lost_workers():
+                    batch = next(decoded)
             except StopIteration:
                 return
-            except RuntimeError as error:
-                if "exited unexpectedly" not in str(error):  # torch's words for a lost worker
+            except (OSError, EOFError) as error:  # while a batch was taken over from a worker
+                if self._loader.num_workers == 0:
                     raise
-                raise DataError(
-                    "a process that decodes images ended unexpectedly, as it does when memory is "
-                    f"short ({str(error).splitlines()[0]}); choose fewer workers",
-                    settings=["workers"],
-                ) from error
+                raise _lost(error) from error
             if isinstance(batch, DataError):
                 raise batch
             yield batch
+
+
+@contextmanager
+def lost_workers() -> Iterator[None]:
+    """The context of whatever is done while worker processes decode.
+
+    Torch raises in the midst of it when a worker process is lost.
+
+    Raises:
+        DataError: A worker process ended, as it does when memory is short.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise _lost(error) from error
+
+
+def _lost(error: Exception) -> DataError:
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    return DataError(
+        "a process that decodes images ended unexpectedly, as it does when memory is short "
+        f"({reason}); choose fewer workers",
+        settings=["workers"],
+    )
 
 
 class _Batches:

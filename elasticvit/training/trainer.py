@@ -29,6 +29,7 @@ from elasticvit.training.checkpoint import (
 )
 from elasticvit.training.config import TrainConfig
 from elasticvit.training.data import ImageData
+from elasticvit.training.decoded_batches import lost_workers
 from elasticvit.training.interrupts import interrupts
 from elasticvit.training.log import TrainingLog
 from elasticvit.training.loss_buffer import LossBuffer
@@ -150,7 +151,8 @@ class Trainer:
 
         Raises:
             CheckpointError: The folder's checkpoint cannot be read, or belongs to another run.
-            DataError: An image cannot be read; the steps before are saved.
+            DataError: An image cannot be read; the steps before are saved. Or a process that
+                decodes images was lost; the last checkpoint is kept.
             FileError: The run's folder cannot be written to; the last checkpoint is kept.
             TrainingError: The loss is no longer a number, or another process is gone; the last
                 checkpoint is kept.
@@ -160,7 +162,7 @@ class Trainer:
         log = TrainingLog(run, self.sampler.levels, self.step) if self.ranks.writes else None
         self._pending = LossBuffer(self.steps, self.watch, log, self.ranks)
         saved_s, write_s = time.monotonic(), 0.0
-        with interrupts() as interrupted:
+        with interrupts() as interrupted, lost_workers():
             for epoch, batch in self._batches(run, events):
                 values = self.step_at(batch, self.sampler.draw(self.step / self.steps))
                 self.step += 1
