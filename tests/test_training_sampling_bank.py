@@ -15,7 +15,7 @@ from elasticvit.space import TINY
 from elasticvit.training.sampling.bank import Bank, Entry, bank_sizes
 from elasticvit.training.sampling.banked import BankSampler, exploitation
 from elasticvit.training.sampling.preferring import depth_over_width
-from elasticvit.training.sampling.walk import LevelWalk, highest_level
+from elasticvit.training.sampling.walk import LevelWalk, highest_level, mean_over_rest
 
 losses = st.floats(0, 50)
 
@@ -129,6 +129,15 @@ def test_a_growing_walk_is_adjacent_and_stays_below_what_is_let_in(seed: int, gr
         assert level <= highest_level(step / 300, grow, 6)
         assert last is None or abs(level - last) <= 1
         last = level
+
+
+@pytest.mark.parametrize(("grow", "done"), [(0.0, 0.0), (0.6, 0.0), (0.6, 0.3), (0.6, 0.8), (1, 0)])
+def test_the_rest_of_a_growing_walk_is_forecast(grow: float, done: float) -> None:
+    seconds, met = [1.0, 2.0, 4.0, 9.0], []
+    for seed in range(5):
+        walk = LevelWalk(4, np.random.default_rng(seed), grow)
+        met += [seconds[walk.step(i / 3000)] for i in range(3000)][int(done * 3000) :]
+    assert mean_over_rest(seconds, grow, done) == pytest.approx(np.mean(met), rel=0.1)
 
 
 def test_only_explored_subnets_are_offered() -> None:

@@ -13,6 +13,9 @@ from training_small import MICRO, config, sampler
 from elasticvit.arch import ArchBatch
 from elasticvit.cost import MacsCost
 from elasticvit.errors import CheckpointError
+from elasticvit.space import TINY
+from elasticvit.training.levels import levels_for
+from elasticvit.training.sampling.build import sampled_levels
 from elasticvit.training.sampling.draw import Draw
 from elasticvit.training.sampling.protocol import Sampler
 from elasticvit.training.sampling.state import SamplerState
@@ -97,6 +100,15 @@ def test_a_state_of_other_levels_is_refused(kind: str) -> None:
     job = make(kind)
     with pytest.raises(CheckpointError, match="complexity levels"):
         job.restore(msgspec.structs.replace(job.state(), values=(1.0, 2.0)))
+
+
+def test_there_are_three_smallest_subnets_or_one() -> None:
+    cost = MacsCost(TINY)
+    levels = levels_for(TINY, cost, np.random.default_rng(0))
+    three, one = (sampled_levels(levels, TINY, cost, config(hss=hss)) for hss in (3, 1))
+    assert (three.values, three.bound) == (one.values, one.bound)
+    assert len(set(three.smallest)) == 3
+    assert set(one.smallest) == {TINY.smallest}
 
 
 def test_techniques_do_not_change_the_walk() -> None:

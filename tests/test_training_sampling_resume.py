@@ -15,6 +15,7 @@ from elasticvit.training.checkpoint import Checkpoint
 from elasticvit.training.config import TrainConfig
 from elasticvit.training.events import TrainProgress
 from elasticvit.training.run_info import CHECKPOINT_FILE, RunInfo
+from elasticvit.training.trainer import Trainer
 
 ON = {"bank": True, "preference": True, "batch_size": 128, "epochs": 2}
 
@@ -31,10 +32,24 @@ def state(run: Path) -> tuple[dict[str, torch.Tensor], Any]:
     )
 
 
+def stop_behind(job: Trainer, run: Path, last: int) -> None:
+    """Train as a process does that is killed a step behind its last checkpoint."""
+
+    def handle(event: Event) -> None:
+        if isinstance(event, TrainProgress) and event.done == last:
+            job.save(run)
+            job.save = lambda _: None  # type: ignore[method-assign]
+        if isinstance(event, TrainProgress) and event.done == last + 1:
+            raise Enough
+
+    with pytest.raises(Enough):
+        job.run(run, handle)
+
+
 @pytest.mark.parametrize(
     "changes", [{"grow": 0.3}, {"mixup": 0.2, "hss": 1}], ids=["growing", "mixed"]
 )
-def test_a_run_stopped_between_steps_goes_on_bit_for_bit(
+def test_a_run_killed_between_steps_goes_on_bit_for_bit(
     tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     settings = config(**ON, **changes)
@@ -53,14 +68,9 @@ def test_a_run_stopped_between_steps_goes_on_bit_for_bit(
     held = [entry for bank in job.sampler.banks for entry in bank]
     assert held
 
-    for stop in (7, 10):  # the second time right after the upkeep of an epoch's first batch
-
-        def handle(event: Event, stop: int = stop) -> None:
-            if isinstance(event, TrainProgress) and event.done == stop:
-                raise Enough
-
-        with pytest.raises(Enough):
-            trainer(settings).run(parts, handle)
+    for last in (6, 10):  # the second time right after the upkeep of an epoch's first batch
+        stop_behind(trainer(settings), parts, last)
+        assert Checkpoint.load(parts).step == last
     trainer(settings).run(parts)
     (expected, walked), (got, again) = state(whole), state(parts)
     assert walked == again

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from elasticvit.arch import ArchBatch
 from elasticvit.cost import MacsCost
 from elasticvit.training.probe import Probe, probe
 from elasticvit.training.sampling.protocol import Sampler
+from elasticvit.training.sampling.walk import mean_over_rest
 from elasticvit.training.trainer import Trainer
 
 REMEMBERED = 25  # steps of a level whose median counts
@@ -26,16 +27,23 @@ class Forecast:
         mean_step_s: Expected seconds a step over all levels.
         steps: Number of steps of the whole run.
         memory_bytes: Estimate of the most memory that training needs; None if there is none.
+        level_s: Expected seconds a step at each level; empty if only their mean is known.
+        grow: Share of the training after which all levels are in.
     """
 
     step_s: Mapping[int, float]
     mean_step_s: float
     steps: int
     memory_bytes: int | None = None
+    level_s: tuple[float, ...] = ()
+    grow: float = 0.0
 
     def total_s(self, done: int = 0) -> float:
         """Seconds for the steps that are left."""
-        return (self.steps - done) * self.mean_step_s
+        mean_s = self.mean_step_s
+        if self.level_s and done < self.steps:
+            mean_s = mean_over_rest(self.level_s, self.grow, done / self.steps)
+        return (self.steps - done) * mean_s
 
 
 class Forecaster:
@@ -47,9 +55,18 @@ class Forecaster:
         macs_m: Multiply-accumulates of a step at each level, in millions an image.
         batch_size: Images a step, on this process.
         steps: Number of steps of the whole run.
+        grow: Share of the training after which all levels are in.
     """
 
-    def __init__(self, probe: Probe, macs_m: list[float], batch_size: int, steps: int) -> None:
+    def __init__(
+        self,
+        probe: Probe,
+        macs_m: list[float],
+        batch_size: int,
+        steps: int,
+        grow: float = 0.0,
+    ) -> None:
+        self._grow = grow
         self._steps, self._memory = steps, probe.memory_bytes
         fixed_s = probe.fixed_s + probe.loading_s
         self._expected_s = [
@@ -79,6 +96,8 @@ class Forecaster:
             mean_step_s=statistics.fmean(levels_s),
             steps=self._steps,
             memory_bytes=self._memory,
+            level_s=tuple(levels_s),
+            grow=self._grow,
         )
 
 
@@ -94,9 +113,13 @@ def forecast(trainer: Trainer, sampler: Sampler) -> Forecaster:
     macs_m = [
         float(cost.price(ArchBatch.of([*draw.archs, *draw.students])).sum()) for draw in draws
     ]
+    dearest = draws[-1]
+    if trainer.config.sampling == "uniform":  # any architecture may be drawn
+        dearest = replace(dearest, archs=(trainer.info.space.largest,))
     return Forecaster(
-        probe(trainer, draws[0], draws[-1]),
+        probe(trainer, draws[0], dearest),
         macs_m,
         -(-trainer.config.batch_size // trainer.ranks.count),
         trainer.steps,
+        trainer.config.grow,
     )

@@ -6,6 +6,9 @@ after another: small subnets are trained before large ones (GrowTAS, arXiv 2512.
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Sequence
+
 import numpy as np
 
 
@@ -20,6 +23,25 @@ def highest_level(share: float, grow: float, count: int) -> int:
         count: Number of levels.
     """
     return count - 1 if share >= grow else int((count - 1) * share / grow)
+
+
+def mean_over_rest(values: Sequence[float], grow: float, done: float) -> float:
+    """Expected mean, over the rest of the training, of what a step at each level costs.
+
+    The walk visits all levels that are let in equally often.
+
+    Args:
+        values: For each level, what a step there costs.
+        grow: Share of the training after which all levels are in.
+        done: Share of the training that is done, below 1.
+    """
+    edges = [grow * i / max(1, len(values) - 1) for i in range(len(values))]
+    ends = [*edges[1:], 1.0]
+    total = sum(
+        statistics.fmean(values[: highest + 1]) * max(0.0, end - max(start, done))
+        for highest, (start, end) in enumerate(zip(edges, ends, strict=True))
+    )
+    return total / (1 - done)
 
 
 class LevelWalk:
