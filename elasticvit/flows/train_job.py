@@ -18,11 +18,13 @@ from elasticvit.flows.train_events import TrainingForecast, TrainingPlanned, Tra
 from elasticvit.flows.train_result import RESULT_FILE, TrainResult
 from elasticvit.flows.train_runs import find_run, locked, remembered, run_at, run_info
 from elasticvit.flows.train_settings import TrainSettings
+from elasticvit.flows.train_single import open_single
 from elasticvit.flows.train_summary import (
     subnet_accuracies,
     suggested_target_ms,
     summary_images,
 )
+from elasticvit.flows.train_teachers import open_teaching
 from elasticvit.space import SearchSpace
 from elasticvit.training.checkpoint import load_supernet
 from elasticvit.training.config import default_config
@@ -31,7 +33,8 @@ from elasticvit.training.forecast import Forecaster, forecast
 from elasticvit.training.levels import levels_for
 from elasticvit.training.ranks import Ranks
 from elasticvit.training.run_info import CHECKPOINT_FILE, RUN_FILE
-from elasticvit.training.sampler import LevelSampler
+from elasticvit.training.sampler import LevelSampler, Sampler
+from elasticvit.training.single import SingleSampler, single_levels
 from elasticvit.training.trainer import Trainer
 from elasticvit.workspace import PLURALS, Workspace
 
@@ -85,7 +88,12 @@ class TrainJob:
         self.workspace, self.settings, self.named = workspace, settings, named
         self.images, self.ranks, self.events = images, ranks, events
         space = named.with_classes(images.info.classes)
+        self.single = open_single(settings, space, events)
+        space = space if self.single is None else self.single.space
         cost = _cost(workspace, space, settings)
+        distillation, self.teaching = open_teaching(
+            settings.teacher, settings.soft_labels, images, ranks.device, events
+        )
         config = default_config(
             images.info,
             space,
@@ -94,7 +102,10 @@ class TrainJob:
             lr=settings.lr,
             complexity=settings.complexity,
             device="" if settings.complexity == "macs" else workspace.device(settings.device),
+            distillation=distillation,
         )
+        if self.single is not None:
+            config = self.single.configured(config, settings.lr)
         if config.batch_size < LEAST_IMAGES * ranks.count:
             raise SettingError(
                 f"batch_size is {config.batch_size}; it must be at least "
@@ -102,8 +113,17 @@ class TrainJob:
                 f"{LEAST_IMAGES} images a step for its batch norms",
                 settings=["batch_size"],
             )
-        self.config, self.levels = config, levels_for(space, cost, np.random.default_rng(0))
+        self.config, self.levels = (
+            config,
+            (
+                levels_for(space, cost, np.random.default_rng(0))
+                if self.single is None
+                else single_levels(space, cost)
+            ),
+        )
         self.info = run_info(space, images, config, self.levels, settings.seed)
+        if self.single is not None and self.single.subnet is not None:
+            self.info = replace(self.info, options=self.single.subnet.options)
         self.cost = cost
 
     def run(self) -> TrainResult:
@@ -135,7 +155,8 @@ class TrainJob:
         if not finished:
             stack.enter_context(self.workspace.nothing_left_behind(run, keep=CHECKPOINT_FILE))
         if self.settings.out is None:
-            stack.enter_context(remembered(self.workspace, run, self.named, self.info.data))
+            named = self.named if self.single is None else None  # no space for what follows
+            stack.enter_context(remembered(self.workspace, run, named, self.info.data))
         if not finished and not (run / RUN_FILE).exists():
             self.info.save(run)
         return run
@@ -169,8 +190,10 @@ class TrainJob:
             return self.workspace.new_folder("run")
         return make_folder(Path(self.settings.out))
 
-    def _sampler(self) -> LevelSampler:
+    def _sampler(self) -> Sampler:
         """A sampler that has drawn nothing yet."""
+        if self.single is not None:
+            return SingleSampler(self.info.space.smallest, self.levels)
         return LevelSampler(
             self.info.space,
             self.cost,
@@ -180,7 +203,8 @@ class TrainJob:
         )
 
     def _trainer(self) -> Trainer:
-        return Trainer(self.info, self.images, self._sampler(), self.ranks)
+        start = None if self.single is None else self.single.start
+        return Trainer(self.info, self.images, self._sampler(), self.ranks, self.teaching, start)
 
     def _train(self, run: Path) -> tuple[float, float]:
         """Train to the end; the seconds that were expected and taken."""

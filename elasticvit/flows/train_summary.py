@@ -16,7 +16,7 @@ from elasticvit.workspace import Workspace
 if TYPE_CHECKING:
     from elasticvit.nn import Supernet
     from elasticvit.training.data import ImageData
-    from elasticvit.training.sampler import LevelSampler
+    from elasticvit.training.sampler import Sampler
 
 SUMMARY_IMAGES = 1024
 RECALIBRATION_IMAGES = 512
@@ -29,7 +29,7 @@ def summary_images(images: ImageData) -> int:
 
 
 def subnet_accuracies(
-    supernet: Supernet, images: ImageData, sampler: LevelSampler
+    supernet: Supernet, images: ImageData, sampler: Sampler
 ) -> tuple[SubnetAccuracy, ...]:
     """Accuracies of a small, a middle and a large subnet on the part that is held out to choose
     by.
@@ -51,6 +51,8 @@ def subnet_accuracies(
         f"at {values[middle]:g} {unit}": sampler.draw_at(middle).archs[0],
         f"at {values[last]:g} {unit}": sampler.draw_at(last).archs[0],
     }
+    if supernet.space.size() == 1:
+        archs = {"subnet": supernet.space.smallest}
     evaluator = SupernetEvaluator(
         supernet,
         images,

@@ -8,12 +8,15 @@ instead: there the number of steps is what is short.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any
+
+from msgspec import Meta
 
 from elasticvit.errors import SettingError
 from elasticvit.reading import shown
 from elasticvit.space import SearchSpace
+from elasticvit.training.distillation import Distillation
 
 if TYPE_CHECKING:
     from elasticvit.training.data import DataInfo
@@ -64,6 +67,8 @@ class TrainConfig:
         complexity: Unit of the complexity levels, `macs` or `ms`.
         device: Device whose latency defines the levels; empty with `macs`.
         augment: Whether training images are augmented.
+        distillation: Teachers that the sampled subnets learn from.
+        start: SHA-256 of the weights that training starts from; empty if from initial ones.
 
     Raises:
         SettingError: A value makes no sense; its setting is named.
@@ -84,6 +89,8 @@ class TrainConfig:
     complexity: str = "macs"
     device: str = ""
     augment: bool = True
+    distillation: Distillation = field(default_factory=Distillation)
+    start: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
 
     def __post_init__(self) -> None:
         for name, (least, most) in LIMITS.items():

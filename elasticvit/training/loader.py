@@ -21,9 +21,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from elasticvit.training.batch import Batch
 from elasticvit.training.parts import DataPart
 
-Batch = tuple[Tensor, Tensor]
 SHIFT, SCALE = 0.1, 0.1  # of the side, and about 1
 GLYPH_ROTATION_DEGREES = 10.0
 PHOTO_JITTER = 0.2  # of brightness and contrast, about 1
@@ -70,8 +70,8 @@ class Loader:
         n = len(self.part)
         return max(1, n // self.batch_size) if self.drop_last else -(-n // self.batch_size)
 
-    def __iter__(self) -> Iterator[Batch]:
-        return self.epoch(0)
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return ((batch.images, batch.labels) for batch in self.epoch(0))
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from the `start`-th on.
@@ -103,7 +103,7 @@ class Loader:
                 images = varied(images, self.resolution, self.flips, generator)
             else:
                 images = fitted(images, self.resolution)
-            yield (images - self._mean) / self._std, self._labels[index]
+            yield Batch((images - self._mean) / self._std, self._labels[index], index)
 
     def _decoded(self, epoch: int, batches: list[npt.NDArray[np.int64]]) -> Iterator[Batch]:
         images = _Images(self, epoch)
@@ -113,7 +113,8 @@ class Loader:
             num_workers=self.workers,
             generator=torch.Generator().manual_seed(self.seed),
         )
-        yield from loader
+        for (pixels, labels), rows in zip(loader, batches, strict=True):
+            yield Batch(pixels, labels, torch.from_numpy(rows))
 
 
 class _Images(Dataset[tuple[Tensor, int]]):

@@ -19,6 +19,7 @@ from torch import Tensor
 from elasticvit.arch import Arch
 from elasticvit.training.sampler import Draw
 from elasticvit.training.step import run_step
+from elasticvit.training.targets import Targets
 from elasticvit.training.trainer import Trainer
 
 BUDGET_S = 5.0  # a larger part of the batch is run while it is expected to end within this time
@@ -92,9 +93,8 @@ def _pass_s(trainer: Trainer, images: Tensor, labels: Tensor, draw: Draw) -> flo
     run_step(
         trainer.supernet,
         images,
-        labels,
+        Targets(labels=labels, smoothing=trainer.config.smoothing),
         draw,
-        smoothing=trainer.config.smoothing,
         divergence=trainer.divergence,
     )
     return time.perf_counter() - started_s

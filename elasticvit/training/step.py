@@ -1,4 +1,5 @@
-"""One training step: sampled subnets learn from labels, the smallest one from their mean.
+"""One training step: sampled subnets learn from labels or teachers, the smallest one from their
+mean.
 
 The subnets of a step run one after another and their gradients add up, so memory is that of
 one subnet. There is no largest subnet in the step (ElasticViT, section 4).
@@ -8,15 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from elasticvit.nn import Supernet
-from elasticvit.training.losses import AlphaDivergence, label_loss
+from elasticvit.training.losses import AlphaDivergence
 from elasticvit.training.ranks import Ranks
 from elasticvit.training.sampler import Draw
+from elasticvit.training.targets import Targets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,32 +45,28 @@ class StepLosses:
 def run_step(
     supernet: Supernet,
     images: Tensor,
-    labels: Tensor,
+    targets: Targets,
     draw: Draw,
     *,
-    smoothing: float,
     divergence: AlphaDivergence,
-    soft_labels: Tensor | None = None,
 ) -> StepLosses:
     """Add the gradients of one step to the supernet's.
 
     Args:
         supernet: The supernet, in training mode.
         images: Normalised images (B, 3, R, R).
-        labels: Labels (B,).
+        targets: What the sampled subnets should say of these images.
         draw: The subnets of this step.
-        smoothing: Label smoothing.
         divergence: Divergence of the smallest subnet from the mean of the sampled ones.
-        soft_labels: Label distributions (B, K) of mixed images, used instead of `labels`.
     """
     losses, shares, right = [], [], []
     for arch in draw.archs:
         logits = supernet(images, arch)
-        loss = label_loss(logits, labels if soft_labels is None else soft_labels, smoothing)
+        loss = targets.loss(logits)
         loss.backward()
         losses.append(loss.detach())
         shares.append(logits.detach().softmax(dim=1))
-        right.append((logits.detach().argmax(dim=1) == labels).float().mean())
+        right.append((logits.detach().argmax(dim=1) == targets.labels).float().mean())
     teacher = torch.stack(shares).mean(dim=0)
     loss = divergence(supernet(images, draw.smallest), teacher)
     loss.backward()
@@ -79,20 +75,4 @@ def run_step(
         sampled=float(torch.stack(losses).mean()),
         smallest=float(loss.detach()),
         accuracy=100 * float(torch.stack(right).mean()),
-    )
-
-
-def mixed(
-    images: Tensor, labels: Tensor, classes: int, alpha: float, rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    """Mixup: every image blended with another of its batch, and their labels alike.
-
-    Returns:
-        Images (B, 3, H, W) and soft labels (B, classes).
-    """
-    share = float(rng.beta(alpha, alpha))
-    one_hot = F.one_hot(labels, classes).float()
-    return (
-        share * images + (1 - share) * images.flip(0),
-        share * one_hot + (1 - share) * one_hot.flip(0),
     )

@@ -8,7 +8,7 @@ step alone, and the state of everything else is in the checkpoint.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from elasticvit.errors import DataError
 from elasticvit.events import EventHandler, Notice, ignore
 from elasticvit.nn import Supernet
 from elasticvit.nn.weights import check_weights
+from elasticvit.training.batch import Batch
 from elasticvit.training.checkpoint import (
     CHECKPOINT_FORMAT,
     Checkpoint,
@@ -34,12 +35,15 @@ from elasticvit.training.events import TrainProgress
 from elasticvit.training.interrupts import interrupts
 from elasticvit.training.log import TrainingLog
 from elasticvit.training.losses import AlphaDivergence
+from elasticvit.training.mixup import mixed, mixup_share
 from elasticvit.training.optimiser_state import OptimiserState
 from elasticvit.training.ranks import Ranks
 from elasticvit.training.run_info import CHECKPOINT_FILE, RunInfo
 from elasticvit.training.sampler import Draw, Sampler
+from elasticvit.training.soft_labels import SoftLabels
 from elasticvit.training.start import check_memory, initialise, parameter_groups
-from elasticvit.training.step import StepLosses, mixed, run_step
+from elasticvit.training.step import StepLosses, run_step
+from elasticvit.training.targets import TargetMaker, Teacher
 from elasticvit.training.watch import LossWatch
 
 CHECKPOINT_S = 20.0  # at most this much work is lost
@@ -55,6 +59,8 @@ class Trainer:
         data: The opened data set.
         sampler: Chooses the subnets of each step.
         ranks: This process among those that train together; by default it is alone.
+        teaching: What the run's teachers are asked through; None if it has none.
+        start: Function that fills the fresh supernet with the weights that training starts from.
 
     Raises:
         SpaceError: The supernet needs more memory than there is.
@@ -66,6 +72,8 @@ class Trainer:
         data: ImageData,
         sampler: Sampler,
         ranks: Ranks | None = None,
+        teaching: Teacher | SoftLabels | None = None,
+        start: Callable[[Supernet], None] | None = None,
     ) -> None:
         self.info, self.data, self.sampler = info, data, sampler
         self.config: TrainConfig = info.settings
@@ -75,6 +83,8 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(info.seed)
             supernet = initialise(Supernet(info.space, info.options))
+        if start is not None:
+            start(supernet)
         supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.supernet = supernet.to(self.ranks.device).train()
         resolutions = info.space.choices[0]
@@ -104,37 +114,41 @@ class Trainer:
         decay = min(config.ema_limit, 1 - 1 / max(2.0, config.ema_share * self.steps))
         self.ema = ModelEmaV3(self.supernet, decay=decay, use_warmup=True)
         self.divergence = AlphaDivergence()
+        self.targets = TargetMaker(
+            classes=info.space.layout.classes,
+            smoothing=config.smoothing,
+            distillation=config.distillation,
+            source=teaching,
+        )
         self.watch = LossWatch(info.space.layout.classes, self.steps)
         self.step = 0
 
-    def step_at(self, batch: tuple[Tensor, Tensor], draw: Draw) -> StepLosses:
+    def step_at(self, batch: Batch, draw: Draw) -> StepLosses:
         """One whole step with the subnets of a draw; everything but `step` moves on.
 
         Args:
-            batch: Images (B, 3, R, R), normalised, and labels (B,).
+            batch: Images, labels and rows.
             draw: The subnets.
 
         Raises:
             TrainingError: A loss is not a number; the weights are as they were.
         """
-        images, labels = batch
         device = self.ranks.device
-        images = images.to(device, memory_format=torch.channels_last)
-        labels, soft = labels.to(device), None
+        images = batch.images.to(device, memory_format=torch.channels_last)
+        share = None
         if self.config.mixup > 0:
             rng = np.random.default_rng([self.info.seed, self.step])
-            classes = self.info.space.layout.classes
-            images, soft = mixed(images, labels, classes, self.config.mixup, rng)
+            share = mixup_share(self.config.mixup, rng)
+            images = mixed(images, share)
+        targets = self.targets(Batch(images, batch.labels.to(device), batch.rows), share)
         self.schedule.step_update(self.step)
         self.optimiser.zero_grad(set_to_none=True)
         losses = run_step(
             self.supernet,
             images,
-            labels,
+            targets,
             draw,
-            smoothing=self.config.smoothing,
             divergence=self.divergence,
-            soft_labels=soft,
         ).averaged(self.ranks)
         self.ranks.average_gradients(self.supernet.parameters())
         self.watch.check_finite(self.step, losses)
@@ -188,7 +202,7 @@ class Trainer:
                 if stop:
                     raise KeyboardInterrupt
 
-    def _batches(self, run: Path) -> Iterator[tuple[int, tuple[Tensor, Tensor]]]:
+    def _batches(self, run: Path) -> Iterator[tuple[int, Batch]]:
         """The batches that are left, with their epochs; the steps that were done are saved if an
         image cannot be read."""
         started = self.step
