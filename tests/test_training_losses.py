@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from elasticvit.training.batch import Batch
 from elasticvit.training.distillation import Distillation
 from elasticvit.training.losses import AlphaDivergence, label_loss
-from elasticvit.training.batch import Batch
 from elasticvit.training.mixup import mixed, mixup_share
 from elasticvit.training.targets import TargetMaker
 

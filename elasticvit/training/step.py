@@ -67,9 +67,11 @@ def run_step(
         losses.append(loss.detach())
         shares.append(logits.detach().softmax(dim=1))
         right.append((logits.detach().argmax(dim=1) == targets.labels).float().mean())
-    teacher = torch.stack(shares).mean(dim=0)
-    loss = divergence(supernet(images, draw.smallest), teacher)
-    loss.backward()
+    loss = torch.zeros(())
+    if set(draw.archs) != {draw.smallest}:  # a subnet has nothing to learn from itself
+        teacher = torch.stack(shares).mean(dim=0)
+        loss = divergence(supernet(images, draw.smallest), teacher)
+        loss.backward()
     return StepLosses(
         level=draw.level,
         sampled=float(torch.stack(losses).mean()),
