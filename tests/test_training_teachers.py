@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ from elasticvit.training.data import ImageData, open_data
 from elasticvit.training.distillation import Distillation, TeacherInfo
 from elasticvit.training.loader import fitted
 from elasticvit.training.mixup import mixed
+from elasticvit.training.parts import DataPart
+from elasticvit.training.run_info import RunInfo
 from elasticvit.training.sampler import LevelSampler
 from elasticvit.training.soft_label_maker import made_soft_labels
 from elasticvit.training.soft_labels import SoftLabels, compressed, content_hash
@@ -288,11 +291,12 @@ def test_what_is_no_teacher_is_refused_in_one_message(
 
 
 LEVELS = sampler().levels
+FEW = replace(DATA, train=DataPart(DATA.train.pool, DATA.train.rows[:48]))
 
 
 def taught(settings: TrainConfig, source: Teachers | SoftLabels | None) -> Trainer:
     draws = LevelSampler(MICRO, MacsCost(MICRO), LEVELS, seed=0)
-    return Trainer(run_info(settings), DATA, draws, teaching=source)
+    return Trainer(run_info(settings), FEW, draws, teaching=source)
 
 
 @pytest.mark.parametrize("by_file", [False, True])
@@ -303,10 +307,10 @@ def test_a_run_with_teachers_that_is_interrupted_ends_with_the_same_weights(
     by = distillation(*two)
     if by_file:
         by = Distillation(teachers=labels.info.teachers, soft_labels=labels.info.content)
-    settings = config(batch_size=600, mixup=0.3, distillation=by)
+    settings = config(batch_size=24, mixup=0.3, distillation=by)
     jobs = [taught(settings, labels if by_file else teachers(*two)) for _ in range(3)]
     whole, half, again = jobs
-    plain = taught(config(batch_size=600, mixup=0.3), None)
+    plain = taught(config(batch_size=24, mixup=0.3), None)
     assert whole.steps == 2
     for job in (whole, plain):
         job.run(tmp_path / str(len(job.config.distillation.teachers)))
@@ -320,3 +324,13 @@ def test_a_run_with_teachers_that_is_interrupted_ends_with_the_same_weights(
     end, name = again.supernet.state_dict(), "blocks.head_0_block.classifier.weight"
     assert all(torch.equal(end[k], v) for k, v in whole.supernet.state_dict().items())
     assert not torch.equal(end[name], plain.supernet.state_dict()[name])
+
+
+def test_runs_of_earlier_versions_have_no_teachers() -> None:
+    info = run_info(config())
+    plain = info.to_dict()
+    del plain["settings"]["distillation"], plain["settings"]["start"]
+    assert RunInfo.parse(plain, "run.json") == info
+    plain["settings"]["distillation"] = {"soft_labels": 64 * "a"}
+    with pytest.raises(CheckpointError, match="soft_labels name no teacher"):
+        RunInfo.parse(plain, "run.json")

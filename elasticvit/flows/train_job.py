@@ -12,7 +12,7 @@ import numpy as np
 
 from elasticvit.cost import CostModel, MacsCost
 from elasticvit.errors import FileError, NextStep, SettingError, WorkspaceError
-from elasticvit.events import Event, EventHandler, Phase
+from elasticvit.events import Event, EventHandler, Notice, Phase
 from elasticvit.files import make_folder
 from elasticvit.flows.train_events import TrainingForecast, TrainingPlanned, TrainProgress
 from elasticvit.flows.train_result import RESULT_FILE, TrainResult
@@ -257,6 +257,9 @@ class TrainJob:
                 unit=self.levels.unit,
             )
         )
+        taught = self.config.distillation.described
+        if taught:
+            self.events(Notice(text=taught))
 
     def _summarise(self, run: Path, expected_s: float, took_s: float) -> None:
         """Write the run's result."""

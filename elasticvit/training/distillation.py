@@ -65,6 +65,17 @@ class Distillation:
             return 0.0
         return ALONE_SHARE if len(self.teachers) == 1 else 1.0
 
+    @property
+    def described(self) -> str:
+        """What the sampled subnets learn from, in words; empty without a teacher."""
+        if not self.teachers:
+            return ""
+        names = " and ".join(teacher.name for teacher in self.teachers)
+        by = ", by the soft labels that were written" if self.soft_labels else ""
+        if len(self.teachers) == 1:
+            return f"sampled subnets learn half from labels, half from {names}{by}"
+        return f"sampled subnets learn from the mean of {names} alone, not from labels{by}"
+
 
 def temperature_of(teachers: int) -> float:
     """What the logits of each of so many teachers are divided by."""

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from elasticvit.arch import Arch
+from elasticvit.training.batch import Batch
 from elasticvit.training.sampler import Draw
 from elasticvit.training.step import run_step
 from elasticvit.training.targets import Targets
@@ -24,6 +25,7 @@ from elasticvit.training.trainer import Trainer
 
 BUDGET_S = 5.0  # a larger part of the batch is run while it is expected to end within this time
 FEWEST = 2  # images that a batch norm needs
+TAUGHT = 8  # images that teachers are timed with
 GROWTH = 4  # from one part of the batch to the next
 STATES = 3  # copies of the weights that training adds: gradients and the optimiser's two moments
 
@@ -35,7 +37,7 @@ class Probe:
     Attributes:
         fixed_s: Seconds of a step whatever the number of images.
         image_s: Seconds for each image of a step at the cheapest level.
-        loading_s: Seconds to make a batch.
+        loading_s: Seconds to make a batch, and what teachers say of it.
         memory_bytes: Estimate of the memory that training needs at most, on the CPU with all that
             the process holds; None if it cannot be estimated.
     """
@@ -58,10 +60,13 @@ def probe(trainer: Trainer, cheapest: Draw, dearest: Draw) -> Probe:
         dearest: Subnets of the highest complexity level.
     """
     began_s = time.monotonic()
-    images, labels = next(iter(trainer.loader))
+    images, labels, rows = next(trainer.loader.epoch(0))
     loading_s = (time.monotonic() - began_s) / max(trainer.loader.workers, 1)
     images = images.to(trainer.ranks.device, memory_format=torch.channels_last)
     labels = labels.to(trainer.ranks.device)
+    if trainer.config.distillation.teachers:
+        some = Batch(images[:TAUGHT], labels[:TAUGHT], rows[:TAUGHT])
+        loading_s += _teaching_s(trainer, some) * len(images) / len(some.images)
     with _left_as_it_was(trainer):
         few = (images[:FEWEST], labels[:FEWEST])
         _pass_s(trainer, *few, cheapest)  # the first pass allocates and compiles
@@ -76,6 +81,14 @@ def probe(trainer: Trainer, cheapest: Draw, dearest: Draw) -> Probe:
         fixed_s, image_s = _line(times)
         memory = _memory_bytes(trainer, few[0], dearest, len(images))
     return Probe(fixed_s=fixed_s, image_s=image_s, loading_s=loading_s, memory_bytes=memory)
+
+
+def _teaching_s(trainer: Trainer, batch: Batch) -> float:
+    """Seconds that the teachers take for a few images."""
+    trainer.targets(Batch(*(part[:FEWEST] for part in batch)), None)  # allocates
+    started_s = time.perf_counter()
+    trainer.targets(batch, None)
+    return time.perf_counter() - started_s
 
 
 def _sizes(images: int) -> list[int]:

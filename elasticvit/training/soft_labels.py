@@ -92,6 +92,7 @@ class SoftLabels:
 
     def probabilities(self, rows: Tensor) -> Tensor:
         """Probabilities (B, K), float32, of images at these rows of the training part (B,)."""
+        rows = rows.to(self.values.device)
         values = self.values[rows].float()
         if self.kept is not None:
             others = self.info.classes - self.info.kept

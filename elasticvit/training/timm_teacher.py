@@ -126,17 +126,15 @@ def _filled(name: str, path: Path, classes: int) -> nn.Module:
     else:
         weights = read_torch_file(path, form)
     weights = {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
-    with torch.device("meta"):
-        plan = timm.create_model(name, num_classes=classes)
-    for layer in _classifiers(plan):
+    network: nn.Module = timm.create_model(name, num_classes=classes)
+    for layer in _classifiers(network):
         found = weights.get(f"{layer}.weight")
         if found is not None and found.dim() > 0:
             check_classes(f"{name} of {path}", found.shape[0], classes)
-    expected = plan.state_dict()
+    expected = network.state_dict()
     counters = [k for k in expected if k.endswith(COUNTERS) and k not in weights]
-    weights |= {k: torch.zeros_like(expected[k], device="cpu") for k in counters}
+    weights |= {k: torch.zeros_like(expected[k]) for k in counters}
     check_weights(weights, expected, str(path), form)
-    network: nn.Module = timm.create_model(name, num_classes=classes)
     network.load_state_dict(weights)
     return network
 
