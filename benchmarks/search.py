@@ -95,7 +95,7 @@ def train(data: ImageData, steps: int) -> Supernet:
         epoch, at = divmod(step, len(loader))
         if at == 0:
             batches = loader.epoch(epoch)
-        images, labels, _ = next(batches)
+        images, labels = next(batches)
         loss = F.cross_entropy(net(images, archs[step]), labels)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

@@ -28,7 +28,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     job = trainer()
     job.info.save(folder)
-    for batch in (next(job.loader.epoch(0)),) * 2:
+    for batch in (next(job.loader.batches(0)),) * 2:
         losses = job.step_at(batch, job.sampler.draw())
         job.step += 1
         job.watch.look(job.step, losses)

@@ -102,10 +102,10 @@ def test_reading_on_in_the_middle_of_an_epoch_gives_its_other_half(
     loader = DIGITS.loader(
         "search", resolution=8, batch_size=32, shuffle=True, augment=augment, seed=seed
     )
-    whole, rest = list(loader.epoch(epoch)), list(loader.epoch(epoch, start))
+    whole, rest = list(loader.batches(epoch)), list(loader.batches(epoch, start))
     assert len(rest) == len(loader) - start
     for batch, again in zip(whole[start:], rest, strict=True):
-        assert all(map(torch.equal, batch, again))
+        assert all(torch.equal(a, vars(again)[name]) for name, a in vars(batch).items())
         assert torch.equal(torch.from_numpy(DIGITS.search.labels)[batch.rows], batch.labels)
 
 
@@ -193,12 +193,12 @@ def test_photographs_of_many_sizes_are_decoded_one_at_a_time(tmp_path: Path, wor
         "train", resolution=16, batch_size=8, augment=True, shuffle=True, workers=workers
     )
     torch.manual_seed(0)
-    whole = list(loader.epoch(3))
+    whole = list(loader.batches(3))
     torch.manual_seed(1)
-    rest = list(loader.epoch(3, 2))
-    assert whole[0][0].shape == (8, 3, 16, 16)
+    rest = list(loader.batches(3, 2))
+    assert whole[0].images.shape == (8, 3, 16, 16)
     for batch, again in zip(whole[2:], rest, strict=True):
-        assert all(map(torch.equal, batch, again))
+        assert all(torch.equal(a, vars(again)[name]) for name, a in vars(batch).items())
         assert torch.equal(torch.from_numpy(data.train.labels)[batch.rows], batch.labels)
 
 

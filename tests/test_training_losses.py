@@ -109,7 +109,7 @@ def test_mixup_blends_images_and_labels_by_the_same_share() -> None:
     blend = mixed(images, share)
     assert blend[0, 0, 0, 0].item() == pytest.approx((1 - share) * 3)
     maker = TargetMaker(classes=3, smoothing=0.0, distillation=Distillation(), source=None)
-    soft = maker(Batch(blend, labels, torch.arange(4)), share).soft
+    soft = maker(Batch(images=blend, labels=labels, rows=torch.arange(4)), share).soft
     assert soft is not None
     assert soft[0].tolist() == pytest.approx([share, 1 - share, 0])
     assert torch.allclose(soft.sum(dim=1), torch.ones(4))

@@ -71,7 +71,7 @@ def distillation(*networks: TeacherNetwork) -> Distillation:
 
 def batch(count: int = 6) -> Batch:
     loader = DATA.loader("train", resolution=16, batch_size=count, shuffle=True)
-    return next(loader.epoch(0))
+    return next(loader.batches(0))
 
 
 def test_teachers_see_pixels_resized_and_normalised_as_their_own() -> None:
@@ -130,7 +130,7 @@ def test_soft_labels_are_what_the_teachers_say_of_each_row(written: Path) -> Non
     found = SoftLabels.load(written)
     found.check(DATA)
     rows = torch.tensor([5, 0, 1220])
-    images = next(DATA.loader("train", resolution=24, batch_size=1221).epoch(0)).images[rows]
+    images = next(DATA.loader("train", resolution=24, batch_size=1221).batches(0)).images[rows]
     expected = teachers(linear(0), linear(1)).probabilities(images)
     assert torch.allclose(found.probabilities(rows), expected, atol=2e-3)
     assert found.info.temperature == 0.2
@@ -165,9 +165,9 @@ def test_soft_labels_are_mixed_as_the_images_are(written: Path) -> None:
         distillation=Distillation(teachers=source.info.teachers),
         source=source,
     )
-    images, labels, rows = batch()
-    targets = maker(Batch(mixed(images, 0.3), labels, rows), 0.3)
-    plain = source.probabilities(rows)
+    whole = batch()
+    targets = maker(replace(whole, images=mixed(whole.images, 0.3)), 0.3)
+    plain = source.probabilities(whole.rows)
     assert targets.taught is not None
     assert torch.allclose(targets.taught, 0.3 * plain + 0.7 * plain.flip(0))
 
@@ -315,7 +315,7 @@ def test_a_run_with_teachers_that_is_interrupted_ends_with_the_same_weights(
     for job in (whole, plain):
         job.run(tmp_path / str(len(job.config.distillation.teachers)))
     run = tmp_path / "half"
-    half.step_at(next(half.loader.epoch(0)), half.sampler.draw())
+    half.step_at(next(half.loader.batches(0)), half.sampler.draw())
     half.step = 1
     half.save(run)
     with pytest.raises(CheckpointError, match="another space, data set, seed or settings"):

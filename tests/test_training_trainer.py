@@ -166,7 +166,7 @@ def test_a_loss_that_is_no_number_stops_before_the_weights_are_touched(tmp_path:
     with torch.no_grad():
         next(job.supernet.parameters()).fill_(float("nan"))
     with pytest.raises(TrainingError, match=r"not a number.*lower learning rate") as refused:
-        job.step_at(next(job.loader.epoch(0)), job.sampler.draw())
+        job.step_at(next(job.loader.batches(0)), job.sampler.draw())
     assert refused.value.settings == ("lr", "fresh")
     assert refused.value.next_step == NextStep("train", {"fresh": True})
     assert not job.optimiser.state
@@ -178,9 +178,9 @@ def test_a_loss_that_is_no_number_stops_before_the_weights_are_touched(tmp_path:
 def trainer_with_nan(run: Path):  # type: ignore[no-untyped-def]
     """A run whose checkpoint is fine but whose data set is not."""
     job = trainer()
-    batch = next(job.loader.epoch(0))
-    nan = batch._replace(images=batch.images * float("nan"))
-    job.loader.epoch = lambda *_: iter([nan])  # type: ignore[method-assign]
+    batch = next(job.loader.batches(0))
+    nan = replace(batch, images=batch.images * float("nan"))
+    job.loader.batches = lambda *_: iter([nan])  # type: ignore[method-assign]
     return job
 
 
@@ -211,7 +211,7 @@ def test_a_step_on_mixed_images_depends_on_its_number() -> None:
     for step in (0, 0, 1):
         job = trainer(config(mixup=0.5))
         job.step = step
-        losses.append(job.step_at(next(job.loader.epoch(0)), job.sampler.draw()).sampled)
+        losses.append(job.step_at(next(job.loader.batches(0)), job.sampler.draw()).sampled)
     assert losses[0] == losses[1] != losses[2]
 
 

@@ -204,7 +204,14 @@ class TrainJob:
 
     def _trainer(self) -> Trainer:
         start = None if self.single is None else self.single.start
-        return Trainer(self.info, self.images, self._sampler(), self.ranks, self.teaching, start)
+        return Trainer(
+            self.info,
+            self.images,
+            self._sampler(),
+            self.ranks,
+            teaching=self.teaching,
+            start=start,
+        )
 
     def _train(self, run: Path) -> tuple[float, float]:
         """Train to the end; the seconds that were expected and taken."""

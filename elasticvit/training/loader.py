@@ -71,9 +71,14 @@ class Loader:
         return max(1, n // self.batch_size) if self.drop_last else -(-n // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return ((batch.images, batch.labels) for batch in self.epoch(0))
+        return self.epoch(0)
 
-    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+    def epoch(self, number: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images and labels of `batches`."""
+        for batch in self.batches(number, start):
+            yield batch.images, batch.labels
+
+    def batches(self, number: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from the `start`-th on.
 
         Order and augmentation differ from epoch to epoch, never between two readings of one.
@@ -103,7 +108,8 @@ class Loader:
                 images = varied(images, self.resolution, self.flips, generator)
             else:
                 images = fitted(images, self.resolution)
-            yield Batch((images - self._mean) / self._std, self._labels[index], index)
+            images = (images - self._mean) / self._std
+            yield Batch(images=images, labels=self._labels[index], rows=index)
 
     def _decoded(self, epoch: int, batches: list[npt.NDArray[np.int64]]) -> Iterator[Batch]:
         images = _Images(self, epoch)
@@ -114,7 +120,7 @@ class Loader:
             generator=torch.Generator().manual_seed(self.seed),
         )
         for (pixels, labels), rows in zip(loader, batches, strict=True):
-            yield Batch(pixels, labels, torch.from_numpy(rows))
+            yield Batch(images=pixels, labels=labels, rows=torch.from_numpy(rows))
 
 
 class _Images(Dataset[tuple[Tensor, int]]):

@@ -60,13 +60,13 @@ def probe(trainer: Trainer, cheapest: Draw, dearest: Draw) -> Probe:
         dearest: Subnets of the highest complexity level.
     """
     began_s = time.monotonic()
-    images, labels, rows = next(trainer.loader.epoch(0))
+    batch = next(trainer.loader.batches(0))
     loading_s = (time.monotonic() - began_s) / max(trainer.loader.workers, 1)
-    images = images.to(trainer.ranks.device, memory_format=torch.channels_last)
-    labels = labels.to(trainer.ranks.device)
+    images = batch.images.to(trainer.ranks.device, memory_format=torch.channels_last)
+    labels = batch.labels.to(trainer.ranks.device)
     if trainer.config.distillation.teachers:
-        some = Batch(images[:TAUGHT], labels[:TAUGHT], rows[:TAUGHT])
-        loading_s += _teaching_s(trainer, some) * len(images) / len(some.images)
+        whole = Batch(images=images, labels=labels, rows=batch.rows)
+        loading_s += _teaching_s(trainer, whole)
     with _left_as_it_was(trainer):
         few = (images[:FEWEST], labels[:FEWEST])
         _pass_s(trainer, *few, cheapest)  # the first pass allocates and compiles
@@ -84,11 +84,13 @@ def probe(trainer: Trainer, cheapest: Draw, dearest: Draw) -> Probe:
 
 
 def _teaching_s(trainer: Trainer, batch: Batch) -> float:
-    """Seconds that the teachers take for a few images."""
-    trainer.targets(Batch(*(part[:FEWEST] for part in batch)), None)  # allocates
-    started_s = time.perf_counter()
-    trainer.targets(batch, None)
-    return time.perf_counter() - started_s
+    """Seconds that the teachers take for a batch, expected from a few of its images."""
+    for count in (FEWEST, TAUGHT):  # the first pass allocates
+        images, labels, rows = batch.images[:count], batch.labels[:count], batch.rows[:count]
+        started_s = time.perf_counter()
+        trainer.targets(Batch(images=images, labels=labels, rows=rows), None)
+        took_s = time.perf_counter() - started_s
+    return took_s * len(batch) / len(images)
 
 
 def _sizes(images: int) -> list[int]:

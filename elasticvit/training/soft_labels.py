@@ -23,7 +23,7 @@ from torch import Tensor
 
 from elasticvit.errors import DataError
 from elasticvit.files import write_atomic
-from elasticvit.nn.tensor_file import read_tensors, tensor_bytes
+from elasticvit.nn.safetensors_file import read_safetensors, safetensors_bytes
 from elasticvit.nn.weights import check_tensor
 from elasticvit.reading import Format, Positive, Whole, seal
 from elasticvit.training.data import ImageData
@@ -134,7 +134,7 @@ class SoftLabels:
         if self.kept is not None:
             tensors[CLASSES] = self.kept
         info = json.dumps(seal(msgspec.to_builtins(self.info)))
-        write_atomic(path, tensor_bytes(tensors, {INFO: info}))
+        write_atomic(path, safetensors_bytes(tensors, {INFO: info}))
 
     @classmethod
     def load(cls, path: Path) -> SoftLabels:
@@ -144,7 +144,7 @@ class SoftLabels:
             DataError: The file is missing, truncated, damaged or something else.
         """
         form = SOFT_LABELS_FORMAT
-        tensors, metadata = read_tensors(path, form)
+        tensors, metadata = read_safetensors(path, form)
         if INFO not in metadata:
             raise form.failure(f"{path} is not {form.what}: it does not say what it is of")
         info = form.parse_json(metadata[INFO], str(path))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from elasticvit.errors import CheckpointError, ModelError, SettingError
-from elasticvit.nn.tensor_file import read_tensors
+from elasticvit.nn.safetensors_file import read_safetensors
 from elasticvit.nn.torch_file import read_torch_file
 from elasticvit.nn.weights import check_weights
 from elasticvit.reading import Format, shown
@@ -122,7 +122,7 @@ def _filled(name: str, path: Path, classes: int) -> nn.Module:
 
     form = TIMM_WEIGHTS_FORMAT
     if path.suffix == SAFETENSORS:
-        weights, _ = read_tensors(path, form)
+        weights, _ = read_safetensors(path, form)
     else:
         weights = read_torch_file(path, form)
     weights = {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}

@@ -140,7 +140,9 @@ class Trainer:
             rng = np.random.default_rng([self.info.seed, self.step])
             share = mixup_share(self.config.mixup, rng)
             images = mixed(images, share)
-        targets = self.targets(Batch(images, batch.labels.to(device), batch.rows), share)
+        targets = self.targets(
+            Batch(images=images, labels=batch.labels.to(device), rows=batch.rows), share
+        )
         self.schedule.step_update(self.step)
         self.optimiser.zero_grad(set_to_none=True)
         losses = run_step(
@@ -209,7 +211,7 @@ class Trainer:
         first, done = divmod(self.step, len(self.loader))
         try:
             for epoch in range(first, self.config.epochs):
-                for batch in self.loader.epoch(epoch, done if epoch == first else 0):
+                for batch in self.loader.batches(epoch, done if epoch == first else 0):
                     yield epoch, batch
         except DataError:
             if self.step > started:

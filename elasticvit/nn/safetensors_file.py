@@ -1,4 +1,4 @@
-"""The one way to read and to make a file of tensors in the safetensors format.
+"""Safetensors files with texts beside the tensors, which no other file describes.
 
 Such a file is a JSON table of names, shapes and texts, then the bytes of the tensors; reading it
 runs nothing. The library checks that the parts lie within the file and cover it.
@@ -17,7 +17,7 @@ from torch import Tensor
 from elasticvit.reading import Format, shown_path
 
 
-def read_tensors(path: Path, form: Format[Any]) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_safetensors(path: Path, form: Format[Any]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors of a file, in the memory of the CPU, and the texts that stand beside them.
 
     Args:
@@ -43,7 +43,7 @@ def read_tensors(path: Path, form: Format[Any]) -> tuple[dict[str, Tensor], dict
         raise form.failure(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def tensor_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+def safetensors_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
     """The content of a file of tensors with texts beside them."""
     raw: bytes = safetensors.torch.save(dict(tensors), dict(metadata))
     return raw
