@@ -285,6 +285,8 @@ def test_what_is_no_teacher_is_refused_in_one_message(
     monkeypatch.setattr(timm, "create_model", offline)
     with pytest.raises(ModelError, match=r"cannot be had: We couldn't connect.*give a file"):
         timm_teacher("resnet18", None, 1000)
+    with pytest.raises(ModelError, match="cannot be had"):  # the authors' teacher, by its old name
+        timm_teacher("swsl_resnext101_32x4d", None, 1000)
 
 
 # -- in the loop

@@ -98,12 +98,9 @@ def _own(name: str, classes: int) -> nn.Module:
     import timm
     from timm.models import get_pretrained_cfg
 
-    facts = get_pretrained_cfg(name)
-    if facts is None or not facts.has_weights:
-        raise ModelError(
-            f"timm has no weights of {name}; give a file of them (NAME:FILE)", settings=["teacher"]
-        )
-    check_classes(name, facts.num_classes, classes)
+    facts = get_pretrained_cfg(name)  # none for names of old, which timm maps to new ones
+    if facts is not None and facts.has_weights:  # before anything is downloaded
+        check_classes(name, facts.num_classes, classes)
     try:
         network: nn.Module = timm.create_model(name, pretrained=True)
     except Exception as error:  # whatever the download raises
@@ -113,6 +110,7 @@ def _own(name: str, classes: int) -> nn.Module:
             "file of them (NAME:FILE)",
             settings=["teacher"],
         ) from error
+    check_classes(name, int(network.num_classes), classes)  # type: ignore[arg-type]
     return network
 
 
