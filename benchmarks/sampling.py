@@ -22,7 +22,7 @@ from elasticvit.cost import MacsCost
 from elasticvit.kernels import walk
 from elasticvit.space import MOBILE
 from elasticvit.training.levels import levels_for
-from elasticvit.training.sampler import Reservoir
+from elasticvit.training.sampling.reservoir import Reservoir
 
 DRAWS, TRIES, SHARE_SAMPLE, DIRECT_DRAWS, ROUNDS = 300, 200, 1_000_000, 3, 5
 

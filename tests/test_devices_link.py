@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devices.adb.connection import AdbConnection, LinkConfig
-from devices.adb.errors import LinkLost
+from devices.adb.errors import LinkLost, link_error
 from devices.adb.keys import key_paths, load_signers
 from devices.adb.link import AdbLink
 from devices.adb.shell_output import EXIT, HEAD, STDOUT, split_token, split_v2
@@ -184,3 +184,13 @@ def test_a_link_without_a_connection_is_lost():
     link = AdbLink(AdbConnection("127.0.0.1:1"))
     with pytest.raises(LinkLost, match="not connected"):
         list(link.stream("true", 1.0))
+
+
+def test_an_address_where_nothing_listens_is_named_with_what_to_check() -> None:
+    with socket.socket() as taken:  # bound but not listening: every connection is refused
+        taken.bind(("127.0.0.1", 0))
+        address = taken.getsockname()
+        with pytest.raises(OSError) as refused:
+            socket.create_connection(address)
+    said = str(link_error(f"127.0.0.1:{address[1]}", refused.value))
+    assert said.startswith(f"127.0.0.1:{address[1]}: Connection refused; check the address")

@@ -25,7 +25,7 @@ from elasticvit.training.loader import fitted
 from elasticvit.training.mixup import mixed
 from elasticvit.training.parts import DataPart
 from elasticvit.training.run_info import RunInfo
-from elasticvit.training.sampler import LevelSampler
+from elasticvit.training.sampling.adjacent import LevelSampler
 from elasticvit.training.soft_label_maker import made_soft_labels
 from elasticvit.training.soft_labels import SoftLabels, compressed, content_hash
 from elasticvit.training.targets import TargetMaker, Targets

@@ -289,10 +289,11 @@ import training_small as small
 from elasticvit.training.ranks import joined
 torch.set_num_threads(1)
 with joined() as ranks:
-    job = small.trainer(ranks=ranks)
+    job = small.trainer(small.config(bank=True, preference=True), ranks=ranks)
     assert ranks.share(f"from {ranks.rank}") == "from 0"
     assert ranks.any(ranks.rank == 1)
     job.run(Path(sys.argv[1]))
+    assert ranks.share(job.sampler.state()) == job.sampler.state()
     torch.save(dict(job.supernet.named_parameters()), Path(sys.argv[1]) / f"rank{ranks.rank}.pt")
 """
 
@@ -315,4 +316,4 @@ def test_two_processes_keep_the_same_weights(tmp_path: Path) -> None:
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert any(not torch.equal(one[name], start[name]) for name in one)
     assert steps_logged(tmp_path) == list(range(1, 20))
-    assert Checkpoint.load(tmp_path).info == run_info(config())
+    assert Checkpoint.load(tmp_path).info == run_info(config(bank=True, preference=True))

@@ -13,7 +13,8 @@ from elasticvit.training.data import open_data
 from elasticvit.training.levels import levels_for
 from elasticvit.training.ranks import Ranks
 from elasticvit.training.run_info import RunInfo, RunSettings
-from elasticvit.training.sampler import LevelSampler
+from elasticvit.training.sampling.build import make_sampler, sampled_levels
+from elasticvit.training.sampling.protocol import Sampler
 from elasticvit.training.trainer import Trainer
 
 MICRO = SearchSpace(
@@ -39,7 +40,16 @@ torch.set_num_threads(1)  # the networks are so small that more threads only wai
 
 def config(**changes: object) -> TrainConfig:
     return default_config(
-        DATA.info, MICRO, **{"epochs": 1, "batch_size": 64, "lr": 5e-3, **changes}
+        DATA.info,
+        MICRO,
+        **{
+            "epochs": 1,
+            "batch_size": 64,
+            "lr": 5e-3,
+            "bank": False,
+            "preference": False,
+            **changes,
+        },
     )
 
 
@@ -54,16 +64,19 @@ def run_info(settings: TrainConfig, seed: int = 0) -> RunInfo:
     )
 
 
-def sampler(seed: int = 0) -> LevelSampler:
-    cost = MacsCost(MICRO)
-    return LevelSampler(MICRO, cost, levels_for(MICRO, cost, np.random.default_rng(0)), seed=seed)
+def sampler(seed: int = 0, settings: TrainConfig | None = None) -> Sampler:
+    settings, cost = settings or config(), MacsCost(MICRO)
+    levels = levels_for(MICRO, cost, np.random.default_rng(0))
+    levels = sampled_levels(levels, MICRO, cost, settings)
+    steps = settings.epochs * (DATA.info.train_images // settings.batch_size)
+    return make_sampler(MICRO, cost, levels, settings, seed=seed, steps=steps)
 
 
 def trainer(
     settings: TrainConfig | None = None, seed: int = 0, ranks: Ranks | None = None
 ) -> Trainer:
     settings = settings or config()
-    return Trainer(run_info(settings, seed), DATA, sampler(seed), ranks)
+    return Trainer(run_info(settings, seed), DATA, sampler(seed, settings), ranks)
 
 
 def train(folder: str, seed: int = 0, checkpoint_s: float = 0.0) -> None:

@@ -57,7 +57,7 @@ class Site:
             raise LookupError(f"the prepared folder has no {pattern}")
         return found[-1]
 
-    def start(self, argv: Sequence[str], until: Callable[[], bool], wait_s: float = 40) -> None:
+    def start(self, argv: Sequence[str], until: Callable[[], bool], wait_s: float = 120) -> None:
         """Start a command beside the attacked one, and wait until it is at work."""
         from attacks.commands import program
 

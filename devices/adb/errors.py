@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 import struct
 
 from elasticvit.errors import DeviceError, DeviceUnreachable
+
+NOBODY_THERE = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN)
 
 
 class LinkLost(DeviceUnreachable):
@@ -26,6 +30,11 @@ def link_error(name: str, error: Exception) -> LinkLost:
     """
     from adb_shell import exceptions
 
+    if isinstance(error, socket.gaierror) or getattr(error, "errno", None) in NOBODY_THERE:
+        return LinkLost(
+            f"{name}: {error_text(error)}; check the address and port, that the phone is in this "
+            "network, and that it listens (`adb tcpip 5555`, with a cable, makes it)"
+        )
     kinds = tuple(vars(exceptions)[name] for name in vars(exceptions) if name[0].isupper())
     if isinstance(error, (OSError, struct.error, *kinds)):
         return LinkLost(f"{name}: {error_text(error)}")
@@ -38,6 +47,8 @@ def link_error(name: str, error: Exception) -> LinkLost:
 
 def error_text(error: Exception) -> str:
     """Text of an exception; some of adb-shell's hold raw bytes."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     texts = [
         a.decode(errors="replace") if isinstance(a, bytes | bytearray) else a for a in error.args
     ]

@@ -23,6 +23,10 @@ INTERRUPTED = (
 )
 
 
+def _switch(_: click.Context, __: click.Parameter, value: str | None) -> bool | None:
+    return None if value is None else value == "on"
+
+
 @evit_command("evit-train", HELP, INTERRUPTED)
 @click.option(
     "--space",
@@ -96,6 +100,43 @@ INTERRUPTED = (
     default=None,
     help="Start --subnet from the weights of a training run or of a subnet.pt, for example to "
     "fine-tune it on other data.  [default: initial weights]",
+)
+@click.option(
+    "--sampling",
+    type=click.Choice(["adjacent", "uniform", "sandwich"]),
+    default="adjacent",
+    help="Subnets of a training step: of one complexity level, which moves by at most one from "
+    "step to step; of the whole space at random; or the largest, the smallest and random ones.",
+)
+@click.option(
+    "--hss",
+    type=click.Choice(["1", "3"]),
+    callback=lambda _, __, value: None if value is None else int(value),
+    default=None,
+    help="Smallest subnets: one for all complexity levels, or three for a third of the levels "
+    "each.  [default: 3 with adjacent]",
+)
+@click.option(
+    "--bank",
+    type=click.Choice(["on", "off"]),
+    callback=_switch,
+    default=None,
+    help="Remember good subnets of each complexity level and train them again.  [default: on with "
+    "adjacent]",
+)
+@click.option(
+    "--preference",
+    type=click.Choice(["on", "off"]),
+    callback=_switch,
+    default=None,
+    help="Prefer wide random subnets to deep ones of the same cost.  [default: on with adjacent]",
+)
+@click.option(
+    "--grow",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    help="Begin with the lowest complexity level, and let the others in one after another up to "
+    "this share of the training.",
 )
 @click.option("--resume", is_flag=True, help="Resume an interrupted run; fail if there is none.")
 @click.option("--fresh", is_flag=True, help="Start a new run even if there is one to resume.")

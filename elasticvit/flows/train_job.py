@@ -33,7 +33,9 @@ from elasticvit.training.forecast import Forecaster, forecast
 from elasticvit.training.levels import levels_for
 from elasticvit.training.ranks import Ranks
 from elasticvit.training.run_info import CHECKPOINT_FILE, RUN_FILE
-from elasticvit.training.sampler import LevelSampler, Sampler
+from elasticvit.training.sampling.adjacent import LevelSampler
+from elasticvit.training.sampling.build import make_sampler, sampled_levels
+from elasticvit.training.sampling.protocol import Sampler
 from elasticvit.training.single import SingleSampler, single_levels
 from elasticvit.training.trainer import Trainer
 from elasticvit.workspace import PLURALS, Workspace
@@ -103,6 +105,11 @@ class TrainJob:
             complexity=settings.complexity,
             device="" if settings.complexity == "macs" else workspace.device(settings.device),
             distillation=distillation,
+            sampling=settings.sampling,
+            hss=settings.hss,
+            bank=settings.bank,
+            preference=settings.preference,
+            grow=settings.grow,
         )
         if self.single is not None:
             config = self.single.configured(config, settings.lr)
@@ -113,14 +120,12 @@ class TrainJob:
                 f"{LEAST_IMAGES} images a step for its batch norms",
                 settings=["batch_size"],
             )
-        self.config, self.levels = (
-            config,
-            (
-                levels_for(space, cost, np.random.default_rng(0))
-                if self.single is None
-                else single_levels(space, cost)
-            ),
-        )
+        self.config = config
+        if self.single is None:
+            self.all_levels = levels_for(space, cost, np.random.default_rng(0))
+            self.levels = sampled_levels(self.all_levels, space, cost, config)
+        else:
+            self.levels = self.all_levels = single_levels(space, cost)
         self.info = run_info(space, images, config, self.levels, settings.seed)
         if self.single is not None and self.single.subnet is not None:
             self.info = replace(self.info, options=self.single.subnet.options)
@@ -194,10 +199,19 @@ class TrainJob:
         """A sampler that has drawn nothing yet."""
         if self.single is not None:
             return SingleSampler(self.info.space.smallest, self.levels)
+        steps = self.config.epochs * (self.images.info.train_images // self.config.batch_size)
+        return make_sampler(
+            self.info.space, self.cost, self.levels, self.config, seed=self.info.seed, steps=steps
+        )
+
+    def _panel(self) -> Sampler:
+        """A sampler of subnets to judge, the same however training draws its own."""
+        if self.single is not None:
+            return self._sampler()
         return LevelSampler(
             self.info.space,
             self.cost,
-            self.levels,
+            self.all_levels,
             seed=self.info.seed,
             subnets=self.config.subnets,
         )
@@ -277,7 +291,7 @@ class TrainJob:
             data=self.info.data,
             seed=self.info.seed,
             epochs=self.config.epochs,
-            subnets=subnet_accuracies(load_supernet(run), self.images, self._sampler()),
+            subnets=subnet_accuracies(load_supernet(run), self.images, self._panel()),
             images=summary_images(self.images),
             expected_s=round(expected_s, 1),
             took_s=round(took_s, 1),

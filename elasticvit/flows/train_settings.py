@@ -13,6 +13,7 @@ from elasticvit.flows.settings import check_ranges, check_real
 from elasticvit.reading import shown
 from elasticvit.space import SearchSpace
 from elasticvit.training.config import COMPLEXITIES, MIN_LR, MOST_BATCH, MOST_EPOCHS
+from elasticvit.training.sampling.options import check_sampling
 
 RANGES = {  # least and greatest value of whole numbers
     "epochs": (1, MOST_EPOCHS),
@@ -37,6 +38,18 @@ class TrainSettings:
         complexity: Unit of the complexity levels: `macs` (multiply-accumulates) or `ms`.
         device: Device whose latency defines the levels in `ms`. None: the one that was profiled
             last.
+        sampling: Which subnets a step runs: `adjacent` (all of one complexity level, which moves
+            by at most one from step to step), `uniform` (of the whole space at random) or
+            `sandwich` (BigNAS: the largest, and the smallest and two random ones that learn from
+            it).
+        hss: Number of smallest subnets that are trained along: 1 for all complexity levels, or 3
+            for a third of the levels each. None: 3 with levels (`adjacent`), else 1.
+        bank: Whether good subnets of each level are remembered and drawn again. None: whenever
+            there are levels.
+        preference: Whether random subnets are chosen so that their cost comes from width rather
+            than depth. None: whenever there are levels.
+        grow: Share of the training after which all levels are let in, the smallest first; 0: all
+            from the start.
         teacher: Networks that the sampled subnets learn from, one or several: a network of timm's
             (`NAME` for timm's weights, `NAME:FILE` for weights from a file), the folder of a
             training run (its largest subnet; `RUN@ARCH` for another one), or the file of a subnet.
@@ -66,6 +79,11 @@ class TrainSettings:
     lr: float | None = None
     complexity: str = "macs"
     device: str | None = None
+    sampling: str = "adjacent"
+    hss: int | None = None
+    bank: bool | None = None
+    preference: bool | None = None
+    grow: float = 0.0
     teacher: str | Sequence[str] = ()
     soft_labels: Path | str | None = None
     subnet: str | Arch | None = None
@@ -79,6 +97,8 @@ class TrainSettings:
     def __post_init__(self) -> None:
         check_ranges(self, RANGES)
         check_real("lr", self.lr, MIN_LR, 1)
+        check_real("grow", self.grow, 0, 1)
+        check_sampling(self.sampling, self.hss, self.bank, self.preference, self.grow)
         teachers = (self.teacher,) if isinstance(self.teacher, str) else tuple(self.teacher)
         object.__setattr__(self, "teacher", teachers)
         for name in ("soft_labels", "start_from"):

@@ -44,7 +44,7 @@ class SingleTraining:
             config: Settings of a training of its space.
             lr: Learning rate that the user chose; None if none was.
         """
-        config = replace(config, subnets=1)
+        config = replace(config, subnets=1, hss=1, bank=False, preference=False, grow=0.0)
         if self.subnet is None:
             return config
         from elasticvit.training.teacher import weights_of

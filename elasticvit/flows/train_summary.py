@@ -16,7 +16,7 @@ from elasticvit.workspace import Workspace
 if TYPE_CHECKING:
     from elasticvit.nn import Supernet
     from elasticvit.training.data import ImageData
-    from elasticvit.training.sampler import Sampler
+    from elasticvit.training.sampling.protocol import Sampler
 
 SUMMARY_IMAGES = 1024
 RECALIBRATION_IMAGES = 512

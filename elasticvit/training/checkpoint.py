@@ -23,7 +23,7 @@ from elasticvit.nn.weights import filled
 from elasticvit.reading import Count, Format
 from elasticvit.training.optimiser_state import OptimiserState
 from elasticvit.training.run_info import CHECKPOINT_FILE, FRESH, RunFile, RunInfo
-from elasticvit.training.sampler import SamplerState
+from elasticvit.training.sampling.state import SamplerState
 from elasticvit.training.watch import WatchState
 
 SCHEMA = 1

@@ -17,6 +17,7 @@ from elasticvit.errors import SettingError
 from elasticvit.reading import shown
 from elasticvit.space import SearchSpace
 from elasticvit.training.distillation import Distillation
+from elasticvit.training.sampling.options import check_sampling, default_sampling
 
 if TYPE_CHECKING:
     from elasticvit.training.data import DataInfo
@@ -43,6 +44,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {  # least and greatest value
     "ema_share": (0, 1),
     "ema_limit": (0, 1),
     "subnets": (1, 64),
+    "grow": (0, 1),
 }
 
 
@@ -67,6 +69,12 @@ class TrainConfig:
         complexity: Unit of the complexity levels, `macs` or `ms`.
         device: Device whose latency defines the levels; empty with `macs`.
         augment: Whether training images are augmented.
+        sampling: Which subnets a step runs: those of one complexity level, which walks
+            (`adjacent`), or of the whole space (`uniform`, `sandwich`).
+        hss: Number of smallest subnets: 1 for all levels, or 3 for a third of them each.
+        bank: Whether good subnets of each level are remembered and drawn again.
+        preference: Whether random subnets follow the path preference rule.
+        grow: Share of the training after which all levels are let in; 0: from the start.
         distillation: Teachers that the sampled subnets learn from.
         start: SHA-256 of the weights that training starts from; empty if from initial ones.
 
@@ -89,6 +97,11 @@ class TrainConfig:
     complexity: str = "macs"
     device: str = ""
     augment: bool = True
+    sampling: str = "adjacent"
+    hss: int = 3
+    bank: bool = False
+    preference: bool = False
+    grow: float = 0.0
     distillation: Distillation = field(default_factory=Distillation)
     start: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
 
@@ -113,6 +126,7 @@ class TrainConfig:
                 f"{', '.join(COMPLEXITIES)}",
                 settings=["complexity"],
             )
+        check_sampling(self.sampling, self.hss, self.bank, self.preference, self.grow)
 
 
 def default_config(info: DataInfo, space: SearchSpace, **changes: Any) -> TrainConfig:
@@ -140,6 +154,8 @@ def default_config(info: DataInfo, space: SearchSpace, **changes: Any) -> TrainC
         settings = {"epochs": 600, "batch_size": 768, "lr": 5e-4, "mixup": 0.2}
         settings["warmup_share"] = 5 / 600
     settings["batch_size"] = min(settings["batch_size"], info.train_images)
+    names = ("sampling", "hss", "bank", "preference")
+    settings |= default_sampling(**{name: changes.get(name) for name in names})
     chosen = {k: v for k, v in changes.items() if v is not None}
     config = TrainConfig(**{**settings, **chosen})
     if config.batch_size > info.train_images:

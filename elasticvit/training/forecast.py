@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from elasticvit.arch import ArchBatch
 from elasticvit.cost import MacsCost
 from elasticvit.training.probe import Probe, probe
-from elasticvit.training.sampler import Sampler
+from elasticvit.training.sampling.protocol import Sampler
 from elasticvit.training.trainer import Trainer
 
 REMEMBERED = 25  # steps of a level whose median counts
@@ -91,7 +91,9 @@ def forecast(trainer: Trainer, sampler: Sampler) -> Forecaster:
     """
     cost = MacsCost(trainer.info.space)
     draws = [sampler.draw_at(level) for level in range(len(sampler.levels))]
-    macs_m = [float(cost.price(ArchBatch.of([*draw.archs, draw.smallest])).sum()) for draw in draws]
+    macs_m = [
+        float(cost.price(ArchBatch.of([*draw.archs, *draw.students])).sum()) for draw in draws
+    ]
     return Forecaster(
         probe(trainer, draws[0], draws[-1]),
         macs_m,

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from elasticvit.arch import Arch
 from elasticvit.training.batch import Batch
-from elasticvit.training.sampler import Draw
+from elasticvit.training.sampling.draw import Draw
 from elasticvit.training.step import run_step
 from elasticvit.training.targets import Targets
 from elasticvit.training.trainer import Trainer

@@ -7,19 +7,20 @@ the supernet and fine-tuned on another data set (ElasticViT, section 5).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from elasticvit.arch import Arch, ArchBatch
 from elasticvit.cost import CostModel
-from elasticvit.errors import CheckpointError
 from elasticvit.kernels import walk
 from elasticvit.nn import Subnet, Supernet
 from elasticvit.nn.attention import AttentionCore, position_index, qkv_rows
 from elasticvit.space import SearchSpace
 from elasticvit.training.levels import BOUND_SHARE, Levels
-from elasticvit.training.run_info import FRESH
-from elasticvit.training.sampler import Draw, SamplerState
+from elasticvit.training.sampling.draw import Draw
+from elasticvit.training.sampling.state import SamplerState, check_levels
 
 NAME_MARK = "-subnet"
 
@@ -65,13 +66,21 @@ class SingleSampler:
     def levels(self) -> Levels:
         return self._levels
 
-    def draw(self) -> Draw:
+    @property
+    def banks(self) -> None:
+        """There is nothing to remember."""
+        return None
+
+    def draw(self, share: float = 0.0) -> Draw:
         """The architecture."""
         return self.draw_at(0)
 
     def draw_at(self, level: int) -> Draw:
         """The architecture, whatever the level."""
-        return Draw(level=level, archs=(self.arch,), smallest=self.arch)
+        return Draw(level=level, archs=(self.arch,), students=(), chosen=("fixed",))
+
+    def learn(self, draw: Draw, losses: Sequence[float]) -> None:
+        """There is nothing to learn."""
 
     def state(self) -> SamplerState:
         """Its level; there is nothing random about it."""
@@ -83,12 +92,7 @@ class SingleSampler:
         Raises:
             CheckpointError: The state is of other complexity levels.
         """
-        if state.values != self.levels.values:
-            raise CheckpointError(
-                f"the checkpoint has complexity levels {list(state.values)}, this run "
-                f"{list(self.levels.values)}; start a fresh training",
-                next_step=FRESH,
-            )
+        check_levels(state, self.levels)
 
 
 def fill(supernet: Supernet, subnet: Subnet) -> None:

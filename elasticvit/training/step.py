@@ -1,8 +1,8 @@
-"""One training step: sampled subnets learn from labels or teachers, the smallest one from their
-mean.
+"""One training step: sampled subnets learn from labels or teachers, students from their mean.
 
 The subnets of a step run one after another and their gradients add up, so memory is that of
-one subnet. There is no largest subnet in the step (ElasticViT, section 4).
+one subnet. With complexity levels the student is the smallest subnet of the level, and there is
+no largest subnet in the step (ElasticViT, section 4).
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from elasticvit.nn import Supernet
 from elasticvit.training.losses import AlphaDivergence
 from elasticvit.training.ranks import Ranks
-from elasticvit.training.sampler import Draw
+from elasticvit.training.sampling.draw import Draw
 from elasticvit.training.targets import Targets
 
 
@@ -26,20 +27,27 @@ class StepLosses:
     Attributes:
         level: Index of the complexity level.
         sampled: Mean cross entropy of the sampled subnets.
-        smallest: Divergence of the smallest subnet from the mean of the sampled ones.
+        smallest: Mean divergence of the students from the mean of the sampled subnets; with
+            complexity levels, of the smallest subnet alone; 0 without students.
         accuracy: Training accuracy of the sampled subnets, in percent.
+        plain: Cross entropy of each sampled subnet with the labels, neither mixed nor smoothed;
+            empty for a step on mixed images.
     """
 
     level: int
     sampled: float
     smallest: float
     accuracy: float
+    plain: tuple[float, ...] = ()
 
     def averaged(self, ranks: Ranks) -> StepLosses:
         """The mean over the ranks, all of which run the same level."""
-        values = torch.tensor([self.sampled, self.smallest, self.accuracy], device=ranks.device)
-        sampled, smallest, accuracy = ranks.average(values).tolist()
-        return replace(self, sampled=sampled, smallest=smallest, accuracy=accuracy)
+        values = [self.sampled, self.smallest, self.accuracy, *self.plain]
+        means = ranks.average(torch.tensor(values, device=ranks.device)).tolist()
+        sampled, smallest, accuracy, *plain = means
+        return replace(
+            self, sampled=sampled, smallest=smallest, accuracy=accuracy, plain=tuple(plain)
+        )
 
 
 def run_step(
@@ -57,24 +65,27 @@ def run_step(
         images: Normalised images (B, 3, R, R).
         targets: What the sampled subnets should say of these images.
         draw: The subnets of this step.
-        divergence: Divergence of the smallest subnet from the mean of the sampled ones.
+        divergence: Divergence of a student from the mean of the sampled subnets.
     """
-    losses, shares, right = [], [], []
+    losses, shares, right, plain, distances = [], [], [], [], []
     for arch in draw.archs:
         logits = supernet(images, arch)
         loss = targets.loss(logits)
         loss.backward()
         losses.append(loss.detach())
         shares.append(logits.detach().softmax(dim=1))
+        if targets.soft is None:
+            plain.append(F.cross_entropy(logits.detach(), targets.labels))
         right.append((logits.detach().argmax(dim=1) == targets.labels).float().mean())
-    loss = torch.zeros(())
-    if set(draw.archs) != {draw.smallest}:  # a subnet has nothing to learn from itself
-        teacher = torch.stack(shares).mean(dim=0)
-        loss = divergence(supernet(images, draw.smallest), teacher)
+    teacher = torch.stack(shares).mean(dim=0)
+    for arch in draw.students:
+        loss = divergence(supernet(images, arch), teacher)
         loss.backward()
+        distances.append(loss.detach())
     return StepLosses(
         level=draw.level,
         sampled=float(torch.stack(losses).mean()),
-        smallest=float(loss.detach()),
+        smallest=float(torch.stack(distances).mean()) if distances else 0.0,
         accuracy=100 * float(torch.stack(right).mean()),
+        plain=tuple(float(loss) for loss in plain),
     )

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from timm.scheduler import CosineLRScheduler
 from timm.utils import ModelEmaV3
-from timm.utils.agc import adaptive_clip_grad
 from torch import Tensor
 
 from elasticvit.errors import DataError
@@ -29,6 +28,7 @@ from elasticvit.training.checkpoint import (
     TrainerState,
     check_same_run,
 )
+from elasticvit.training.clipping import clip_gradients
 from elasticvit.training.config import TrainConfig
 from elasticvit.training.data import ImageData
 from elasticvit.training.events import TrainProgress
@@ -39,7 +39,9 @@ from elasticvit.training.mixup import mixed, mixup_share
 from elasticvit.training.optimiser_state import OptimiserState
 from elasticvit.training.ranks import Ranks
 from elasticvit.training.run_info import CHECKPOINT_FILE, RunInfo
-from elasticvit.training.sampler import Draw, Sampler
+from elasticvit.training.sampling.draw import Draw
+from elasticvit.training.sampling.feedback import Feedback
+from elasticvit.training.sampling.protocol import Sampler
 from elasticvit.training.soft_labels import SoftLabels
 from elasticvit.training.start import check_memory, initialise, parameter_groups
 from elasticvit.training.step import StepLosses, run_step
@@ -121,6 +123,13 @@ class Trainer:
             source=teaching,
         )
         self.watch = LossWatch(info.space.layout.classes, self.steps)
+        self.feedback = Feedback(
+            sampler,
+            self.supernet,
+            self.ranks,
+            epoch_steps=len(self.loader),
+            batch_size=config.batch_size,
+        )
         self.step = 0
 
     def step_at(self, batch: Batch, draw: Draw) -> StepLosses:
@@ -134,7 +143,7 @@ class Trainer:
             TrainingError: A loss is not a number; the weights are as they were.
         """
         device = self.ranks.device
-        images = batch.images.to(device, memory_format=torch.channels_last)
+        clean = images = batch.images.to(device, memory_format=torch.channels_last)
         share = None
         if self.config.mixup > 0:
             rng = np.random.default_rng([self.info.seed, self.step])
@@ -154,7 +163,8 @@ class Trainer:
         ).averaged(self.ranks)
         self.ranks.average_gradients(self.supernet.parameters())
         self.watch.check_finite(self.step, losses)
-        adaptive_clip_grad(self.supernet.parameters(), self.config.clip_factor)
+        self.feedback.give(self.step, draw, losses.plain, clean, targets.labels)
+        clip_gradients(self.supernet.parameters(), self.config.clip_factor)
         self.optimiser.step()
         self.ema.update(self.supernet, step=self.step)
         return losses
@@ -180,7 +190,7 @@ class Trainer:
         saved_s, write_s = time.monotonic(), 0.0
         with interrupts() as interrupted:
             for epoch, batch in self._batches(run):
-                losses = self.step_at(batch, self.sampler.draw())
+                losses = self.step_at(batch, self.sampler.draw(self.step / self.steps))
                 self.step += 1
                 warning = self.watch.look(self.step, losses)
                 if log is not None:

@@ -13,7 +13,9 @@ from elasticvit.cost import FloatArray, MacsCost
 from elasticvit.errors import CheckpointError, TargetError
 from elasticvit.space import MOBILE, TINY, SearchSpace
 from elasticvit.training.levels import PAPER_LEVELS_MMACS, Levels, levels_for
-from elasticvit.training.sampler import LevelSampler, Reservoir, SamplerState
+from elasticvit.training.sampling.adjacent import LevelSampler
+from elasticvit.training.sampling.reservoir import Reservoir
+from elasticvit.training.sampling.state import SamplerState
 
 
 class FakeMs:
@@ -76,11 +78,11 @@ def test_every_draw_keeps_its_band_and_its_lower_bound(case: tuple[str, str], se
         draw = sampler.draw()
         low, high = levels.band(draw.level)
         assert len(draw.archs) == 3
-        assert draw.smallest == levels.smallest[draw.level]
+        assert draw.students == (levels.smallest[draw.level],)
         for arch in draw.archs:
             space.check(arch)
             assert low <= price(cost, arch) <= high
-            assert all(a >= b for a, b in zip(arch.genes, draw.smallest.genes, strict=True))
+            assert all(a >= b for a, b in zip(arch.genes, draw.students[0].genes, strict=True))
 
 
 def test_the_walk_is_adjacent_and_visits_all_levels_alike() -> None:
@@ -150,7 +152,7 @@ def test_a_state_of_other_levels_is_refused() -> None:
 
 
 def test_an_empty_band_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("elasticvit.training.sampler.TRIES", 2)
+    monkeypatch.setattr("elasticvit.training.sampling.reservoir.TRIES", 2)
     levels = Levels(unit="MMACs", values=(900.0,), bound=1.0, smallest=(TINY.smallest,))
     with pytest.raises(TargetError, match="900 to 902 MMACs"):
         LevelSampler(TINY, MacsCost(TINY), levels, seed=0).draw()
