@@ -102,11 +102,11 @@ def test_reading_on_in_the_middle_of_an_epoch_gives_its_other_half(
     loader = DIGITS.loader(
         "search", resolution=8, batch_size=32, shuffle=True, augment=augment, seed=seed
     )
-    whole, rest = list(loader.epoch(epoch)), list(loader.epoch(epoch, start))
+    whole, rest = list(loader.batches(epoch)), list(loader.batches(epoch, start))
     assert len(rest) == len(loader) - start
-    for (a, b), (c, d) in zip(whole[start:], rest, strict=True):
-        assert torch.equal(a, c)
-        assert torch.equal(b, d)
+    for batch, again in zip(whole[start:], rest, strict=True):
+        assert all(torch.equal(a, vars(again)[name]) for name, a in vars(batch).items())
+        assert torch.equal(torch.from_numpy(DIGITS.search.labels)[batch.rows], batch.labels)
 
 
 DIGITS = open_data("digits")
@@ -194,13 +194,13 @@ def test_photographs_of_many_sizes_are_decoded_one_at_a_time(tmp_path: Path, wor
         "train", resolution=16, batch_size=8, augment=True, shuffle=True, workers=workers
     )
     torch.manual_seed(0)
-    whole = list(loader.epoch(3))
+    whole = list(loader.batches(3))
     torch.manual_seed(1)
-    rest = list(loader.epoch(3, 2))
-    assert whole[0][0].shape == (8, 3, 16, 16)
-    for (a, b), (c, d) in zip(whole[2:], rest, strict=True):
-        assert torch.equal(a, c)
-        assert torch.equal(b, d)
+    rest = list(loader.batches(3, 2))
+    assert whole[0].images.shape == (8, 3, 16, 16)
+    for batch, again in zip(whole[2:], rest, strict=True):
+        assert all(torch.equal(a, vars(again)[name]) for name, a in vars(batch).items())
+        assert torch.equal(torch.from_numpy(data.train.labels)[batch.rows], batch.labels)
 
 
 @pytest.mark.parametrize("struct", [False, True])

@@ -8,8 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from elasticvit.training.batch import Batch
+from elasticvit.training.distillation import Distillation
 from elasticvit.training.losses import AlphaDivergence, label_loss
-from elasticvit.training.step import mixed
+from elasticvit.training.mixup import mixed, mixup_share
+from elasticvit.training.targets import TargetMaker
 
 
 def direct(q: np.ndarray, p: np.ndarray, alpha: float, clip: float) -> float:
@@ -100,10 +103,13 @@ def test_label_smoothing() -> None:
 def test_mixup_blends_images_and_labels_by_the_same_share() -> None:
     images = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 3, 2, 2)
     labels = torch.tensor([0, 1, 2, 1])
-    mixed_images, soft = mixed(images, labels, 3, 0.5, np.random.default_rng(0))
-    share = float(soft[0, 0])
+    share = mixup_share(0.5, np.random.default_rng(0))
     assert 0 < share < 1
+    assert share == mixup_share(0.5, np.random.default_rng(0))
+    blend = mixed(images, share)
+    assert blend[0, 0, 0, 0].item() == pytest.approx((1 - share) * 3)
+    maker = TargetMaker(classes=3, smoothing=0.0, distillation=Distillation(), source=None)
+    soft = maker(Batch(images=blend, labels=labels, rows=torch.arange(4)), share).soft
+    assert soft is not None
+    assert soft[0].tolist() == pytest.approx([share, 1 - share, 0])
     assert torch.allclose(soft.sum(dim=1), torch.ones(4))
-    assert mixed_images[0, 0, 0, 0].item() == pytest.approx((1 - share) * 3)
-    again, _ = mixed(images, labels, 3, 0.5, np.random.default_rng(0))
-    assert torch.equal(again, mixed_images)

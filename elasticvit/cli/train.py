@@ -8,6 +8,7 @@ import click
 
 from elasticvit.cli.app import evit_command
 from elasticvit.cli.report import Report
+from elasticvit.cli.soft_labels import write
 from elasticvit.cli.train_report import TrainReport, next_command, print_result
 from elasticvit.flows.settings import workspace_of
 from elasticvit.flows.train import is_first_rank, train
@@ -66,6 +67,39 @@ def _switch(_: click.Context, __: click.Parameter, value: str | None) -> bool | 
     "--device",
     default=None,
     help="Device whose latency defines the complexity levels.  [default: the one profiled last]",
+)
+@click.option(
+    "--teacher",
+    multiple=True,
+    help="Network that the subnets learn from; may be repeated. A network of timm's (NAME, or "
+    "NAME:FILE with a file of its weights), the folder of a training run (its largest subnet, or "
+    "RUN@ARCH), or a subnet.pt. One teacher counts half of the loss, several all of it.",
+)
+@click.option(
+    "--soft-labels",
+    type=click.Path(),
+    default=None,
+    help="File that --write-soft-labels wrote, in place of teachers: training is as fast as "
+    "without any.",
+)
+@click.option(
+    "--write-soft-labels",
+    type=click.Path(),
+    default=None,
+    help="Train nothing; let the teachers judge every training image once and write this file.",
+)
+@click.option(
+    "--subnet",
+    default=None,
+    help="Train this one architecture alone instead of a supernet: smallest, largest, a published "
+    "name, or as tables print it.",
+)
+@click.option(
+    "--start-from",
+    type=click.Path(),
+    default=None,
+    help="Start --subnet from the weights of a training run or of a subnet.pt, for example to "
+    "fine-tune it on other data.  [default: initial weights]",
 )
 @click.option(
     "--sampling",
@@ -132,7 +166,12 @@ def _switch(_: click.Context, __: click.Parameter, value: str | None) -> bool | 
     default=1,
     help="Parts that a step's images are taken in: N need about 1/N of the memory.",
 )
-def main(report: Report, workspace: str | None, **options: Any) -> None:
+def main(
+    report: Report, workspace: str | None, write_soft_labels: str | None, **options: Any
+) -> None:
+    if write_soft_labels is not None:
+        write(report, workspace, write_soft_labels, options)
+        return
     if not is_first_rank():
         report.silence()
     handler = TrainReport(report)

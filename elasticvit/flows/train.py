@@ -12,10 +12,11 @@ from typing import Any
 
 from elasticvit.errors import SpaceError
 from elasticvit.events import EventHandler, Phase, ignore
-from elasticvit.flows.settings import WorkspaceLike, settings_of, space_of, workspace_of
+from elasticvit.flows.settings import WorkspaceLike, settings_of, workspace_of
 from elasticvit.flows.torch_threads import torch_threads
 from elasticvit.flows.train_result import SubnetAccuracy, TrainResult
 from elasticvit.flows.train_settings import TrainSettings
+from elasticvit.flows.train_single import named_space
 
 IMAGE_CHANNELS = 3
 __all__ = ["SubnetAccuracy", "TrainResult", "TrainSettings", "is_first_rank", "train"]
@@ -49,13 +50,15 @@ def train(
         PredictorError: The device has no predictor, or it cannot price the space.
         TargetError: A complexity level holds no architecture.
         CheckpointError: A run cannot be read, or there is none to resume.
+        ArchError: `subnet` is no architecture of the space.
+        ModelError: A teacher tells other classes apart, or timm's weights of it cannot be had.
         TrainingError: The loss is no longer a number, or another process trains the same run.
         FileError: The workspace, or the folder of the run, cannot be written to.
     """
     settings = settings_of(TrainSettings, settings, changes)
     folder = workspace_of(workspace)
     handler = events if is_first_rank() else ignore
-    space = space_of(folder, settings.space, handler)
+    space = named_space(settings, folder, handler)
     if space.layout.in_channels != IMAGE_CHANNELS:
         raise SpaceError(
             f"search space {space.name} has in_channels {space.layout.in_channels}; images of data "

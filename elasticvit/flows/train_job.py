@@ -12,17 +12,19 @@ import numpy as np
 
 from elasticvit.cost import CostModel, MacsCost
 from elasticvit.errors import FileError, NextStep, SettingError, WorkspaceError
-from elasticvit.events import Event, EventHandler, Phase
+from elasticvit.events import Event, EventHandler, Notice, Phase
 from elasticvit.files import make_folder
 from elasticvit.flows.train_events import TrainingForecast, TrainingPlanned, TrainProgress
 from elasticvit.flows.train_result import RESULT_FILE, TrainResult
 from elasticvit.flows.train_runs import find_run, locked, remembered, run_at, run_info
 from elasticvit.flows.train_settings import TrainSettings
+from elasticvit.flows.train_single import open_single
 from elasticvit.flows.train_summary import (
     subnet_accuracies,
     suggested_target_ms,
     summary_images,
 )
+from elasticvit.flows.train_teachers import open_teaching
 from elasticvit.space import SearchSpace
 from elasticvit.training.checkpoint import load_supernet
 from elasticvit.training.config import default_config
@@ -36,6 +38,7 @@ from elasticvit.training.run_info import CHECKPOINT_FILE, RUN_FILE
 from elasticvit.training.sampling.adjacent import LevelSampler
 from elasticvit.training.sampling.build import make_sampler, sampled_levels
 from elasticvit.training.sampling.protocol import Sampler
+from elasticvit.training.single import SingleSampler, single_levels
 from elasticvit.training.trainer import Trainer
 from elasticvit.workspace import PLURALS, Workspace
 
@@ -89,7 +92,12 @@ class TrainJob:
         self.workspace, self.settings, self.named = workspace, settings, named
         self.images, self.ranks, self.events = images, ranks, events
         space = named.with_classes(images.info.classes)
+        self.single = open_single(settings, space, events)
+        space = space if self.single is None else self.single.space
         cost = _cost(workspace, space, settings)
+        distillation, self.teaching = open_teaching(
+            settings.teacher, settings.soft_labels, images, ranks.device, events
+        )
         config = default_config(
             images.info,
             space,
@@ -98,6 +106,7 @@ class TrainJob:
             lr=settings.lr,
             complexity=settings.complexity,
             device="" if settings.complexity == "macs" else workspace.device(settings.device),
+            distillation=distillation,
             sampling=settings.sampling,
             hss=settings.hss,
             bank=settings.bank,
@@ -106,6 +115,8 @@ class TrainJob:
             precision=chosen_precision(settings.precision, ranks.device),
             accumulate=settings.accumulate,
         )
+        if self.single is not None:
+            config = self.single.configured(config, settings.lr)
         least = LEAST_IMAGES * ranks.count * config.accumulate
         if config.batch_size < least:
             raise SettingError(
@@ -114,9 +125,15 @@ class TrainJob:
                 + (f", in each of {config.accumulate} parts" if config.accumulate > 1 else ""),
                 settings=["batch_size", *(["accumulate"] if config.accumulate > 1 else [])],
             )
-        self.config, self.all_levels = config, levels_for(space, cost, np.random.default_rng(0))
-        self.levels = sampled_levels(self.all_levels, space, cost, config)
+        self.config = config
+        if self.single is None:
+            self.all_levels = levels_for(space, cost, np.random.default_rng(0))
+            self.levels = sampled_levels(self.all_levels, space, cost, config)
+        else:
+            self.levels = self.all_levels = single_levels(space, cost)
         self.info = run_info(space, images, config, self.levels, settings.seed)
+        if self.single is not None and self.single.subnet is not None:
+            self.info = replace(self.info, options=self.single.subnet.options)
         self.cost = cost
 
     def run(self) -> TrainResult:
@@ -148,7 +165,8 @@ class TrainJob:
         if not finished:
             stack.enter_context(self.workspace.nothing_left_behind(run, keep=CHECKPOINT_FILE))
         if self.settings.out is None:
-            stack.enter_context(remembered(self.workspace, run, self.named, self.info.data))
+            named = self.named if self.single is None else None  # no space for what follows
+            stack.enter_context(remembered(self.workspace, run, named, self.info.data))
         if not finished and not (run / RUN_FILE).exists():
             self.info.save(run)
         return run
@@ -184,13 +202,17 @@ class TrainJob:
 
     def _sampler(self) -> Sampler:
         """A sampler that has drawn nothing yet."""
+        if self.single is not None:
+            return SingleSampler(self.info.space.smallest, self.levels)
         steps = self.config.epochs * (self.images.info.train_images // self.config.batch_size)
         return make_sampler(
             self.info.space, self.cost, self.levels, self.config, seed=self.info.seed, steps=steps
         )
 
-    def _panel(self) -> LevelSampler:
+    def _panel(self) -> Sampler:
         """A sampler of subnets to judge, the same however training draws its own."""
+        if self.single is not None:
+            return self._sampler()
         return LevelSampler(
             self.info.space,
             self.cost,
@@ -203,7 +225,16 @@ class TrainJob:
         workers = self.settings.workers
         if workers is None:
             workers = default_workers()
-        return Trainer(self.info, self.images, self._sampler(), self.ranks, workers)
+        start = None if self.single is None else self.single.start
+        return Trainer(
+            self.info,
+            self.images,
+            self._sampler(),
+            self.ranks,
+            workers,
+            teaching=self.teaching,
+            start=start,
+        )
 
     def _train(self, run: Path) -> tuple[float, float]:
         """Train to the end; the seconds that were expected and taken."""
@@ -253,6 +284,9 @@ class TrainJob:
                 unit=self.levels.unit,
             )
         )
+        taught = self.config.distillation.described
+        if taught:
+            self.events(Notice(text=taught))
 
     def _summarise(self, run: Path, expected_s: float, took_s: float) -> None:
         """Write the run's result."""

@@ -136,14 +136,17 @@ def locked(run: Path) -> AbstractContextManager[None]:
 
 
 @contextmanager
-def remembered(workspace: Workspace, run: Path, space: SearchSpace, data: str) -> Iterator[None]:
+def remembered(
+    workspace: Workspace, run: Path, space: SearchSpace | None, data: str
+) -> Iterator[None]:
     """Make space and data set the defaults of what follows, unless the work inside fails before
     the run has a checkpoint; then the settings are as before.
 
     Args:
         workspace: The workspace.
         run: Folder of the run.
-        space: The space as it was named, without the data set's number of classes.
+        space: The space as it was named, without the data set's number of classes; None to leave
+            the default as it is.
         data: Canonical spec of the data set.
     """
     before = workspace.settings()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from elasticvit.arch import Arch
 from elasticvit.errors import SettingError
+from elasticvit.flows.places import check_path
 from elasticvit.flows.settings import check_ranges, check_real
 from elasticvit.reading import shown
 from elasticvit.space import SearchSpace
@@ -56,6 +59,16 @@ class TrainSettings:
             than depth. None: whenever there are levels.
         grow: Share of the training after which all levels are let in, the smallest first; 0: all
             from the start.
+        teacher: Networks that the sampled subnets learn from, one or several: a network of timm's
+            (`NAME` for timm's weights, `NAME:FILE` for weights from a file), the folder of a
+            training run (its largest subnet; `RUN@ARCH` for another one), or the file of a subnet.
+            With one teacher labels count for half of the loss, with several they do not count.
+        soft_labels: File of what teachers said of the training images (see `write_soft_labels`),
+            in place of teachers. None: no soft labels.
+        subnet: One architecture to train alone, instead of a supernet: an `Arch`, its text form, or
+            its name. None: the whole supernet.
+        start_from: Weights to start from: the folder of a training run, or the file of a subnet.
+            None: initial weights.
         resume: Whether to fail unless there is an interrupted run with the same settings to resume.
             By default such a run is resumed if there is one, and otherwise a new run is started.
         fresh: Whether to start a new run even if there is one to resume.
@@ -87,6 +100,10 @@ class TrainSettings:
     bank: bool | None = None
     preference: bool | None = None
     grow: float = 0.0
+    teacher: str | Sequence[str] = ()
+    soft_labels: Path | str | None = None
+    subnet: str | Arch | None = None
+    start_from: Path | str | None = None
     resume: bool = False
     fresh: bool = False
     seed: int = 0
@@ -101,7 +118,11 @@ class TrainSettings:
         check_real("lr", self.lr, MIN_LR, 1)
         check_real("grow", self.grow, 0, 1)
         check_sampling(self.sampling, self.hss, self.bank, self.preference, self.grow)
-        for name in ("space", "data", "out"):
+        teachers = (self.teacher,) if isinstance(self.teacher, str) else tuple(self.teacher)
+        object.__setattr__(self, "teacher", teachers)
+        for name in ("soft_labels", "start_from"):
+            check_path(name, getattr(self, name))
+        for name in ("space", "data", "out", "teacher", "subnet"):
             text = str(getattr(self, name))
             if "\0" in text:
                 raise SettingError(
@@ -125,6 +146,21 @@ class TrainSettings:
                 f"device is {self.device!r}, but complexity levels are in macs, which are the "
                 "same on all devices; choose complexity ms, or name no device",
                 settings=["complexity", "device"],
+            )
+        if self.teacher and self.soft_labels is not None:
+            raise SettingError(
+                "teacher and soft_labels exclude each other; choose one of them",
+                settings=["teacher", "soft_labels"],
+            )
+        if len(set(self.teacher)) < len(self.teacher):
+            raise SettingError(
+                f"teacher is {', '.join(self.teacher)}: one is named twice; name each one once",
+                settings=["teacher"],
+            )
+        if self.start_from is not None and self.subnet is None:
+            raise SettingError(
+                "start_from is given without subnet; name the subnet that is to be trained",
+                settings=["start_from", "subnet"],
             )
         if self.resume and self.fresh:
             raise SettingError(

@@ -51,6 +51,8 @@ def subnet_accuracies(
         f"at {values[middle]:g} {unit}": sampler.draw_at(middle).archs[0],
         f"at {values[last]:g} {unit}": sampler.draw_at(last).archs[0],
     }
+    if supernet.space.size() == 1:
+        archs = {"subnet": supernet.space.smallest}
     evaluator = SupernetEvaluator(
         supernet,
         images,

@@ -8,12 +8,15 @@ instead: there the number of steps is what is short.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any
+
+from msgspec import Meta
 
 from elasticvit.errors import SettingError
 from elasticvit.reading import shown
 from elasticvit.space import SearchSpace
+from elasticvit.training.distillation import Distillation
 from elasticvit.training.sampling.options import check_sampling, default_sampling
 
 if TYPE_CHECKING:
@@ -76,6 +79,8 @@ class TrainConfig:
         grow: Share of the training after which all levels are let in; 0: from the start.
         precision: What most layers compute in: `fp32`, `bf16` or `fp16`.
         accumulate: Number of micro-batches that each process takes a step's images in.
+        distillation: Teachers that the sampled subnets learn from.
+        start: SHA-256 of the weights that training starts from; empty if from initial ones.
 
     Raises:
         SettingError: A value makes no sense; its setting is named.
@@ -103,6 +108,8 @@ class TrainConfig:
     grow: float = 0.0
     precision: str = "fp32"
     accumulate: int = 1
+    distillation: Distillation = field(default_factory=Distillation)
+    start: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
 
     def __post_init__(self) -> None:
         for name, (least, most) in LIMITS.items():

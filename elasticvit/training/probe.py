@@ -17,12 +17,15 @@ import torch
 from torch import Tensor
 
 from elasticvit.arch import Arch
+from elasticvit.training.batch import Batch
 from elasticvit.training.sampling.draw import Draw
 from elasticvit.training.step import run_step
+from elasticvit.training.targets import Targets
 from elasticvit.training.trainer import Trainer
 
 BUDGET_S = 5.0  # a larger part of the batch is run while it is expected to end within this time
 FEWEST = 2  # images that a batch norm needs
+TAUGHT = 8  # images that teachers are timed with
 GROWTH = 4  # from one part of the batch to the next
 STATES = 3  # copies of the weights that training adds: gradients and the optimiser's two moments
 
@@ -34,7 +37,7 @@ class Probe:
     Attributes:
         fixed_s: Seconds of a step whatever the number of images.
         image_s: Seconds for each image of a step at the cheapest level.
-        loading_s: Seconds to make a batch.
+        loading_s: Seconds to make a batch, and what teachers say of it.
         memory_bytes: Estimate of the memory that training needs at most, on the CPU with all that
             the process holds; None if it cannot be estimated.
     """
@@ -63,6 +66,8 @@ def probe(trainer: Trainer, cheapest: Draw, dearest: Draw) -> Probe:
         parts = trainer.config.accumulate
         images, labels = batch.parts(parts)[0].images, batch.parts(parts)[0].labels
         images = images.contiguous(memory_format=torch.channels_last)
+        if trainer.config.distillation.teachers:
+            loading_s += _teaching_s(trainer, batch)
         few = (images[:FEWEST], labels[:FEWEST])
         _pass_s(trainer, *few, cheapest)  # the first pass allocates and compiles
         times = {len(few[0]): _pass_s(trainer, *few, cheapest)}
@@ -76,6 +81,16 @@ def probe(trainer: Trainer, cheapest: Draw, dearest: Draw) -> Probe:
         fixed_s, image_s = _line(times)
         memory = _memory_bytes(trainer, few[0], dearest, len(images))
     return Probe(fixed_s=fixed_s, image_s=image_s, loading_s=loading_s, memory_bytes=memory)
+
+
+def _teaching_s(trainer: Trainer, batch: Batch) -> float:
+    """Seconds that the teachers take for a batch, expected from a few of its images."""
+    for count in (FEWEST, TAUGHT):  # the first pass allocates
+        images, labels, rows = batch.images[:count], batch.labels[:count], batch.rows[:count]
+        started_s = time.perf_counter()
+        trainer.targets(Batch(images=images, labels=labels, rows=rows), None)
+        took_s = time.perf_counter() - started_s
+    return took_s * len(batch) / len(images)
 
 
 def _sizes(images: int) -> list[int]:
@@ -93,9 +108,8 @@ def _pass_s(trainer: Trainer, images: Tensor, labels: Tensor, draw: Draw) -> flo
     run_step(
         trainer.supernet,
         images,
-        labels,
+        Targets(labels=labels, smoothing=trainer.config.smoothing),
         draw,
-        smoothing=trainer.config.smoothing,
         divergence=trainer.engine.divergence,
         precision=trainer.engine.precision,
     ).losses()  # a device is done when something is read from it

@@ -1,4 +1,4 @@
-"""One training step: sampled subnets learn from labels, students from their mean.
+"""One training step: sampled subnets learn from labels or teachers, students from their mean.
 
 The subnets of a step run one after another and their gradients add up, so memory is that of
 one subnet. With complexity levels the student is the smallest subnet of the level, and there is
@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from elasticvit.nn import Supernet
-from elasticvit.training.losses import AlphaDivergence, label_loss
+from elasticvit.training.losses import AlphaDivergence
 from elasticvit.training.precision import Precision
 from elasticvit.training.sampling.draw import Draw
+from elasticvit.training.targets import Targets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class StepLosses:
         level: Index of the complexity level.
         sampled: Mean cross entropy of the sampled subnets.
         smallest: Mean divergence of the students from the mean of the sampled subnets; with
-            complexity levels, of the smallest subnet alone.
+            complexity levels, of the smallest subnet alone; 0 without students.
         accuracy: Training accuracy of the sampled subnets, in percent.
     """
 
@@ -77,12 +77,10 @@ class StepValues:
 def run_step(
     supernet: Supernet,
     images: Tensor,
-    labels: Tensor,
+    targets: Targets,
     draw: Draw,
     *,
-    smoothing: float,
     divergence: AlphaDivergence,
-    soft_labels: Tensor | None = None,
     precision: Precision,
     share: float = 1.0,
 ) -> StepValues:
@@ -91,11 +89,9 @@ def run_step(
     Args:
         supernet: The supernet, in training mode.
         images: Normalised images (B, 3, R, R).
-        labels: Labels (B,).
+        targets: What the sampled subnets should say of these images.
         draw: The subnets of this step.
-        smoothing: Label smoothing.
         divergence: Divergence of a student from the mean of the sampled subnets.
-        soft_labels: Label distributions (B, K) of mixed images, used instead of `labels`.
         precision: What forward passes compute in.
         share: Share of the step's images that these are; gradients are multiplied by it.
     """
@@ -104,13 +100,13 @@ def run_step(
         with precision.autocast():
             logits = supernet(images, arch)
         logits = logits.float()
-        loss = label_loss(logits, labels if soft_labels is None else soft_labels, smoothing)
+        loss = targets.loss(logits)
         precision.scaled(loss * share).backward()
         losses.append(loss.detach())
         shares.append(logits.detach().softmax(dim=1))
-        if soft_labels is None:
-            plain.append(F.cross_entropy(logits.detach(), labels))
-        right.append((logits.detach().argmax(dim=1) == labels).float().mean())
+        if targets.soft is None:
+            plain.append(F.cross_entropy(logits.detach(), targets.labels))
+        right.append((logits.detach().argmax(dim=1) == targets.labels).float().mean())
     teacher = torch.stack(shares).mean(dim=0)
     for arch in draw.students:
         with precision.autocast():
@@ -124,20 +120,4 @@ def run_step(
         level=draw.level,
         values=torch.stack(values),
         plain=torch.stack(plain) if plain else teacher.new_empty(0),
-    )
-
-
-def mixed(
-    images: Tensor, labels: Tensor, classes: int, alpha: float, rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    """Mixup: every image blended with another of its batch, and their labels alike.
-
-    Returns:
-        Images (B, 3, H, W) and soft labels (B, classes).
-    """
-    share = float(rng.beta(alpha, alpha))
-    one_hot = F.one_hot(labels, classes).float()
-    return (
-        share * images + (1 - share) * images.flip(0),
-        share * one_hot + (1 - share) * one_hot.flip(0),
     )

@@ -6,6 +6,8 @@ update that would spoil the weights is skipped there.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -15,10 +17,12 @@ from elasticvit.training.batch import Batch
 from elasticvit.training.clipping import clip_gradients
 from elasticvit.training.config import TrainConfig
 from elasticvit.training.losses import AlphaDivergence
+from elasticvit.training.mixup import mixed, mixup_share
 from elasticvit.training.precision import Precision
 from elasticvit.training.ranks import Ranks
 from elasticvit.training.sampling.draw import Draw
-from elasticvit.training.step import StepValues, mixed, run_step
+from elasticvit.training.step import StepValues, run_step
+from elasticvit.training.targets import TargetMaker
 
 
 class StepEngine:
@@ -28,6 +32,7 @@ class StepEngine:
         supernet: The supernet, in training mode on the device of the ranks.
         optimiser: A fused optimiser of its parameters.
         config: Settings of the training.
+        targets: Makes what the sampled subnets learn from, for each batch.
         seed: Random seed of the run.
         ranks: This process among those that train together.
     """
@@ -37,11 +42,13 @@ class StepEngine:
         supernet: Supernet,
         optimiser: torch.optim.Optimizer,
         config: TrainConfig,
+        targets: TargetMaker,
         *,
         seed: int,
         ranks: Ranks,
     ) -> None:
         self.supernet, self.optimiser, self.config = supernet, optimiser, config
+        self.targets = targets
         self.seed, self.ranks = seed, ranks
         self.divergence = AlphaDivergence()
         self.precision = Precision(config.precision, ranks.device)
@@ -72,20 +79,18 @@ class StepEngine:
         total: StepValues | None = None
         for part in batch.parts(self.config.accumulate):
             images = part.images.contiguous(memory_format=torch.channels_last)
-            labels, soft = part.labels, None
+            mix = None
             if self.config.mixup > 0:
                 rng = np.random.default_rng([self.seed, step])
-                classes = self.supernet.space.layout.classes
-                images, soft = mixed(images, labels, classes, self.config.mixup, rng)
+                mix = mixup_share(self.config.mixup, rng)
+                images = mixed(images, mix)
             share = len(part) / len(batch)
             values = run_step(
                 self.supernet,
                 images,
-                labels,
+                self.targets(replace(part, images=images), mix),
                 draw,
-                smoothing=self.config.smoothing,
                 divergence=self.divergence,
-                soft_labels=soft,
                 precision=self.precision,
                 share=share,
             )

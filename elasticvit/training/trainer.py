@@ -8,7 +8,7 @@ step alone, and the state of everything else is in the checkpoint.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -39,9 +39,11 @@ from elasticvit.training.run_info import CHECKPOINT_FILE, RunInfo
 from elasticvit.training.sampling.draw import Draw
 from elasticvit.training.sampling.feedback import Feedback
 from elasticvit.training.sampling.protocol import Sampler
+from elasticvit.training.soft_labels import SoftLabels
 from elasticvit.training.start import check_memory, initialise, parameter_groups
 from elasticvit.training.step import StepValues
 from elasticvit.training.step_engine import StepEngine
+from elasticvit.training.targets import TargetMaker, Teacher
 from elasticvit.training.watch import LossWatch
 
 CHECKPOINT_S = 20.0  # at most this much work is lost
@@ -58,6 +60,8 @@ class Trainer:
         sampler: Chooses the subnets of each step.
         ranks: This process among those that train together; by default it is alone.
         workers: Number of processes that decode images, where they are not in memory.
+        teaching: What the run's teachers are asked through; None if it has none.
+        start: Function that fills the fresh supernet with the weights that training starts from.
 
     Raises:
         SpaceError: The supernet needs more memory than there is.
@@ -70,6 +74,8 @@ class Trainer:
         sampler: Sampler,
         ranks: Ranks | None = None,
         workers: int = 0,
+        teaching: Teacher | SoftLabels | None = None,
+        start: Callable[[Supernet], None] | None = None,
     ) -> None:
         self.info, self.data, self.sampler = info, data, sampler
         self.config: TrainConfig = info.settings
@@ -79,6 +85,8 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(info.seed)
             supernet = initialise(Supernet(info.space, info.options))
+        if start is not None:
+            start(supernet)
         supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.supernet = supernet.to(self.ranks.device).train()
         resolutions = info.space.choices[0]
@@ -109,8 +117,19 @@ class Trainer:
         )
         decay = min(config.ema_limit, 1 - 1 / max(2.0, config.ema_share * self.steps))
         self.ema = ModelEmaV3(self.supernet, decay=decay, use_warmup=True)
+        self.targets = TargetMaker(
+            classes=info.space.layout.classes,
+            smoothing=config.smoothing,
+            distillation=config.distillation,
+            source=teaching,
+        )
         self.engine = StepEngine(
-            self.supernet, self.optimiser, config, seed=info.seed, ranks=self.ranks
+            self.supernet,
+            self.optimiser,
+            config,
+            self.targets,
+            seed=info.seed,
+            ranks=self.ranks,
         )
         self.watch = LossWatch(info.space.layout.classes, self.steps)
         self.feedback = Feedback(

@@ -1,0 +1,141 @@
+"""A training of one subnet alone: its space, its architecture, the weights it starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from elasticvit.arch import Arch
+from elasticvit.errors import ArchError, CheckpointError, SettingError
+from elasticvit.events import EventHandler, Phase
+from elasticvit.find import find_arch
+from elasticvit.flows.settings import space_of
+from elasticvit.flows.train_settings import TrainSettings
+from elasticvit.space import SearchSpace
+from elasticvit.training.run_info import RUN_FILE, RunInfo
+from elasticvit.workspace import Workspace
+
+if TYPE_CHECKING:
+    from elasticvit.nn import Subnet, Supernet
+    from elasticvit.training.config import TrainConfig
+
+SUBNET_SPACE = "subnet"  # name of the space of a subnet's file
+FINE_TUNING_LR = 0.25  # of the learning rate of a training from initial weights
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SingleTraining:
+    """One subnet that is trained alone.
+
+    Attributes:
+        space: The space that holds its architecture alone, with the data set's number of classes.
+        subnet: The subnet with the weights that training starts from; None: initial weights.
+    """
+
+    space: SearchSpace
+    subnet: Subnet | None
+
+    def configured(self, config: TrainConfig, lr: float | None) -> TrainConfig:
+        """The settings of its training: one subnet a step, and a lower learning rate if it starts
+        from weights.
+
+        Args:
+            config: Settings of a training of its space.
+            lr: Learning rate that the user chose; None if none was.
+        """
+        config = replace(config, subnets=1, hss=1, bank=False, preference=False, grow=0.0)
+        if self.subnet is None:
+            return config
+        from elasticvit.training.teacher import weights_of
+
+        if lr is None:
+            config = replace(config, lr=max(FINE_TUNING_LR * config.lr, config.min_lr))
+        return replace(config, start=weights_of(self.subnet))
+
+    def start(self, supernet: Supernet) -> None:
+        """Fill the supernet of its space with the weights that training starts from."""
+        from elasticvit.training.single import fill
+
+        if self.subnet is not None:
+            fill(supernet, self.subnet)
+
+
+def named_space(settings: TrainSettings, workspace: Workspace, events: EventHandler) -> SearchSpace:
+    """The space of a training as it is named, without the data set's number of classes: for a
+    subnet that starts from a run that of the run, for one from a file the architecture alone.
+
+    Raises:
+        SpaceError: There is no such space.
+        SettingError: The space is not that of the run.
+        CheckpointError: The run or file is missing or damaged.
+    """
+    if settings.subnet is None or settings.start_from is None:
+        return space_of(workspace, settings.space, events)
+    source = _source_space(Path(settings.start_from))
+    if settings.space is not None:
+        space = space_of(workspace, settings.space, events)
+        if space.with_classes(source.layout.classes) != source:
+            raise SettingError(
+                f"space is {space.name}, but start_from {settings.start_from} is of space "
+                f"{source.name}; name that one, or none",
+                settings=["space", "start_from"],
+            )
+    return source
+
+
+def open_single(
+    settings: TrainSettings, space: SearchSpace, events: EventHandler
+) -> SingleTraining | None:
+    """What a training of one subnet is made from; None if a whole supernet is trained.
+
+    Args:
+        settings: Settings of the flow.
+        space: The space, with the data set's number of classes.
+        events: Receives a `Phase`.
+
+    Raises:
+        ArchError: There is no such architecture in the space.
+        CheckpointError: The weights to start from are missing or damaged.
+    """
+    if settings.subnet is None:
+        return None
+    from elasticvit.training.single import single_space
+
+    try:
+        arch = find_arch(settings.subnet, space)
+    except ArchError as error:
+        raise ArchError(f"subnet: {error}", settings=["subnet"]) from error
+    subnet = None
+    if settings.start_from is not None:
+        events(Phase(text=f"reading the subnet's weights in {settings.start_from}"))
+        subnet = _subnet(Path(settings.start_from), arch)
+    return SingleTraining(space=single_space(space, arch), subnet=subnet)
+
+
+def _subnet(source: Path, arch: Arch) -> Subnet:
+    """The weights of an architecture in a run, or those of a subnet's file."""
+    from elasticvit.nn import Subnet
+    from elasticvit.training.checkpoint import load_supernet
+
+    if (source / RUN_FILE).exists():
+        return Subnet.cut(load_supernet(source), arch)
+    return Subnet.load(source)
+
+
+def _source_space(source: Path) -> SearchSpace:
+    """The space of a run, or the architecture of a subnet's file as a space of its own."""
+    if (source / RUN_FILE).exists():
+        return RunInfo.load(source).space
+    if source.is_dir() or not source.exists():
+        raise CheckpointError(
+            f"start_from is {source}, "
+            + ("a folder without a training run" if source.is_dir() else "which does not exist")
+            + "; name the folder of a run, or the file of a subnet",
+            settings=["start_from"],
+        )
+    from elasticvit.nn import Subnet
+
+    subnet = Subnet.load(source)
+    choices = tuple((gene,) for gene in subnet.arch.genes)
+    return SearchSpace(SUBNET_SPACE, subnet.layout, choices)
