@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elasticvit.training.losses import AlphaDivergence, label_loss
-from elasticvit.training.step import mixed
 
 
 def direct(q: np.ndarray, p: np.ndarray, alpha: float, clip: float) -> float:
@@ -95,15 +94,3 @@ def test_label_smoothing() -> None:
     assert torch.allclose(
         label_loss(logits, torch.nn.functional.one_hot(labels, 5).double(), 0.1), expected
     )
-
-
-def test_mixup_blends_images_and_labels_by_the_same_share() -> None:
-    images = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 3, 2, 2)
-    labels = torch.tensor([0, 1, 2, 1])
-    mixed_images, soft = mixed(images, labels, 3, 0.5, np.random.default_rng(0))
-    share = float(soft[0, 0])
-    assert 0 < share < 1
-    assert torch.allclose(soft.sum(dim=1), torch.ones(4))
-    assert mixed_images[0, 0, 0, 0].item() == pytest.approx((1 - share) * 3)
-    again, _ = mixed(images, labels, 3, 0.5, np.random.default_rng(0))
-    assert torch.equal(again, mixed_images)

@@ -17,9 +17,7 @@ from training_small import DATA, MICRO, config, run_info, sampler, trainer
 from elasticvit.errors import CheckpointError, NextStep, SettingError, TrainingError
 from elasticvit.events import Event, Notice
 from elasticvit.nn import Subnet
-from elasticvit.space import MOBILE, TINY
 from elasticvit.training.checkpoint import Checkpoint, load_supernet
-from elasticvit.training.config import default_config
 from elasticvit.training.events import TrainProgress
 from elasticvit.training.forecast import Forecaster, forecast
 from elasticvit.training.probe import Probe
@@ -271,15 +269,6 @@ def test_settings_that_make_no_sense_are_named() -> None:
         with pytest.raises(SettingError, match=word) as refused:
             config(**bad)
         assert refused.value.settings == tuple(bad)
-
-
-def test_defaults_follow_the_size_of_the_data_set() -> None:
-    sizes = [replace(DATA.info, train_images=n) for n in (1_000, 50_000, 1_200_000)]
-    small, middle, large = (default_config(size, MICRO) for size in sizes)
-    assert small.batch_size < middle.batch_size < large.batch_size
-    assert (small.mixup, large.epochs) == (0.0, 600)
-    assert default_config(sizes[1], MICRO, epochs=3, lr=None).epochs == 3
-    assert default_config(sizes[0], MOBILE).lr < default_config(sizes[0], TINY).lr
 
 
 RANK_CODE = """

@@ -16,6 +16,7 @@ from elasticvit.flows.settings import WorkspaceLike, settings_of, space_of, work
 from elasticvit.flows.torch_threads import torch_threads
 from elasticvit.flows.train_result import SubnetAccuracy, TrainResult
 from elasticvit.flows.train_settings import TrainSettings
+from elasticvit.flows.train_start import space_for, start_source
 
 IMAGE_CHANNELS = 3
 __all__ = ["SubnetAccuracy", "TrainResult", "TrainSettings", "is_first_rank", "train"]
@@ -48,22 +49,26 @@ def train(
             device was profiled.
         PredictorError: The device has no predictor, or it cannot price the space.
         TargetError: A complexity level holds no architecture.
-        CheckpointError: A run cannot be read, or there is none to resume.
+        CheckpointError: A run cannot be read, or there is none to resume; or the weights to start
+            from are missing, damaged, or of another layout, architecture or number of classes.
         TrainingError: The loss is no longer a number, or another process trains the same run.
         FileError: The workspace, or the folder of the run, cannot be written to.
     """
     settings = settings_of(TrainSettings, settings, changes)
     folder = workspace_of(workspace)
     handler = events if is_first_rank() else ignore
-    space = space_of(folder, settings.space, handler)
-    if space.layout.in_channels != IMAGE_CHANNELS:
+    source = start_source(settings, handler)
+    named = settings.space is not None or folder.settings().space is not None
+    space = space_of(folder, settings.space, handler) if named else None
+    if space is not None and space.layout.in_channels != IMAGE_CHANNELS:
         raise SpaceError(
             f"search space {space.name} has in_channels {space.layout.in_channels}; images of data "
             f"sets are read in RGB, so it must be {IMAGE_CHANNELS} to be trained",
             settings=["space"],
         )
     data = folder.data(settings.data)
-    handler(Phase(text=f"opening data set {data}, to train space {space.name} on it"))
+    purpose = f"train space {space.name} on it" if space else "choose a space for it"
+    handler(Phase(text=f"opening data set {data}, to {purpose}"))
 
     from elasticvit.training.data import open_data
 
@@ -73,7 +78,8 @@ def train(
     from elasticvit.training.ranks import joined
 
     with torch_threads(settings.threads), joined() as ranks:
-        return TrainJob(folder, settings, space, images, ranks, handler).run()
+        space = space or space_for(images, ranks, settings, source, handler)
+        return TrainJob(folder, settings, space, images, ranks, handler, source).run()
 
 
 def is_first_rank() -> bool:

@@ -18,6 +18,7 @@ from elasticvit.flows.train_events import TrainingForecast, TrainingPlanned, Tra
 from elasticvit.flows.train_result import RESULT_FILE, TrainResult
 from elasticvit.flows.train_runs import find_run, locked, remembered, run_at, run_info
 from elasticvit.flows.train_settings import TrainSettings
+from elasticvit.flows.train_start import advise, recipe_for
 from elasticvit.flows.train_summary import (
     subnet_accuracies,
     suggested_target_ms,
@@ -27,11 +28,13 @@ from elasticvit.space import SearchSpace
 from elasticvit.training.checkpoint import load_supernet
 from elasticvit.training.config import default_config
 from elasticvit.training.data import ImageData
+from elasticvit.training.first_subnet import first_subnet
 from elasticvit.training.forecast import Forecaster, forecast
 from elasticvit.training.levels import levels_for
 from elasticvit.training.ranks import Ranks
 from elasticvit.training.run_info import CHECKPOINT_FILE, RUN_FILE
 from elasticvit.training.sampler import LevelSampler
+from elasticvit.training.start_source import StartSource
 from elasticvit.training.trainer import Trainer
 from elasticvit.workspace import PLURALS, Workspace
 
@@ -66,8 +69,10 @@ class TrainJob:
         images: The opened data set.
         ranks: This process among those that train together.
         events: Handler of training events.
+        source: Weights to start from.
 
     Raises:
+        CheckpointError: The weights to start from do not fit.
         WorkspaceError: Complexity is to be measured in ms and no device was profiled.
         PredictorError: The device has no predictor, or it cannot price the space.
         SettingError: A setting makes no sense.
@@ -81,14 +86,20 @@ class TrainJob:
         images: ImageData,
         ranks: Ranks,
         events: EventHandler,
+        source: StartSource | None = None,
     ) -> None:
         self.workspace, self.settings, self.named = workspace, settings, named
-        self.images, self.ranks, self.events = images, ranks, events
+        self.images, self.ranks, self.events, self.source = images, ranks, events, source
         space = named.with_classes(images.info.classes)
         cost = _cost(workspace, space, settings)
+        if source is not None:
+            source.check(space)
         config = default_config(
             images.info,
             space,
+            recipe_for(images.info, ranks, settings),
+            start=None if source is None else source.identity,
+            start_share=settings.start_share,
             epochs=settings.epochs,
             batch_size=settings.batch_size,
             lr=settings.lr,
@@ -104,6 +115,8 @@ class TrainJob:
             )
         self.config, self.levels = config, levels_for(space, cost, np.random.default_rng(0))
         self.info = run_info(space, images, config, self.levels, settings.seed)
+        if source is not None:
+            self.info = replace(self.info, options=source.options)
         self.cost = cost
 
     def run(self) -> TrainResult:
@@ -179,11 +192,25 @@ class TrainJob:
             subnets=self.config.subnets,
         )
 
+    @property
+    def _steps(self) -> int:
+        """Number of steps of the whole training."""
+        per_epoch = max(1, self.images.info.train_images // self.config.batch_size)
+        return self.config.epochs * per_epoch
+
+    @property
+    def _first_steps(self) -> int:
+        """Number of steps in which one subnet is trained alone."""
+        return round(self.config.start_share * self._steps)
+
     def _trainer(self) -> Trainer:
-        return Trainer(self.info, self.images, self._sampler(), self.ranks)
+        start = None if self.source is None else self.source.apply
+        first = first_subnet(self.info.space, self.cost, self.levels, self._first_steps)
+        return Trainer(self.info, self.images, self._sampler(), self.ranks, start, first)
 
     def _train(self, run: Path) -> tuple[float, float]:
         """Train to the end; the seconds that were expected and taken."""
+        advise(self.images, self.source, self.events)
         self._announce(run)
         self.events(Phase(text="building the supernet"))
         trainer = self._trainer()
@@ -207,11 +234,13 @@ class TrainJob:
             nonlocal last_s
             now_s = time.monotonic()
             self.events(event)
-            if isinstance(event, TrainProgress):
-                if forecaster.add(event.losses.level, now_s - last_s):
-                    new = TrainingForecast(forecast=forecaster.forecast(), done=event.done)
-                    self.events(new)
-                last_s = now_s
+            if not isinstance(event, TrainProgress):
+                return
+            counts = event.done > self._first_steps  # before that a step runs one subnet alone
+            if counts and forecaster.add(event.losses.level, now_s - last_s):
+                new = TrainingForecast(forecast=forecaster.forecast(), done=event.done)
+                self.events(new)
+            last_s = now_s
 
         return handle
 
@@ -231,6 +260,9 @@ class TrainJob:
                 seed=self.info.seed,
                 levels=self.levels.values,
                 unit=self.levels.unit,
+                recipe=self.config.recipe,
+                steps=self._steps,
+                first_steps=self._first_steps,
             )
         )
 

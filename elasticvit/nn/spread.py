@@ -144,7 +144,7 @@ def _offset_table(core: AttentionCore, size: int) -> Tensor:
     Where a static core was trained alone, the pairs of an offset may differ: it has their mean.
     """
     n = core.largest.size
-    table = core.position_bias
+    table: Tensor = core.position_bias
     if core.dense_bias:  # (heads, N, N)
         pairs = position_index(n, n).to(table.device)
         dense = table.permute(1, 2, 0).reshape(n**4, -1).double()  # equal pairs stay exact

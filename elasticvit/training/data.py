@@ -26,6 +26,7 @@ PartName = Literal["train", "search", "test"]
 
 TEST_SHARE = 0.20  # of a set without a test part
 SEARCH_SHARE = 0.15  # of the images that remain
+RAND_AUGMENT = "rand-m5-n1-mstd0.5-inc1"  # light, as the method's recipe asks for
 SEARCH_LIMIT = 10_000  # images; more do not make the choice better, only slower
 PHOTO_MEAN = (0.485, 0.456, 0.406)  # ImageNet's, for sets that are too large to measure
 PHOTO_STD = (0.229, 0.224, 0.225)
@@ -115,6 +116,7 @@ class ImageData:
         seed: int = 0,
         drop_last: bool = False,
         shard: tuple[int, int] = (0, 1),
+        policy: str = RAND_AUGMENT,
     ) -> Loader:
         """Batches of a part: images float32 (B, 3, resolution, resolution), normalised, and
         labels int64 (B,).
@@ -129,6 +131,7 @@ class ImageData:
             seed: Random seed of order and augmentation; the same seed gives the same batches.
             drop_last: Whether a last batch that is not full is left out.
             shard: Rank and number of ranks; each rank reads every n-th image of a batch.
+            policy: How augmented images are distorted that are decoded one at a time.
         """
         from elasticvit.training.loader import Loader
 
@@ -145,6 +148,7 @@ class ImageData:
             seed=seed,
             drop_last=drop_last,
             shard=shard,
+            policy=policy,
         )
 
 

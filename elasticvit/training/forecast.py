@@ -91,7 +91,8 @@ def forecast(trainer: Trainer, sampler: Sampler) -> Forecaster:
     """
     cost = MacsCost(trainer.info.space)
     draws = [sampler.draw_at(level) for level in range(len(sampler.levels))]
-    macs_m = [float(cost.price(ArchBatch.of([*draw.archs, draw.smallest])).sum()) for draw in draws]
+    batches = [ArchBatch.of([a for a in (*d.archs, d.smallest) if a is not None]) for d in draws]
+    macs_m = [float(cost.price(batch).sum()) for batch in batches]
     return Forecaster(
         probe(trainer, draws[0], draws[-1]),
         macs_m,

@@ -27,7 +27,6 @@ Batch = tuple[Tensor, Tensor]
 SHIFT, SCALE = 0.1, 0.1  # of the side, and about 1
 GLYPH_ROTATION_DEGREES = 10.0
 PHOTO_JITTER = 0.2  # of brightness and contrast, about 1
-RAND_AUGMENT = "rand-m5-n1-mstd0.5-inc1"  # light, as the method's recipe asks for
 CROP_SCALE = (0.35, 1.0)  # of the area, for photographs that are decoded one at a time
 LARGE_PIXELS = 128  # from this side on, the middle 90 % is looked at, as is usual
 
@@ -50,6 +49,7 @@ class Loader:
         seed: int,
         drop_last: bool,
         shard: tuple[int, int],
+        policy: str,
     ) -> None:
         if resolution < 1 or batch_size < 1:
             raise ValueError(
@@ -58,7 +58,7 @@ class Loader:
         self.part, self.flips, self.mean, self.std = part, flips, mean, std
         self.resolution, self.batch_size = resolution, batch_size
         self.augment, self.shuffle, self.workers = augment, shuffle, workers
-        self.seed, self.drop_last, self.shard = seed, drop_last, shard
+        self.seed, self.drop_last, self.shard, self.policy = seed, drop_last, shard, policy
         self._mean = torch.tensor(mean).view(3, 1, 1)
         self._std = torch.tensor(std).view(3, 1, 1)
         self._labels = torch.from_numpy(self.part.labels)
@@ -130,7 +130,7 @@ class _Images(Dataset[tuple[Tensor, int]]):
             scale=CROP_SCALE,
             hflip=0.5 if loader.flips else 0.0,
             color_jitter=PHOTO_JITTER,
-            auto_augment=RAND_AUGMENT if loader.flips else None,
+            auto_augment=loader.policy if loader.flips else None,
             interpolation="bicubic",
             crop_pct=0.9 if loader.resolution >= LARGE_PIXELS else 1.0,
             mean=loader.mean,

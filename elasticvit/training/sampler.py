@@ -39,12 +39,12 @@ class Draw:
     Attributes:
         level: Index of the complexity level.
         archs: The sampled subnets, all within the band of the level.
-        smallest: Smallest subnet of the level.
+        smallest: Smallest subnet of the level, which learns from the others; None for none.
     """
 
     level: int
     archs: tuple[Arch, ...]
-    smallest: Arch
+    smallest: Arch | None
 
 
 class SamplerState(msgspec.Struct, frozen=True, kw_only=True):

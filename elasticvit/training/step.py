@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from elasticvit.nn import Supernet
@@ -26,7 +24,8 @@ class StepLosses:
     Attributes:
         level: Index of the complexity level.
         sampled: Mean cross entropy of the sampled subnets.
-        smallest: Divergence of the smallest subnet from the mean of the sampled ones.
+        smallest: Divergence of the smallest subnet from the mean of the sampled ones; 0
+            if there is none in the step.
         accuracy: Training accuracy of the sampled subnets, in percent.
     """
 
@@ -72,27 +71,13 @@ def run_step(
         shares.append(logits.detach().softmax(dim=1))
         right.append((logits.detach().argmax(dim=1) == labels).float().mean())
     teacher = torch.stack(shares).mean(dim=0)
-    loss = divergence(supernet(images, draw.smallest), teacher)
-    loss.backward()
+    loss = torch.zeros(())
+    if draw.smallest is not None:
+        loss = divergence(supernet(images, draw.smallest), teacher)
+        loss.backward()
     return StepLosses(
         level=draw.level,
         sampled=float(torch.stack(losses).mean()),
         smallest=float(loss.detach()),
         accuracy=100 * float(torch.stack(right).mean()),
-    )
-
-
-def mixed(
-    images: Tensor, labels: Tensor, classes: int, alpha: float, rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    """Mixup: every image blended with another of its batch, and their labels alike.
-
-    Returns:
-        Images (B, 3, H, W) and soft labels (B, classes).
-    """
-    share = float(rng.beta(alpha, alpha))
-    one_hot = F.one_hot(labels, classes).float()
-    return (
-        share * images + (1 - share) * images.flip(0),
-        share * one_hot + (1 - share) * one_hot.flip(0),
     )

@@ -8,10 +8,9 @@ step alone, and the state of everything else is in the checkpoint.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
 from timm.scheduler import CosineLRScheduler
 from timm.utils import ModelEmaV3
@@ -31,20 +30,21 @@ from elasticvit.training.checkpoint import (
 from elasticvit.training.config import TrainConfig
 from elasticvit.training.data import ImageData
 from elasticvit.training.events import TrainProgress
+from elasticvit.training.first_subnet import FirstSubnet
 from elasticvit.training.interrupts import interrupts
 from elasticvit.training.log import TrainingLog
 from elasticvit.training.losses import AlphaDivergence
+from elasticvit.training.mixing import blended, blended_labels, erased
 from elasticvit.training.optimiser_state import OptimiserState
 from elasticvit.training.ranks import Ranks
 from elasticvit.training.run_info import CHECKPOINT_FILE, RunInfo
 from elasticvit.training.sampler import Draw, Sampler
 from elasticvit.training.start import check_memory, initialise, parameter_groups
-from elasticvit.training.step import StepLosses, mixed, run_step
+from elasticvit.training.step import StepLosses, run_step
 from elasticvit.training.watch import LossWatch
 
 CHECKPOINT_S = 20.0  # at most this much work is lost
 CHECKPOINT_SHARE = 0.03  # of the time may go into writing them
-WARMUP_START = 0.01  # of the learning rate
 
 
 class Trainer:
@@ -55,6 +55,8 @@ class Trainer:
         data: The opened data set.
         sampler: Chooses the subnets of each step.
         ranks: This process among those that train together; by default it is alone.
+        start: Function that fills the fresh supernet with the weights that training starts from.
+        first: The one subnet that is trained first.
 
     Raises:
         SpaceError: The supernet needs more memory than there is.
@@ -66,8 +68,10 @@ class Trainer:
         data: ImageData,
         sampler: Sampler,
         ranks: Ranks | None = None,
+        start: Callable[[Supernet], None] | None = None,
+        first: FirstSubnet | None = None,
     ) -> None:
-        self.info, self.data, self.sampler = info, data, sampler
+        self.info, self.data, self.sampler, self.first = info, data, sampler, first
         self.config: TrainConfig = info.settings
         config = self.config
         self.ranks = ranks or Ranks()
@@ -75,6 +79,8 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(info.seed)
             supernet = initialise(Supernet(info.space, info.options))
+        if start is not None:
+            start(supernet)
         supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.supernet = supernet.to(self.ranks.device).train()
         resolutions = info.space.choices[0]
@@ -87,17 +93,25 @@ class Trainer:
             seed=info.seed,
             drop_last=True,
             shard=(self.ranks.rank, self.ranks.count),
+            policy=config.rand_augment,
         )
         self.steps = config.epochs * len(self.loader)
         self.optimiser = torch.optim.AdamW(
-            parameter_groups(self.supernet, config.weight_decay), lr=config.lr, fused=True
+            parameter_groups(
+                self.supernet,
+                config.weight_decay,
+                decay_convs=config.decay_convs,
+                decay_position_bias=config.decay_position_bias,
+            ),
+            lr=config.lr,
+            fused=True,
         )
         self.schedule = CosineLRScheduler(
             self.optimiser,
             t_initial=self.steps,
             lr_min=config.min_lr,
             warmup_t=max(1, round(config.warmup_share * self.steps)),
-            warmup_lr_init=WARMUP_START * config.lr,
+            warmup_lr_init=config.warmup_start * config.lr,
             warmup_prefix=False,
             t_in_epochs=False,
         )
@@ -121,10 +135,12 @@ class Trainer:
         device = self.ranks.device
         images = images.to(device, memory_format=torch.channels_last)
         labels, soft = labels.to(device), None
-        if self.config.mixup > 0:
-            rng = np.random.default_rng([self.info.seed, self.step])
-            classes = self.info.space.layout.classes
-            images, soft = mixed(images, labels, classes, self.config.mixup, rng)
+        config, seed = self.config, (self.info.seed, self.step)
+        if config.erasing > 0:
+            images = erased(images, config.erasing, (*seed, self.ranks.rank))
+        if config.mixup > 0 or config.cutmix > 0:
+            images, share = blended(images, mixup=config.mixup, cutmix=config.cutmix, seed=seed)
+            soft = blended_labels(labels, self.info.space.layout.classes, share)
         self.schedule.step_update(self.step)
         self.optimiser.zero_grad(set_to_none=True)
         losses = run_step(
@@ -164,7 +180,7 @@ class Trainer:
         saved_s, write_s = time.monotonic(), 0.0
         with interrupts() as interrupted:
             for epoch, batch in self._batches(run):
-                losses = self.step_at(batch, self.sampler.draw())
+                losses = self.step_at(batch, self._draw())
                 self.step += 1
                 warning = self.watch.look(self.step, losses)
                 if log is not None:
@@ -187,6 +203,14 @@ class Trainer:
                     write_s = saved_s - started_s
                 if stop:
                     raise KeyboardInterrupt
+
+    def _draw(self) -> Draw:
+        """The subnets of the next step; what a first subnet learnt is spread when it ends."""
+        draw = None
+        if self.first is not None:
+            self.first.spread(self.step, self.supernet, self.ema, self.optimiser)
+            draw = self.first.draw(self.step)
+        return draw or self.sampler.draw()
 
     def _batches(self, run: Path) -> Iterator[tuple[int, tuple[Tensor, Tensor]]]:
         """The batches that are left, with their epochs; the steps that were done are saved if an
