@@ -45,6 +45,9 @@ def test_settings_follow_the_size_of_the_data_set() -> None:
     assert 10 < gpu.epochs < 100
     assert default_config(sizes[2], MICRO, epochs=3, lr=None).epochs == 3
     assert default_config(sizes[0], MOBILE).lr < default_config(sizes[0], TINY).lr
+    tuned = default_config(sizes[1], MICRO, tuned=True)
+    assert tuned.lr == pytest.approx(some.lr / 4)
+    assert default_config(sizes[1], MICRO, tuned=True, lr=1e-3).lr == 1e-3
     twice = default_config(sizes[2], MICRO, batch_size=64)
     assert twice.epochs == 2 * many.epochs
 
@@ -69,6 +72,9 @@ def test_settings_of_an_earlier_version_mean_what_they_meant() -> None:
     assert config.decay_convs
     assert not config.decay_position_bias
     assert config.warmup_start == 0.01
+    now = default_config(replace(DATA.info, train_images=1_000), MICRO)
+    earlier = TrainConfig(epochs=10, batch_size=32, lr=8e-3)
+    assert now == earlier  # an interrupted run of that version is resumed
     assert config.rand_augment == CPU_MINUTES.rand_augment == "rand-m5-n1-mstd0.5-inc1"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta
@@ -99,7 +99,7 @@ class TrainConfig:
     cutmix: float = 0.0
     erasing: float = 0.0
     rand_augment: str = "rand-m5-n1-mstd0.5-inc1"
-    recipe: str = ""
+    recipe: str = field(default="", compare=False)  # a name; the numbers are what counts
     start: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
     start_share: float = 0.0
 
@@ -127,7 +127,12 @@ class TrainConfig:
 
 
 def default_config(
-    info: DataInfo, space: SearchSpace, recipe: Recipe = CPU_MINUTES, **changes: Any
+    info: DataInfo,
+    space: SearchSpace,
+    recipe: Recipe = CPU_MINUTES,
+    *,
+    tuned: bool = False,
+    **changes: Any,
 ) -> TrainConfig:
     """What a recipe comes to for a data set and a space.
 
@@ -135,6 +140,7 @@ def default_config(
         info: Size of the data set.
         space: The search space.
         recipe: The recipe.
+        tuned: Whether weights that were trained on other images are fine-tuned.
         changes: Settings that the user chose; one that is None keeps its default.
 
     Raises:
@@ -144,7 +150,7 @@ def default_config(
     width = space.largest.attn[-1].width if space.largest.attn else LR_WIDTH
     chosen = {k: v for k, v in changes.items() if v is not None}
     ruling = {k: chosen[k] for k in ("epochs", "batch_size", "lr") if k in chosen}
-    settings = recipe.settings(images=info.train_images, width=width, **ruling)
+    settings = recipe.settings(images=info.train_images, width=width, tuned=tuned, **ruling)
     config = TrainConfig(**{**settings, **chosen})
     if config.batch_size > info.train_images:
         raise SettingError(

@@ -29,6 +29,8 @@ class Recipe:
         lr: Highest learning rate.
         lr_batch: Images a step that the learning rates are meant for: they grow in proportion to
             the batch. None: they are the same for every batch.
+        tuned_share: Share of `lr` that is used where weights that were trained on other images are
+            fine-tuned.
         falls_with_width: Whether `lr` is meant for `LR_WIDTH` channels of the last stage, and
             falls with the square of wider ones.
     """
@@ -39,6 +41,7 @@ class Recipe:
     batch_size: int
     lr: float
     lr_batch: int | None = None
+    tuned_share: float = 0.25  # as is usual; not measured
     falls_with_width: bool = False
     min_lr: float = 5e-6
     warmup_share: float = 0.1
@@ -61,6 +64,7 @@ class Recipe:
         *,
         images: int,
         width: int,
+        tuned: bool = False,
         epochs: int | None = None,
         batch_size: int | None = None,
         lr: float | None = None,
@@ -70,6 +74,7 @@ class Recipe:
         Args:
             images: Number of images that are trained on.
             width: Channels of the last stage of the largest architecture.
+            tuned: Whether weights that were trained on other images are fine-tuned.
             epochs: Number of epochs that the user chose.
             batch_size: Images a step that the user chose.
             lr: Highest learning rate that the user chose.
@@ -80,8 +85,9 @@ class Recipe:
             if self.steps is not None:
                 epochs = min(epochs, max(1, round(self.steps * batch / images)))
         scale = 1.0 if self.lr_batch is None else batch / self.lr_batch
-        if self.falls_with_width:
-            scale *= min(max((LR_WIDTH / width) ** 2, NARROWEST), 1)
+        narrow = min(max((LR_WIDTH / width) ** 2, NARROWEST), 1) if self.falls_with_width else 1.0
+        share = narrow * (self.tuned_share if tuned else 1.0)
+        highest = min(self.lr * scale * share, HIGHEST_LR)
         same = {
             field.name: getattr(self, field.name)
             for field in fields(self)
@@ -92,13 +98,14 @@ class Recipe:
             "recipe": self.name,
             "epochs": epochs,
             "batch_size": batch,
-            "lr": min(self.lr * scale, HIGHEST_LR) if lr is None else lr,
-            "min_lr": self.min_lr * (1.0 if self.lr_batch is None else scale),
+            "lr": highest if lr is None else lr,
+            "min_lr": self.min_lr * scale,
         }
 
 
 OWN_FIELDS = (
-    *("name", "steps", "epochs", "batch_size", "lr", "lr_batch", "falls_with_width", "min_lr"),
+    *("name", "steps", "epochs", "batch_size", "lr", "lr_batch", "tuned_share"),
+    *("falls_with_width", "min_lr"),
 )
 
 PAPER = Recipe(

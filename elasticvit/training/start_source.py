@@ -156,9 +156,15 @@ def _network(path: Path, way: Way) -> Network:
     try:
         return Subnet.load(path)
     except CheckpointError:
-        theirs = _authors_weights(path) if way == "init" else None
+        theirs = _authors_weights(path)
         if theirs is None:
             raise
+        if way == "start_from":
+            raise CheckpointError(
+                f"{path} is the authors' checkpoint, which is of ImageNet's classes; name it as "
+                "init, which makes the classifier anew",
+                settings=("start_from", "init"),
+            ) from None
         return _authors_supernet(path, theirs)
 
 
