@@ -172,7 +172,7 @@ def test_the_authors_checkpoint_starts_a_cut_of_mobile(
     info = RunInfo.load(run)
     assert info.options == AUTHORS
     assert info.space.layout.classes == 2
-    with pytest.raises(CheckpointError, match="is the authors' checkpoint.*init"):
+    with pytest.raises(CheckpointError, match=r"is the authors' checkpoint.*init"):
         train(workspace=tmp_path / "no", start_from=path, space=cut, data=data)
     lacking = torch.load(path)
     (lacking["model"] if nested else lacking).pop("first_conv.weight")
