@@ -204,10 +204,11 @@ def test_norms_biases_and_position_biases_are_not_decayed() -> None:
     assert not [n for n in kept if re.search(r"bias$|norm|bn", n)]
 
 
-def test_a_step_on_mixed_images_depends_on_its_number() -> None:
+@pytest.mark.parametrize("mixing", [{"mixup": 0.5}, {"cutmix": 1.0, "erasing": 0.5}])
+def test_a_step_on_mixed_images_depends_on_its_number(mixing: dict[str, float]) -> None:
     losses = []
     for step in (0, 0, 1):
-        job = trainer(config(mixup=0.5))
+        job = trainer(config(**mixing))
         job.step = step
         losses.append(job.step_at(next(iter(job.loader)), job.sampler.draw()).sampled)
     assert losses[0] == losses[1] != losses[2]
