@@ -12,7 +12,7 @@ from elasticvit.space import PRESETS
 from lut.keys import canonical, modernised
 from lut.store import Store
 
-PRESET_LAYOUTS = tuple(space.layout for space in PRESETS.values())
+PRESET_LAYOUTS = tuple(dict.fromkeys(space.layout for space in PRESETS.values()))
 
 
 @dataclass(frozen=True)

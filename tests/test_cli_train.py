@@ -13,7 +13,10 @@ from click import Option
 from click.testing import CliRunner
 from training_small import MICRO
 
+from elasticvit.cli.report import Report
 from elasticvit.cli.train import main
+from elasticvit.cli.train_report import TrainReport
+from elasticvit.flows.train_events import SpaceChosen
 from elasticvit.workspace import Workspace
 
 FAST = ["--space", "micro.toml", "--epochs", "1", "--batch-size", "128", "--threads", "1"]
@@ -66,6 +69,23 @@ def test_the_closing_hint_survives_a_device_that_cannot_price_the_space(folder: 
     assert hint in " ".join(out.split())
 
 
+def test_the_space_that_was_chosen_is_told_with_the_reason(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with Report(False) as report:
+        TrainReport(report)(
+            SpaceChosen(
+                space="photo",
+                reason="3,400 images of 64 pixels in 10 classes",
+                recipe="cpu-minutes",
+                recipe_reason="no GPU is used",
+            )
+        )
+    out = " ".join(capsys.readouterr().out.split())
+    assert "space photo: 3,400 images of 64 pixels in 10 classes (--space names another)" in out
+    assert "recipe cpu-minutes: no GPU is used" in out
+
+
 def test_every_option_has_a_text() -> None:
     assert all(isinstance(p, Option) and p.help for p in main.params)
 
@@ -112,6 +132,9 @@ def test_ctrl_c_and_the_same_command_goes_on(folder: Path) -> None:
         (["--seed", "1", "--lr", "0"], "lr is 0.0; it must be a number from 5e-06 to 1"),
         (["--resume", "--fresh"], "exclude each other"),
         (["--resume", "--space", "tiny"], "no interrupted run"),
+        (["--start-from", "nowhere"], "there are no weights at nowhere"),
+        (["--init", "a", "--start-from", "b"], "start_from and init exclude each other"),
+        (["--start-share", "2"], "start_share is 2.0; it must be a number from 0 to 0.9"),
     ],
 )
 def test_bad_input_is_refused_in_one_message(folder: Path, options: list[str], words: str) -> None:

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from strategies import seeds, space_and_arch, spaces
 
 from elasticvit.arch import ArchBatch
+from elasticvit.cost import MacsCost
 from elasticvit.errors import ArchError, SpaceError
-from elasticvit.space import MOBILE, TINY, SearchSpace, find_space
+from elasticvit.space import MOBILE, PHOTO, TINY, SearchSpace, find_space
+from elasticvit.training.levels import levels_for
 
 
 @given(spaces, seeds)
@@ -63,6 +65,26 @@ def test_children_take_their_genes_from_their_parents() -> None:
 
 def test_the_mobile_space_has_the_papers_size() -> None:
     assert 1e16 < MOBILE.size() < 1e17
+
+
+def test_the_photo_space_is_a_cut_of_mobile_between_tiny_and_mobile() -> None:
+    assert PHOTO.layout == MOBILE.layout
+    assert all(
+        set(own) <= set(theirs)
+        for own, theirs in zip(PHOTO.choices[1:], MOBILE.choices[1:], strict=True)
+    )
+    space = PHOTO.with_classes(10)
+    cost = MacsCost(space)
+    least, most = cost.price(ArchBatch.of([space.smallest, space.largest]))
+    median = np.median(cost.price(space.sample(20_000, np.random.default_rng(0))))
+    assert (round(least), round(median), round(most)) == (10, 73, 293)
+    assert 1e13 < space.size() < 1e14
+    levels = levels_for(space, cost, np.random.default_rng(0))
+    assert levels.values == (18.0, 27.0, 41.0, 62.0, 94.0, 140.0)
+    assert all(
+        s <= 0.6 * v
+        for s, v in zip(cost.price(ArchBatch.of(list(levels.smallest))), levels.values, strict=True)
+    )
 
 
 def test_size_counts_every_architecture_once() -> None:

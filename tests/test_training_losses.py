@@ -8,11 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elasticvit.training.batch import Batch
-from elasticvit.training.distillation import Distillation
 from elasticvit.training.losses import AlphaDivergence, label_loss
-from elasticvit.training.mixup import mixed, mixup_share
-from elasticvit.training.targets import TargetMaker
 
 
 def direct(q: np.ndarray, p: np.ndarray, alpha: float, clip: float) -> float:
@@ -98,18 +94,3 @@ def test_label_smoothing() -> None:
     assert torch.allclose(
         label_loss(logits, torch.nn.functional.one_hot(labels, 5).double(), 0.1), expected
     )
-
-
-def test_mixup_blends_images_and_labels_by_the_same_share() -> None:
-    images = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 3, 2, 2)
-    labels = torch.tensor([0, 1, 2, 1])
-    share = mixup_share(0.5, np.random.default_rng(0))
-    assert 0 < share < 1
-    assert share == mixup_share(0.5, np.random.default_rng(0))
-    blend = mixed(images, share)
-    assert blend[0, 0, 0, 0].item() == pytest.approx((1 - share) * 3)
-    maker = TargetMaker(classes=3, smoothing=0.0, distillation=Distillation(), source=None)
-    soft = maker(Batch(images=blend, labels=labels, rows=torch.arange(4)), share).soft
-    assert soft is not None
-    assert soft[0].tolist() == pytest.approx([share, 1 - share, 0])
-    assert torch.allclose(soft.sum(dim=1), torch.ones(4))

@@ -22,7 +22,7 @@ from elasticvit.training.config import TrainConfig
 from elasticvit.training.data import ImageData, open_data
 from elasticvit.training.distillation import Distillation, TeacherInfo
 from elasticvit.training.loader import fitted
-from elasticvit.training.mixup import mixed
+from elasticvit.training.mixing import blended_labels
 from elasticvit.training.parts import DataPart
 from elasticvit.training.run_info import RunInfo
 from elasticvit.training.sampling.adjacent import LevelSampler
@@ -166,7 +166,7 @@ def test_soft_labels_are_mixed_as_the_images_are(written: Path) -> None:
         source=source,
     )
     whole = batch()
-    targets = maker(replace(whole, images=mixed(whole.images, 0.3)), 0.3)
+    targets = maker(replace(whole, images=blended_labels(whole.images, 0.3)), 0.3)
     plain = source.probabilities(whole.rows)
     assert targets.taught is not None
     assert torch.allclose(targets.taught, 0.3 * plain + 0.7 * plain.flip(0))

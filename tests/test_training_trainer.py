@@ -17,9 +17,7 @@ from training_small import DATA, MICRO, config, sampler, trainer
 from elasticvit.errors import CheckpointError, NextStep, SettingError, TrainingError
 from elasticvit.events import Event, Notice
 from elasticvit.nn import Subnet
-from elasticvit.space import MOBILE, TINY
 from elasticvit.training.checkpoint import Checkpoint, load_supernet
-from elasticvit.training.config import default_config
 from elasticvit.training.events import TrainProgress
 from elasticvit.training.forecast import Forecaster, forecast
 from elasticvit.training.probe import Probe
@@ -210,10 +208,11 @@ def test_norms_biases_and_position_biases_are_not_decayed() -> None:
     assert not [n for n in kept if re.search(r"bias$|norm|bn", n)]
 
 
-def test_a_step_on_mixed_images_depends_on_its_number() -> None:
+@pytest.mark.parametrize("mixing", [{"mixup": 0.5}, {"cutmix": 1.0, "erasing": 0.5}])
+def test_a_step_on_mixed_images_depends_on_its_number(mixing: dict[str, float]) -> None:
     losses = []
     for step in (0, 0, 1):
-        job = trainer(config(mixup=0.5))
+        job = trainer(config(**mixing))
         job.step = step
         losses.append(job.step_at(next(job.loader.batches(0)), job.sampler.draw()).losses())
     assert losses[0] == losses[1] != losses[2]
@@ -275,12 +274,3 @@ def test_settings_that_make_no_sense_are_named() -> None:
         with pytest.raises(SettingError, match=word) as refused:
             config(**bad)
         assert refused.value.settings == tuple(bad)
-
-
-def test_defaults_follow_the_size_of_the_data_set() -> None:
-    sizes = [replace(DATA.info, train_images=n) for n in (1_000, 50_000, 1_200_000)]
-    small, middle, large = (default_config(size, MICRO) for size in sizes)
-    assert small.batch_size < middle.batch_size < large.batch_size
-    assert (small.mixup, large.epochs) == (0.0, 600)
-    assert default_config(sizes[1], MICRO, epochs=3, lr=None).epochs == 3
-    assert default_config(sizes[0], MOBILE).lr < default_config(sizes[0], TINY).lr

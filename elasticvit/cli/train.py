@@ -31,7 +31,8 @@ def _switch(_: click.Context, __: click.Parameter, value: str | None) -> bool | 
 @click.option(
     "--space",
     default=None,
-    help="Search space: preset or TOML file.  [default: the one used last, or mobile]",
+    help="Search space: preset or TOML file.  [default: the one used last, or one that "
+    "suits the data set and the machine]",
 )
 @click.option(
     "--data",
@@ -40,22 +41,48 @@ def _switch(_: click.Context, __: click.Parameter, value: str | None) -> bool | 
     "a parquet file; or timm:NAME:FOLDER.  [default: the one used last, or digits]",
 )
 @click.option(
+    "--recipe",
+    type=click.Choice(["cpu-minutes", "one-gpu", "paper"]),
+    default=None,
+    help="How to train: numbers of steps, rates and augmentation for minutes on a CPU, an hour on "
+    "one GPU, or those of the paper.  [default: by data size and machine]",
+)
+@click.option(
     "--epochs",
     type=click.IntRange(min=1),
     default=None,
-    help="Passes over the training images.  [default: by data size]",
+    help="Passes over the training images.  [default: by recipe and data size]",
 )
 @click.option(
     "--batch-size",
     type=click.IntRange(min=2),
     default=None,
-    help="Images in a training step, over all processes.  [default: by data size]",
+    help="Images in a training step, over all processes.  [default: by recipe]",
 )
 @click.option(
     "--lr",
     type=float,
     default=None,
-    help="Highest learning rate.  [default: by data size and width]",
+    help="Highest learning rate.  [default: by recipe and width]",
+)
+@click.option(
+    "--start-from",
+    default=None,
+    help="Trained weights for the same classes to start from: a subnet's, which are spread over "
+    "the supernet, or another run's. Folder of a run or search, or a subnet.pt.  [default: none]",
+)
+@click.option(
+    "--init",
+    default=None,
+    help="Trained weights for any classes to start from (fine-tuning): as --start-from, or the "
+    "authors' checkpoint for space mobile or photo.  [default: none]",
+)
+@click.option(
+    "--start-share",
+    type=float,
+    default=None,
+    help="Share of the steps in which one subnet is trained alone before its weights are spread "
+    "over the supernet, 0 to 0.9.  [default: by recipe]",
 )
 @click.option(
     "--complexity",

@@ -12,6 +12,7 @@ from elasticvit.events import Event
 from elasticvit.flows.train import TrainResult
 from elasticvit.flows.train_events import (
     RunFound,
+    SpaceChosen,
     TrainingForecast,
     TrainingPlanned,
     TrainProgress,
@@ -45,6 +46,12 @@ class TrainReport:
                 )
             case RunFound():
                 self.report.say(f"going on with {event.folder}")
+            case SpaceChosen():
+                because = event.recipe_reason or "as named"
+                self.report.say(
+                    f"space {event.space}: {event.reason} (--space names another)\n"
+                    f"recipe {event.recipe}: {because}"
+                )
             case TrainingPlanned():
                 self._plan = event
                 self._print_plan(event)
@@ -61,10 +68,16 @@ class TrainReport:
             f"training space {plan.space} on {plan.data} "
             f"({counted(plan.train_images, 'image')}, {counted(plan.classes, 'class')}; "
             f"{plan.search_images} held out to choose by, {plan.test_images} for the final "
-            f"figure), {counted(plan.epochs, 'epoch')} of batches of {plan.batch_size}, seed "
-            f"{plan.seed}\n"
+            f"figure), {counted(plan.epochs, 'epoch')} of batches of {plan.batch_size} "
+            f"({counted(plan.steps, 'step')}, recipe {plan.recipe}), seed {plan.seed}\n"
             f"complexity levels ({plan.unit}): {', '.join(f'{v:g}' for v in plan.levels)}"
         )
+
+        if plan.first_steps:
+            self.report.say(
+                f"one subnet of a middle size is trained alone for the first "
+                f"{counted(plan.first_steps, 'step')}; its weights then start all others"
+            )
 
     def _print_forecast(self, event: TrainingForecast) -> None:
         assert self._plan is not None

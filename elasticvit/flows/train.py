@@ -17,6 +17,7 @@ from elasticvit.flows.torch_threads import torch_threads
 from elasticvit.flows.train_result import SubnetAccuracy, TrainResult
 from elasticvit.flows.train_settings import TrainSettings
 from elasticvit.flows.train_single import named_space
+from elasticvit.flows.train_start import space_for, start_source
 
 IMAGE_CHANNELS = 3
 __all__ = ["SubnetAccuracy", "TrainResult", "TrainSettings", "is_first_rank", "train"]
@@ -58,15 +59,17 @@ def train(
     settings = settings_of(TrainSettings, settings, changes)
     folder = workspace_of(workspace)
     handler = events if is_first_rank() else ignore
+    source = start_source(settings, handler)
     space = named_space(settings, folder, handler)
-    if space.layout.in_channels != IMAGE_CHANNELS:
+    if space is not None and space.layout.in_channels != IMAGE_CHANNELS:
         raise SpaceError(
             f"search space {space.name} has in_channels {space.layout.in_channels}; images of data "
             f"sets are read in RGB, so it must be {IMAGE_CHANNELS} to be trained",
             settings=["space"],
         )
     data = folder.data(settings.data)
-    handler(Phase(text=f"opening data set {data}, to train space {space.name} on it"))
+    purpose = f"train space {space.name} on it" if space else "choose a space for it"
+    handler(Phase(text=f"opening data set {data}, to {purpose}"))
 
     from elasticvit.training.data import open_data
 
@@ -76,7 +79,8 @@ def train(
     from elasticvit.training.ranks import joined
 
     with torch_threads(settings.threads), joined() as ranks:
-        return TrainJob(folder, settings, space, images, ranks, handler).run()
+        space = space or space_for(images, ranks, settings, source, handler)
+        return TrainJob(folder, settings, space, images, ranks, handler, source).run()
 
 
 def is_first_rank() -> bool:

@@ -12,7 +12,24 @@ from elasticvit.training.events import TrainProgress
 if TYPE_CHECKING:
     from elasticvit.training.forecast import Forecast
 
-__all__ = ["RunFound", "TrainProgress", "TrainingForecast", "TrainingPlanned"]
+__all__ = ["RunFound", "SpaceChosen", "TrainProgress", "TrainingForecast", "TrainingPlanned"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpaceChosen(Event):
+    """No space was named, and none is remembered: one was chosen for the data set and the machine.
+
+    Attributes:
+        space: Name of the search space.
+        reason: Why this space, in a phrase.
+        recipe: Name of the recipe.
+        recipe_reason: Why this recipe, in a phrase; empty if it was named.
+    """
+
+    space: str
+    reason: str
+    recipe: str
+    recipe_reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +62,9 @@ class TrainingPlanned(Event):
         seed: Random seed.
         levels: Lower edges of the complexity levels, rising.
         unit: Unit of the complexity levels, `MMACs` or `ms`.
+        recipe: Name of the recipe.
+        steps: Number of steps.
+        first_steps: Number of them in which one subnet is trained alone.
     """
 
     folder: Path
@@ -59,6 +79,9 @@ class TrainingPlanned(Event):
     seed: int
     levels: tuple[float, ...]
     unit: str
+    recipe: str
+    steps: int
+    first_steps: int
 
 
 @dataclass(frozen=True, kw_only=True)

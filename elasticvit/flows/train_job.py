@@ -19,6 +19,7 @@ from elasticvit.flows.train_result import RESULT_FILE, TrainResult
 from elasticvit.flows.train_runs import find_run, locked, remembered, run_at, run_info
 from elasticvit.flows.train_settings import TrainSettings
 from elasticvit.flows.train_single import open_single
+from elasticvit.flows.train_start import advise, recipe_for
 from elasticvit.flows.train_summary import (
     subnet_accuracies,
     suggested_target_ms,
@@ -30,6 +31,7 @@ from elasticvit.training.checkpoint import load_supernet
 from elasticvit.training.config import default_config
 from elasticvit.training.data import ImageData
 from elasticvit.training.decoded_batches import default_workers
+from elasticvit.training.first_subnet import first_subnet
 from elasticvit.training.forecast import Forecaster, forecast
 from elasticvit.training.levels import levels_for
 from elasticvit.training.precision import chosen_precision
@@ -39,6 +41,7 @@ from elasticvit.training.sampling.adjacent import LevelSampler
 from elasticvit.training.sampling.build import make_sampler, sampled_levels
 from elasticvit.training.sampling.protocol import Sampler
 from elasticvit.training.single import SingleSampler, single_levels
+from elasticvit.training.start_source import StartSource
 from elasticvit.training.trainer import Trainer
 from elasticvit.workspace import PLURALS, Workspace
 
@@ -73,8 +76,10 @@ class TrainJob:
         images: The opened data set.
         ranks: This process among those that train together.
         events: Handler of training events.
+        source: Weights to start from.
 
     Raises:
+        CheckpointError: The weights to start from do not fit.
         WorkspaceError: Complexity is to be measured in ms and no device was profiled.
         PredictorError: The device has no predictor, or it cannot price the space.
         SettingError: A setting makes no sense.
@@ -88,9 +93,10 @@ class TrainJob:
         images: ImageData,
         ranks: Ranks,
         events: EventHandler,
+        source: StartSource | None = None,
     ) -> None:
         self.workspace, self.settings, self.named = workspace, settings, named
-        self.images, self.ranks, self.events = images, ranks, events
+        self.images, self.ranks, self.events, self.source = images, ranks, events, source
         space = named.with_classes(images.info.classes)
         self.single = open_single(settings, space, events)
         space = space if self.single is None else self.single.space
@@ -98,9 +104,15 @@ class TrainJob:
         distillation, self.teaching = open_teaching(
             settings.teacher, settings.soft_labels, images, ranks.device, events
         )
+        if source is not None:
+            source.check(space)
         config = default_config(
             images.info,
             space,
+            recipe_for(images.info, ranks, settings),
+            tuned=settings.init is not None,
+            start=None if source is None else source.identity,
+            start_share=settings.start_share if source is None else 0.0,
             epochs=settings.epochs,
             batch_size=settings.batch_size,
             lr=settings.lr,
@@ -134,6 +146,8 @@ class TrainJob:
         self.info = run_info(space, images, config, self.levels, settings.seed)
         if self.single is not None and self.single.subnet is not None:
             self.info = replace(self.info, options=self.single.subnet.options)
+        if source is not None:
+            self.info = replace(self.info, options=source.options)
         self.cost = cost
 
     def run(self) -> TrainResult:
@@ -221,11 +235,24 @@ class TrainJob:
             subnets=self.config.subnets,
         )
 
+    @property
+    def _steps(self) -> int:
+        """Number of steps of the whole training."""
+        per_epoch = max(1, self.images.info.train_images // self.config.batch_size)
+        return self.config.epochs * per_epoch
+
+    @property
+    def _first_steps(self) -> int:
+        """Number of steps in which one subnet is trained alone."""
+        return round(self.config.start_share * self._steps)
+
     def _trainer(self) -> Trainer:
         workers = self.settings.workers
         if workers is None:
             workers = default_workers()
         start = None if self.single is None else self.single.start
+        if self.source is not None:
+            start = self.source.apply
         return Trainer(
             self.info,
             self.images,
@@ -234,10 +261,12 @@ class TrainJob:
             workers,
             teaching=self.teaching,
             start=start,
+            first=first_subnet(self.info.space, self.cost, self.levels, self._first_steps),
         )
 
     def _train(self, run: Path) -> tuple[float, float]:
         """Train to the end; the seconds that were expected and taken."""
+        advise(self.images, self.source, self.events)
         self._announce(run)
         self.events(Phase(text="building the supernet"))
         trainer = self._trainer()
@@ -258,9 +287,9 @@ class TrainJob:
 
         def handle(event: Event) -> None:
             self.events(event)
-            if isinstance(event, TrainProgress) and forecaster.add(
-                event.losses.level, event.step_s
-            ):
+            if not isinstance(event, TrainProgress) or event.done <= self._first_steps:
+                return  # at first a step runs one subnet alone
+            if forecaster.add(event.losses.level, event.step_s):
                 new = TrainingForecast(forecast=forecaster.forecast(), done=event.done)
                 self.events(new)
 
@@ -282,6 +311,9 @@ class TrainJob:
                 seed=self.info.seed,
                 levels=self.levels.values,
                 unit=self.levels.unit,
+                recipe=self.config.recipe,
+                steps=self._steps,
+                first_steps=self._first_steps,
             )
         )
         taught = self.config.distillation.described

@@ -14,11 +14,13 @@ from elasticvit.reading import shown
 from elasticvit.space import SearchSpace
 from elasticvit.training.config import (
     COMPLEXITIES,
+    LIMITS,
     MIN_LR,
     MOST_BATCH,
     MOST_EPOCHS,
     PRECISIONS,
 )
+from elasticvit.training.recipes import RECIPES
 from elasticvit.training.sampling.options import check_sampling
 
 RANGES = {  # least and greatest value of whole numbers
@@ -38,12 +40,22 @@ class TrainSettings:
 
     Attributes:
         space: Search space: a preset, a TOML file, the name of the space that was used last, or
-            the space itself. None: the one that was used last, or `mobile`.
+            the space itself. None: the one that was used last, or the one that suits the data set
+            and the machine.
         data: Spec of the data set. None: the one that was used last, or scikit-learn's digits.
-        epochs: Number of passes over the training part. None: chosen by the size of the data set.
-        batch_size: Images a step, over all ranks. None: chosen by the size of the data set.
-        lr: Highest learning rate. None: chosen by the size of the data set and the width of the
-            space.
+        recipe: How to train: `cpu-minutes`, `one-gpu` or `paper`. None: chosen by the size of the
+            data set and the machine.
+        epochs: Number of passes over the training part. None: as the recipe has it.
+        batch_size: Images a step, over all ranks. None: as the recipe has it.
+        lr: Highest learning rate. None: as the recipe has it.
+        start_from: Trained weights to start from, for the same classes: a subnet's, which are
+            spread over the supernet, or those of another training's supernet. The folder of a run
+            or of a search, or a `subnet.pt`. With `subnet`: of any classes. None: initial weights.
+        init: Trained weights to start from, for any classes; the classifier is made anew where
+            these differ in number. As `start_from`, or the authors' checkpoint. None: initial
+            weights.
+        start_share: Share of the steps in which one subnet is trained alone, before its weights
+            are spread over the supernet. None: as the recipe has it.
         complexity: Unit of the complexity levels: `macs` (multiply-accumulates) or `ms`.
         device: Device whose latency defines the levels in `ms`. None: the one that was profiled
             last.
@@ -67,8 +79,6 @@ class TrainSettings:
             in place of teachers. None: no soft labels.
         subnet: One architecture to train alone, instead of a supernet: an `Arch`, its text form, or
             its name. None: the whole supernet.
-        start_from: Weights to start from: the folder of a training run, or the file of a subnet.
-            None: initial weights.
         resume: Whether to fail unless there is an interrupted run with the same settings to resume.
             By default such a run is resumed if there is one, and otherwise a new run is started.
         fresh: Whether to start a new run even if there is one to resume.
@@ -90,9 +100,13 @@ class TrainSettings:
 
     space: str | SearchSpace | None = None
     data: str | None = None
+    recipe: str | None = None
     epochs: int | None = None
     batch_size: int | None = None
     lr: float | None = None
+    start_from: Path | str | None = None
+    init: Path | str | None = None
+    start_share: float | None = None
     complexity: str = "macs"
     device: str | None = None
     sampling: str = "adjacent"
@@ -103,7 +117,6 @@ class TrainSettings:
     teacher: str | Sequence[str] = ()
     soft_labels: Path | str | None = None
     subnet: str | Arch | None = None
-    start_from: Path | str | None = None
     resume: bool = False
     fresh: bool = False
     seed: int = 0
@@ -120,8 +133,19 @@ class TrainSettings:
         check_sampling(self.sampling, self.hss, self.bank, self.preference, self.grow)
         teachers = (self.teacher,) if isinstance(self.teacher, str) else tuple(self.teacher)
         object.__setattr__(self, "teacher", teachers)
-        for name in ("soft_labels", "start_from"):
+        for name in ("soft_labels", "start_from", "init"):
             check_path(name, getattr(self, name))
+        check_real("start_share", self.start_share, *LIMITS["start_share"])
+        if self.recipe is not None and self.recipe not in RECIPES:
+            raise SettingError(
+                f"recipe is {shown(self.recipe)}; it must be one of {', '.join(RECIPES)}",
+                settings=["recipe"],
+            )
+        starts = [n for n in ("start_from", "init", "start_share") if getattr(self, n)]
+        if len(starts) > 1:
+            raise SettingError(
+                f"{' and '.join(starts)} exclude each other; choose one of them", settings=starts
+            )
         for name in ("space", "data", "out", "teacher", "subnet"):
             text = str(getattr(self, name))
             if "\0" in text:
@@ -157,10 +181,12 @@ class TrainSettings:
                 f"teacher is {', '.join(self.teacher)}: one is named twice; name each one once",
                 settings=["teacher"],
             )
-        if self.start_from is not None and self.subnet is None:
+        others = [n for n in ("init", "start_share") if getattr(self, n)]
+        if self.subnet is not None and others:
             raise SettingError(
-                "start_from is given without subnet; name the subnet that is to be trained",
-                settings=["start_from", "subnet"],
+                f"subnet and {others[0]} exclude each other; name the weights that the subnet "
+                "starts from with start_from",
+                settings=["subnet", *others],
             )
         if self.resume and self.fresh:
             raise SettingError(

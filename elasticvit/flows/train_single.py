@@ -61,9 +61,12 @@ class SingleTraining:
             fill(supernet, self.subnet)
 
 
-def named_space(settings: TrainSettings, workspace: Workspace, events: EventHandler) -> SearchSpace:
-    """The space of a training as it is named, without the data set's number of classes: for a
-    subnet that starts from a run that of the run, for one from a file the architecture alone.
+def named_space(
+    settings: TrainSettings, workspace: Workspace, events: EventHandler
+) -> SearchSpace | None:
+    """The space of a training as it is named or remembered, without the data set's number of
+    classes: for a subnet that starts from a run that of the run, for one from a file the
+    architecture alone. None if none is.
 
     Raises:
         SpaceError: There is no such space.
@@ -71,6 +74,8 @@ def named_space(settings: TrainSettings, workspace: Workspace, events: EventHand
         CheckpointError: The run or file is missing or damaged.
     """
     if settings.subnet is None or settings.start_from is None:
+        if settings.space is None and workspace.settings().space is None:
+            return None
         return space_of(workspace, settings.space, events)
     source = _source_space(Path(settings.start_from))
     if settings.space is not None:

@@ -35,6 +35,7 @@ _ATTENTION = {
     "core.position_bias": "attention_bias",
 }
 _FFN = {"norm": "norm1", "fc1": "fc1", "fc2": "fc2"}
+CLASSIFIER = "classifer.weight"  # as the authors spell it; its rows are the classes
 _HEAD = {
     "expand": "pre_head_0",
     "bn": "pre_head_norm_0",

@@ -1,9 +1,4 @@
-"""Settings of a training run, and what an expert would choose for a data set and a space.
-
-The recipe for large sets is the paper's (AdamW, cosine, adaptive gradient clipping, label
-smoothing, mixup, moving average). Small sets need few images a step and a high learning rate
-instead: there the number of steps is what is short.
-"""
+"""Settings of a training run, and what a recipe gives for a data set and a space."""
 
 from __future__ import annotations
 
@@ -17,17 +12,14 @@ from elasticvit.errors import SettingError
 from elasticvit.reading import shown
 from elasticvit.space import SearchSpace
 from elasticvit.training.distillation import Distillation
+from elasticvit.training.recipes import CPU_MINUTES, LR_WIDTH, Recipe
 from elasticvit.training.sampling.options import check_sampling, default_sampling
 
 if TYPE_CHECKING:
     from elasticvit.training.data import DataInfo
 
-TINY_IMAGES = 5_000  # up to this many training images
-SMALL_IMAGES = 200_000
 COMPLEXITIES = ("macs", "ms")
 PRECISIONS = ("fp32", "bf16", "fp16")
-LR_WIDTH = 128  # channels of the last stage that the learning rates below are meant for
-NARROWEST = 2e-3  # the learning rate falls no further with the width
 WHOLE = ("epochs", "batch_size", "subnets", "accumulate")
 MIN_LR = 5e-6
 MOST_EPOCHS = 100_000
@@ -42,6 +34,10 @@ LIMITS: Mapping[str, tuple[float, float]] = {  # least and greatest value
     "smoothing": (0, 0.99),
     "clip_factor": (1e-6, 1e6),
     "mixup": (0, 100),
+    "cutmix": (0, 100),
+    "erasing": (0, 1),
+    "warmup_start": (0, 1),
+    "start_share": (0, 0.9),
     "ema_share": (0, 1),
     "ema_limit": (0, 1),
     "subnets": (1, 64),
@@ -60,11 +56,18 @@ class TrainConfig:
         lr: Highest learning rate.
         min_lr: Learning rate at the end of the cosine schedule.
         warmup_share: Share of the steps over which the learning rate rises.
-        weight_decay: Weight decay of weights; norms, biases and position biases have none.
+        warmup_start: Learning rate of the first step, as a share of `lr`.
+        weight_decay: Weight decay of weights; norms and biases have none.
+        decay_convs: Whether convolutions decay: the first one and those of MBConv and downsampling
+            blocks.
+        decay_position_bias: Whether position biases decay.
         smoothing: Label smoothing.
         clip_factor: Adaptive gradient clipping: greatest norm of a unit's gradient, relative to
             the norm of its weights.
         mixup: Alpha of mixup; 0 turns mixup off.
+        cutmix: Alpha of cutmix; 0 turns cutmix off.
+        erasing: Probability that a rectangle of an image is replaced by noise.
+        rand_augment: How images are distorted that are decoded one at a time, in timm's words.
         ema_share: Window of the moving average of the weights, as a share of all steps.
         ema_limit: Greatest decay of the moving average.
         subnets: Number of sampled subnets a step.
@@ -80,7 +83,10 @@ class TrainConfig:
         precision: What most layers compute in: `fp32`, `bf16` or `fp16`.
         accumulate: Number of micro-batches that each process takes a step's images in.
         distillation: Teachers that the sampled subnets learn from.
+        recipe: Name of the recipe that the settings are of; empty if of none.
         start: SHA-256 of the weights that training starts from; empty if from initial ones.
+        start_share: Share of the steps in which one subnet is trained, whose weights are then
+            spread over the supernet; 0: none.
 
     Raises:
         SettingError: A value makes no sense; its setting is named.
@@ -109,7 +115,15 @@ class TrainConfig:
     precision: str = "fp32"
     accumulate: int = 1
     distillation: Distillation = field(default_factory=Distillation)
+    warmup_start: float = 0.01
+    decay_convs: bool = True
+    decay_position_bias: bool = False
+    cutmix: float = 0.0
+    erasing: float = 0.0
+    rand_augment: str = "rand-m5-n1-mstd0.5-inc1"
+    recipe: str = field(default="", compare=False)  # a name; the numbers are what counts
     start: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
+    start_share: float = 0.0
 
     def __post_init__(self) -> None:
         for name, (least, most) in LIMITS.items():
@@ -126,12 +140,6 @@ class TrainConfig:
             raise SettingError(
                 f"lr is {self.lr:g}; it must be at least min_lr, {self.min_lr:g}", settings=["lr"]
             )
-        if self.complexity not in COMPLEXITIES:
-            raise SettingError(
-                f"complexity is {shown(self.complexity)}; it must be one of "
-                f"{', '.join(COMPLEXITIES)}",
-                settings=["complexity"],
-            )
         check_sampling(self.sampling, self.hss, self.bank, self.preference, self.grow)
         for name, words in (("complexity", COMPLEXITIES), ("precision", PRECISIONS)):
             if getattr(self, name) not in words:
@@ -141,15 +149,21 @@ class TrainConfig:
                 )
 
 
-def default_config(info: DataInfo, space: SearchSpace, **changes: Any) -> TrainConfig:
-    """What an expert would choose for a data set of this size and a space of this width.
-
-    Short trainings on small sets need the highest learning rate that is stable, which falls
-    as networks get wider; the long one on large sets is the paper's.
+def default_config(
+    info: DataInfo,
+    space: SearchSpace,
+    recipe: Recipe = CPU_MINUTES,
+    *,
+    tuned: bool = False,
+    **changes: Any,
+) -> TrainConfig:
+    """What a recipe comes to for a data set and a space.
 
     Args:
         info: Size of the data set.
         space: The search space.
+        recipe: The recipe.
+        tuned: Whether weights that were trained on other images are fine-tuned.
         changes: Settings that the user chose; one that is None keeps its default.
 
     Raises:
@@ -157,18 +171,11 @@ def default_config(info: DataInfo, space: SearchSpace, **changes: Any) -> TrainC
             setting is named.
     """
     width = space.largest.attn[-1].width if space.largest.attn else LR_WIDTH
-    narrow = min(max((LR_WIDTH / width) ** 2, NARROWEST), 1)
-    if info.train_images <= TINY_IMAGES:
-        settings: dict[str, Any] = {"epochs": 10, "batch_size": 32, "lr": 8e-3 * narrow}
-    elif info.train_images <= SMALL_IMAGES:
-        settings = {"epochs": 30, "batch_size": 128, "lr": 4e-3 * narrow, "mixup": 0.2}
-    else:
-        settings = {"epochs": 600, "batch_size": 768, "lr": 5e-4, "mixup": 0.2}
-        settings["warmup_share"] = 5 / 600
-    settings["batch_size"] = min(settings["batch_size"], info.train_images)
+    chosen = {k: v for k, v in changes.items() if v is not None}
+    ruling = {k: chosen[k] for k in ("epochs", "batch_size", "lr") if k in chosen}
+    settings = recipe.settings(images=info.train_images, width=width, tuned=tuned, **ruling)
     names = ("sampling", "hss", "bank", "preference")
     settings |= default_sampling(**{name: changes.get(name) for name in names})
-    chosen = {k: v for k, v in changes.items() if v is not None}
     config = TrainConfig(**{**settings, **chosen})
     if config.batch_size > info.train_images:
         raise SettingError(

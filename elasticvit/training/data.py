@@ -28,6 +28,7 @@ PartName = Literal["train", "search", "test"]
 
 TEST_SHARE = 0.20  # of a set without a test part
 SEARCH_SHARE = 0.15  # of the images that remain
+RAND_AUGMENT = "rand-m5-n1-mstd0.5-inc1"  # light, as the method's recipe asks for
 SEARCH_LIMIT = 10_000  # images; more do not make the choice better, only slower
 PHOTO_MEAN = (0.485, 0.456, 0.406)  # ImageNet's, for sets that are too large to measure
 PHOTO_STD = (0.229, 0.224, 0.225)
@@ -118,6 +119,7 @@ class ImageData:
         drop_last: bool = False,
         shard: tuple[int, int] = (0, 1),
         device: torch.device | None = None,
+        policy: str = RAND_AUGMENT,
     ) -> Loader:
         """Batches of a part: images float32 (B, 3, resolution, resolution), normalised, and
         labels int64 (B,); see `Loader.batches` for those of training.
@@ -134,6 +136,7 @@ class ImageData:
             shard: Rank and number of ranks; each rank reads every n-th image of a batch.
             device: Torch device that the batches are made on; by default the CPU. A part that is
                 in memory is moved there once.
+            policy: How augmented images are distorted that are decoded one at a time.
         """
         import torch
 
@@ -153,6 +156,7 @@ class ImageData:
             drop_last=drop_last,
             shard=shard,
             device=device or torch.device("cpu"),
+            policy=policy,
         )
 
 

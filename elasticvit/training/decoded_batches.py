@@ -23,7 +23,6 @@ from elasticvit.errors import DataError
 from elasticvit.training.parts import DataPart
 
 PHOTO_JITTER = 0.2  # of brightness and contrast, about 1
-RAND_AUGMENT = "rand-m5-n1-mstd0.5-inc1"  # light, as the method's recipe asks for
 CROP_SCALE = (0.35, 1.0)  # of the area
 LARGE_PIXELS = 128  # from this side on, the middle 90 % is looked at, as is usual
 MOST_WORKERS = 8  # a process
@@ -54,6 +53,7 @@ class DecodedBatches:
         workers: Number of worker processes; with 0 this process decodes.
         seed: Random seed of what is drawn.
         pinned: Whether batches are put where a GPU copies them from without waiting.
+        policy: How augmented images are distorted, as timm's `auto_augment`.
     """
 
     def __init__(
@@ -66,10 +66,11 @@ class DecodedBatches:
         workers: int,
         seed: int,
         pinned: bool,
+        policy: str,
     ) -> None:
         self._sampler = _Batches()
         self._loader: DataLoader[Any] = DataLoader(
-            _Images(part, flips, resolution, augment, seed),
+            _Images(part, flips, resolution, augment, seed, policy),
             batch_sampler=self._sampler,
             num_workers=workers,
             collate_fn=_collated,
@@ -148,7 +149,13 @@ class _Images(Dataset[Any]):
     """A part whose images are decoded and transformed one at a time."""
 
     def __init__(
-        self, part: DataPart, flips: bool, resolution: int, augment: bool, seed: int
+        self,
+        part: DataPart,
+        flips: bool,
+        resolution: int,
+        augment: bool,
+        seed: int,
+        policy: str,
     ) -> None:
         from timm.data import create_transform
 
@@ -160,7 +167,7 @@ class _Images(Dataset[Any]):
             scale=CROP_SCALE,
             hflip=0.5 if flips else 0.0,
             color_jitter=PHOTO_JITTER,
-            auto_augment=RAND_AUGMENT if flips else None,
+            auto_augment=policy if flips else None,
             interpolation="bicubic",
             crop_pct=0.9 if resolution >= LARGE_PIXELS else 1.0,
             normalize=False,

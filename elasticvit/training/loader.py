@@ -43,6 +43,7 @@ class Loader:
         drop_last: bool,
         shard: tuple[int, int],
         device: torch.device,
+        policy: str,
     ) -> None:
         if resolution < 1 or batch_size < 1:
             raise ValueError(
@@ -69,6 +70,7 @@ class Loader:
                 workers=workers,
                 seed=seed,
                 pinned=device.type == "cuda",
+                policy=policy,
             )
         self.workers = 0 if self._decoded is None else workers
 

@@ -11,11 +11,13 @@ from torch import nn
 from elasticvit.block_options import BlockOptions
 from elasticvit.errors import SpaceError
 from elasticvit.nn import Supernet
+from elasticvit.nn.blocks import Downsample, FirstConv, MBConv
 from elasticvit.nn.initial import initialise
 from elasticvit.space import SearchSpace
 
 __all__ = ["check_memory", "initialise", "parameter_groups"]
 
+CONVOLUTIONAL = (FirstConv, MBConv, Downsample)
 COPIES = 5  # weights, gradients, two moments of the optimiser, moving average
 
 
@@ -42,13 +44,31 @@ def check_memory(space: SearchSpace, options: BlockOptions) -> None:
         )
 
 
-def parameter_groups(supernet: Supernet, weight_decay: float) -> list[dict[str, Any]]:
-    """Weights with decay; norms, biases and position biases without."""
+def parameter_groups(
+    supernet: Supernet,
+    weight_decay: float,
+    *,
+    decay_convs: bool = True,
+    decay_position_bias: bool = False,
+) -> list[dict[str, Any]]:
+    """Weights with decay, and those without: norms and biases, and by choice others.
+
+    Args:
+        supernet: The supernet.
+        weight_decay: Weight decay of the weights that have one.
+        decay_convs: Whether the first convolution, MBConv and downsampling blocks decay.
+        decay_position_bias: Whether position biases decay.
+    """
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
-    for name, parameter in supernet.named_parameters():
-        plain = parameter.ndim <= 1 or name.endswith("position_bias")
-        (free if plain else decayed).append(parameter)
+    for block in supernet.blocks.values():
+        convolutional = isinstance(block, CONVOLUTIONAL)
+        for name, parameter in block.named_parameters():
+            if name.endswith("position_bias"):
+                decays = decay_position_bias
+            else:
+                decays = parameter.ndim > 1 and (decay_convs or not convolutional)
+            (decayed if decays else free).append(parameter)
     return [
         {"params": decayed, "weight_decay": weight_decay},
         {"params": free, "weight_decay": 0.0},

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,7 +16,7 @@ from elasticvit.training.batch import Batch
 from elasticvit.training.clipping import clip_gradients
 from elasticvit.training.config import TrainConfig
 from elasticvit.training.losses import AlphaDivergence
-from elasticvit.training.mixup import mixed, mixup_share
+from elasticvit.training.mixing import blended, erased
 from elasticvit.training.precision import Precision
 from elasticvit.training.ranks import Ranks
 from elasticvit.training.sampling.draw import Draw
@@ -76,14 +75,15 @@ class StepEngine:
     def add_gradients(self, step: int, batch: Batch, draw: Draw) -> StepValues:
         """Add the gradients of this rank's images to the supernet's, micro-batch by micro-batch:
         the mean over all images, with batch statistics of each micro-batch."""
+        config, seed = self.config, (self.seed, step)
         total: StepValues | None = None
         for part in batch.parts(self.config.accumulate):
             images = part.images.contiguous(memory_format=torch.channels_last)
             mix = None
-            if self.config.mixup > 0:
-                rng = np.random.default_rng([self.seed, step])
-                mix = mixup_share(self.config.mixup, rng)
-                images = mixed(images, mix)
+            if config.erasing > 0:
+                images = erased(images, config.erasing, (*seed, self.ranks.rank))
+            if config.mixup > 0 or config.cutmix > 0:
+                images, mix = blended(images, mixup=config.mixup, cutmix=config.cutmix, seed=seed)
             share = len(part) / len(batch)
             values = run_step(
                 self.supernet,

@@ -14,7 +14,7 @@ from torch import Tensor
 from elasticvit.training.batch import Batch
 from elasticvit.training.distillation import Distillation
 from elasticvit.training.losses import label_loss
-from elasticvit.training.mixup import mixed
+from elasticvit.training.mixing import blended_labels
 from elasticvit.training.soft_labels import SoftLabels
 
 
@@ -101,10 +101,10 @@ class TargetMaker:
         """
         soft = taught = None
         if share is not None:
-            soft = mixed(F.one_hot(batch.labels, self.classes).float(), share)
+            soft = blended_labels(F.one_hot(batch.labels, self.classes).float(), share)
         if isinstance(self.source, SoftLabels):
             taught = self.source.probabilities(batch.rows).to(batch.labels.device)
-            taught = taught if share is None else mixed(taught, share)
+            taught = taught if share is None else blended_labels(taught, share)
         elif self.source is not None:
             taught = self.source.probabilities(batch.images)
         return Targets(

@@ -30,6 +30,7 @@ from elasticvit.training.checkpoint import (
 from elasticvit.training.config import TrainConfig
 from elasticvit.training.data import ImageData
 from elasticvit.training.decoded_batches import lost_workers
+from elasticvit.training.first_subnet import FirstSubnet
 from elasticvit.training.interrupts import interrupts
 from elasticvit.training.log import TrainingLog
 from elasticvit.training.loss_buffer import LossBuffer
@@ -48,7 +49,6 @@ from elasticvit.training.watch import LossWatch
 
 CHECKPOINT_S = 20.0  # at most this much work is lost
 CHECKPOINT_SHARE = 0.03  # of the time may go into writing them
-WARMUP_START = 0.01  # of the learning rate
 
 
 class Trainer:
@@ -62,6 +62,8 @@ class Trainer:
         workers: Number of processes that decode images, where they are not in memory.
         teaching: What the run's teachers are asked through; None if it has none.
         start: Function that fills the fresh supernet with the weights that training starts from.
+        start: Function that fills the fresh supernet with the weights that training starts from.
+        first: The one subnet that is trained first.
 
     Raises:
         SpaceError: The supernet needs more memory than there is.
@@ -76,8 +78,9 @@ class Trainer:
         workers: int = 0,
         teaching: Teacher | SoftLabels | None = None,
         start: Callable[[Supernet], None] | None = None,
+        first: FirstSubnet | None = None,
     ) -> None:
-        self.info, self.data, self.sampler = info, data, sampler
+        self.info, self.data, self.sampler, self.first = info, data, sampler, first
         self.config: TrainConfig = info.settings
         config = self.config
         self.ranks = ranks or Ranks()
@@ -101,17 +104,25 @@ class Trainer:
             drop_last=True,
             shard=(self.ranks.rank, self.ranks.count),
             device=self.ranks.device,
+            policy=config.rand_augment,
         )
         self.steps = config.epochs * len(self.loader)
         self.optimiser = torch.optim.AdamW(
-            parameter_groups(self.supernet, config.weight_decay), lr=config.lr, fused=True
+            parameter_groups(
+                self.supernet,
+                config.weight_decay,
+                decay_convs=config.decay_convs,
+                decay_position_bias=config.decay_position_bias,
+            ),
+            lr=config.lr,
+            fused=True,
         )
         self.schedule = CosineLRScheduler(
             self.optimiser,
             t_initial=self.steps,
             lr_min=config.min_lr,
             warmup_t=max(1, round(config.warmup_share * self.steps)),
-            warmup_lr_init=WARMUP_START * config.lr,
+            warmup_lr_init=config.warmup_start * config.lr,
             warmup_prefix=False,
             t_in_epochs=False,
         )
@@ -183,7 +194,7 @@ class Trainer:
         saved_s, write_s = time.monotonic(), 0.0
         with interrupts() as interrupted, lost_workers():
             for epoch, batch in self._batches(run, events):
-                values = self.step_at(batch, self.sampler.draw(self.step / self.steps))
+                values = self.step_at(batch, self._draw())
                 self.step += 1
                 lr = self.optimiser.param_groups[0]["lr"]
                 if not self._pending.add(step=self.step, epoch=epoch, lr=lr, values=values):
@@ -198,6 +209,14 @@ class Trainer:
                     write_s = saved_s - started_s
                 if stop:
                     raise KeyboardInterrupt
+
+    def _draw(self) -> Draw:
+        """The subnets of the next step; what a first subnet learnt is spread when it ends."""
+        draw = None
+        if self.first is not None:
+            self.first.spread(self.step, self.supernet, self.ema, self.optimiser)
+            draw = self.first.draw(self.step)
+        return draw or self.sampler.draw(self.step / self.steps)
 
     def _report(self, run: Path, reports: list[Event], events: EventHandler) -> None:
         """Call the handler with what was read; the steps are saved if it raises."""
