@@ -24,7 +24,7 @@ from elasticvit.events import Event
 from elasticvit.flows.train import train
 from elasticvit.flows.train_events import RunFound, TrainProgress
 from elasticvit.training.checkpoint import Checkpoint
-from elasticvit.training.run_info import CHECKPOINT_FILE, LOCK_FILE, RUN_FILE
+from elasticvit.training.run_info import LOCK_FILE, RUN_FILE
 from elasticvit.workspace import Workspace
 
 TESTS = Path(__file__).parent
@@ -130,7 +130,9 @@ def fails_on(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(os, "replace", guarded)
 
 
-@pytest.mark.parametrize("name", [RUN_FILE, CHECKPOINT_FILE, "settings.toml", "log.csv"])
+@pytest.mark.parametrize(
+    "name", [RUN_FILE, "00000009.safetensors", "00000009.json", "settings.toml", "log.csv"]
+)
 def test_a_full_disk_before_the_first_checkpoint_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

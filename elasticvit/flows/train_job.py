@@ -30,7 +30,7 @@ from elasticvit.training.data import ImageData
 from elasticvit.training.forecast import Forecaster, forecast
 from elasticvit.training.levels import levels_for
 from elasticvit.training.ranks import Ranks
-from elasticvit.training.run_info import CHECKPOINT_FILE, RUN_FILE
+from elasticvit.training.run_info import RUN_FILE, has_checkpoint
 from elasticvit.training.sampler import LevelSampler
 from elasticvit.training.trainer import Trainer
 from elasticvit.workspace import PLURALS, Workspace
@@ -133,7 +133,7 @@ class TrainJob:
         finished = found is not None and (found / RESULT_FILE).exists()
         run = found if found is not None and finished else self._locked(stack, found)
         if not finished:
-            stack.enter_context(self.workspace.nothing_left_behind(run, keep=CHECKPOINT_FILE))
+            stack.enter_context(self.workspace.nothing_left_behind(run, keep=has_checkpoint))
         if self.settings.out is None:
             stack.enter_context(remembered(self.workspace, run, self.named, self.info.data))
         if not finished and not (run / RUN_FILE).exists():

@@ -15,11 +15,11 @@ from elasticvit.flows.train_result import RESULT_FILE
 from elasticvit.process_lock import process_lock
 from elasticvit.space import SearchSpace
 from elasticvit.training.run_info import (
-    CHECKPOINT_FILE,
     LOCK_FILE,
     RUN_FILE,
     RunInfo,
     RunSettings,
+    has_checkpoint,
 )
 from elasticvit.workspace import Workspace
 from elasticvit.workspace_settings import WorkspaceSettings
@@ -72,7 +72,7 @@ def find_run(
         if RunInfo.load(run) == info:
             events(RunFound(folder=run, finished=finished))
             return run
-        if not finished and (run / CHECKPOINT_FILE).exists():
+        if not finished and has_checkpoint(run):
             other = other or run
     if resume:
         raise CheckpointError(
@@ -151,7 +151,7 @@ def remembered(workspace: Workspace, run: Path, space: SearchSpace, data: str) -
     try:
         yield
     except BaseException:
-        if not (run / CHECKPOINT_FILE).exists():
+        if not has_checkpoint(run):
             workspace.update({name: getattr(before, name) for name in REMEMBERED})
             if workspace.settings() == WorkspaceSettings():
                 workspace.settings_path.unlink()

@@ -22,12 +22,8 @@ from elasticvit.errors import DataError
 from elasticvit.events import EventHandler, Notice, ignore
 from elasticvit.nn import Supernet
 from elasticvit.nn.weights import check_weights
-from elasticvit.training.checkpoint import (
-    CHECKPOINT_FORMAT,
-    Checkpoint,
-    TrainerState,
-    check_same_run,
-)
+from elasticvit.training.checkpoint import Checkpoint, check_same_run
+from elasticvit.training.checkpoint_file import CHECKPOINT_FORMAT, TrainerState
 from elasticvit.training.config import TrainConfig
 from elasticvit.training.data import ImageData
 from elasticvit.training.events import TrainProgress
@@ -36,7 +32,7 @@ from elasticvit.training.log import TrainingLog
 from elasticvit.training.losses import AlphaDivergence
 from elasticvit.training.optimiser_state import OptimiserState
 from elasticvit.training.ranks import Ranks
-from elasticvit.training.run_info import CHECKPOINT_FILE, RunInfo
+from elasticvit.training.run_info import RunInfo, has_checkpoint
 from elasticvit.training.sampler import Draw, Sampler
 from elasticvit.training.start import check_memory, initialise, parameter_groups
 from elasticvit.training.step import StepLosses, mixed, run_step
@@ -226,15 +222,16 @@ class Trainer:
             CheckpointError: The checkpoint cannot be read, belongs to a run with other settings,
                 or lacks something.
         """
-        if not (run / CHECKPOINT_FILE).exists():
+        if not has_checkpoint(run):
             return False
-        checkpoint, path = Checkpoint.load(run), run / CHECKPOINT_FILE
-        check_same_run(checkpoint, self.info, path)
+        checkpoint = Checkpoint.load(run)
+        path = checkpoint.path
+        check_same_run(checkpoint, self.info)
         if checkpoint.step > self.steps:
             raise CHECKPOINT_FORMAT.failure(
                 f"{path}: step is {checkpoint.step}; the run has {self.steps} steps"
             )
-        ema, optimiser, sampler, trainer = checkpoint.parts(path)
+        ema, optimiser, sampler, trainer = checkpoint.parts()
         expected = self.supernet.state_dict()
         check_weights(checkpoint.weights, expected, f"{path}: weights", CHECKPOINT_FORMAT)
         check_weights(ema, expected, f"{path}: ema", CHECKPOINT_FORMAT)
