@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from elasticvit.errors import DataError
 from elasticvit.training.parts import DataPart
 
 Batch = tuple[Tensor, Tensor]
@@ -113,7 +114,11 @@ class Loader:
             num_workers=self.workers,
             generator=torch.Generator().manual_seed(self.seed),
         )
-        yield from loader
+        try:
+            yield from loader
+        except DataError:
+            self.part.unreadable.check()  # in words of its own, not those of another process
+            raise
 
 
 class _Images(Dataset[tuple[Tensor, int]]):
@@ -141,7 +146,7 @@ class _Images(Dataset[tuple[Tensor, int]]):
         return len(self.part)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        image = self.part.pool.image(int(self.part.rows[index]))
+        image = self.part.image(index)
         label = int(self.part.labels[index])
         if self.seed is None:
             return self.transform(image), label
