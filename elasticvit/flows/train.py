@@ -49,7 +49,8 @@ def train(
         PredictorError: The device has no predictor, or it cannot price the space.
         TargetError: A complexity level holds no architecture.
         CheckpointError: A run cannot be read, or there is none to resume.
-        TrainingError: The loss is no longer a number, or another process trains the same run.
+        TrainingError: The loss is no longer a number or has risen beyond where it began, or another
+            process trains the same run.
         FileError: The workspace, or the folder of the run, cannot be written to.
     """
     settings = settings_of(TrainSettings, settings, changes)

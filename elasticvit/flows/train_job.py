@@ -13,16 +13,29 @@ import numpy as np
 from elasticvit.cost import CostModel, MacsCost
 from elasticvit.errors import FileError, NextStep, SettingError, WorkspaceError
 from elasticvit.events import Event, EventHandler, Phase
-from elasticvit.files import make_folder
-from elasticvit.flows.train_events import TrainingForecast, TrainingPlanned, TrainProgress
+from elasticvit.files import make_folder, writing
+from elasticvit.flows.train_events import (
+    RunFound,
+    TrainingForecast,
+    TrainingPlanned,
+    TrainProgress,
+)
 from elasticvit.flows.train_result import RESULT_FILE, TrainResult
-from elasticvit.flows.train_runs import find_run, locked, remembered, run_at, run_info
+from elasticvit.flows.train_runs import (
+    check_goes_on,
+    find_run,
+    locked,
+    remembered,
+    run_at,
+    run_info,
+)
 from elasticvit.flows.train_settings import TrainSettings
 from elasticvit.flows.train_summary import (
     subnet_accuracies,
     suggested_target_ms,
     summary_images,
 )
+from elasticvit.flows.unreadable import unreadable_notices
 from elasticvit.space import SearchSpace
 from elasticvit.training.checkpoint import load_supernet
 from elasticvit.training.config import default_config
@@ -104,7 +117,7 @@ class TrainJob:
             )
         self.config, self.levels = config, levels_for(space, cost, np.random.default_rng(0))
         self.info = run_info(space, images, config, self.levels, settings.seed)
-        self.cost = cost
+        self.cost, self.lr_scale = cost, 1.0
 
     def run(self) -> TrainResult:
         """Train the remaining steps; returns the result on every rank."""
@@ -112,7 +125,7 @@ class TrainJob:
             run = self._folder(stack) if self.ranks.writes else None
             run = self.ranks.share(run)
             assert run is not None
-            if not (run / RESULT_FILE).exists():
+            if not self._finished(run):
                 expected_s, took_s = self._train(run)
                 if self.ranks.writes:
                     self._summarise(run, expected_s, took_s)
@@ -130,7 +143,8 @@ class TrainJob:
         """The folder to train in, locked; it is removed if training fails before the first
         checkpoint. A finished run is not locked, since nothing is written to it."""
         found = self._found()
-        finished = found is not None and (found / RESULT_FILE).exists()
+        finished = found is not None and self._finished(found)
+        check_goes_on(found, self.settings, finished=finished)
         run = found if found is not None and finished else self._locked(stack, found)
         if not finished:
             stack.enter_context(self.workspace.nothing_left_behind(run, keep=has_checkpoint))
@@ -139,6 +153,10 @@ class TrainJob:
         if not finished and not (run / RUN_FILE).exists():
             self.info.save(run)
         return run
+
+    def _finished(self, run: Path) -> bool:
+        """Whether a run has trained to the end, and is not to be trained again from a step."""
+        return (run / RESULT_FILE).exists() and self.settings.resume_from is None
 
     def _locked(self, stack: ExitStack, found: Path | None) -> Path:
         """The folder that was found or a new one, locked; a new one is removed if that fails."""
@@ -157,11 +175,16 @@ class TrainJob:
 
     def _found(self) -> Path | None:
         """Folder of a run with the same settings, finished or not."""
-        resume, fresh, events = self.settings.resume, self.settings.fresh, self.events
+        resume, fresh, events = self.settings.resume, self.settings.fresh, self._tell_found
         if self.settings.out is None:
             return find_run(self.workspace, self.info, resume=resume, fresh=fresh, events=events)
         out = Path(self.settings.out)
         return out if run_at(out, self.info, resume=resume, fresh=fresh, events=events) else None
+
+    def _tell_found(self, event: Event) -> None:
+        if isinstance(event, RunFound) and self.settings.resume_from is not None:
+            event = replace(event, finished=False)  # it is trained again from there
+        self.events(event)
 
     def _new(self) -> Path:
         """A new folder."""
@@ -180,7 +203,7 @@ class TrainJob:
         )
 
     def _trainer(self) -> Trainer:
-        return Trainer(self.info, self.images, self._sampler(), self.ranks)
+        return Trainer(self.info, self.images, self._sampler(), self.ranks, self.settings.policy)
 
     def _train(self, run: Path) -> tuple[float, float]:
         """Train to the end; the seconds that were expected and taken."""
@@ -188,8 +211,12 @@ class TrainJob:
         self.events(Phase(text="building the supernet"))
         trainer = self._trainer()
         trainer.resume(run)
+        self.lr_scale = trainer.lr_scale
         if trainer.step == trainer.steps:  # interrupted after the last step
             return 0.0, 0.0
+        if self.ranks.writes:
+            with writing(run):  # of a run that is trained again from an earlier step
+                (run / RESULT_FILE).unlink(missing_ok=True)
         self.events(Phase(text="timing the lowest complexity level for a forecast"))
         forecaster = forecast(trainer, self._sampler())
         expected = TrainingForecast(forecast=forecaster.forecast(), done=trainer.step)
@@ -237,14 +264,19 @@ class TrainJob:
     def _summarise(self, run: Path, expected_s: float, took_s: float) -> None:
         """Write the run's result."""
         self.events(Phase(text="judging a few subnets on images that were not trained on"))
+        subnets = subnet_accuracies(load_supernet(run), self.images, self._sampler())
+        for notice in unreadable_notices(self.images):
+            self.events(notice)
         TrainResult(
             folder=run,
             space=self.info.space.name,
             data=self.info.data,
             seed=self.info.seed,
             epochs=self.config.epochs,
-            subnets=subnet_accuracies(load_supernet(run), self.images, self._sampler()),
+            subnets=subnets,
             images=summary_images(self.images),
             expected_s=round(expected_s, 1),
             took_s=round(took_s, 1),
+            unreadable=len(self.images.train.unreadable),
+            lr_scale=self.lr_scale,
         ).save()

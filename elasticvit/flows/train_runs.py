@@ -25,6 +25,7 @@ from elasticvit.workspace import Workspace
 from elasticvit.workspace_settings import WorkspaceSettings
 
 if TYPE_CHECKING:
+    from elasticvit.flows.train_settings import TrainSettings
     from elasticvit.training.config import TrainConfig
     from elasticvit.training.data import ImageData
     from elasticvit.training.levels import Levels
@@ -118,6 +119,27 @@ def run_at(out: Path, info: RunInfo, *, resume: bool, fresh: bool, events: Event
         )
     events(RunFound(folder=out, finished=(out / RESULT_FILE).exists()))
     return True
+
+
+def check_goes_on(run: Path | None, settings: TrainSettings, *, finished: bool) -> None:
+    """Refuse settings that are for an interrupted run where there is none.
+
+    Args:
+        run: Folder of the run with the same settings; None if there is none.
+        settings: Settings of the flow.
+        finished: Whether the run has trained to the end.
+
+    Raises:
+        SettingError: There is no interrupted run with the same settings.
+    """
+    names = [n for n in ("resume_from", "lr_scale") if getattr(settings, n) is not None]
+    if names and (run is None or finished or not has_checkpoint(run)):
+        state = "is finished" if finished else "was not found"
+        raise SettingError(
+            f"{names[0]} is {getattr(settings, names[0])}, which is for an interrupted run; one "
+            f"with these settings {state}: leave it out, or name the settings of that run",
+            settings=names,
+        )
 
 
 def locked(run: Path) -> AbstractContextManager[None]:

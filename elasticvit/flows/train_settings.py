@@ -10,12 +10,15 @@ from elasticvit.flows.settings import check_ranges, check_real
 from elasticvit.reading import shown
 from elasticvit.space import SearchSpace
 from elasticvit.training.config import COMPLEXITIES, MIN_LR, MOST_BATCH, MOST_EPOCHS
+from elasticvit.training.policy import KEEP, LR_SCALES, MOST_KEPT, Policy
 
 RANGES = {  # least and greatest value of whole numbers
     "epochs": (1, MOST_EPOCHS),
     "batch_size": (2, MOST_BATCH),
     "seed": (0, 2**31 - 1),
     "threads": (1, 256),
+    "keep": (1, MOST_KEPT),
+    "resume_from": (0, 2**53),
 }
 
 
@@ -39,6 +42,13 @@ class TrainSettings:
         fresh: Whether to start a new run even if there is one to resume.
         seed: Random seed of weights, image order, augmentation and subnet sampling.
         threads: Number of CPU threads. None: all cores.
+        keep: Number of latest checkpoints that are kept, besides the best one by the accuracy of
+            the subnets that are judged during training.
+        resume_from: Step of an earlier checkpoint to go on from, as where the latest one is
+            damaged or the training has diverged since; the checkpoints behind it are removed. A
+            run that is finished is then trained again from there. None: the latest one.
+        lr_scale: Factor of the learning rates of all further steps of a run that is gone on with;
+            the run stays the same one. None: the factor that it had last, at first 1.
         out: Folder of the run outside of the workspace, whose defaults and latest run then stay as
             they are. None: a new folder in the workspace.
 
@@ -57,11 +67,15 @@ class TrainSettings:
     fresh: bool = False
     seed: int = 0
     threads: int | None = None
+    keep: int = KEEP
+    resume_from: int | None = None
+    lr_scale: float | None = None
     out: Path | str | None = None
 
     def __post_init__(self) -> None:
         check_ranges(self, RANGES)
         check_real("lr", self.lr, MIN_LR, 1)
+        check_real("lr_scale", self.lr_scale, *LR_SCALES)
         for name in ("space", "data", "out"):
             text = str(getattr(self, name))
             if "\0" in text:
@@ -81,8 +95,19 @@ class TrainSettings:
                 "same on all devices; choose complexity ms, or name no device",
                 settings=["complexity", "device"],
             )
+        for name in ("resume_from", "lr_scale"):
+            if self.fresh and getattr(self, name) is not None:
+                raise SettingError(
+                    f"{name} and fresh exclude each other: {name} is for an interrupted run",
+                    settings=[name, "fresh"],
+                )
         if self.resume and self.fresh:
             raise SettingError(
                 "resume and fresh exclude each other; choose one of them",
                 settings=["resume", "fresh"],
             )
+
+    @property
+    def policy(self) -> Policy:
+        """How the run is saved and gone on with."""
+        return Policy(keep=self.keep, resume_from=self.resume_from, lr_scale=self.lr_scale)

@@ -20,8 +20,9 @@ from elasticvit.training.checkpoint_file import (
     SCHEMA,
     TrainerState,
 )
-from elasticvit.training.checkpoint_store import KEEP, CheckpointStore
+from elasticvit.training.checkpoint_store import CheckpointStore
 from elasticvit.training.optimiser_state import OptimiserState
+from elasticvit.training.policy import KEEP
 from elasticvit.training.run_info import RunInfo
 from elasticvit.training.sampler import SamplerState
 

@@ -6,8 +6,8 @@ mean accuracy of a few subnets, and which one is the last from before the loss r
 removed only after a new one is complete, so a run that is killed at any instant keeps the last
 complete one.
 
-A run of an earlier version has one file of torch instead, `checkpoint.pt`. It is read, and counts as
-its oldest checkpoint; it goes when there are newer ones.
+A run of an earlier version has one file of torch instead, `checkpoint.pt`. It is read, and counts
+as the oldest checkpoint; it goes when there are newer ones. This is the one place that knows of it.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from elasticvit.nn.torch_file import read_torch_file
 from elasticvit.reading import Count, Format, seal
 from elasticvit.training.checkpoint_file import CHECKPOINT_FORMAT, CheckpointFile
 from elasticvit.training.checkpoint_pair import check_pair, read_pair, tensor_names, write_pair
+from elasticvit.training.policy import KEEP
 from elasticvit.training.run_info import CHECKPOINT_FILE, CHECKPOINTS
 
-KEEP = 2  # checkpoints, besides the best and the last good one
 MARKS_FILE = "marks"  # without its ending, which the files of the checkpoints have, too
 
 
@@ -141,7 +141,7 @@ class CheckpointStore:
             CheckpointError: It is not there, or cannot be read.
         """
         path = self.path(step)
-        if path.exists():
+        if step in self.steps():
             file = read_pair(path)
             if file.step != step:
                 raise CHECKPOINT_FORMAT.failure(
@@ -195,7 +195,7 @@ class CheckpointStore:
             FileError: The mark cannot be written; it stays as it was.
             CheckpointError: There is no such checkpoint, or `marks.json` is damaged.
         """
-        if not self.path(step).exists():
+        if step not in self.steps():
             raise CheckpointError(
                 f"{self.run} has no checkpoint of step {step} to mark as the best"
             )

@@ -18,19 +18,22 @@ from timm.utils import ModelEmaV3
 from timm.utils.agc import adaptive_clip_grad
 from torch import Tensor
 
-from elasticvit.errors import DataError
+from elasticvit.errors import DataError, TrainingError
 from elasticvit.events import EventHandler, Notice, ignore
 from elasticvit.nn import Supernet
 from elasticvit.nn.weights import check_weights
 from elasticvit.training.checkpoint import Checkpoint, check_same_run
 from elasticvit.training.checkpoint_file import CHECKPOINT_FORMAT, TrainerState
+from elasticvit.training.checkpoint_store import CheckpointStore
 from elasticvit.training.config import TrainConfig
 from elasticvit.training.data import ImageData
+from elasticvit.training.divergence import LastGood, diverged, gradient_norm
 from elasticvit.training.events import TrainProgress
 from elasticvit.training.interrupts import interrupts
 from elasticvit.training.log import TrainingLog
 from elasticvit.training.losses import AlphaDivergence
 from elasticvit.training.optimiser_state import OptimiserState
+from elasticvit.training.policy import Policy
 from elasticvit.training.ranks import Ranks
 from elasticvit.training.run_info import RunInfo, has_checkpoint
 from elasticvit.training.sampler import Draw, Sampler
@@ -51,6 +54,7 @@ class Trainer:
         data: The opened data set.
         sampler: Chooses the subnets of each step.
         ranks: This process among those that train together; by default it is alone.
+        policy: How the run is saved and gone on with.
 
     Raises:
         SpaceError: The supernet needs more memory than there is.
@@ -62,7 +66,10 @@ class Trainer:
         data: ImageData,
         sampler: Sampler,
         ranks: Ranks | None = None,
+        policy: Policy | None = None,
     ) -> None:
+        self.policy = policy or Policy()
+        self.run_folder: Path | None = None  # once it is known
         self.info, self.data, self.sampler = info, data, sampler
         self.config: TrainConfig = info.settings
         config = self.config
@@ -102,6 +109,13 @@ class Trainer:
         self.divergence = AlphaDivergence()
         self.watch = LossWatch(info.space.layout.classes, self.steps)
         self.step = 0
+        self.scale_lr(self.policy.lr_scale or 1.0)
+
+    def scale_lr(self, factor: float) -> None:
+        """Multiply the learning rates of the schedule by a factor from now on."""
+        self.lr_scale = factor
+        for group in self.optimiser.param_groups:
+            group["lr_scale"] = factor  # timm's schedules multiply by it
 
     def step_at(self, batch: tuple[Tensor, Tensor], draw: Draw) -> StepLosses:
         """One whole step with the subnets of a draw; everything but `step` moves on.
@@ -111,7 +125,7 @@ class Trainer:
             draw: The subnets.
 
         Raises:
-            TrainingError: A loss is not a number; the weights are as they were.
+            TrainingError: A loss or a gradient is not a number; the weights are as they were.
         """
         images, labels = batch
         device = self.ranks.device
@@ -133,11 +147,23 @@ class Trainer:
             soft_labels=soft,
         ).averaged(self.ranks)
         self.ranks.average_gradients(self.supernet.parameters())
-        self.watch.check_finite(self.step, losses)
+        self._check_finite(losses, draw)
         adaptive_clip_grad(self.supernet.parameters(), self.config.clip_factor)
         self.optimiser.step()
         self.ema.update(self.supernet, step=self.step)
         return losses
+
+    def _check_finite(self, losses: StepLosses, draw: Draw) -> None:
+        """Refuse losses and gradients that are not numbers, before they change the weights."""
+        found = self.watch.not_finite(losses)
+        if found is None and not torch.isfinite(gradient_norm(self.supernet.parameters())):
+            found = "a gradient is not a number"
+        if found is not None:
+            raise self._diverged(found, draw)
+
+    def _diverged(self, found: str, draw: Draw) -> TrainingError:
+        last = None if self.run_folder is None else LastGood.of(self.run_folder)
+        return diverged(found, self.step, draw, self.sampler.levels, last)
 
     def run(self, run: Path, events: EventHandler = ignore) -> None:
         """Train to the end in a run's folder, going on where its checkpoint stands.
@@ -152,17 +178,23 @@ class Trainer:
             CheckpointError: The folder's checkpoint cannot be read, or belongs to another run.
             DataError: An image cannot be read; the steps before are saved.
             FileError: The run's folder cannot be written to; the last checkpoint is kept.
-            TrainingError: The loss is no longer a number; the last checkpoint is kept.
+            TrainingError: The loss is no longer a number, or has risen beyond where it began; the
+                last good checkpoint is named.
             KeyboardInterrupt: Ctrl-C; the step is finished and saved.
         """
         self.resume(run)
+        if self.policy.resume_from is not None and self.ranks.writes:
+            CheckpointStore(run).drop_after(self.step)
         log = TrainingLog(run, self.sampler.levels, self.step) if self.ranks.writes else None
         saved_s, write_s = time.monotonic(), 0.0
         with interrupts() as interrupted:
             for epoch, batch in self._batches(run):
-                losses = self.step_at(batch, self.sampler.draw())
+                draw = self.sampler.draw()
+                losses = self.step_at(batch, draw)
+                warning = self.watch.look(self.step + 1, losses)
+                if self.watch.risen is not None:
+                    raise self._diverged(self.watch.risen, draw)
                 self.step += 1
-                warning = self.watch.look(self.step, losses)
                 if log is not None:
                     log.add(self.step, epoch, self.optimiser.param_groups[0]["lr"], losses)
                 try:
@@ -209,11 +241,35 @@ class Trainer:
             ema=_on_cpu(self.ema.module.state_dict()),
             optimiser=OptimiserState.of(self.optimiser),
             sampler=self.sampler.state(),
-            trainer=TrainerState(watch=self.watch.state(), torch_rng=torch.get_rng_state()),
-        ).save(run)
+            trainer=TrainerState(
+                watch=self.watch.state(),
+                torch_rng=torch.get_rng_state(),
+                lr_scale=self.lr_scale,
+                unreadable=self.data.train.unreadable.indices,
+            ),
+        ).save(run, keep=self.policy.keep, good=self.watch.healthy)
+
+    def judged(self, run: Path, score: float) -> bool:
+        """Keep the present weights as the best ones of the run if no earlier ones were judged to
+        be as good; whether they are.
+
+        Args:
+            run: Folder of the run.
+            score: Mean accuracy of a few subnets.
+
+        Raises:
+            FileError: The checkpoint cannot be written; the earlier ones stay.
+        """
+        store = CheckpointStore(run, self.policy.keep)
+        if not self.ranks.writes or not store.is_best(score):
+            return False
+        if self.step not in store.steps():
+            self.save(run)
+        return store.mark_best(self.step, score)
 
     def resume(self, run: Path) -> bool:
-        """Take up the folder's checkpoint; False if it has none yet.
+        """Take up the folder's latest checkpoint, or the one that the policy names; False if it
+        has none yet.
 
         Args:
             run: Folder of the run.
@@ -222,9 +278,10 @@ class Trainer:
             CheckpointError: The checkpoint cannot be read, belongs to a run with other settings,
                 or lacks something.
         """
+        self.run_folder = run
         if not has_checkpoint(run):
             return False
-        checkpoint = Checkpoint.load(run)
+        checkpoint = Checkpoint.load(run, step=self.policy.resume_from)
         path = checkpoint.path
         check_same_run(checkpoint, self.info)
         if checkpoint.step > self.steps:
@@ -238,6 +295,8 @@ class Trainer:
         optimiser.restore(self.optimiser, checkpoint.step, f"{path}: optimiser", CHECKPOINT_FORMAT)
         self.sampler.restore(sampler)
         self.watch.restore(trainer.watch)
+        self.scale_lr(self.policy.lr_scale or trainer.lr_scale)
+        self.data.train.unreadable.add(trainer.unreadable)
         try:
             torch.set_rng_state(trainer.torch_rng)
         except (RuntimeError, TypeError) as error:
