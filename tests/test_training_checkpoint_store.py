@@ -158,6 +158,7 @@ def test_a_checkpoint_of_an_earlier_version_is_gone_on_with(copied: Path, tmp_pa
     job = trainer()
     assert job.resume(copied)
     assert (job.step, job.lr_scale) == (2, 1.0)
+    assert CheckpointStore(copied).good == 2
     job.step = 3
     job.save(copied)
     assert path.exists()

@@ -177,7 +177,9 @@ class CheckpointStore:
     def good(self) -> int | None:
         """Step of the last checkpoint that is worth going on from; None if there is none."""
         steps, marked = self.steps(), self.marks().good
-        return marked if marked in steps else max(steps, default=None)
+        if not steps:
+            return self._complete([])
+        return marked if marked in steps else steps[-1]
 
     def is_best(self, score: float) -> bool:
         """Whether a score is higher than that of the best checkpoint so far."""

@@ -37,7 +37,9 @@ class LastGood:
         """That of a run; None if it has no checkpoint."""
         store = CheckpointStore(run)
         step = store.good
-        return None if step is None else cls(run=run, step=step, latest=step == store.steps()[-1])
+        if step is None:
+            return None
+        return cls(run=run, step=step, latest=step == max(store.steps(), default=step))
 
 
 def gradient_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
