@@ -40,6 +40,8 @@ from attacks.commands import program  # noqa: E402
 from attacks.comparing import differences  # noqa: E402
 from attacks.prepared import MICRO, pictures  # noqa: E402
 
+from elasticvit.training.checkpoint import Checkpoint  # noqa: E402
+
 SIGNALS = (*[signal.SIGKILL] * 7, *[signal.SIGTERM] * 2, signal.SIGINT)
 EARLIEST = 0.25  # share of a command's duration after which it is killed first
 PROFILE_KILLS = 6  # of each device
@@ -192,7 +194,7 @@ def compare(soak: Soak, one: Path, other: Path) -> None:
     for kind in ("runs", "searches", "exports"):
         counts = [len(list((w / kind).iterdir())) for w in (one, other)]
         soak.same(f"number of {kind}", *counts)
-    first, second = (torch.load(r / "checkpoint.pt", weights_only=True) for r in runs)
+    first, second = (Checkpoint.load(run).to_plain() for run in runs)
     for part in ("step", "weights", "ema", "optimiser", "sampler"):
         if not equal(first[part], second[part]):
             soak.fail(f"{part} of the checkpoint differs")

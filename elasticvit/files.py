@@ -62,6 +62,33 @@ def make_folder(path: Path) -> Path:
     return path
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A new file that takes the place of `path` when the work inside is done, so that readers see
+    the old content or the new, never a part.
+
+    Missing parent folders are made. What a killed process leaves has a name that begins with a
+    dot.
+
+    Raises:
+        FileError: The file cannot be written; an old one stays as it was.
+    """
+    make_folder(path.parent)
+    with writing(path):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
 def write_atomic(path: Path, data: bytes | str) -> None:
     """Write a file so that readers see the old content or the new, never a part.
 
@@ -70,17 +97,5 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     Raises:
         FileError: The file cannot be written; an old one stays as it was.
     """
-    make_folder(path.parent)
-    raw = data.encode() if isinstance(data, str) else data
-    with writing(path):
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(raw)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+    with replacing(path) as temporary:
+        temporary.write_bytes(data.encode() if isinstance(data, str) else data)

@@ -237,17 +237,18 @@ class Workspace:
                     path = base.with_name(f"{base.name}-{number}")
 
     @contextmanager
-    def nothing_left_behind(self, path: Path, keep: str) -> Iterator[Path]:
+    def nothing_left_behind(self, path: Path, keep: str | Callable[[Path], bool]) -> Iterator[Path]:
         """Remove a folder if the work in it fails before there is anything to go on with.
 
         Args:
             path: A folder in the workspace.
-            keep: Name of the file that makes the folder worth keeping.
+            keep: Name of the file that makes the folder worth keeping, or function that says
+                whether it is.
         """
         try:
             yield path
         except BaseException:
-            if not (path / keep).exists():
+            if not (keep(path) if callable(keep) else (path / keep).exists()):
                 shutil.rmtree(path, ignore_errors=True)
                 self.prune(path.parent)
             raise

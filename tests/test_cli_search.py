@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from checkpoint_forms import files_of, plain_of, put
 from click.testing import CliRunner, Result
 from small_search import SMALL, add_predictor, digits, one_thread, workspace_with_run
 
@@ -290,19 +291,18 @@ def test_a_run_of_another_space_is_nothing_special(workspace: Workspace, tmp_pat
 
 
 def test_a_truncated_checkpoint_is_refused(workspace: Workspace) -> None:
-    path = workspace.latest("run") / "checkpoint.pt"
+    path = files_of(workspace.latest("run"))[1]
     path.write_bytes(path.read_bytes()[:2000])
     done = search(workspace, "--target-ms", "4", *SIZES)
     assert done.exit_code == 2
-    assert "truncated or not a checkpoint" in done.stderr
+    assert f"{path.name} is truncated" in done.stderr
 
 
 def test_a_diverged_supernet_is_refused(workspace: Workspace) -> None:
-    path = workspace.latest("run") / "checkpoint.pt"
-    data = torch.load(path, weights_only=True)
+    data = plain_of(workspace.latest("run"))
     for value in data["weights"].values():
         value.fill_(float("nan"))
-    torch.save(data, path)
+    put(workspace.latest("run"), data)
     done = search(workspace, "--target-ms", "4", *SIZES)
     assert done.exit_code == 2
     assert "numbers that are not finite" in done.stderr

@@ -113,10 +113,11 @@ def test_ctrl_c_and_the_same_command_goes_on(folder: Path) -> None:
     assert code == 2
     assert "no interrupted run with these settings" in err
     (run,) = (folder / ".evit" / "runs").iterdir()
-    (run / "checkpoint.pt").write_bytes(b"PK\x03\x04")
+    for path in (run / "checkpoints").glob("*.json"):
+        path.write_bytes(b"PK\x03\x04")
     code, out, err = evit_train(*options)
     assert code == 2
-    assert "truncated or not a checkpoint" in err
+    assert ".json is not a checkpoint" in err
     assert f"going on with {Path('.evit') / 'runs' / run.name}" in out
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from checkpoint_forms import files_of
 from PIL import Image
 from training_small import MICRO
 
@@ -34,6 +35,7 @@ from elasticvit.flows.train_events import (
 )
 from elasticvit.space import MOBILE
 from elasticvit.training.checkpoint import Checkpoint
+from elasticvit.training.data import open_data
 from elasticvit.training.run_info import RunInfo
 from elasticvit.workspace import Workspace
 
@@ -158,6 +160,61 @@ def test_a_training_that_its_caller_stopped_goes_on_bit_for_bit(
     assert result.subnets == trained[0].subnets
 
 
+def test_a_finished_training_whose_last_checkpoint_is_damaged_is_gone_on_with_from_another(
+    trained: tuple[TrainResult, list[Event], Workspace],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("elasticvit.training.trainer.CHECKPOINT_S", 1e9)
+    out = tmp_path / "run"
+    for changes, names in (({"lr_scale": 0.5}, ("lr_scale",)), ({"resume_from": 4}, None)):
+        with pytest.raises(SettingError, match="is for an interrupted run") as refused:
+            train(out=out, **changes, **QUICK)
+        assert refused.value.settings == (names or ("resume_from",))
+    assert not out.exists()
+    with pytest.raises(Enough):
+        train(out=out, events=at_step(4, enough), **QUICK)
+    result = train(out=out, **QUICK)
+    with pytest.raises(SettingError, match="one with these settings is finished"):
+        train(out=out, lr_scale=0.5, **QUICK)
+    tensors = files_of(out)[1]
+    tensors.write_bytes(tensors.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match="checkpoint of step 4 before it is comp") as refused:
+        result.supernet()
+    assert refused.value.next_step == NextStep("train", {"resume_from": 4})
+    again = train(out=out, resume_from=4, **QUICK)
+    assert again.subnets == trained[0].subnets
+    expected, got = weights(trained[0].folder), weights(out)
+    assert all(torch.equal(expected[name], got[name]) for name in expected)
+
+
+def test_other_learning_rates_are_recorded_and_the_run_is_the_same(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(Enough):
+        train(out=out, events=at_step(2, enough), **QUICK)
+    result = train(out=out, lr_scale=0.5, **QUICK)
+    assert (result.folder, result.lr_scale) == (out, 0.5)
+    assert train(out=out, **QUICK) == result
+
+
+def test_images_that_cannot_be_read_are_named_at_the_end(tmp_path: Path) -> None:
+    for label, name in enumerate(("a", "b")):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(100):
+            image = Image.new("RGB", (12, 12), (90 * label, i, 0))
+            image.save(tmp_path / "photos" / name / f"{i}.png")
+    quick = {**QUICK, "data": str(tmp_path / "photos"), "batch_size": 32}
+    train_part = open_data(quick["data"]).train
+    bad = Path(train_part.pool.name(int(train_part.rows[5])))
+    bad.write_bytes(b"")
+    events: list[Event] = []
+    result = train(out=tmp_path / "run", events=events.append, **quick)
+    assert result.unreadable == 1
+    (notice,) = [e for e in events if isinstance(e, Notice)]
+    assert notice.text.startswith("1 of 136 training images could not be read")
+    assert str(bad) in notice.text
+
+
 def test_a_second_training_on_other_data_just_works(
     trained: tuple[TrainResult, list[Event], Workspace], tmp_path: Path, shapes: Path
 ) -> None:
@@ -245,6 +302,10 @@ def test_a_bad_data_set_leaves_nothing_behind(tmp_path: Path) -> None:
         ({"resume": True, "fresh": True}, "exclude each other", ("resume", "fresh")),
         ({"seed": -1}, "seed is -1", ("seed",)),
         ({"seed": None}, "seed is None", ("seed",)),
+        ({"keep": 0}, "keep is 0; it must be a whole number from 1 to 1,000", ("keep",)),
+        ({"resume_from": -1}, "resume_from is -1", ("resume_from",)),
+        ({"lr_scale": 0.0}, r"lr_scale is 0\.0; it must be a number from 0\.001", ("lr_scale",)),
+        ({"lr_scale": 0.5, "fresh": True}, "lr_scale and fresh exclude", ("lr_scale", "fresh")),
         ({"threads": 0}, "threads is 0; it must be a whole number from 1 to 256", ("threads",)),
         ({"workers": -1}, "workers is -1; it must be a whole number from 0 to 256", ("workers",)),
         ({"precision": "half"}, "it must be one of auto, fp32, bf16, fp16", ("precision",)),

@@ -24,7 +24,7 @@ from elasticvit.events import Event
 from elasticvit.flows.train import train
 from elasticvit.flows.train_events import RunFound, TrainProgress
 from elasticvit.training.checkpoint import Checkpoint
-from elasticvit.training.run_info import CHECKPOINT_FILE, LOCK_FILE, RUN_FILE
+from elasticvit.training.run_info import LOCK_FILE, RUN_FILE
 from elasticvit.workspace import Workspace
 
 TESTS = Path(__file__).parent
@@ -119,24 +119,27 @@ def full_disk(*_: object, **__: object) -> None:
 
 
 def fails_on(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """A disk that is full when a file of a name is written."""
+    """A disk that is full when a file is written whose name a pattern matches."""
     put = os.replace
 
     def guarded(source: Any, target: Any) -> None:
-        if Path(target).name == name:
+        if Path(target).match(name):
             full_disk()
         put(source, target)
 
     monkeypatch.setattr(os, "replace", guarded)
 
 
-@pytest.mark.parametrize("name", [RUN_FILE, CHECKPOINT_FILE, "settings.toml", "log.csv"])
+@pytest.mark.parametrize(
+    "name", [RUN_FILE, "0*.safetensors", "0*.json", "settings.toml", "log.csv"]
+)
 def test_a_full_disk_before_the_first_checkpoint_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     with monkeypatch.context() as patch:
         fails_on(patch, name)
-        with pytest.raises(FileError, match=rf"{name} cannot be written: No space left.*free some"):
+        words = f"{name.replace('*', '[0-9]+')} cannot be written: No space left.*free some"
+        with pytest.raises(FileError, match=words):
             train(workspace=tmp_path / "ws", **QUICK)
     assert list(tmp_path.rglob("*")) == []
 

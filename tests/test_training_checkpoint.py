@@ -1,15 +1,17 @@
 """Runs on disk: what is written comes back, what is not whole is refused."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from checkpoint_forms import files_of
 from training_small import MICRO, config, run_info, trainer
 
 from elasticvit.errors import CheckpointError, NextStep
 from elasticvit.nn import BlockOptions
 from elasticvit.training.checkpoint import Checkpoint, load_supernet
-from elasticvit.training.run_info import CHECKPOINT_FILE, RUN_FILE, RunInfo, RunSettings
+from elasticvit.training.run_info import CHECKPOINT_FILE, RunInfo, RunSettings
 
 
 @pytest.fixture(scope="module")
@@ -51,21 +53,27 @@ def test_load_supernet_takes_plain_weights_where_there_is_no_average(tmp_path: P
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.999])
 def test_a_truncated_checkpoint_is_refused(run: Path, tmp_path: Path, share: float) -> None:
-    (tmp_path / RUN_FILE).write_bytes((run / RUN_FILE).read_bytes())
-    whole = (run / CHECKPOINT_FILE).read_bytes()
-    (tmp_path / CHECKPOINT_FILE).write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(CheckpointError, match="truncated or not a checkpoint") as refused:
-        load_supernet(tmp_path)
+    copied = shutil.copytree(run, tmp_path / "copied")
+    for path, words in zip(
+        files_of(copied),
+        (r"\.json is not a checkpoint", r"\.safetensors is truncated"),
+        strict=True,
+    ):
+        whole = path.read_bytes()
+        path.write_bytes(whole[: int(share * len(whole))])
+        with pytest.raises(CheckpointError, match=words) as refused:
+            load_supernet(copied)
+        path.write_bytes(whole)
     assert refused.value.next_step == NextStep("train", {"fresh": True})
 
 
 def test_foreign_files_are_refused(tmp_path: Path) -> None:
     run_info(config()).save(tmp_path)
-    with pytest.raises(CheckpointError, match="no checkpoint at") as refused:
+    with pytest.raises(CheckpointError, match="no checkpoint in") as refused:
         load_supernet(tmp_path)
     assert refused.value.next_step == NextStep("train")
     torch.save({"model": torch.zeros(3)}, tmp_path / CHECKPOINT_FILE)
-    with pytest.raises(CheckpointError, match="holds schema None; a checkpoint has schema 1"):
+    with pytest.raises(CheckpointError, match="holds schema None; a checkpoint has schema 2"):
         load_supernet(tmp_path)
     torch.save(torch.nn.Linear(2, 2), tmp_path / CHECKPOINT_FILE)  # a pickle that runs code
     with pytest.raises(CheckpointError, match="holds things other than tensors") as refused:
@@ -83,10 +91,10 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_of_another_run_is_refused(run: Path, tmp_path: Path) -> None:
-    (tmp_path / CHECKPOINT_FILE).write_bytes((run / CHECKPOINT_FILE).read_bytes())
-    run_info(config(), seed=7).save(tmp_path)
+    copied = shutil.copytree(run, tmp_path / "copied")
+    run_info(config(), seed=7).save(copied)
     with pytest.raises(CheckpointError, match=r"belongs to a run with another.*its seed differs"):
-        load_supernet(tmp_path)
+        load_supernet(copied)
 
 
 def test_runs_of_another_version_are_refused(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""A damaged checkpoint is refused with its file and field, and never gone on with."""
+"""A damaged `checkpoint.pt`, as the first versions wrote it, is refused with its file and field,
+and never gone on with."""
 
 import io
 import math
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from checkpoint_forms import Plain, plain_of, put_first_version
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from training_small import sampler, trainer
@@ -18,7 +20,6 @@ from elasticvit.errors import CheckpointError
 from elasticvit.training.checkpoint import load_supernet
 from elasticvit.training.run_info import CHECKPOINT_FILE, RUN_FILE
 
-Plain = dict[str, Any]
 WEIGHT = "blocks.head_0_block.classifier.weight"
 
 
@@ -33,6 +34,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         job.step += 1
         job.watch.look(job.step, losses)
     job.save(folder)
+    put_first_version(folder, plain_of(folder))
     return folder
 
 

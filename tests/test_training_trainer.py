@@ -3,6 +3,7 @@
 import csv
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from checkpoint_forms import files_of
 from training_small import DATA, MICRO, config, sampler, trainer
 
 from elasticvit.errors import CheckpointError, NextStep, SettingError, TrainingError
@@ -21,7 +23,7 @@ from elasticvit.training.checkpoint import Checkpoint, load_supernet
 from elasticvit.training.events import TrainProgress
 from elasticvit.training.forecast import Forecaster, forecast
 from elasticvit.training.probe import Probe
-from elasticvit.training.run_info import CHECKPOINT_FILE
+from elasticvit.training.run_info import CHECKPOINTS
 from elasticvit.training.start import parameter_groups
 from elasticvit.training.step import StepLosses
 from elasticvit.training.watch import LossWatch
@@ -151,11 +153,13 @@ def test_a_checkpoint_of_other_settings_is_refused(reference: Path) -> None:
 
 
 def test_a_truncated_checkpoint_stops_the_run_and_stays(reference: Path, tmp_path: Path) -> None:
-    path = tmp_path / CHECKPOINT_FILE
-    path.write_bytes((reference / CHECKPOINT_FILE).read_bytes()[:5000])
+    shutil.copytree(reference / CHECKPOINTS, tmp_path / CHECKPOINTS)
+    for path in files_of(tmp_path):
+        path.write_bytes(path.read_bytes()[:5000])
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*.*")}
     with pytest.raises(CheckpointError):
         trainer().run(tmp_path)
-    assert len(path.read_bytes()) == 5000
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*.*")} == before
 
 
 def test_a_loss_that_is_no_number_stops_before_the_weights_are_touched(tmp_path: Path) -> None:

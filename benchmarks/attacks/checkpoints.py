@@ -1,20 +1,25 @@
-"""Class `checkpoints`: damaged files of torch, `checkpoint.pt` and `subnet.pt`."""
+"""Class `checkpoints`: damaged checkpoints, in the form of this version (a JSON file and a file of
+tensors) and in that of the first ones (`checkpoint.pt`), and `subnet.pt`."""
 
 from __future__ import annotations
 
 import io
 import math
 import pickle
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from attacks.attack import EQUAL, REFUSED, WORKSPACE, Attack, Site
-from attacks.damage import byte_attacks
+from attacks.damage import byte_attacks, document_attacks
 from attacks.prepared import EPOCHS, EXPORT, HALF_TRAINED, SEARCH
+from elasticvit.reading import seal
 
-DONE, HALF = f"{WORKSPACE}/runs/*/checkpoint.pt", f"{HALF_TRAINED}/runs/*/checkpoint.pt"
+FIRST = "checkpoint.pt"  # as the first versions wrote it
+DONE, HALF = f"{WORKSPACE}/runs/*", f"{HALF_TRAINED}/runs/*"
+STATE, TENSORS = "checkpoints/0*.json", "checkpoints/0*.safetensors"
 SUBNET = f"{WORKSPACE}/searches/*/subnet.pt"
 RESUME = ("evit-train", "--workspace", HALF_TRAINED, "--epochs", str(EPOCHS))
 Change = Callable[[dict[str, Any]], object]
@@ -27,11 +32,29 @@ class Booby:
         return (open, ("BOOBY-TRAP-RAN", "w"))
 
 
+def _as_first_version(run: Path) -> Path:
+    """Give a run its latest checkpoint in the form of the first versions alone; its file."""
+    import torch
+
+    from elasticvit.training.checkpoint import Checkpoint
+
+    plain = Checkpoint.load(run).to_plain()
+    shutil.rmtree(run / "checkpoints")
+    torch.save({**plain, "schema": 1}, run / FIRST)
+    return run / FIRST
+
+
+def _file(site: Site, pattern: str) -> Path:
+    """The file that is attacked: that of a pattern, or a run's checkpoint in its first form."""
+    path = site.one(pattern)
+    return _as_first_version(path) if path.is_dir() else path
+
+
 def _changed(pattern: str, change: Change) -> Callable[[Site], None]:
     def spoil(site: Site) -> None:
         import torch
 
-        path = site.one(pattern)
+        path = _file(site, pattern)
         state = torch.load(path, map_location="cpu", weights_only=True)
         made = change(state)
         torch.save(state if made is None else made, path)
@@ -91,7 +114,7 @@ VALUES: dict[str, tuple[Any, ...]] = {
 
 def _bomb(site: Site) -> None:
     """A file of torch's form whose one record unpacks to many gigabytes."""
-    path = site.one(DONE)
+    path = _file(site, DONE)
     with zipfile.ZipFile(path) as old:
         names = {info.filename: old.read(info) for info in old.infolist()}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
@@ -105,7 +128,7 @@ def _bomb(site: Site) -> None:
 
 
 def _pickled(pattern: str) -> Callable[[Site], None]:
-    return lambda site: site.one(pattern).write_bytes(pickle.dumps(Booby()))
+    return lambda site: _file(site, pattern).write_bytes(pickle.dumps(Booby()))
 
 
 def _booby(pattern: str) -> Callable[[Site], None]:
@@ -114,9 +137,14 @@ def _booby(pattern: str) -> Callable[[Site], None]:
 
         buffer = io.BytesIO()
         torch.save({"schema": 1, "weights": Booby()}, buffer)
-        site.one(pattern).write_bytes(buffer.getvalue())
+        _file(site, pattern).write_bytes(buffer.getvalue())
 
     return spoil
+
+
+def _sealed(document: Any) -> Any:
+    """A document with its checksum made right again, where it can have one."""
+    return seal(document) if isinstance(document, dict) and "sha256" in document else document
 
 
 def attacks(prepared: Path) -> list[Attack]:
@@ -145,13 +173,13 @@ def attacks(prepared: Path) -> list[Attack]:
             f"checkpoint.pt without {entry}",
             RESUME,
             _changed(HALF, _without(entry)),
-            "checkpoint.pt",
+            FIRST,
             entry,
         )
         for number, value in enumerate(VALUES[entry]):
             argv, pattern = ((RESUME, HALF), (SEARCH, DONE))[number % 2]
             name = f"checkpoint.pt: {entry} = {value!r}"
-            add(name, argv, _changed(pattern, _put(entry, value)), "checkpoint.pt", entry)
+            add(name, argv, _changed(pattern, _put(entry, value)), FIRST, entry)
     for part, argv, pattern in (("weights", RESUME, HALF), ("ema", SEARCH, DONE)):
         for name, change in {
             "not a number": _first(part, lambda t: t * math.nan),
@@ -162,11 +190,11 @@ def attacks(prepared: Path) -> list[Attack]:
             "one is missing": _fewer(part),
             "one too many": _more(part),
         }.items():
-            add(f"checkpoint.pt: {part}: {name}", argv, _changed(pattern, change), "checkpoint.pt")
-    add("checkpoint.pt of another space", SEARCH, _changed(DONE, _other_space), "checkpoint.pt")
-    add("checkpoint.pt that unpacks to 4 GB", SEARCH, _bomb, "checkpoint.pt")
+            add(f"checkpoint.pt: {part}: {name}", argv, _changed(pattern, change), FIRST)
+    add("checkpoint.pt of another space", SEARCH, _changed(DONE, _other_space), FIRST)
+    add("checkpoint.pt that unpacks to 4 GB", SEARCH, _bomb, FIRST)
     for pattern, argv in ((DONE, SEARCH), (SUBNET, EXPORT)):
-        name = Path(pattern).name
+        name = FIRST if pattern == DONE else Path(pattern).name
         add(f"{name}: a pickle", argv, _pickled(pattern), name)
         add(f"{name}: a pickle inside", argv, _booby(pattern), name)
         add(f"{name}: a list", argv, _changed(pattern, lambda state: [1, 2]), name)
@@ -181,7 +209,13 @@ def attacks(prepared: Path) -> list[Attack]:
         )
     few = ("empty", "cut", "random", "zeros", "text", "byte")
     options = {"only": few, "special": True}
-    found += byte_attacks("checkpoints", prepared, DONE, SEARCH, **options)  # type: ignore[arg-type]
-    found += byte_attacks("checkpoints", prepared, HALF, RESUME, only=few)
+    for run, argv in ((DONE, SEARCH), (HALF, RESUME)):
+        for part in (STATE, TENSORS):
+            pattern = f"{run}/{part}"
+            found += byte_attacks("checkpoints", prepared, pattern, argv, **options)  # type: ignore[arg-type]
+    for number, (run, argv) in enumerate(((DONE, SEARCH), (HALF, RESUME))):
+        found += document_attacks(
+            "checkpoints", prepared, f"{run}/{STATE}", argv, 20, seed=number, seal=_sealed
+        )
     found += byte_attacks("checkpoints", prepared, SUBNET, EXPORT, only=few)
     return found

@@ -57,7 +57,13 @@ def attacks(prepared: Path) -> list[Attack]:
         )
     gone = {
         "run.json is gone": (SEARCH, "runs/*/run.json", ("run.json",), (REFUSED,)),
-        "checkpoint.pt is gone": (SEARCH, "runs/*/checkpoint.pt", ("checkpoint.pt",), (REFUSED,)),
+        "the checkpoints are gone": (SEARCH, "runs/*/checkpoints", ("no checkpoint",), (REFUSED,)),
+        "the tensors are gone": (
+            SEARCH,
+            "runs/*/checkpoints/*.safetensors",
+            (".safetensors",),
+            (REFUSED,),
+        ),
         "the run's folder is empty": (SEARCH, "runs/*/*", (("run.json", "runs/"),), (REFUSED,)),
         "all runs are gone": (SEARCH, "runs", ("runs/",), (REFUSED,)),
         "the result is gone": (AGAIN, "runs/*/result.json", (), (EQUAL,)),

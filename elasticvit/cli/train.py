@@ -165,6 +165,26 @@ def _switch(_: click.Context, __: click.Parameter, value: str | None) -> bool | 
     help="Begin with the lowest complexity level, and let the others in one after another up to "
     "this share of the training.",
 )
+@click.option(
+    "--keep",
+    type=click.IntRange(1, 1000),
+    default=2,
+    help="Latest checkpoints to keep, besides the best one.",
+)
+@click.option(
+    "--resume-from",
+    type=click.IntRange(min=0),
+    default=None,
+    help="Step of an earlier checkpoint to go on from; later ones are removed.  [default: the "
+    "latest one]",
+)
+@click.option(
+    "--lr-scale",
+    type=float,
+    default=None,
+    help="Factor of the learning rates of all further steps of an interrupted run, such as 0.5 "
+    "after it diverged.  [default: as before]",
+)
 @click.option("--resume", is_flag=True, help="Resume an interrupted run; fail if there is none.")
 @click.option("--fresh", is_flag=True, help="Start a new run even if there is one to resume.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, help="Random seed.")

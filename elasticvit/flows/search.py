@@ -19,6 +19,7 @@ from elasticvit.flows.search_place import checked_out, run_folder, working_in
 from elasticvit.flows.search_settings import SearchSettings
 from elasticvit.flows.settings import WorkspaceLike, settings_of, workspace_of
 from elasticvit.flows.torch_threads import torch_threads
+from elasticvit.flows.unreadable import unreadable_notices
 from elasticvit.reading import shown
 from elasticvit.searching.plan import DEFAULT_BUDGET_S, SOUND_BUDGET_S
 from elasticvit.searching.result import SUBNET_FILE, FrontPoint, SearchResult
@@ -115,9 +116,10 @@ def search(
     torch_device = _checked_torch_device(chosen.torch_device)
     with ExitStack() as held:
         held.enter_context(torch_threads(chosen.threads))
+        images = open_run_data(info.data, info.space.layout.classes)
         job = SearchJob(
             load_supernet(run),
-            open_run_data(info.data, info.space.layout.classes),
+            images,
             [resolved.cap for resolved in problem.caps],
             seed=chosen.seed,
             run=path_text(run),
@@ -157,6 +159,8 @@ def search(
             events=events,
             stop=lambda: time.monotonic() > ends_s,
         )
+    for notice in unreadable_notices(images):
+        events(notice)
     if out is None:
         with kept(f"the finished search is kept in {folder}"):
             here.set_latest("search", folder)

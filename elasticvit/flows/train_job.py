@@ -13,10 +13,22 @@ import numpy as np
 from elasticvit.cost import CostModel, MacsCost
 from elasticvit.errors import FileError, NextStep, SettingError, WorkspaceError
 from elasticvit.events import Event, EventHandler, Notice, Phase
-from elasticvit.files import make_folder
-from elasticvit.flows.train_events import TrainingForecast, TrainingPlanned, TrainProgress
+from elasticvit.files import make_folder, writing
+from elasticvit.flows.train_events import (
+    RunFound,
+    TrainingForecast,
+    TrainingPlanned,
+    TrainProgress,
+)
 from elasticvit.flows.train_result import RESULT_FILE, TrainResult
-from elasticvit.flows.train_runs import find_run, locked, remembered, run_at, run_info
+from elasticvit.flows.train_runs import (
+    check_goes_on,
+    find_run,
+    locked,
+    remembered,
+    run_at,
+    run_info,
+)
 from elasticvit.flows.train_settings import TrainSettings
 from elasticvit.flows.train_single import open_single
 from elasticvit.flows.train_start import advise, recipe_for
@@ -26,6 +38,7 @@ from elasticvit.flows.train_summary import (
     summary_images,
 )
 from elasticvit.flows.train_teachers import open_teaching
+from elasticvit.flows.unreadable import unreadable_notices
 from elasticvit.space import SearchSpace
 from elasticvit.training.checkpoint import load_supernet
 from elasticvit.training.config import default_config
@@ -36,7 +49,7 @@ from elasticvit.training.forecast import Forecaster, forecast
 from elasticvit.training.levels import levels_for
 from elasticvit.training.precision import chosen_precision
 from elasticvit.training.ranks import Ranks
-from elasticvit.training.run_info import CHECKPOINT_FILE, RUN_FILE
+from elasticvit.training.run_info import RUN_FILE, has_checkpoint
 from elasticvit.training.sampling.adjacent import LevelSampler
 from elasticvit.training.sampling.build import make_sampler, sampled_levels
 from elasticvit.training.sampling.protocol import Sampler
@@ -148,7 +161,7 @@ class TrainJob:
             self.info = replace(self.info, options=self.single.subnet.options)
         if source is not None:
             self.info = replace(self.info, options=source.options)
-        self.cost = cost
+        self.cost, self.lr_scale = cost, 1.0
 
     def run(self) -> TrainResult:
         """Train the remaining steps; returns the result on every rank."""
@@ -156,7 +169,7 @@ class TrainJob:
             run = self._folder(stack) if self.ranks.writes else None
             run = self.ranks.share(run)
             assert run is not None
-            if not (run / RESULT_FILE).exists():
+            if not self._finished(run):
                 expected_s, took_s = self._train(run)
                 if self.ranks.writes:
                     self._summarise(run, expected_s, took_s)
@@ -174,16 +187,21 @@ class TrainJob:
         """The folder to train in, locked; it is removed if training fails before the first
         checkpoint. A finished run is not locked, since nothing is written to it."""
         found = self._found()
-        finished = found is not None and (found / RESULT_FILE).exists()
+        finished = found is not None and self._finished(found)
+        check_goes_on(found, self.settings, finished=finished)
         run = found if found is not None and finished else self._locked(stack, found)
         if not finished:
-            stack.enter_context(self.workspace.nothing_left_behind(run, keep=CHECKPOINT_FILE))
+            stack.enter_context(self.workspace.nothing_left_behind(run, keep=has_checkpoint))
         if self.settings.out is None:
             named = self.named if self.single is None else None  # no space for what follows
             stack.enter_context(remembered(self.workspace, run, named, self.info.data))
         if not finished and not (run / RUN_FILE).exists():
             self.info.save(run)
         return run
+
+    def _finished(self, run: Path) -> bool:
+        """Whether a run has trained to the end, and is not to be trained again from a step."""
+        return (run / RESULT_FILE).exists() and self.settings.resume_from is None
 
     def _locked(self, stack: ExitStack, found: Path | None) -> Path:
         """The folder that was found or a new one, locked; a new one is removed if that fails."""
@@ -202,11 +220,16 @@ class TrainJob:
 
     def _found(self) -> Path | None:
         """Folder of a run with the same settings, finished or not."""
-        resume, fresh, events = self.settings.resume, self.settings.fresh, self.events
+        resume, fresh, events = self.settings.resume, self.settings.fresh, self._tell_found
         if self.settings.out is None:
             return find_run(self.workspace, self.info, resume=resume, fresh=fresh, events=events)
         out = Path(self.settings.out)
         return out if run_at(out, self.info, resume=resume, fresh=fresh, events=events) else None
+
+    def _tell_found(self, event: Event) -> None:
+        if isinstance(event, RunFound) and self.settings.resume_from is not None:
+            event = replace(event, finished=False)  # it is trained again from there
+        self.events(event)
 
     def _new(self) -> Path:
         """A new folder."""
@@ -260,6 +283,7 @@ class TrainJob:
             self.ranks,
             workers,
             teaching=self.teaching,
+            policy=self.settings.policy,
             start=start,
             first=first_subnet(self.info.space, self.cost, self.levels, self._first_steps),
         )
@@ -271,8 +295,12 @@ class TrainJob:
         self.events(Phase(text="building the supernet"))
         trainer = self._trainer()
         trainer.resume(run)
+        self.lr_scale = trainer.lr_scale
         if trainer.step == trainer.steps:  # interrupted after the last step
             return 0.0, 0.0
+        if self.ranks.writes:
+            with writing(run):  # of a run that is trained again from an earlier step
+                (run / RESULT_FILE).unlink(missing_ok=True)
         self.events(Phase(text="timing the lowest complexity level for a forecast"))
         forecaster = forecast(trainer, self._sampler())
         expected = TrainingForecast(forecast=forecaster.forecast(), done=trainer.step)
@@ -323,14 +351,19 @@ class TrainJob:
     def _summarise(self, run: Path, expected_s: float, took_s: float) -> None:
         """Write the run's result."""
         self.events(Phase(text="judging a few subnets on images that were not trained on"))
+        subnets = subnet_accuracies(load_supernet(run), self.images, self._panel())
+        for notice in unreadable_notices(self.images):
+            self.events(notice)
         TrainResult(
             folder=run,
             space=self.info.space.name,
             data=self.info.data,
             seed=self.info.seed,
             epochs=self.config.epochs,
-            subnets=subnet_accuracies(load_supernet(run), self.images, self._panel()),
+            subnets=subnets,
             images=summary_images(self.images),
             expected_s=round(expected_s, 1),
             took_s=round(took_s, 1),
+            unreadable=len(self.images.train.unreadable),
+            lr_scale=self.lr_scale,
         ).save()

@@ -53,6 +53,8 @@ class ResultFile(msgspec.Struct, frozen=True, kw_only=True):
     images: Whole | None = None
     expected_s: NotNegative
     took_s: NotNegative
+    unreadable: Count = 0
+    lr_scale: Positive = 1.0
 
 
 RESULT_FORMAT = Format(
@@ -77,6 +79,9 @@ class TrainResult:
         images: Number of held-out images behind these accuracies; None if not recorded.
         expected_s: Seconds that the last session was expected to take.
         took_s: Seconds that it took.
+        unreadable: Number of training images that could not be read, each of which was replaced by
+            another one of its class.
+        lr_scale: Factor of the learning rates in the last steps.
         suggested_target_ms: Suggested target latency: the median of the space on the device that
             was profiled last; None if no device was, or its predictor cannot price the space.
     """
@@ -90,6 +95,8 @@ class TrainResult:
     images: int | None
     expected_s: float
     took_s: float
+    unreadable: int = 0
+    lr_scale: float = 1.0
     suggested_target_ms: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -105,6 +112,8 @@ class TrainResult:
             "images": self.images,
             "expected_s": self.expected_s,
             "took_s": self.took_s,
+            "unreadable": self.unreadable,
+            "lr_scale": self.lr_scale,
         }
 
     def save(self) -> None:

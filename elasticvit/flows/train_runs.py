@@ -15,16 +15,17 @@ from elasticvit.flows.train_result import RESULT_FILE
 from elasticvit.process_lock import process_lock
 from elasticvit.space import SearchSpace
 from elasticvit.training.run_info import (
-    CHECKPOINT_FILE,
     LOCK_FILE,
     RUN_FILE,
     RunInfo,
     RunSettings,
+    has_checkpoint,
 )
 from elasticvit.workspace import Workspace
 from elasticvit.workspace_settings import WorkspaceSettings
 
 if TYPE_CHECKING:
+    from elasticvit.flows.train_settings import TrainSettings
     from elasticvit.training.config import TrainConfig
     from elasticvit.training.data import ImageData
     from elasticvit.training.levels import Levels
@@ -72,7 +73,7 @@ def find_run(
         if RunInfo.load(run) == info:
             events(RunFound(folder=run, finished=finished))
             return run
-        if not finished and (run / CHECKPOINT_FILE).exists():
+        if not finished and has_checkpoint(run):
             other = other or run
     if resume:
         raise CheckpointError(
@@ -120,6 +121,27 @@ def run_at(out: Path, info: RunInfo, *, resume: bool, fresh: bool, events: Event
     return True
 
 
+def check_goes_on(run: Path | None, settings: TrainSettings, *, finished: bool) -> None:
+    """Refuse settings that are for an interrupted run where there is none.
+
+    Args:
+        run: Folder of the run with the same settings; None if there is none.
+        settings: Settings of the flow.
+        finished: Whether the run has trained to the end.
+
+    Raises:
+        SettingError: There is no interrupted run with the same settings.
+    """
+    names = [n for n in ("resume_from", "lr_scale") if getattr(settings, n) is not None]
+    if names and (run is None or finished or not has_checkpoint(run)):
+        state = "is finished" if finished else "was not found"
+        raise SettingError(
+            f"{names[0]} is {getattr(settings, names[0])}, which is for an interrupted run; one "
+            f"with these settings {state}: leave it out, or name the settings of that run",
+            settings=names,
+        )
+
+
 def locked(run: Path) -> AbstractContextManager[None]:
     """Keep other processes from training in the folder of a run while the context lasts.
 
@@ -154,7 +176,7 @@ def remembered(
     try:
         yield
     except BaseException:
-        if not (run / CHECKPOINT_FILE).exists():
+        if not has_checkpoint(run):
             workspace.update({name: getattr(before, name) for name in REMEMBERED})
             if workspace.settings() == WorkspaceSettings():
                 workspace.settings_path.unlink()

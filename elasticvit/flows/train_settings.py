@@ -20,6 +20,7 @@ from elasticvit.training.config import (
     MOST_EPOCHS,
     PRECISIONS,
 )
+from elasticvit.training.policy import KEEP, LR_SCALES, MOST_KEPT, Policy
 from elasticvit.training.recipes import RECIPES
 from elasticvit.training.sampling.options import check_sampling
 
@@ -30,6 +31,8 @@ RANGES = {  # least and greatest value of whole numbers
     "threads": (1, 256),
     "workers": (0, 256),
     "accumulate": (1, MOST_BATCH),
+    "keep": (1, MOST_KEPT),
+    "resume_from": (0, 2**53),
 }
 AUTO = "auto"
 
@@ -91,6 +94,13 @@ class TrainSettings:
             have it, fp16 on older ones, fp32 on the CPU.
         accumulate: Number of micro-batches that a step's images are taken in, which divides the
             memory that a step needs. Batch norms see one micro-batch at a time.
+        keep: Number of latest checkpoints that are kept, besides the best one by the accuracy of
+            the subnets that are judged during training.
+        resume_from: Step of an earlier checkpoint to go on from, as where the latest one is
+            damaged or the training has diverged since; the checkpoints behind it are removed. A
+            run that is finished is then trained again from there. None: the latest one.
+        lr_scale: Factor of the learning rates of all further steps of a run that is gone on with;
+            the run stays the same one. None: the factor that it had last, at first 1.
         out: Folder of the run outside of the workspace, whose defaults and latest run then stay as
             they are. None: a new folder in the workspace.
 
@@ -124,6 +134,9 @@ class TrainSettings:
     workers: int | None = None
     precision: str = AUTO
     accumulate: int = 1
+    keep: int = KEEP
+    resume_from: int | None = None
+    lr_scale: float | None = None
     out: Path | str | None = None
 
     def __post_init__(self) -> None:
@@ -146,6 +159,7 @@ class TrainSettings:
             raise SettingError(
                 f"{' and '.join(starts)} exclude each other; choose one of them", settings=starts
             )
+        check_real("lr_scale", self.lr_scale, *LR_SCALES)
         for name in ("space", "data", "out", "teacher", "subnet"):
             text = str(getattr(self, name))
             if "\0" in text:
@@ -188,8 +202,19 @@ class TrainSettings:
                 "starts from with start_from",
                 settings=["subnet", *others],
             )
+        for name in ("resume_from", "lr_scale"):
+            if self.fresh and getattr(self, name) is not None:
+                raise SettingError(
+                    f"{name} and fresh exclude each other: {name} is for an interrupted run",
+                    settings=[name, "fresh"],
+                )
         if self.resume and self.fresh:
             raise SettingError(
                 "resume and fresh exclude each other; choose one of them",
                 settings=["resume", "fresh"],
             )
+
+    @property
+    def policy(self) -> Policy:
+        """How the run is saved and gone on with."""
+        return Policy(keep=self.keep, resume_from=self.resume_from, lr_scale=self.lr_scale)

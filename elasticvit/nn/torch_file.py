@@ -54,7 +54,6 @@ def read_torch_file(path: Path, form: Format[T]) -> T:
             warnings.simplefilter("ignore")  # of torch, about values that it then refuses
             data = torch.load(path, map_location="cpu", weights_only=True)
         _check_size(data)
-        data = _stored(data)
     except _Damage as error:
         raise form.failure(f"{path} is not {form.what}: {error}") from error
     except MemoryError:
@@ -64,8 +63,13 @@ def read_torch_file(path: Path, form: Format[T]) -> T:
             f"{path} is truncated or not {form.what}: it holds things other than tensors, numbers "
             "and texts, or its list of values is damaged"
         ) from error
+    return parse_with_tensors(data, form, str(path))
+
+
+def parse_with_tensors(data: Any, form: Format[T], where: str) -> T:
+    """The value that plain values and tensors describe; see `Format.parse`."""
     hooks = {**form.hooks, torch.Tensor: _tensor}
-    return replace(form, hooks=hooks).parse(data, str(path))
+    return replace(form, hooks=hooks).parse(_stored(data), where)
 
 
 class _Stored:

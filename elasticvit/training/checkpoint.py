@@ -1,69 +1,30 @@
-"""The state of a training run on disk, `checkpoint.pt`.
+"""The state of a training run between two steps.
 
-It is written atomically, so a killed run leaves its last whole checkpoint. Nothing falls back
-silently: a checkpoint that cannot be read, or belongs to another run, is an error.
+`checkpoint_store` says how it lies on disk. Nothing falls back silently: a checkpoint that cannot
+be read, or belongs to another run, is an error.
 """
 
 from __future__ import annotations
 
-import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import torch
 from torch import Tensor
 
-from elasticvit.errors import CheckpointError, NextStep
-from elasticvit.files import write_atomic
 from elasticvit.nn import Supernet
-from elasticvit.nn.torch_file import read_torch_file
 from elasticvit.nn.weights import filled
-from elasticvit.reading import Count, Format
-from elasticvit.training.optimiser_state import OptimiserState
-from elasticvit.training.precision import ScalerState
-from elasticvit.training.run_info import CHECKPOINT_FILE, FRESH, RunFile, RunInfo
-from elasticvit.training.sampling.state import SamplerState
-from elasticvit.training.watch import WatchState
-
-SCHEMA = 1
-
-
-class TrainerState(msgspec.Struct, frozen=True, kw_only=True):
-    """State of the loss watch, of torch's random generator and of the gradient scaler.
-
-    Attributes:
-        watch: State of the loss watch.
-        torch_rng: State of torch's random generator, as `torch.get_rng_state` gives it.
-        scaler: State of the gradient scaler; None if the precision needs none.
-    """
-
-    watch: WatchState
-    torch_rng: Tensor
-    scaler: ScalerState | None = None
-
-
-class CheckpointFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A checkpoint as its file holds it; see `Checkpoint`."""
-
-    info: RunFile
-    step: Count
-    weights: dict[str, Tensor]
-    ema: dict[str, Tensor] | None
-    optimiser: OptimiserState | None
-    sampler: SamplerState | None
-    trainer: TrainerState | None
-
-
-CHECKPOINT_FORMAT = Format(
-    kind=CheckpointFile,
-    what="a checkpoint",
-    error=CheckpointError,
-    mend="put a good copy back, or start a fresh training",
-    next_step=FRESH,
-    schema=SCHEMA,
+from elasticvit.training.checkpoint_file import (
+    CHECKPOINT_FORMAT,
+    SCHEMA,
+    TrainerState,
 )
+from elasticvit.training.checkpoint_store import CheckpointStore
+from elasticvit.training.optimiser_state import OptimiserState
+from elasticvit.training.policy import KEEP
+from elasticvit.training.run_info import RunInfo
+from elasticvit.training.sampling.state import SamplerState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +41,8 @@ class Checkpoint:
         ema: Exponential moving average of the weights; None if none is kept.
         optimiser: State of the optimiser.
         sampler: State of the sampler.
-        trainer: State of the loss watch and of torch's random generator.
+        trainer: State of everything else.
+        path: Its file, for messages; None if it was not read from one.
     """
 
     info: RunInfo
@@ -90,15 +52,11 @@ class Checkpoint:
     optimiser: OptimiserState | None = None
     sampler: SamplerState | None = None
     trainer: TrainerState | None = None
+    path: Path | None = field(default=None, compare=False)
 
-    def parts(
-        self, path: Path
-    ) -> tuple[dict[str, Tensor], OptimiserState, SamplerState, TrainerState]:
+    def parts(self) -> tuple[dict[str, Tensor], OptimiserState, SamplerState, TrainerState]:
         """What training goes on from besides the weights: `ema`, `optimiser`, `sampler`,
         `trainer`.
-
-        Args:
-            path: File of the checkpoint, for messages.
 
         Raises:
             CheckpointError: One of them is lacking.
@@ -107,17 +65,15 @@ class Checkpoint:
         if ema is None or optimiser is None or sampler is None or trainer is None:
             parts = {"ema": ema, "optimiser": optimiser, "sampler": sampler, "trainer": trainer}
             lacking = ", ".join(name for name, part in parts.items() if part is None)
-            raise CHECKPOINT_FORMAT.failure(f"{path} lacks {lacking}, which training goes on from")
+            raise CHECKPOINT_FORMAT.failure(
+                f"{self.path} lacks {lacking}, which training goes on from"
+            )
         return ema, optimiser, sampler, trainer
 
-    def save(self, run: Path) -> None:
-        """Write `checkpoint.pt` into the run's folder, replacing the last one at once.
-
-        Raises:
-            FileError: It cannot be written; the last one stays.
-        """
+    def to_plain(self) -> dict[str, Any]:
+        """The checkpoint in plain values and tensors, which are shared."""
         trainer = self.trainer
-        plain: dict[str, Any] = {
+        return {
             "schema": SCHEMA,
             "info": self.info.to_dict(),
             "step": self.step,
@@ -125,66 +81,76 @@ class Checkpoint:
             "ema": self.ema,
             "optimiser": self.optimiser and self.optimiser.to_dict(),
             "sampler": msgspec.to_builtins(self.sampler),
-            "trainer": trainer
-            and {
-                "watch": msgspec.to_builtins(trainer.watch),
-                "torch_rng": trainer.torch_rng,
-                "scaler": msgspec.to_builtins(trainer.scaler),
-            },
+            "trainer": trainer and msgspec.to_builtins(trainer, builtin_types=(Tensor,)),
         }
-        buffer = io.BytesIO()
-        torch.save(plain, buffer)
-        write_atomic(run / CHECKPOINT_FILE, buffer.getvalue())
+
+    def save(self, run: Path, *, keep: int = KEEP, good: bool = True) -> None:
+        """Write it into the run's folder; see `CheckpointStore.save`.
+
+        Args:
+            run: Folder of the run.
+            keep: Number of latest checkpoints that are kept.
+            good: Whether it is worth going on from.
+
+        Raises:
+            FileError: It cannot be written; the earlier ones stay.
+            CheckpointError: The marks of the earlier ones are damaged.
+        """
+        CheckpointStore(run, keep).save(self.step, self.to_plain(), good=good)
 
     @classmethod
-    def load(cls, run: Path) -> Checkpoint:
-        """Read the checkpoint of a run's folder, into the memory of the CPU.
+    def load(cls, run: Path, *, step: int | None = None, best: bool = False) -> Checkpoint:
+        """Read a checkpoint of a run's folder, into the memory of the CPU.
+
+        Args:
+            run: Folder of the run.
+            step: Its step. None: the latest one.
+            best: Whether it is the best one.
 
         Raises:
             CheckpointError: The checkpoint is missing, truncated, damaged, foreign or of another
                 version.
         """
-        path = run / CHECKPOINT_FILE
-        if not path.exists():
-            raise CheckpointError(
-                f"no checkpoint at {path}; train first", next_step=NextStep("train")
-            )
-        file = read_torch_file(path, CHECKPOINT_FORMAT)
+        store = CheckpointStore(run)
+        if best:
+            file, path = store.best()
+        else:
+            file, path = store.latest() if step is None else store.at(step)
         facts = msgspec.structs.asdict(file)
-        return cls(**{**facts, "info": RunInfo.of(file.info, f"{path}, info")})
+        return cls(**{**facts, "info": RunInfo.of(file.info, f"{path}, info"), "path": path})
 
 
-def load_supernet(run: Path) -> Supernet:
+def load_supernet(run: Path, *, best: bool = False) -> Supernet:
     """The trained supernet of a run, on the CPU in evaluation mode, with the moving average of
     its weights if one was kept.
 
     Args:
         run: Folder of the run (`Workspace.latest("run")`).
+        best: Whether to take the weights of the best checkpoint, by the mean accuracy of the
+            subnets that were judged while it trained, instead of the latest.
 
     Raises:
         CheckpointError: The folder is no run, or its checkpoint is missing, truncated, damaged,
             of another run or of another version.
     """
     info = RunInfo.load(run)
-    checkpoint = Checkpoint.load(run)
-    path = run / CHECKPOINT_FILE
-    check_same_run(checkpoint, info, path)
+    checkpoint = Checkpoint.load(run, best=best)
+    check_same_run(checkpoint, info)
     averaged = checkpoint.ema is not None
     return filled(
         lambda: Supernet(info.space, info.options),
         checkpoint.weights if checkpoint.ema is None else checkpoint.ema,
-        f"{path}: {'ema' if averaged else 'weights'}",
+        f"{checkpoint.path}: {'ema' if averaged else 'weights'}",
         CHECKPOINT_FORMAT,
     )
 
 
-def check_same_run(checkpoint: Checkpoint, info: RunInfo, path: Path) -> None:
+def check_same_run(checkpoint: Checkpoint, info: RunInfo) -> None:
     """Check that a checkpoint is of a run.
 
     Args:
         checkpoint: The checkpoint.
         info: What the run is.
-        path: File of the checkpoint.
 
     Raises:
         CheckpointError: It is of another one; what differs is named.
@@ -194,6 +160,6 @@ def check_same_run(checkpoint: Checkpoint, info: RunInfo, path: Path) -> None:
     ]
     if differs:
         raise CHECKPOINT_FORMAT.failure(
-            f"{path} belongs to a run with another space, data set, seed or settings: "
+            f"{checkpoint.path} belongs to a run with another space, data set, seed or settings: "
             f"its {', '.join(differs)} {'differs' if len(differs) == 1 else 'differ'}"
         )

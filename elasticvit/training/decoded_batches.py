@@ -68,7 +68,7 @@ class DecodedBatches:
         pinned: bool,
         policy: str,
     ) -> None:
-        self._sampler = _Batches()
+        self._part, self._sampler = part, _Batches()
         self._loader: DataLoader[Any] = DataLoader(
             _Images(part, flips, resolution, augment, seed, policy),
             batch_sampler=self._sampler,
@@ -102,6 +102,7 @@ class DecodedBatches:
                     raise
                 raise _lost(error) from error
             if isinstance(batch, DataError):
+                self._part.unreadable.check()  # in its words, where too many cannot be read
                 raise batch
             yield batch
 
@@ -179,7 +180,7 @@ class _Images(Dataset[Any]):
     def __getitem__(self, key: Key) -> tuple[Tensor, int] | DataError:
         epoch, index = key
         try:
-            image = self.part.pool.image(int(self.part.rows[index]))
+            image = self.part.image(index)
         except DataError as error:  # torch would wrap it into a text with a trace
             return error
         label = int(self.labels[index])

@@ -78,4 +78,14 @@ class OptimiserState(msgspec.Struct, frozen=True, kw_only=True):
                 )
             if (found["exp_avg_sq"] < 0).any():
                 raise form.failure(f"{place}.exp_avg_sq holds negative numbers")
-        optimiser.load_state_dict({"state": self.state, "param_groups": own})
+        # the fused step goes through parameter and moments in the order of their memory
+        state = {
+            index: {**found, **{n: _laid_out_like(found[n], parameters[index]) for n in MOMENTS}}
+            for index, found in self.state.items()
+        }
+        optimiser.load_state_dict({"state": state, "param_groups": own})
+
+
+def _laid_out_like(tensor: Tensor, parameter: Tensor) -> Tensor:
+    """A copy of a tensor in the memory format of a parameter."""
+    return torch.empty_like(parameter, requires_grad=False).copy_(tensor)

@@ -7,9 +7,11 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from elasticvit.arrays import IndexArray
 from elasticvit.training.pool import Pool
+from elasticvit.training.unreadable import Unreadable
 
 MEMORY_LIMIT_BYTES = 512 * 2**20  # decoded images up to this stay in memory
 
@@ -36,15 +38,28 @@ class DataPart:
         return len(self.rows)
 
     @cached_property
+    def unreadable(self) -> Unreadable:
+        """Its images that could not be read so far."""
+        return Unreadable(self.pool, self.rows)
+
+    def image(self, index: int) -> Image.Image:
+        """The image at an index, in RGB; if it cannot be read another one of its class.
+
+        Raises:
+            DataError: More than a hundredth of the images cannot be read.
+        """
+        return self.unreadable.image(index)
+
+    @cached_property
     def pixels(self) -> npt.NDArray[np.uint8] | None:
         """All images decoded, RGB, shape (n, H, W, 3); None if their sizes differ or they need
         more than `MEMORY_LIMIT_BYTES`."""
-        first = np.asarray(self.pool.image(int(self.rows[0])))
+        first = np.asarray(self.image(0))
         if first.nbytes * len(self.rows) > MEMORY_LIMIT_BYTES:
             return None
         pixels = np.empty((len(self.rows), *first.shape), dtype=np.uint8)
-        for i, row in enumerate(self.rows):
-            image = self.pool.image(int(row))
+        for i in range(len(self.rows)):
+            image = self.image(i)
             if (image.height, image.width) != first.shape[:2]:
                 return None
             pixels[i] = np.asarray(image)

@@ -18,6 +18,7 @@ ACCEPTED = (
 )
 TRAIN_NAMES = ("train", "training")
 TEST_NAMES = ("test", "val", "valid", "validation", "eval", "t10k")
+LOOKED_AT = 20  # images, until one can be read
 GRAY_MODES = ("L", "1", "I", "F", "I;16")
 
 
@@ -64,11 +65,16 @@ class Pool:
 
     @property
     def in_colour(self) -> bool:
-        """Whether the first image is in colour.
+        """Whether the first image that can be read is in colour.
 
         Raises:
-            DataError: It cannot be decoded.
+            DataError: None of the first few can be decoded.
         """
+        for index in range(min(len(self.labels), LOOKED_AT)):
+            try:
+                return self.decoded(index).mode not in GRAY_MODES
+            except DataError:
+                continue
         return self.decoded(0).mode not in GRAY_MODES
 
 

@@ -69,12 +69,17 @@ class Precision:
         """Take the factor of `scaled` out of the gradients."""
         self._scaler.unscale_(optimiser)
 
+    def checked(self, norm: Tensor) -> Tensor:
+        """The norm of the gradients; with fp16 0 where it is not finite, as is usual there: the
+        update is skipped and the factor of `scaled` lowered."""
+        return norm.nan_to_num(0.0, 0.0) if self._scaler.is_enabled() else norm
+
     def update(self, optimiser: torch.optim.Optimizer, losses: Tensor) -> None:
-        """Take the optimiser's step unless a loss is not finite, or with fp16 a gradient.
+        """Take the optimiser's step unless a loss or a gradient is not finite.
 
         Args:
             optimiser: A fused optimiser, whose gradients went through `unscale`.
-            losses: The losses behind these gradients.
+            losses: The losses behind these gradients, and their norm.
         """
         if self._scaler.is_enabled():  # a loss that is not finite has such gradients, too
             self._scaler.step(optimiser)

@@ -20,7 +20,8 @@ from elasticvit.training.config import TrainConfig
 
 SCHEMA = 1
 RUN_FILE = "run.json"
-CHECKPOINT_FILE = "checkpoint.pt"
+CHECKPOINTS = "checkpoints"  # folder of the checkpoints
+CHECKPOINT_FILE = "checkpoint.pt"  # the one checkpoint of a run of an earlier version
 LOG_FILE = "log.csv"
 LOCK_FILE = "lock"
 Deviation = Annotated[float, Meta(gt=0, le=1)]  # of pixels in 0..1
@@ -140,3 +141,8 @@ class RunInfo:
         """
         path = run / RUN_FILE
         return cls.of(RUN_FORMAT.read_json(path), str(path))
+
+
+def has_checkpoint(run: Path) -> bool:
+    """Whether the folder of a run holds a checkpoint, damaged or not."""
+    return any((run / CHECKPOINTS).glob("[0-9]*.json")) or (run / CHECKPOINT_FILE).exists()

@@ -21,7 +21,7 @@ from elasticvit.training.sampling.draw import Draw
 from elasticvit.training.targets import Targets
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class StepLosses:
     """Losses and accuracy of one step.
 
@@ -31,12 +31,14 @@ class StepLosses:
         smallest: Mean divergence of the students from the mean of the sampled subnets; with
             complexity levels, of the smallest subnet alone; 0 without students.
         accuracy: Training accuracy of the sampled subnets, in percent.
+        gradient: Norm of all gradients together, before they are clipped.
     """
 
     level: int
     sampled: float
     smallest: float
     accuracy: float
+    gradient: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,7 +47,8 @@ class StepValues:
 
     Attributes:
         level: Index of the complexity level.
-        values: The losses and the accuracy in the order of `StepLosses`, float32 (3,).
+        values: The losses and the accuracy in the order of `StepLosses`, float32 (3,); with the
+            norm of the gradients where it is known, (4,).
         plain: Cross entropy of each sampled subnet with the labels, neither mixed nor smoothed,
             float32 (n,); empty for a step on mixed images.
     """
@@ -70,8 +73,11 @@ class StepValues:
         Args:
             numbers: `values`, if they were read already.
         """
-        sampled, smallest, accuracy = self.values.tolist() if numbers is None else numbers
-        return StepLosses(level=self.level, sampled=sampled, smallest=smallest, accuracy=accuracy)
+        return StepLosses(self.level, *(self.values.tolist() if numbers is None else numbers))
+
+    def with_gradient(self, norm: Tensor) -> StepValues:
+        """The same with the norm of all gradients together, without a dimension."""
+        return replace(self, values=torch.cat([self.values, norm.view(1)]))
 
 
 def run_step(

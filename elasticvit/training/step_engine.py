@@ -15,6 +15,7 @@ from elasticvit.nn import Supernet
 from elasticvit.training.batch import Batch
 from elasticvit.training.clipping import clip_gradients
 from elasticvit.training.config import TrainConfig
+from elasticvit.training.divergence import gradient_norm
 from elasticvit.training.losses import AlphaDivergence
 from elasticvit.training.mixing import blended, erased
 from elasticvit.training.precision import Precision
@@ -68,6 +69,8 @@ class StepEngine:
         values = self.add_gradients(step, batch, draw)
         self.ranks.average(self._shared(values), weight=len(batch))
         self.precision.unscale(self.optimiser)
+        norm = gradient_norm(self.supernet.parameters())
+        values = values.with_gradient(self.precision.checked(norm))
         clip_gradients(self.supernet.parameters(), self.config.clip_factor)
         self.precision.update(self.optimiser, values.values)
         return values

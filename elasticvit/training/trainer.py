@@ -16,27 +16,26 @@ from timm.scheduler import CosineLRScheduler
 from timm.utils import ModelEmaV3
 from torch import Tensor
 
-from elasticvit.errors import DataError
+from elasticvit.errors import DataError, TrainingError
 from elasticvit.events import Event, EventHandler, ignore
 from elasticvit.nn import Supernet
 from elasticvit.nn.weights import check_weights
 from elasticvit.training.batch import Batch
-from elasticvit.training.checkpoint import (
-    CHECKPOINT_FORMAT,
-    Checkpoint,
-    TrainerState,
-    check_same_run,
-)
+from elasticvit.training.checkpoint import Checkpoint, check_same_run
+from elasticvit.training.checkpoint_file import CHECKPOINT_FORMAT, TrainerState
+from elasticvit.training.checkpoint_store import CheckpointStore
 from elasticvit.training.config import TrainConfig
 from elasticvit.training.data import ImageData
 from elasticvit.training.decoded_batches import lost_workers
+from elasticvit.training.divergence import LastGood, diverged
 from elasticvit.training.first_subnet import FirstSubnet
 from elasticvit.training.interrupts import interrupts
 from elasticvit.training.log import TrainingLog
-from elasticvit.training.loss_buffer import LossBuffer
+from elasticvit.training.loss_buffer import LossBuffer, Step
 from elasticvit.training.optimiser_state import OptimiserState
+from elasticvit.training.policy import Policy
 from elasticvit.training.ranks import Ranks
-from elasticvit.training.run_info import CHECKPOINT_FILE, RunInfo
+from elasticvit.training.run_info import RunInfo, has_checkpoint
 from elasticvit.training.sampling.draw import Draw
 from elasticvit.training.sampling.feedback import Feedback
 from elasticvit.training.sampling.protocol import Sampler
@@ -60,8 +59,8 @@ class Trainer:
         sampler: Chooses the subnets of each step.
         ranks: This process among those that train together; by default it is alone.
         workers: Number of processes that decode images, where they are not in memory.
+        policy: How the run is saved and gone on with.
         teaching: What the run's teachers are asked through; None if it has none.
-        start: Function that fills the fresh supernet with the weights that training starts from.
         start: Function that fills the fresh supernet with the weights that training starts from.
         first: The one subnet that is trained first.
 
@@ -76,10 +75,13 @@ class Trainer:
         sampler: Sampler,
         ranks: Ranks | None = None,
         workers: int = 0,
+        policy: Policy | None = None,
         teaching: Teacher | SoftLabels | None = None,
         start: Callable[[Supernet], None] | None = None,
         first: FirstSubnet | None = None,
     ) -> None:
+        self.policy = policy or Policy()
+        self.run_folder: Path | None = None  # once it is known
         self.info, self.data, self.sampler, self.first = info, data, sampler, first
         self.config: TrainConfig = info.settings
         config = self.config
@@ -150,8 +152,15 @@ class Trainer:
             epoch_steps=len(self.loader),
             batch_size=config.batch_size,
         )
-        self._pending = LossBuffer(self.steps, self.watch, None, self.ranks)
+        self._pending = LossBuffer(self.steps, self.watch, None, self.ranks, self._diverged)
         self.step = 0
+        self.scale_lr(self.policy.lr_scale or 1.0)
+
+    def scale_lr(self, factor: float) -> None:
+        """Multiply the learning rates of the schedule by a factor from now on."""
+        self.lr_scale = factor
+        for group in self.optimiser.param_groups:
+            group["lr_scale"] = factor  # timm's schedules multiply by it
 
     def step_at(self, batch: Batch, draw: Draw) -> StepValues:
         """One whole step with the subnets of a draw; everything but `step` moves on.
@@ -161,14 +170,18 @@ class Trainer:
             draw: The subnets.
 
         Returns:
-            The losses. Where one is not a number, the weights are as they were; who reads it ends
-            the training.
+            The losses. Where one or a gradient is not a number, the weights are as they were; who
+            reads it ends the training.
         """
         self.schedule.step_update(self.step)
         values = self.engine.step(self.step, batch, draw)
         self.feedback.give(self.step, draw, values.plain, batch.images, batch.labels)
         self.ema.update(self.supernet, step=self.step)
         return values
+
+    def _diverged(self, found: str, step: int, draw: Draw) -> TrainingError:
+        last = None if self.run_folder is None else LastGood.of(self.run_folder)
+        return diverged(found, step, draw, self.sampler.levels, last)
 
     def run(self, run: Path, events: EventHandler = ignore) -> None:
         """Train to the end in a run's folder, going on where its checkpoint stands.
@@ -189,15 +202,24 @@ class Trainer:
             KeyboardInterrupt: Ctrl-C; the step is finished and saved.
         """
         self.resume(run)
+        if self.policy.resume_from is not None and self.ranks.writes:
+            CheckpointStore(run).drop_after(self.step)
         log = TrainingLog(run, self.sampler.levels, self.step) if self.ranks.writes else None
-        self._pending = LossBuffer(self.steps, self.watch, log, self.ranks)
+        self._pending = LossBuffer(self.steps, self.watch, log, self.ranks, self._diverged)
         saved_s, write_s = time.monotonic(), 0.0
         with interrupts() as interrupted, lost_workers():
             for epoch, batch in self._batches(run, events):
-                values = self.step_at(batch, self._draw())
+                draw = self._draw()
+                values = self.step_at(batch, draw)
                 self.step += 1
-                lr = self.optimiser.param_groups[0]["lr"]
-                if not self._pending.add(step=self.step, epoch=epoch, lr=lr, values=values):
+                done = Step(
+                    step=self.step,
+                    epoch=epoch,
+                    lr=self.optimiser.param_groups[0]["lr"],
+                    values=values,
+                    draw=draw,
+                )
+                if not self._pending.add(done):
                     continue
                 self._report(run, self._pending.read(), events)
                 stop = self.ranks.any(interrupted())
@@ -257,11 +279,32 @@ class Trainer:
                 watch=self.watch.state(),
                 torch_rng=torch.get_rng_state(),
                 scaler=self.engine.precision.state(),
+                lr_scale=self.lr_scale,
+                unreadable=self.data.train.unreadable.indices,
             ),
-        ).save(run)
+        ).save(run, keep=self.policy.keep, good=self.watch.healthy)
+
+    def judged(self, run: Path, score: float) -> bool:
+        """Keep the present weights as the best ones of the run if no earlier ones were judged to
+        be as good; whether they are.
+
+        Args:
+            run: Folder of the run.
+            score: Mean accuracy of a few subnets.
+
+        Raises:
+            FileError: The checkpoint cannot be written; the earlier ones stay.
+        """
+        store = CheckpointStore(run, self.policy.keep)
+        if not self.ranks.writes or not store.is_best(score):
+            return False
+        if self.step not in store.steps():
+            self.save(run)
+        return store.mark_best(self.step, score)
 
     def resume(self, run: Path) -> bool:
-        """Take up the folder's checkpoint; False if it has none yet.
+        """Take up the folder's latest checkpoint, or the one that the policy names; False if it
+        has none yet.
 
         Args:
             run: Folder of the run.
@@ -271,17 +314,19 @@ class Trainer:
                 or lacks something.
             TrainingError: Not all ranks see the same folder.
         """
-        found = (run / CHECKPOINT_FILE).exists()
+        self.run_folder = run
+        found = has_checkpoint(run)
         self.ranks.check_same(found, f"there is a checkpoint in {run}")
         if not found:
             return False
-        checkpoint, path = Checkpoint.load(run), run / CHECKPOINT_FILE
-        check_same_run(checkpoint, self.info, path)
+        checkpoint = Checkpoint.load(run, step=self.policy.resume_from)
+        path = checkpoint.path
+        check_same_run(checkpoint, self.info)
         if checkpoint.step > self.steps:
             raise CHECKPOINT_FORMAT.failure(
                 f"{path}: step is {checkpoint.step}; the run has {self.steps} steps"
             )
-        ema, optimiser, sampler, trainer = checkpoint.parts(path)
+        ema, optimiser, sampler, trainer = checkpoint.parts()
         expected = self.supernet.state_dict()
         check_weights(checkpoint.weights, expected, f"{path}: weights", CHECKPOINT_FORMAT)
         check_weights(ema, expected, f"{path}: ema", CHECKPOINT_FORMAT)
@@ -289,6 +334,8 @@ class Trainer:
         self.sampler.restore(sampler)
         self.watch.restore(trainer.watch)
         self.engine.precision.restore(trainer.scaler)
+        self.scale_lr(self.policy.lr_scale or trainer.lr_scale)
+        self.data.train.unreadable.add(trainer.unreadable)
         try:
             torch.set_rng_state(trainer.torch_rng)
         except (RuntimeError, TypeError) as error:
