@@ -8,8 +8,9 @@ step alone, and the state of everything else is in the checkpoint.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -40,11 +41,23 @@ from elasticvit.training.run_info import CHECKPOINT_FILE, RunInfo
 from elasticvit.training.sampler import Draw, Sampler
 from elasticvit.training.start import check_memory, initialise, parameter_groups
 from elasticvit.training.step import StepLosses, mixed, run_step
+from elasticvit.training.stopwatch import StepTimes, Stopwatch
 from elasticvit.training.watch import LossWatch
 
 CHECKPOINT_S = 20.0  # at most this much work is lost
 CHECKPOINT_SHARE = 0.03  # of the time may go into writing them
 WARMUP_START = 0.01  # of the learning rate
+
+
+class Observer(Protocol):
+    """Looks at a training after every step, on the rank that writes, before a checkpoint of it.
+
+    It changes nothing that training depends on: weights, statistics, gradients, optimiser and
+    random generators are afterwards as they were. What it raises ends the training, after a
+    checkpoint.
+    """
+
+    def after_step(self, trainer: Trainer, times: StepTimes) -> None: ...
 
 
 class Trainer:
@@ -105,6 +118,7 @@ class Trainer:
         self.ema = ModelEmaV3(self.supernet, decay=decay, use_warmup=True)
         self.divergence = AlphaDivergence()
         self.watch = LossWatch(info.space.layout.classes, self.steps)
+        self.clock = Stopwatch()
         self.step = 0
 
     def step_at(self, batch: tuple[Tensor, Tensor], draw: Draw) -> StepLosses:
@@ -137,13 +151,17 @@ class Trainer:
             soft_labels=soft,
         ).averaged(self.ranks)
         self.ranks.average_gradients(self.supernet.parameters())
+        self.clock.lap("compute")
         self.watch.check_finite(self.step, losses)
         adaptive_clip_grad(self.supernet.parameters(), self.config.clip_factor)
         self.optimiser.step()
         self.ema.update(self.supernet, step=self.step)
+        self.clock.lap("update")
         return losses
 
-    def run(self, run: Path, events: EventHandler = ignore) -> None:
+    def run(
+        self, run: Path, events: EventHandler = ignore, observers: Sequence[Observer] = ()
+    ) -> None:
         """Train to the end in a run's folder, going on where its checkpoint stands.
 
         What the event handler raises ends the training; the step is finished and saved then.
@@ -151,6 +169,7 @@ class Trainer:
         Args:
             run: Folder of the run.
             events: Called after every step with a `TrainProgress`, and with warnings.
+            observers: Look at the trainer after every step, on the rank that writes.
 
         Raises:
             CheckpointError: The folder's checkpoint cannot be read, or belongs to another run.
@@ -160,21 +179,31 @@ class Trainer:
             KeyboardInterrupt: Ctrl-C; the step is finished and saved.
         """
         self.resume(run)
-        log = TrainingLog(run, self.sampler.levels, self.step) if self.ranks.writes else None
+        log = None
+        if self.ranks.writes:
+            log = TrainingLog(run, self.sampler.levels, self.step, self.config.batch_size)
+        self.clock.restart()
         saved_s, write_s = time.monotonic(), 0.0
         with interrupts() as interrupted:
             for epoch, batch in self._batches(run):
-                losses = self.step_at(batch, self.sampler.draw())
+                self.clock.lap("data")
+                draw = self.sampler.draw()
+                losses = self.step_at(batch, draw)
                 self.step += 1
                 warning = self.watch.look(self.step, losses)
+                times, lr = self.clock.take(), self.optimiser.param_groups[0]["lr"]
                 if log is not None:
-                    log.add(self.step, epoch, self.optimiser.param_groups[0]["lr"], losses)
+                    log.add(self.step, epoch, lr, losses, times, draw)
                 try:
                     if warning is not None:
                         events(Notice(text=warning, warning=True))
                     events(
                         TrainProgress(done=self.step, total=self.steps, epoch=epoch, losses=losses)
                     )
+                    self.clock.lap()
+                    for observer in observers if log is not None else ():
+                        observer.after_step(self, times)
+                    self.clock.lap("judging")
                 except BaseException:
                     self.save(run)
                     raise
@@ -185,6 +214,7 @@ class Trainer:
                     self.save(run)
                     saved_s = time.monotonic()
                     write_s = saved_s - started_s
+                    self.clock.lap("checkpoint")
                 if stop:
                     raise KeyboardInterrupt
 
