@@ -27,6 +27,7 @@ from elasticvit.errors import (
 from elasticvit.events import Event, Notice, Phase
 from elasticvit.flows.train import TrainResult, TrainSettings, train
 from elasticvit.flows.train_events import (
+    PanelJudged,
     RunFound,
     TrainingForecast,
     TrainingPlanned,
@@ -110,7 +111,10 @@ def test_a_training_reports_by_events_and_prints_nothing(
     assert [event.done for event in refined][:2] == [1, 2]
     assert refined[-1].remaining_s < forecast.remaining_s
     steps = [event for event in rest if isinstance(event, TrainProgress)]
-    assert len(steps) + len(refined) == len(rest)
+    (judged,) = [event for event in rest if isinstance(event, PanelJudged)]
+    assert (judged.result.step, judged.total) == (9, 9)
+    assert judged.result.subnets == result.panel
+    assert len(steps) + len(refined) + 1 == len(rest)
     assert [(e.done, e.total, e.epoch) for e in steps] == [(i, 9, 0) for i in range(1, 10)]
 
 

@@ -33,6 +33,7 @@ VOCABULARY = {
         "process_lock",
         "rng_state",
         "svg",
+        "svg_curves",
         "page",
         "published",
         "version",

@@ -30,7 +30,7 @@ SIZE = TrainingSize(steps=19, images=64, subnets=4)
 
 def watch(run: Path, every: int | None, events: list[Event], step: int = 0) -> PanelWatch:
     judge = PanelJudge(PANEL, DATA, SIZE)
-    log = PanelLog(run, PANEL.unit, step)
+    log = PanelLog(run, PANEL, step)
     return PanelWatch(judge, log, JudgingSchedule(every, 19, judge.steps_worth), events.append)
 
 

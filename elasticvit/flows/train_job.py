@@ -18,11 +18,8 @@ from elasticvit.flows.train_events import TrainingForecast, TrainingPlanned, Tra
 from elasticvit.flows.train_result import RESULT_FILE, TrainResult
 from elasticvit.flows.train_runs import find_run, locked, remembered, run_at, run_info
 from elasticvit.flows.train_settings import TrainSettings
-from elasticvit.flows.train_summary import (
-    subnet_accuracies,
-    suggested_target_ms,
-    summary_images,
-)
+from elasticvit.flows.train_summary import suggested_target_ms, three_of
+from elasticvit.flows.train_watch import TrainWatch
 from elasticvit.space import SearchSpace
 from elasticvit.training.checkpoint import load_supernet
 from elasticvit.training.config import default_config
@@ -105,6 +102,7 @@ class TrainJob:
         self.config, self.levels = config, levels_for(space, cost, np.random.default_rng(0))
         self.info = run_info(space, images, config, self.levels, settings.seed)
         self.cost = cost
+        self.watch: TrainWatch | None = None
 
     def run(self) -> TrainResult:
         """Train the remaining steps; returns the result on every rank."""
@@ -188,6 +186,10 @@ class TrainJob:
         self.events(Phase(text="building the supernet"))
         trainer = self._trainer()
         trainer.resume(run)
+        if self.ranks.writes:
+            self.watch = TrainWatch(
+                run, trainer, self.cost, self.levels, self.settings, self.events
+            )
         if trainer.step == trainer.steps:  # interrupted after the last step
             return 0.0, 0.0
         self.events(Phase(text="timing the lowest complexity level for a forecast"))
@@ -196,21 +198,24 @@ class TrainJob:
         self.events(expected)
         self.events(Phase(text="taking the first training step"))
         started_s = time.monotonic()
-        trainer.run(run, self._refining(forecaster))
+        events = self._refining(
+            forecaster, self.events if self.watch is None else self.watch.events
+        )
+        trainer.run(run, events, () if self.watch is None else self.watch.observers())
         return expected.remaining_s, time.monotonic() - started_s
 
-    def _refining(self, forecaster: Forecaster) -> EventHandler:
-        """The handler, called also with a new forecast where steps tell more than the last one."""
+    def _refining(self, forecaster: Forecaster, events: EventHandler) -> EventHandler:
+        """A handler, called also with a new forecast where steps tell more than the last one."""
         last_s = time.monotonic()
 
         def handle(event: Event) -> None:
             nonlocal last_s
             now_s = time.monotonic()
-            self.events(event)
+            events(event)
             if isinstance(event, TrainProgress):
                 if forecaster.add(event.losses.level, now_s - last_s):
                     new = TrainingForecast(forecast=forecaster.forecast(), done=event.done)
-                    self.events(new)
+                    events(new)
                 last_s = now_s
 
         return handle
@@ -236,15 +241,18 @@ class TrainJob:
 
     def _summarise(self, run: Path, expected_s: float, took_s: float) -> None:
         """Write the run's result."""
-        self.events(Phase(text="judging a few subnets on images that were not trained on"))
+        assert self.watch is not None
+        self.events(Phase(text="judging the panel on images that were not trained on"))
+        panel = self.watch.final(load_supernet(run))
         TrainResult(
             folder=run,
             space=self.info.space.name,
             data=self.info.data,
             seed=self.info.seed,
             epochs=self.config.epochs,
-            subnets=subnet_accuracies(load_supernet(run), self.images, self._sampler()),
-            images=summary_images(self.images),
+            subnets=three_of(panel, self.levels),
+            images=panel.images,
+            panel=panel.subnets,
             expected_s=round(expected_s, 1),
             took_s=round(took_s, 1),
         ).save()

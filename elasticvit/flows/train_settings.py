@@ -11,11 +11,14 @@ from elasticvit.reading import shown
 from elasticvit.space import SearchSpace
 from elasticvit.training.config import COMPLEXITIES, MIN_LR, MOST_BATCH, MOST_EPOCHS
 
+MOST_STEPS = 10**9
 RANGES = {  # least and greatest value of whole numbers
     "epochs": (1, MOST_EPOCHS),
     "batch_size": (2, MOST_BATCH),
     "seed": (0, 2**31 - 1),
     "threads": (1, 256),
+    "panel_every": (0, MOST_STEPS),
+    "diagnose_every": (0, MOST_STEPS),
 }
 
 
@@ -39,6 +42,12 @@ class TrainSettings:
         fresh: Whether to start a new run even if there is one to resume.
         seed: Random seed of weights, image order, augmentation and subnet sampling.
         threads: Number of CPU threads. None: all cores.
+        panel_every: Number of steps after which a fixed panel of subnets is judged on held-out
+            images, again and again; 0 judges it at the end alone. None: as often as a twentieth of
+            the training's time allows. It is judged at the end in any case, and never changes what
+            is trained.
+        diagnose_every: Number of steps after which the gradients of pairs of subnets are compared,
+            again and again; each time takes some five to ten steps' time. 0: never.
         out: Folder of the run outside of the workspace, whose defaults and latest run then stay as
             they are. None: a new folder in the workspace.
 
@@ -57,6 +66,8 @@ class TrainSettings:
     fresh: bool = False
     seed: int = 0
     threads: int | None = None
+    panel_every: int | None = None
+    diagnose_every: int = 0
     out: Path | str | None = None
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ import msgspec
 from elasticvit.arch import Arch
 from elasticvit.errors import ArchError, CheckpointError
 from elasticvit.reading import Count, Percent, Positive, Whole
-from elasticvit.training.panel import PanelMember
+from elasticvit.training.panel import Panel, PanelMember
 from elasticvit.training.step_table import StepTable, table_format
 
 PANEL_TABLE_FILE = "panel.csv"
@@ -131,7 +131,7 @@ class PanelLog:
 
     Args:
         run: Folder of the run.
-        unit: Unit of the complexity levels.
+        panel: The panel.
         step: Number of steps done; what was judged at later ones is dropped.
 
     Attributes:
@@ -142,10 +142,13 @@ class PanelLog:
         FileError: The table cannot be written.
     """
 
-    def __init__(self, run: Path, unit: str, step: int) -> None:
+    def __init__(self, run: Path, panel: Panel, step: int) -> None:
         path = run / PANEL_TABLE_FILE
-        self.unit, self._table = unit, StepTable(path, PANEL_TABLE, step)
+        self.unit, self._table = panel.unit, StepTable(path, PANEL_TABLE, step)
         self.results = panel_results(self._table.rows, path)
+        if self.results and len(self.results[-1].subnets) != len(panel.members):
+            cut = self.results.pop()  # the run was killed while it was written
+            self._table = StepTable(path, PANEL_TABLE, cut.step - 1)
 
     def add(self, result: PanelResult) -> None:
         """Append the rows of a judgement.
