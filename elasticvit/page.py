@@ -17,7 +17,7 @@ body {{ font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var
   max-width: 980px; margin: 2em auto; padding: 0 1em; overflow-wrap: anywhere; }}
 h1 {{ font-size: 1.5em; }} h2 {{ font-size: 1.15em; margin-top: 2em; }}
 .scroll {{ overflow-x: auto; overflow-wrap: normal; }} .scroll td {{ white-space: nowrap; }}
-.scroll td:first-child {{ white-space: normal; min-width: 6em; }}
+.scroll td:first-child {{ white-space: normal; min-width: 7.5em; }}
 table {{ border-collapse: collapse; margin: .6em 0; }}
 td, th {{ padding: .25em .8em; border-bottom: 1px solid var(--faint); text-align: right; }}
 td:first-child, th:first-child, .facts td {{ text-align: left; vertical-align: top; }}
@@ -26,6 +26,7 @@ td:first-child, th:first-child, .facts td {{ text-align: left; vertical-align: t
 figure {{ margin: 0; min-width: 0; max-width: 100%; }}
 figcaption {{ font-weight: 600; }}
 figure .legend {{ max-width: 460px; }}
+.charts .bars {{ width: 460px; max-width: 100%; }}
 @media (max-width: 600px) {{ td, th {{ padding: .25em .4em; }} }}
 {CHART_STYLE}"""
 

@@ -22,6 +22,7 @@ from elasticvit.svg import (
 
 # from low to high, told apart on light and on dark paper
 RAMP = ("#7550b0", "#3f6fd0", "#2597a8", "#3a9a55", "#b09020", "#d07030", "#c0405a")
+PALE, DARK = "#9aa5b1", "#6b747e"  # of what has no place in that order
 NOTHING = "<p>There is nothing to show yet.</p>"
 
 

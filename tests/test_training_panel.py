@@ -82,6 +82,7 @@ def test_a_panel_is_chosen_by_the_seed_and_kept(tmp_path: Path) -> None:
     ("before", "after", "words"),
     [
         ('"schema": 1, "unit"', '"schema": 9, "unit"', "written by a later version"),
+        ('"level": 5', '"level": 6', "not among the 6 levels"),
         ('"resolution": 16', '"resolution": 17', "lies outside space micro"),
         ('"macs_m": ', '"macs_m": -', "macs_m is -"),
         ("{", "", "is not the panel of a training run"),

@@ -160,7 +160,7 @@ def test_rows_behind_the_checkpoint_and_half_a_row_are_dropped(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("before", "after", "words"),
     [
-        ("3,0,0.001", "3,0", "line 4 has 17 values"),
+        ("3,0,0.001", "3,0", "line 4 has 18 values"),
         ("3,0,0.001", "x,0,0.001", r"rows\[2\]\.step is 'x'"),
         ("3,0,0.001", "-3,0,0.001", "step is -3"),
         ("3,0,0.001", "3,0,nan", "lr is nan"),

@@ -115,12 +115,17 @@ class TrainWatch:
         """Write the report of the run as it is now; that it cannot be written is a warning, which
         ends no training."""
         try:
-            write_report(self.run, ReportData.of(self.run, self.trainer.info, self.trainer.steps))
+            info, steps = self.trainer.info, self.trainer.steps
+            write_report(self.run, ReportData.of(self.run, info, self.panel, steps))
         except EvitError as error:
             self.handler(Notice(text=f"the report was not written: {error}", warning=True))
 
     def _good(self, level: int) -> list[Arch]:
-        """The better half of the panel's subnets of a level, as they were judged last."""
+        """The best subnets that are known of a level: those of its memory bank, otherwise the
+        better half of the panel's, as they were judged last."""
+        banks = getattr(self.trainer.sampler, "banks", None)
+        if banks is not None and len(banks) == len(self.levels) and len(banks[level]) > 1:
+            return [entry.arch for entry in sorted(banks[level], key=lambda entry: entry.loss)]
         judged = self.log.results[-1].subnets if self.log.results else ()
         found = sorted((s for s in judged if s.level == level), key=lambda s: -s.accuracy)
         return [subnet.arch for subnet in found[: (len(found) + 1) // 2]]

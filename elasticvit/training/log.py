@@ -16,7 +16,7 @@ from elasticvit.training.step import StepLosses
 from elasticvit.training.step_table import StepTable, table_format
 from elasticvit.training.stopwatch import StepTimes
 
-CHOICES = ("uniform", "preference", "bank")  # how a subnet of a step can have been chosen
+CHOICES = ("uniform", "preference", "bank", "fixed")  # how a subnet of a step can have been chosen
 
 
 class LogRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +40,7 @@ class LogRow(msgspec.Struct, frozen=True, kw_only=True):
         uniform: Number of sampled subnets that were drawn uniformly.
         preference: Number of those that the path preference rule chose.
         bank: Number of those that come from the memory bank.
+        fixed: Number of those that the rule of sampling fixes, such as the largest one.
     """
 
     step: Whole
@@ -60,6 +61,7 @@ class LogRow(msgspec.Struct, frozen=True, kw_only=True):
     uniform: Count | None = None
     preference: Count | None = None
     bank: Count | None = None
+    fixed: Count | None = None
 
 
 COLUMNS = LogRow.__struct_fields__

@@ -62,6 +62,7 @@ class PanelFile(msgspec.Struct, frozen=True, kw_only=True):
 
     schema: int = SCHEMA
     unit: str
+    levels: tuple[Positive, ...]
     members: Annotated[tuple[PanelMember, ...], Meta(min_length=1)]
 
 
@@ -80,10 +81,12 @@ class Panel:
 
     Attributes:
         unit: Unit of the complexity levels, `MMACs` or `ms`.
+        levels: Lower edges of the complexity levels, rising.
         members: The subnets, no two alike.
     """
 
     unit: str
+    levels: tuple[float, ...]
     members: tuple[PanelMember, ...]
 
     def of_level(self, level: int) -> tuple[PanelMember, ...]:
@@ -102,7 +105,8 @@ class Panel:
             FileError: It cannot be written.
         """
         members = [member.to_dict() for member in self.members]
-        text = json.dumps({"schema": SCHEMA, "unit": self.unit, "members": members}, indent=1)
+        facts = {"schema": SCHEMA, "unit": self.unit, "levels": self.levels, "members": members}
+        text = json.dumps(facts, indent=1)
         write_atomic(run / PANEL_FILE, text + "\n")
 
     @classmethod
@@ -122,7 +126,11 @@ class Panel:
                 raise PANEL_FORMAT.failure(
                     f"{path}: {member.name} is {arch}, which lies outside space {space.name}"
                 )
-        return cls(unit=file.unit, members=file.members)
+        if any((member.level or 0) >= len(file.levels) for member in file.members):
+            raise PANEL_FORMAT.failure(
+                f"{path}: a level is not among the {len(file.levels)} levels"
+            )
+        return cls(unit=file.unit, levels=file.levels, members=file.members)
 
 
 def choose_panel(space: SearchSpace, cost: CostModel, levels: Levels, seed: int) -> Panel:
@@ -149,6 +157,7 @@ def choose_panel(space: SearchSpace, cost: CostModel, levels: Levels, seed: int)
     batch = ArchBatch.of(list(found))
     return Panel(
         unit=levels.unit,
+        levels=levels.values,
         members=tuple(
             PanelMember(name=name, level=level, arch=arch, macs_m=float(macs), cost=float(price))
             for (arch, (name, level)), macs, price in zip(

@@ -10,7 +10,7 @@ from pathlib import Path
 from elasticvit.files import write_atomic
 from elasticvit.page import facts_table, figure, page, table
 from elasticvit.svg import stacked_bars
-from elasticvit.svg_curves import Curve, curves, ramp, stacked_areas
+from elasticvit.svg_curves import DARK, PALE, Curve, curves, ramp, stacked_areas
 from elasticvit.training.log import CHOICES, LogRow
 from elasticvit.training.panel_result import PanelAccuracy, PanelResult
 from elasticvit.training.report_data import ReportData
@@ -114,20 +114,20 @@ def _loss(data: ReportData) -> str:
 
 
 def _accuracy(data: ReportData) -> str:
-    colours = ramp(len(data.levels))
+    colours = ramp(len(data.panel_levels))
     by_level = [(result.step, result.by_level()) for result in data.panel]
     shown = [
         Curve(
-            label=data.level_name(level),
+            label=data.panel_level_name(level),
             points=[(step, means[level]) for step, means in by_level if level in means],
             colour=colours[level],
             dots=True,
         )
-        for level in range(len(data.levels))
+        for level in range(len(data.panel_levels))
     ]
     ends = (
-        ("smallest", colours[0], [(r.step, r.smallest.accuracy) for r in data.panel]),
-        ("largest", colours[-1], [(r.step, r.largest.accuracy) for r in data.panel]),
+        ("smallest (dashed)", PALE, [(r.step, r.smallest.accuracy) for r in data.panel]),
+        ("largest (dashed)", DARK, [(r.step, r.largest.accuracy) for r in data.panel]),
     )
     shown += [Curve(label=n, points=p, colour=c, dashed=True, dots=True) for n, c, p in ends]
     return curves(shown, "steps", "accuracy, %")
@@ -163,7 +163,7 @@ def _panel_table(last: Sequence[PanelResult]) -> str:
 
 def _choices(rows: Sequence[LogRow]) -> str:
     known = [
-        (row.step, [row.uniform or 0, row.preference or 0, row.bank or 0])
+        (row.step, [getattr(row, name) or 0 for name in CHOICES])
         for row in rows
         if row.uniform is not None
     ]

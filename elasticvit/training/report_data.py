@@ -9,6 +9,7 @@ from pathlib import Path
 
 from elasticvit.training.diagnosis_table import DiagnosisRow, read_diagnosis
 from elasticvit.training.log import LOG_TABLE, LogRow
+from elasticvit.training.panel import Panel
 from elasticvit.training.panel_result import PanelResult, read_panel
 from elasticvit.training.run_info import LOG_FILE, RunInfo
 
@@ -21,10 +22,9 @@ class ReportData:
         name: Name of the run.
         facts: What is trained, in the order shown.
         settings: Settings of the training, in the order shown.
-        levels: Lower edges of the complexity levels, rising.
+        levels: Lower edges of the complexity levels that are trained, rising.
+        panel_levels: Lower edges of those that the panel and the diagnosis are of.
         unit: Unit of the complexity levels, `MMACs` or `ms`.
-        classes: Number of classes.
-        steps: Number of steps of the whole run.
         rows: Rows of the log.
         panel: Judgements of the panel, in the order of the steps.
         diagnosis: Rows of the diagnoses.
@@ -34,20 +34,20 @@ class ReportData:
     facts: Mapping[str, str]
     settings: Mapping[str, str]
     levels: Sequence[float]
+    panel_levels: Sequence[float]
     unit: str
-    classes: int
-    steps: int
     rows: Sequence[LogRow]
     panel: Sequence[PanelResult] = ()
     diagnosis: Sequence[DiagnosisRow] = ()
 
     @classmethod
-    def of(cls, run: Path, info: RunInfo, steps: int) -> ReportData:
+    def of(cls, run: Path, info: RunInfo, panel: Panel, steps: int) -> ReportData:
         """What the folder of a run holds now.
 
         Args:
             run: The folder.
             info: What the run is.
+            panel: Its panel.
             steps: Number of steps of the whole run.
 
         Raises:
@@ -59,8 +59,7 @@ class ReportData:
             for name, value in vars(info.settings).items()
             if name not in ("levels", "level_unit")
         }
-        levels = info.settings.levels
-        unit = info.settings.level_unit
+        levels = info.settings.levels or tuple(sorted({row.level for row in rows}))
         done = rows[-1].step if rows else 0
         return cls(
             name=run.name,
@@ -70,21 +69,24 @@ class ReportData:
                 "classes": f"{info.space.layout.classes:,}",
                 "seed": str(info.seed),
                 "steps": f"{done:,} of {steps:,}",
-                f"complexity levels, {unit}": ", ".join(f"{value:g}" for value in levels),
+                f"complexity levels, {panel.unit}": ", ".join(f"{value:g}" for value in levels),
             },
             settings=settings,
             levels=levels,
-            unit=unit,
-            classes=info.space.layout.classes,
-            steps=steps,
+            panel_levels=panel.levels,
+            unit=panel.unit,
             rows=rows,
             panel=read_panel(run),
             diagnosis=read_diagnosis(run),
         )
 
     def level_name(self, level: int) -> str:
-        """Name of a level by its index, such as `300 MMACs`."""
+        """Name of a level that is trained, by its index, such as `300 MMACs`."""
         return f"{self.levels[level]:g} {self.unit}"
+
+    def panel_level_name(self, level: int) -> str:
+        """Name of a level of the panel, by its index."""
+        return f"{self.panel_levels[level]:g} {self.unit}"
 
     def index(self, value: float) -> int:
         """Index of the level that a row of the log names by its lower edge."""

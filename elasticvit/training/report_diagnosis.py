@@ -7,13 +7,12 @@ from collections.abc import Sequence
 
 from elasticvit.page import figure, table
 from elasticvit.svg import COLOURS
-from elasticvit.svg_curves import Curve, curves
+from elasticvit.svg_curves import PALE, Curve, curves
 from elasticvit.training.diagnosis_table import ACROSS, GOOD, RANDOM, DiagnosisRow
 from elasticvit.training.report_data import ReportData
 
 BINS = 8  # of distances
 MOST_DOTS = 1500
-PALE = "#9aa5b1"
 
 
 def diagnosis_sections(data: ReportData) -> list[str]:
@@ -91,8 +90,8 @@ def _good_table(data: ReportData) -> str:
         return f"{statistics.fmean(found):.3f} ({len(found)})" if found else "none"
 
     rows = [
-        [data.level_name(level), cell(level, GOOD), cell(level, RANDOM)]
-        for level in range(len(data.levels))
+        [data.panel_level_name(level), cell(level, GOOD), cell(level, RANDOM)]
+        for level in range(len(data.panel_levels))
         if any(row.level == level for row in data.diagnosis)
     ]
     return table(["mean cosine (pairs) within a level", "good subnets", "random subnets"], rows)
