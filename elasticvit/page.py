@@ -24,6 +24,7 @@ td:first-child, th:first-child, .facts td {{ text-align: left; vertical-align: t
 .facts td:first-child {{ overflow-wrap: normal; }}
 .charts {{ display: flex; flex-wrap: wrap; gap: 1.5em; }}
 figure {{ margin: 0; min-width: 0; max-width: 100%; }}
+.charts + figure {{ margin-top: 1.5em; }}
 figcaption {{ font-weight: 600; }}
 figure .legend {{ max-width: 460px; }}
 .charts .bars {{ width: 460px; max-width: 100%; }}

@@ -18,6 +18,7 @@ from elasticvit.training.report_diagnosis import diagnosis_sections
 
 REPORT_FILE = "report.html"
 BINS = 60  # along the steps
+CHOICE_BINS = 30
 TIMES = 5  # of the training at which the front is drawn
 PARTS = {  # of a step, by column
     "data_s": "waiting for data",
@@ -167,7 +168,7 @@ def _choices(rows: Sequence[LogRow]) -> str:
         for row in rows
         if row.uniform is not None
     ]
-    size = max(2, -(-len(known) // BINS))
+    size = max(2, -(-len(known) // CHOICE_BINS))
     xs, shares = [], []
     for start in range(0, len(known), size):
         part = known[start : start + size]
@@ -181,10 +182,11 @@ def _choices(rows: Sequence[LogRow]) -> str:
     said = ", ".join(
         f"{name} {total:,} ({100 * total / sum(totals):.0f} %)"
         for name, total in zip(CHOICES, totals, strict=True)
+        if total
     )
     if max(totals) == sum(totals):
         return f"<p>Sampled subnets: {said}.</p>"
-    parts = {name: [share[i] for share in shares] for i, name in enumerate(CHOICES)}
+    parts = {name: [share[i] for share in shares] for i, name in enumerate(CHOICES) if totals[i]}
     chart = stacked_areas(xs, parts, "steps", "share of the sampled subnets, %")
     return f"{figure('share of each way of choosing', chart)}<p>Sampled subnets: {said}.</p>"
 
