@@ -11,30 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from elasticvit.page import facts_table, figure, page, table
+from elasticvit.svg import Dots, lines, scatter, stacked_bars
 from lut.estimate import ESTIMATOR
-from predictors.svg import CHART_STYLE, Dots, lines, scatter, stacked_bars
 
 LEVELS = 5  # groups of subnets by multiply-accumulates in the table of their errors
-STYLE = f"""
-:root {{ color-scheme: light dark; --ink: #1d2126; --paper: #fff; --faint: #d9dde2; }}
-@media (prefers-color-scheme: dark) {{
-  :root {{ --ink: #e4e6e9; --paper: #17191c; --faint: #3a3f45; }}
-}}
-body {{ font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  max-width: 980px; margin: 2em auto; padding: 0 1em; overflow-wrap: anywhere; }}
-h1 {{ font-size: 1.5em; }} h2 {{ font-size: 1.15em; margin-top: 2em; }}
-.scroll {{ overflow-x: auto; overflow-wrap: normal; }} .scroll td {{ white-space: nowrap; }}
-.scroll td:first-child {{ white-space: normal; min-width: 6em; }}
-table {{ border-collapse: collapse; margin: .6em 0; }}
-td, th {{ padding: .25em .8em; border-bottom: 1px solid var(--faint); text-align: right; }}
-td:first-child, th:first-child, .facts td {{ text-align: left; vertical-align: top; }}
-.facts td:first-child {{ overflow-wrap: normal; }}
-.charts {{ display: flex; flex-wrap: wrap; gap: 1.5em; }}
-figure {{ margin: 0; min-width: 0; max-width: 100%; }}
-figcaption {{ font-weight: 600; }}
-figure .legend {{ max-width: 460px; }}
-@media (max-width: 600px) {{ td, th {{ padding: .25em .4em; }} }}
-{CHART_STYLE}"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,55 +71,33 @@ class ReportData:
 
 def render(data: ReportData) -> str:
     """The report as one HTML page that needs no other file."""
-    title = f"Latency profile of {escape(data.device)}"
+    title = f"Latency profile of {data.device}"
     sections = [
-        f"<h1>{title}</h1>",
         f"<p>Written {time.strftime('%Y-%m-%d %H:%M')}. The latency of a model is the "
         f"{ESTIMATOR}.</p>",
-        _facts(data.facts),
+        facts_table(data.facts),
         "<h2>Held-out errors</h2>",
         _errors(data.errors),
         '<h2>Predicted against measured</h2><div class="charts">',
-        _figure("whole subnets", _subnets(data.subnets)),
-        _figure("kernels on their own, held out", _kernels(data.kernels)),
+        figure("whole subnets", _subnets(data.subnets)),
+        figure("kernels on their own, held out", _kernels(data.kernels)),
         "</div><p>Solid line: predicted as measured. Dashed lines: 10 % above and below.</p>",
         '<h2>Error by kind and by complexity</h2><div class="charts">',
-        _figure("held-out kernels", _by_kind(data.kernels)),
-        _figure("held-out subnets", _by_level(data.subnets)),
+        figure("held-out kernels", _by_kind(data.kernels)),
+        figure("held-out subnets", _by_level(data.subnets)),
         "</div><h2>Where the time goes</h2>",
         stacked_bars(data.breakdown_ms, "ms"),
         "<h2>Drift</h2><p>Latency of one reference subnet, timed throughout the profile.</p>",
         lines(data.reference, "minutes of profiling", "ms"),
         *(f"<p>{escape(note)}</p>" for note in data.notes),
     ]
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{STYLE}</style></head>"
-        f"<body>{''.join(sections)}</body></html>\n"
-    )
-
-
-def _figure(caption: str, content: str) -> str:
-    return f"<figure><figcaption>{escape(caption)}</figcaption>{content}</figure>"
+    return page(title, sections)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     if not rows:
         return "<p>No model was held out.</p>"
-    cells = "".join(f"<th>{escape(name)}</th>" for name in head)
-    body = "".join(
-        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows
-    )
-    return f'<div class="scroll"><table><tr>{cells}</tr>{body}</table></div>'
-
-
-def _facts(facts: Mapping[str, Any]) -> str:
-    rows = "".join(
-        f"<tr><td>{escape(str(name))}</td><td>{escape(str(value))}</td></tr>"
-        for name, value in facts.items()
-    )
-    return f'<table class="facts">{rows}</table>'
+    return table(head, rows)
 
 
 def _errors(errors: Mapping[str, Mapping[str, float]]) -> str:

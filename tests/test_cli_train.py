@@ -36,13 +36,17 @@ def evit_train(*options: str) -> tuple[int, str, str]:
 
 
 def test_a_run_ends_with_a_table_and_one_json_line(folder: Path) -> None:
-    code, out, err = evit_train(*FAST, "--json")
+    code, out, err = evit_train(*FAST, "--json", "--panel-every", "4")
     assert code == 0, err
     (line,) = out.splitlines()
     result = json.loads(line)
     assert result["command"] == "evit-train"
     assert (result["space"], result["data"], result["epochs"]) == ("micro", "digits", 1)
     assert result["subnets"][0]["name"] == "smallest"
+    assert len(result["subnets"]) == 3
+    assert len(result["panel"]) > 3
+    assert err.count("accuracy of the panel") == 2
+    assert "step 4 of 9: accuracy of the panel" in err
     macs = [s["macs_m"] for s in result["subnets"]]
     assert macs == sorted(macs)
     assert all(0 <= s["accuracy"] <= 100 for s in result["subnets"])

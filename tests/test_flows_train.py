@@ -1,5 +1,6 @@
 """The train flow as a library calls it: events, results, going on, and what failures leave."""
 
+import json
 import os
 import signal
 import subprocess
@@ -28,6 +29,7 @@ from elasticvit.errors import (
 from elasticvit.events import Event, Notice, Phase
 from elasticvit.flows.train import TrainResult, TrainSettings, train
 from elasticvit.flows.train_events import (
+    PanelJudged,
     RunFound,
     TrainingForecast,
     TrainingPlanned,
@@ -36,6 +38,7 @@ from elasticvit.flows.train_events import (
 from elasticvit.space import MOBILE
 from elasticvit.training.checkpoint import Checkpoint
 from elasticvit.training.data import open_data
+from elasticvit.training.diagnosis_table import read_diagnosis
 from elasticvit.training.run_info import RunInfo
 from elasticvit.workspace import Workspace
 
@@ -112,8 +115,64 @@ def test_a_training_reports_by_events_and_prints_nothing(
     assert [event.done for event in refined][:2] == [1, 2]
     assert refined[-1].remaining_s < forecast.remaining_s
     steps = [event for event in rest if isinstance(event, TrainProgress)]
-    assert len(steps) + len(refined) == len(rest)
+    (judged,) = [event for event in rest if isinstance(event, PanelJudged)]
+    assert (judged.result.step, judged.total) == (9, 9)
+    assert judged.result.subnets == result.panel
+    assert len(steps) + len(refined) + 1 == len(rest)
     assert [(e.done, e.total, e.epoch) for e in steps] == [(i, 9, 0) for i in range(1, 10)]
+
+
+def test_the_panel_is_in_the_result_and_earlier_results_are_read(
+    trained: tuple[TrainResult, list[Event], Workspace], tmp_path: Path
+) -> None:
+    result, _, _ = trained
+    assert (result.panel[0].name, result.panel[-1].name) == ("smallest", "largest")
+    assert [subnet.name for subnet in result.subnets][:1] == ["smallest"]
+    accuracies = {subnet.arch: subnet.accuracy for subnet in result.panel}
+    assert all(accuracies[subnet.arch] == subnet.accuracy for subnet in result.subnets)
+    assert {subnet.images for subnet in result.panel} == {result.images}
+    report = (result.folder / "report.html").read_text()
+    assert "after 9 steps" in report
+    plain = json.loads((result.folder / "result.json").read_text())
+    del plain["panel"]
+    (tmp_path / "result.json").write_text(json.dumps(plain))
+    assert TrainResult.load(tmp_path) == replace(result, folder=tmp_path, panel=())
+
+
+def test_a_panel_and_a_diagnosis_are_asked_for(tmp_path: Path) -> None:
+    events: list[Event] = []
+    result = train(
+        out=tmp_path / "run", **QUICK, panel_every=4, diagnose_every=8, events=events.append
+    )
+    judged = [event.result.step for event in events if isinstance(event, PanelJudged)]
+    assert judged == [4, 8, 9]
+    assert {row.step for row in read_diagnosis(result.folder)} == {8}
+    assert "Diagnosis" in (result.folder / "report.html").read_text()
+    (result.folder / "result.json").unlink()
+    again = train(out=tmp_path / "run", **QUICK, events=events.append)
+    assert again.panel == result.panel  # not judged again
+
+
+def test_a_report_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
+    def block(event: Event) -> None:
+        if isinstance(event, TrainProgress) and event.done == 2:
+            (tmp_path / "run" / "report.html").mkdir()
+        if isinstance(event, Notice):
+            notices.append(event)
+
+    notices: list[Notice] = []
+    result = train(out=tmp_path / "run", **QUICK, panel_every=4, events=block)
+    assert result.panel
+    assert len(notices) == 3
+    assert all(n.warning and "the report was not written" in n.text for n in notices)
+
+
+@pytest.mark.parametrize("name", ["panel_every", "diagnose_every"])
+@pytest.mark.parametrize("value", [-1, 1.5, True])
+def test_numbers_of_steps_are_checked(name: str, value: object) -> None:
+    with pytest.raises(SettingError, match=f"{name} is {value}") as refused:
+        TrainSettings(**{name: value})
+    assert list(refused.value.settings) == [name]
 
 
 def test_the_result_comes_back_and_gives_the_supernet(

@@ -32,6 +32,9 @@ VOCABULARY = {
         "read_errors",
         "process_lock",
         "rng_state",
+        "svg",
+        "svg_curves",
+        "page",
         "published",
         "version",
     )
@@ -41,7 +44,11 @@ MAY_IMPORT = {
     "elasticvit": {"elasticvit.flows", "elasticvit.nn.models"},  # when a name is first used
     "elasticvit.nn": set(),
     "elasticvit.training": {"elasticvit.nn"},
-    "elasticvit.searching": {"elasticvit.nn", "elasticvit.training.data"},
+    "elasticvit.searching": {
+        "elasticvit.nn",
+        "elasticvit.training.data",
+        "elasticvit.training.judged_images",
+    },
     "devices": set(),
     "export": {"elasticvit.nn"},
     "lut": {"devices.protocol", "export.kernel_models"},

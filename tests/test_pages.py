@@ -8,13 +8,17 @@ from pathlib import Path
 import pytest
 from pages import Browser, browser_program, open_browser, page_problems
 from test_predictors_report import DATA, WIDE_DATA
+from test_training_report import EARLY, FULL
 
+from elasticvit.training.report import render as render_training
 from predictors.report import render
 
 # a page that the project writes: its name and what makes it
 PAGES: dict[str, Callable[[], str]] = {
     "profile": lambda: render(DATA),
     "profile with long names": lambda: render(WIDE_DATA),
+    "training": lambda: render_training(FULL),
+    "training that has just begun": lambda: render_training(EARLY),
 }
 GOOD = (
     '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Good</title>'

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from elasticvit.svg import Dots, lines, scatter, stacked_bars
 from predictors.report import Pair, ReportData, render
-from predictors.svg import Dots, lines, scatter, stacked_bars
 
 PAIRS = [
     Pair(

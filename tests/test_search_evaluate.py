@@ -141,14 +141,14 @@ def test_an_accuracy_depends_on_the_architecture_alone() -> None:
     np.testing.assert_array_equal(forward, backward)
     subnet, score = one.judge(ARCHS[0])
     assert score == forward[0]
-    assert accuracy(subnet, one._images(ARCHS[0].resolution)[1]) == score
+    assert accuracy(subnet, one.images.at(ARCHS[0].resolution)[1]) == score
 
 
 def test_training_and_search_images_are_not_mixed_up() -> None:
     evaluator = SupernetEvaluator(
         trained(), digits(), Sizes(recalibration_images=100, search_images=70, batch_size=32)
     )
-    training, search = evaluator._images(16)
+    training, search = evaluator.images.at(16)
     assert [sum(len(y) for _, y in part) for part in (training, search)] == [100, 70]
     data = digits()
     for part, split in ((training, data.train), (search, data.search)):
@@ -166,7 +166,7 @@ def test_images_of_few_resolutions_are_kept(monkeypatch: pytest.MonkeyPatch) -> 
         trained(), digits(), Sizes(recalibration_images=64, search_images=64)
     )
     first = evaluator(ARCHS)
-    assert len(evaluator._kept) == 1
+    assert len(evaluator.images.kept) == 1
     np.testing.assert_array_equal(evaluator(ARCHS), first)
 
 

@@ -13,9 +13,10 @@ from training_small import MICRO, config, run_info, sampler, trainer
 
 from elasticvit.errors import CheckpointError
 from elasticvit.flows.train_result import RESULT_FILE, SubnetAccuracy, TrainResult
-from elasticvit.training.log import COLUMNS, TrainingLog
+from elasticvit.training.log import COLUMNS, LOG_TABLE, TrainingLog
 from elasticvit.training.run_info import LOG_FILE, RUN_FILE, RunInfo
 from elasticvit.training.step import StepLosses
+from elasticvit.training.stopwatch import StepTimes
 
 BAD = (None, True, -1, 2**100, 1.5, "", "<b>\n", [], {}, [[1]], {"a": 1}, float("nan"))
 
@@ -159,7 +160,7 @@ def test_rows_behind_the_checkpoint_and_half_a_row_are_dropped(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("before", "after", "words"),
     [
-        ("3,0,0.001", "3,0", "line 4 has 7 values"),
+        ("3,0,0.001", "3,0", "line 4 has 18 values"),
         ("3,0,0.001", "x,0,0.001", r"rows\[2\]\.step is 'x'"),
         ("3,0,0.001", "-3,0,0.001", "step is -3"),
         ("3,0,0.001", "3,0,nan", "lr is nan"),
@@ -178,7 +179,25 @@ def test_a_damaged_log_is_refused(tmp_path: Path, before: str, after: str, words
     assert path.read_bytes() == text.encode(errors="surrogateescape")
 
 
+def test_a_log_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
+    path = logged(tmp_path, 3)
+    old = [",".join(line.split(",")[:8]) for line in path.read_text().splitlines()]
+    path.write_text("\n".join(old) + "\n")
+    rows = LOG_TABLE.read(path)
+    assert [row.step for row in rows] == [1, 2, 3]
+    assert {(row.seconds, row.bank) for row in rows} == {(None, None)}
+    log = TrainingLog(tmp_path, sampler().levels, 2, batch_size=64)
+    times = StepTimes(data_s=0.5, compute_s=1.0, update_s=0.5, judging_s=7.0)
+    log.add(3, 0, 1e-3, LOSSES, times, sampler().draw())
+    header, *lines = path.read_text().splitlines()
+    assert header == ",".join(COLUMNS)
+    assert [line[: len(before)] for line, before in zip(lines, old[1:], strict=True)] == old[1:]
+    last = LOG_TABLE.read(path)[-1]
+    assert (last.seconds, last.images_per_s, last.judging_s) == (2.0, 32.0, 7.0)
+    assert (last.uniform, last.preference, last.bank) == (3, 0, 0)
+
+
 def test_a_training_refuses_a_damaged_log_before_its_first_step(tmp_path: Path) -> None:
-    (tmp_path / LOG_FILE).write_text(",".join(COLUMNS) + "\nx" + 7 * "," + "\n")
+    (tmp_path / LOG_FILE).write_text(",".join(COLUMNS) + "\nx" + (len(COLUMNS) - 1) * "," + "\n")
     with pytest.raises(CheckpointError, match="step is 'x'"):
         trainer().run(tmp_path)

@@ -213,6 +213,22 @@ def _switch(_: click.Context, __: click.Parameter, value: str | None) -> bool | 
     default=1,
     help="Parts that a step's images are taken in: N need about 1/N of the memory.",
 )
+@click.option(
+    "--panel-every",
+    type=click.IntRange(min=0),
+    default=None,
+    metavar="STEPS",
+    help="Judge a fixed panel of subnets on held-out images after every so many steps; 0: only at "
+    "the end.  [default: as often as 5 % of the time allows]",
+)
+@click.option(
+    "--diagnose-every",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="STEPS",
+    help="Compare the gradients of pairs of subnets after every so many steps, for diagnosis.csv "
+    "and the report; each time takes about as long as five to ten steps.  [default: 0, never]",
+)
 def main(
     report: Report, workspace: str | None, write_soft_labels: str | None, **options: Any
 ) -> None:

@@ -11,6 +11,7 @@ from elasticvit.cli.wording import counted, duration, file_size
 from elasticvit.events import Event
 from elasticvit.flows.train import TrainResult
 from elasticvit.flows.train_events import (
+    PanelJudged,
     RunFound,
     SpaceChosen,
     TrainingForecast,
@@ -36,6 +37,7 @@ class TrainReport:
         self._told_s = 0.0  # seconds of the whole run in the forecast that was printed last
         self._means: dict[int, float] = {}
         self._epoch = -1
+        self._panel = ""
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -60,8 +62,22 @@ class TrainReport:
             case TrainProgress():
                 self.trained = True
                 self._advance(event)
+            case PanelJudged():
+                self._print_panel(event)
             case _:
                 self.report.show(event)
+
+    def _print_panel(self, event: PanelJudged) -> None:
+        """Say how accurate the panel is; at the end a table says it."""
+        result = event.result
+        self._panel = f", panel {result.mean:.1f} %"
+        if result.step < event.total:
+            self.report.say(
+                f"step {result.step} of {event.total}: accuracy of the panel {result.mean:.1f} % "
+                f"(smallest {result.smallest.accuracy:.1f}, largest "
+                f"{result.largest.accuracy:.1f}; {counted(result.images, 'held-out image')}, "
+                f"standard error {result.largest.standard_error:.1f})"
+            )
 
     def _print_plan(self, plan: TrainingPlanned) -> None:
         self.report.say(
@@ -122,7 +138,7 @@ class TrainReport:
             at.done,
             at.total,
             "steps",
-            f"epoch {at.epoch + 1}, about {left} left, loss by level {losses}",
+            f"epoch {at.epoch + 1}, about {left} left{self._panel}, loss by level {losses}",
         )
         if at.epoch != self._epoch and not self.report.console.is_terminal:
             self.report.say(

@@ -7,12 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from elasticvit.events import Event
-from elasticvit.training.events import TrainProgress
+from elasticvit.training.events import PanelJudged, TrainProgress
 
 if TYPE_CHECKING:
     from elasticvit.training.forecast import Forecast
 
-__all__ = ["RunFound", "SpaceChosen", "TrainProgress", "TrainingForecast", "TrainingPlanned"]
+__all__ = [
+    "PanelJudged",
+    "RunFound",
+    "SpaceChosen",
+    "TrainProgress",
+    "TrainingForecast",
+    "TrainingPlanned",
+]
 
 
 @dataclass(frozen=True, kw_only=True)

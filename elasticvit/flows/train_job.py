@@ -32,12 +32,9 @@ from elasticvit.flows.train_runs import (
 from elasticvit.flows.train_settings import TrainSettings
 from elasticvit.flows.train_single import open_single
 from elasticvit.flows.train_start import advise, recipe_for
-from elasticvit.flows.train_summary import (
-    subnet_accuracies,
-    suggested_target_ms,
-    summary_images,
-)
+from elasticvit.flows.train_summary import suggested_target_ms, three_of
 from elasticvit.flows.train_teachers import open_teaching
+from elasticvit.flows.train_watch import TrainWatch
 from elasticvit.flows.unreadable import unreadable_notices
 from elasticvit.space import SearchSpace
 from elasticvit.training.checkpoint import load_supernet
@@ -50,7 +47,6 @@ from elasticvit.training.levels import levels_for
 from elasticvit.training.precision import chosen_precision
 from elasticvit.training.ranks import Ranks
 from elasticvit.training.run_info import RUN_FILE, has_checkpoint
-from elasticvit.training.sampling.adjacent import LevelSampler
 from elasticvit.training.sampling.build import make_sampler, sampled_levels
 from elasticvit.training.sampling.protocol import Sampler
 from elasticvit.training.single import SingleSampler, single_levels
@@ -162,6 +158,7 @@ class TrainJob:
         if source is not None:
             self.info = replace(self.info, options=source.options)
         self.cost, self.lr_scale = cost, 1.0
+        self.watch: TrainWatch | None = None
 
     def run(self) -> TrainResult:
         """Train the remaining steps; returns the result on every rank."""
@@ -241,21 +238,13 @@ class TrainJob:
         """A sampler that has drawn nothing yet."""
         if self.single is not None:
             return SingleSampler(self.info.space.smallest, self.levels)
-        steps = self.config.epochs * (self.images.info.train_images // self.config.batch_size)
         return make_sampler(
-            self.info.space, self.cost, self.levels, self.config, seed=self.info.seed, steps=steps
-        )
-
-    def _panel(self) -> Sampler:
-        """A sampler of subnets to judge, the same however training draws its own."""
-        if self.single is not None:
-            return self._sampler()
-        return LevelSampler(
             self.info.space,
             self.cost,
-            self.all_levels,
+            self.levels,
+            self.config,
             seed=self.info.seed,
-            subnets=self.config.subnets,
+            steps=self._steps,
         )
 
     @property
@@ -296,6 +285,10 @@ class TrainJob:
         trainer = self._trainer()
         trainer.resume(run)
         self.lr_scale = trainer.lr_scale
+        if self.ranks.writes:
+            self.watch = TrainWatch(
+                run, trainer, self.cost, self.all_levels, self.settings, self.events
+            )
         if trainer.step == trainer.steps:  # interrupted after the last step
             return 0.0, 0.0
         if self.ranks.writes:
@@ -307,19 +300,21 @@ class TrainJob:
         self.events(expected)
         self.events(Phase(text="taking the first training step"))
         started_s = time.monotonic()
-        trainer.run(run, self._refining(forecaster))
+        events = self._refining(
+            forecaster, self.events if self.watch is None else self.watch.events
+        )
+        trainer.run(run, events, () if self.watch is None else self.watch.observers())
         return expected.remaining_s, time.monotonic() - started_s
 
-    def _refining(self, forecaster: Forecaster) -> EventHandler:
-        """The handler, called also with a new forecast where steps tell more than the last one."""
+    def _refining(self, forecaster: Forecaster, events: EventHandler) -> EventHandler:
+        """A handler, called also with a new forecast where steps tell more than the last one."""
 
         def handle(event: Event) -> None:
-            self.events(event)
+            events(event)
             if not isinstance(event, TrainProgress) or event.done <= self._first_steps:
                 return  # at first a step runs one subnet alone
             if forecaster.add(event.losses.level, event.step_s):
-                new = TrainingForecast(forecast=forecaster.forecast(), done=event.done)
-                self.events(new)
+                events(TrainingForecast(forecast=forecaster.forecast(), done=event.done))
 
         return handle
 
@@ -351,7 +346,9 @@ class TrainJob:
     def _summarise(self, run: Path, expected_s: float, took_s: float) -> None:
         """Write the run's result."""
         self.events(Phase(text="judging a few subnets on images that were not trained on"))
-        subnets = subnet_accuracies(load_supernet(run), self.images, self._panel())
+        assert self.watch is not None
+        self.events(Phase(text="judging the panel on images that were not trained on"))
+        panel = self.watch.final(load_supernet(run))
         for notice in unreadable_notices(self.images):
             self.events(notice)
         TrainResult(
@@ -360,8 +357,9 @@ class TrainJob:
             data=self.info.data,
             seed=self.info.seed,
             epochs=self.config.epochs,
-            subnets=subnets,
-            images=summary_images(self.images),
+            subnets=three_of(panel, self.all_levels),
+            images=panel.images,
+            panel=panel.subnets,
             expected_s=round(expected_s, 1),
             took_s=round(took_s, 1),
             unreadable=len(self.images.train.unreadable),

@@ -14,6 +14,7 @@ from elasticvit.arch import Arch
 from elasticvit.errors import CheckpointError, NextStep
 from elasticvit.files import write_atomic
 from elasticvit.reading import Count, Format, NotNegative, Percent, Positive, Whole
+from elasticvit.training.panel_result import PanelAccuracy
 
 if TYPE_CHECKING:
     from elasticvit.nn import Supernet
@@ -51,6 +52,7 @@ class ResultFile(msgspec.Struct, frozen=True, kw_only=True):
     epochs: Whole
     subnets: Annotated[tuple[SubnetAccuracy, ...], Meta(min_length=1)]
     images: Whole | None = None
+    panel: tuple[PanelAccuracy, ...] = ()
     expected_s: NotNegative
     took_s: NotNegative
     unreadable: Count = 0
@@ -75,7 +77,8 @@ class TrainResult:
         data: Canonical spec of the data set.
         seed: Random seed.
         epochs: Number of passes over the training part.
-        subnets: Accuracies of a small, a middle and a large subnet.
+        subnets: Accuracies of a small, a middle and a large subnet of the panel.
+        panel: Accuracies of the whole panel, smallest first; empty if not recorded.
         images: Number of held-out images behind these accuracies; None if not recorded.
         expected_s: Seconds that the last session was expected to take.
         took_s: Seconds that it took.
@@ -97,6 +100,7 @@ class TrainResult:
     took_s: float
     unreadable: int = 0
     lr_scale: float = 1.0
+    panel: tuple[PanelAccuracy, ...] = ()
     suggested_target_ms: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -110,6 +114,7 @@ class TrainResult:
             "epochs": self.epochs,
             "subnets": [subnet.to_dict() for subnet in self.subnets],
             "images": self.images,
+            "panel": [subnet.to_dict() for subnet in self.panel],
             "expected_s": self.expected_s,
             "took_s": self.took_s,
             "unreadable": self.unreadable,

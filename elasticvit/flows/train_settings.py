@@ -24,6 +24,7 @@ from elasticvit.training.policy import KEEP, LR_SCALES, MOST_KEPT, Policy
 from elasticvit.training.recipes import RECIPES
 from elasticvit.training.sampling.options import check_sampling
 
+MOST_STEPS = 10**9
 RANGES = {  # least and greatest value of whole numbers
     "epochs": (1, MOST_EPOCHS),
     "batch_size": (2, MOST_BATCH),
@@ -33,6 +34,8 @@ RANGES = {  # least and greatest value of whole numbers
     "accumulate": (1, MOST_BATCH),
     "keep": (1, MOST_KEPT),
     "resume_from": (0, 2**53),
+    "panel_every": (0, MOST_STEPS),
+    "diagnose_every": (0, MOST_STEPS),
 }
 AUTO = "auto"
 
@@ -101,6 +104,12 @@ class TrainSettings:
             run that is finished is then trained again from there. None: the latest one.
         lr_scale: Factor of the learning rates of all further steps of a run that is gone on with;
             the run stays the same one. None: the factor that it had last, at first 1.
+        panel_every: Number of steps after which a fixed panel of subnets is judged on held-out
+            images, again and again; 0 judges it at the end alone. None: as often as a twentieth of
+            the training's time allows. It is judged at the end in any case, and never changes what
+            is trained.
+        diagnose_every: Number of steps after which the gradients of pairs of subnets are compared,
+            again and again; each time takes some five to ten steps' time. 0: never.
         out: Folder of the run outside of the workspace, whose defaults and latest run then stay as
             they are. None: a new folder in the workspace.
 
@@ -137,6 +146,8 @@ class TrainSettings:
     keep: int = KEEP
     resume_from: int | None = None
     lr_scale: float | None = None
+    panel_every: int | None = None
+    diagnose_every: int = 0
     out: Path | str | None = None
 
     def __post_init__(self) -> None:

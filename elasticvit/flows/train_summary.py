@@ -1,72 +1,46 @@
-"""Summary of a trained supernet: accuracies of a few subnets, and a suggested target latency."""
+"""Summary of a trained supernet: the accuracies of its panel, and a suggested target latency."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from elasticvit.arch import ArchBatch
-from elasticvit.cost import MacsCost
 from elasticvit.errors import EvitError
 from elasticvit.flows.train_result import SubnetAccuracy
 from elasticvit.space import SearchSpace
+from elasticvit.training.panel_result import PanelAccuracy, PanelResult
 from elasticvit.workspace import Workspace
 
 if TYPE_CHECKING:
-    from elasticvit.nn import Supernet
-    from elasticvit.training.data import ImageData
-    from elasticvit.training.sampling.protocol import Sampler
+    from elasticvit.training.levels import Levels
 
-SUMMARY_IMAGES = 1024
-RECALIBRATION_IMAGES = 512
 SUGGESTION_SAMPLE = 1000  # architectures whose median latency is suggested
 
 
-def summary_images(images: ImageData) -> int:
-    """Number of held-out images that the accuracies are of."""
-    return min(SUMMARY_IMAGES, images.info.search_images)
-
-
-def subnet_accuracies(
-    supernet: Supernet, images: ImageData, sampler: Sampler
-) -> tuple[SubnetAccuracy, ...]:
-    """Accuracies of a small, a middle and a large subnet on the part that is held out to choose
-    by.
+def three_of(result: PanelResult, levels: Levels) -> tuple[SubnetAccuracy, ...]:
+    """A small, a middle and a large subnet of a panel.
 
     Args:
-        supernet: The trained supernet.
-        images: The data set that it was trained on.
-        sampler: A sampler that has drawn nothing yet.
-
-    Raises:
-        CheckpointError: Logits are not numbers, since the training diverged.
+        result: Accuracies of the panel.
+        levels: The complexity levels.
     """
-    from elasticvit.searching.evaluate import Sizes, SupernetEvaluator
-
-    values, unit = sampler.levels.values, sampler.levels.unit
-    middle, last = len(values) // 2, len(values) - 1
-    archs = {
-        "smallest": supernet.space.smallest,
-        f"at {values[middle]:g} {unit}": sampler.draw_at(middle).archs[0],
-        f"at {values[last]:g} {unit}": sampler.draw_at(last).archs[0],
-    }
-    if supernet.space.size() == 1:
-        archs = {"subnet": supernet.space.smallest}
-    evaluator = SupernetEvaluator(
-        supernet,
-        images,
-        Sizes(
-            recalibration_images=min(RECALIBRATION_IMAGES, images.info.train_images),
-            search_images=summary_images(images),
-        ),
-    )
-    batch = ArchBatch.of(list(archs.values()))
-    macs, accuracies = MacsCost(supernet.space).price(batch), evaluator(batch)
+    last = len(levels) - 1
+    chosen = {"smallest": result.smallest}
+    for level in (len(levels) // 2, last):
+        of_level = _of_level(result.subnets, level)
+        if of_level is not None:
+            chosen[f"at {levels.values[level]:g} {levels.unit}"] = of_level
     return tuple(
-        SubnetAccuracy(name=name, arch=arch, macs_m=float(macs_m), accuracy=float(accuracy))
-        for (name, arch), macs_m, accuracy in zip(archs.items(), macs, accuracies, strict=True)
+        SubnetAccuracy(name=name, arch=s.arch, macs_m=s.macs_m, accuracy=s.accuracy)
+        for name, s in chosen.items()
     )
+
+
+def _of_level(subnets: Sequence[PanelAccuracy], level: int) -> PanelAccuracy | None:
+    """The first subnet of a level; None if it has none of its own."""
+    return next((subnet for subnet in subnets if subnet.level == level), None)
 
 
 def suggested_target_ms(workspace: Workspace, space: SearchSpace) -> float | None:

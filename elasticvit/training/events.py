@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from elasticvit.events import Progress
+from elasticvit.events import Event, Progress
 
 if TYPE_CHECKING:
+    from elasticvit.training.panel_result import PanelResult
     from elasticvit.training.step import StepLosses
 
 
@@ -24,3 +25,16 @@ class TrainProgress(Progress):
     epoch: int
     losses: StepLosses
     step_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PanelJudged(Event):
+    """The subnets of the panel were judged on held-out images.
+
+    Attributes:
+        result: Their accuracies; `result.mean` is the score of the supernet.
+        total: Number of steps of the whole run.
+    """
+
+    result: PanelResult
+    total: int

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import csv
-import io
+from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from elasticvit.errors import CheckpointError
-from elasticvit.files import write_atomic, writing
-from elasticvit.reading import Count, Format, NotNegative, Percent, Whole
+from elasticvit.reading import Count, NotNegative, Percent, Whole
 from elasticvit.training.levels import Levels
 from elasticvit.training.run_info import LOG_FILE
+from elasticvit.training.sampling.draw import Draw
 from elasticvit.training.step import StepLosses
+from elasticvit.training.step_table import StepTable, table_format
+from elasticvit.training.stopwatch import StepTimes
+
+CHOICES = ("uniform", "preference", "bank", "fixed")  # how a subnet of a step can have been chosen
 
 
 class LogRow(msgspec.Struct, frozen=True, kw_only=True):
     """What the log says of a step.
+
+    The attributes from `seconds` on are None in rows that an earlier version wrote.
 
     Attributes:
         step: Number of steps done.
@@ -29,6 +33,14 @@ class LogRow(msgspec.Struct, frozen=True, kw_only=True):
         loss: Mean cross entropy of the sampled subnets.
         smallest_loss: Divergence of the smallest subnet from the mean of the sampled ones.
         accuracy_pct: Training accuracy of the sampled subnets, in percent.
+        seconds: Seconds of the step: the three that follow.
+        data_s, compute_s, update_s: Its parts, as in `StepTimes`.
+        checkpoint_s, judging_s: Seconds of what was done since the step before.
+        images_per_s: Images of the step, over all ranks, by its seconds.
+        uniform: Number of sampled subnets that were drawn uniformly.
+        preference: Number of those that the path preference rule chose.
+        bank: Number of those that come from the memory bank.
+        fixed: Number of those that the rule of sampling fixes, such as the largest one.
     """
 
     step: Whole
@@ -39,17 +51,22 @@ class LogRow(msgspec.Struct, frozen=True, kw_only=True):
     loss: float
     smallest_loss: float
     accuracy_pct: Percent
-
-
-class LogRows(msgspec.Struct, frozen=True):
-    """The content of a log."""
-
-    rows: tuple[LogRow, ...]
+    seconds: NotNegative | None = None
+    data_s: NotNegative | None = None
+    compute_s: NotNegative | None = None
+    update_s: NotNegative | None = None
+    checkpoint_s: NotNegative | None = None
+    judging_s: NotNegative | None = None
+    images_per_s: NotNegative | None = None
+    uniform: Count | None = None
+    preference: Count | None = None
+    bank: Count | None = None
+    fixed: Count | None = None
 
 
 COLUMNS = LogRow.__struct_fields__
-LOG_FORMAT = Format(
-    kind=LogRows,
+LOG_TABLE = table_format(
+    LogRow,
     what="the log of a training run",
     error=CheckpointError,
     mend="put a good copy back, or remove it: training goes on without the rows of earlier steps",
@@ -59,77 +76,63 @@ LOG_FORMAT = Format(
 class TrainingLog:
     """Appends to `log.csv`.
 
-    Rows of steps that are about to be done again, because the run was killed behind its last
-    checkpoint, are dropped first, and so is a last row that was not written to its end.
-
     Args:
         run: Folder of the run.
         levels: Complexity levels of the run.
-        step: Number of steps done.
+        step: Number of steps done; rows of later ones are dropped.
+        batch_size: Images a step, over all ranks.
 
     Raises:
         CheckpointError: There is a log that is damaged.
         FileError: The log cannot be written.
     """
 
-    def __init__(self, run: Path, levels: Levels, step: int) -> None:
-        self.path, self.levels = run / LOG_FILE, levels
-        kept = [row for row in _rows(self.path) if int(row[0]) <= step]
-        text = io.StringIO()
-        csv.writer(text).writerows([COLUMNS, *kept])
-        write_atomic(self.path, text.getvalue())
+    def __init__(self, run: Path, levels: Levels, step: int, batch_size: int = 0) -> None:
+        self.path, self.levels, self.batch_size = run / LOG_FILE, levels, batch_size
+        self._table = StepTable(self.path, LOG_TABLE, step)
 
-    def add(self, step: int, epoch: int, lr: float, losses: StepLosses) -> None:
+    def add(
+        self,
+        step: int,
+        epoch: int,
+        lr: float,
+        losses: StepLosses,
+        times: StepTimes | None = None,
+        draw: Draw | None = None,
+    ) -> None:
         """Append the row of a step.
+
+        Args:
+            step: Number of steps done.
+            epoch: Index of the epoch, from 0.
+            lr: Learning rate of the step.
+            losses: Its losses.
+            times: Where its time went.
+            draw: Its subnets.
 
         Raises:
             FileError: The log cannot be written.
         """
-        row = (
-            step,
-            epoch,
-            f"{lr:.6g}",
-            f"{self.levels.values[losses.level]:g}",
-            self.levels.unit,
-            f"{losses.sampled:.6f}",
-            f"{losses.smallest:.6f}",
-            f"{losses.accuracy:.3f}",
-        )
-        with writing(self.path), self.path.open("a", newline="") as file:
-            csv.writer(file).writerow(row)
+        row: dict[str, object] = {
+            "step": step,
+            "epoch": epoch,
+            "lr": f"{lr:.6g}",
+            "level": f"{self.levels.values[losses.level]:g}",
+            "level_unit": self.levels.unit,
+            "loss": f"{losses.sampled:.6f}",
+            "smallest_loss": f"{losses.smallest:.6f}",
+            "accuracy_pct": f"{losses.accuracy:.3f}",
+        }
+        if times is not None and times.step_s > 0:
+            row |= {name: f"{seconds:.6f}" for name, seconds in vars(times).items()}
+            row["seconds"] = f"{times.step_s:.6f}"
+            row["images_per_s"] = f"{self.batch_size / times.step_s:.6g}"
+        if draw is not None:
+            row |= chosen(draw)
+        self._table.add([row])
 
 
-def _rows(path: Path) -> list[list[str]]:
-    """The rows of a log, checked; none if there is no log.
-
-    Raises:
-        CheckpointError: The log is damaged.
-    """
-    if not path.exists():
-        return []
-    raw = LOG_FORMAT.read_bytes(path)
-    whole = raw[: raw.rfind(b"\n") + 1]  # a run that was killed may leave a part of a row
-    try:
-        header, *rows = list(csv.reader(io.StringIO(whole.decode(), newline=""))) or [[]]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise LOG_FORMAT.failure(f"{path} is not a table of comma-separated values") from error
-    if tuple(header) != COLUMNS and raw:
-        raise LOG_FORMAT.failure(f"{path} does not begin with the columns {', '.join(COLUMNS)}")
-    for number, row in enumerate(rows, 2):
-        if len(row) != len(COLUMNS):
-            raise LOG_FORMAT.failure(
-                f"{path}: line {number} has {len(row)} values; there are {len(COLUMNS)} columns"
-            )
-    plain = [dict(zip(COLUMNS, map(_value, row), strict=True)) for row in rows]
-    LOG_FORMAT.parse({"rows": plain}, str(path))
-    return rows
-
-
-def _value(text: str) -> Any:
-    """The number that a text is, or the text."""
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+def chosen(draw: Draw) -> dict[str, int]:
+    """How many of a step's sampled subnets each way of choosing chose."""
+    counts = Counter[str](draw.chosen)
+    return {name: counts[name] for name in CHOICES}

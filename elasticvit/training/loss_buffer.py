@@ -19,6 +19,7 @@ from elasticvit.training.log import TrainingLog
 from elasticvit.training.ranks import Ranks
 from elasticvit.training.sampling.draw import Draw
 from elasticvit.training.step import StepValues
+from elasticvit.training.stopwatch import StepTimes
 from elasticvit.training.watch import LossWatch
 
 STEPS = 10  # that are read together on a GPU
@@ -35,6 +36,7 @@ class Step:
         lr: Learning rate of the step.
         values: Its losses.
         draw: Its subnets.
+        times: Where its time went.
     """
 
     step: int
@@ -42,6 +44,7 @@ class Step:
     lr: float
     values: StepValues
     draw: Draw
+    times: StepTimes
 
 
 Diverged = Callable[[str, int, Draw], TrainingError]
@@ -105,7 +108,7 @@ class LossBuffer:
             if found is not None:
                 raise self.diverged(found, done.step - 1, done.draw)
             if self.log is not None:
-                self.log.add(done.step, done.epoch, done.lr, losses)
+                self.log.add(done.step, done.epoch, done.lr, losses, done.times, done.draw)
             if warning is not None:
                 events.append(Notice(text=warning, warning=True))
             events.append(

@@ -6,6 +6,7 @@ update that would spoil the weights is skipped there.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -53,13 +54,16 @@ class StepEngine:
         self.divergence = AlphaDivergence()
         self.precision = Precision(config.precision, ranks.device)
 
-    def step(self, step: int, batch: Batch, draw: Draw) -> StepValues:
+    def step(
+        self, step: int, batch: Batch, draw: Draw, lap: Callable[[str], None] = lambda _: None
+    ) -> StepValues:
         """Gradients and update of a step.
 
         Args:
             step: Index of the step, on which mixed images depend.
             batch: This rank's images.
             draw: The subnets, the same on all ranks.
+            lap: Called with `compute` when the gradients are there.
 
         Returns:
             Losses on the device, averaged over the ranks. Where one is not finite, the weights are
@@ -68,6 +72,7 @@ class StepEngine:
         self.optimiser.zero_grad(set_to_none=True)
         values = self.add_gradients(step, batch, draw)
         self.ranks.average(self._shared(values), weight=len(batch))
+        lap("compute")
         self.precision.unscale(self.optimiser)
         norm = gradient_norm(self.supernet.parameters())
         values = values.with_gradient(self.precision.checked(norm))

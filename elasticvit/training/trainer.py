@@ -8,8 +8,9 @@ step alone, and the state of everything else is in the checkpoint.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from timm.scheduler import CosineLRScheduler
@@ -43,11 +44,23 @@ from elasticvit.training.soft_labels import SoftLabels
 from elasticvit.training.start import check_memory, initialise, parameter_groups
 from elasticvit.training.step import StepValues
 from elasticvit.training.step_engine import StepEngine
+from elasticvit.training.stopwatch import StepTimes, Stopwatch
 from elasticvit.training.targets import TargetMaker, Teacher
 from elasticvit.training.watch import LossWatch
 
 CHECKPOINT_S = 20.0  # at most this much work is lost
 CHECKPOINT_SHARE = 0.03  # of the time may go into writing them
+
+
+class Observer(Protocol):
+    """Looks at a training after every step, on the rank that writes, before a checkpoint of it.
+
+    It changes nothing that training depends on: weights, statistics, gradients, optimiser and
+    random generators are afterwards as they were. What it raises ends the training, after a
+    checkpoint.
+    """
+
+    def after_step(self, trainer: Trainer, times: StepTimes) -> None: ...
 
 
 class Trainer:
@@ -153,6 +166,8 @@ class Trainer:
             batch_size=config.batch_size,
         )
         self._pending = LossBuffer(self.steps, self.watch, None, self.ranks, self._diverged)
+        self.clock = Stopwatch()
+        self.clock = Stopwatch()
         self.step = 0
         self.scale_lr(self.policy.lr_scale or 1.0)
 
@@ -174,16 +189,19 @@ class Trainer:
             reads it ends the training.
         """
         self.schedule.step_update(self.step)
-        values = self.engine.step(self.step, batch, draw)
+        values = self.engine.step(self.step, batch, draw, self.clock.lap)
         self.feedback.give(self.step, draw, values.plain, batch.images, batch.labels)
         self.ema.update(self.supernet, step=self.step)
+        self.clock.lap("update")
         return values
 
     def _diverged(self, found: str, step: int, draw: Draw) -> TrainingError:
         last = None if self.run_folder is None else LastGood.of(self.run_folder)
         return diverged(found, step, draw, self.sampler.levels, last)
 
-    def run(self, run: Path, events: EventHandler = ignore) -> None:
+    def run(
+        self, run: Path, events: EventHandler = ignore, observers: Sequence[Observer] = ()
+    ) -> None:
         """Train to the end in a run's folder, going on where its checkpoint stands.
 
         What the event handler raises ends the training; the step is finished and saved then.
@@ -191,6 +209,7 @@ class Trainer:
         Args:
             run: Folder of the run.
             events: Called after every step with a `TrainProgress`, and with warnings.
+            observers: Look at the trainer after every step, on the rank that writes.
 
         Raises:
             CheckpointError: The folder's checkpoint cannot be read, or belongs to another run.
@@ -204,11 +223,15 @@ class Trainer:
         self.resume(run)
         if self.policy.resume_from is not None and self.ranks.writes:
             CheckpointStore(run).drop_after(self.step)
-        log = TrainingLog(run, self.sampler.levels, self.step) if self.ranks.writes else None
+        log = None
+        if self.ranks.writes:
+            log = TrainingLog(run, self.sampler.levels, self.step, self.config.batch_size)
         self._pending = LossBuffer(self.steps, self.watch, log, self.ranks, self._diverged)
+        self.clock.restart()
         saved_s, write_s = time.monotonic(), 0.0
         with interrupts() as interrupted, lost_workers():
             for epoch, batch in self._batches(run, events):
+                self.clock.lap("data")
                 draw = self._draw()
                 values = self.step_at(batch, draw)
                 self.step += 1
@@ -218,10 +241,13 @@ class Trainer:
                     lr=self.optimiser.param_groups[0]["lr"],
                     values=values,
                     draw=draw,
+                    times=self.clock.take(),
                 )
-                if not self._pending.add(done):
+                read = self._pending.add(done)
+                self._report(run, self._pending.read() if read else [], events)
+                self._observe(run, done.times, observers)
+                if not read:
                     continue
-                self._report(run, self._pending.read(), events)
                 stop = self.ranks.any(interrupted())
                 wait_s = max(CHECKPOINT_S, write_s / CHECKPOINT_SHARE)
                 if stop or self.step == self.steps or time.monotonic() - saved_s > wait_s:
@@ -229,6 +255,7 @@ class Trainer:
                     self.save(run)
                     saved_s = time.monotonic()
                     write_s = saved_s - started_s
+                    self.clock.lap("checkpoint")
                 if stop:
                     raise KeyboardInterrupt
 
@@ -248,6 +275,17 @@ class Trainer:
         except BaseException:
             self.save(run)
             raise
+
+    def _observe(self, run: Path, times: StepTimes, observers: Sequence[Observer]) -> None:
+        """Let the observers look; the steps are saved if one raises."""
+        self.clock.lap()
+        try:
+            for observer in observers if self.ranks.writes else ():
+                observer.after_step(self, times)
+        except BaseException:
+            self.save(run)
+            raise
+        self.clock.lap("judging")
 
     def _batches(self, run: Path, events: EventHandler) -> Iterator[tuple[int, Batch]]:
         """The batches that are left, with their epochs; the steps that were done are saved if an

@@ -44,7 +44,7 @@ class Dots:
 
 
 @dataclass(frozen=True)
-class _Axis:
+class Axis:
     """Maps values to pixels from `start` to `end`, by the logarithm or evenly."""
 
     low: float
@@ -54,7 +54,8 @@ class _Axis:
     log: bool
 
     @classmethod
-    def around(cls, values: Sequence[float], start: float, end: float, log: bool) -> _Axis:
+    def around(cls, values: Sequence[float], start: float, end: float, log: bool) -> Axis:
+        """An axis that holds all values, with some room at its ends."""
         low, high = min(values), max(values)
         if log:
             low, high = low / 1.15, high * 1.15
@@ -64,10 +65,12 @@ class _Axis:
         return cls(low, high, start, end, log)
 
     def at(self, value: float) -> float:
+        """Pixels of a value."""
         a, b, v = (math.log(x) if self.log else x for x in (self.low, self.high, value))
         return self.start + (v - a) / (b - a) * (self.end - self.start)
 
     def ticks(self) -> list[float]:
+        """Round values within the axis."""
         if self.log:
             decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
             found = [m * 10.0**d for d in decades for m in (1, 2, 5)]
@@ -95,9 +98,9 @@ def scatter(
         return "<p>nothing was measured for this chart</p>"
     if equal:
         xs = ys = [*xs, *ys]
-    x_axis = _Axis.around(xs, LEFT, WIDTH - RIGHT, log)
-    y_axis = _Axis.around(ys, HEIGHT - BOTTOM, TOP, log)
-    parts = _frame(x_axis, y_axis, x_label, y_label)
+    x_axis = Axis.around(xs, LEFT, WIDTH - RIGHT, log)
+    y_axis = Axis.around(ys, HEIGHT - BOTTOM, TOP, log)
+    parts = frame(x_axis, y_axis, x_label, y_label)
     if equal:
         low, high = x_axis.low, x_axis.high
         for factor, dashes in ((1.0, ""), (0.9, "3 4"), (1.1, "3 4")):
@@ -118,7 +121,7 @@ def scatter(
             for x, y, text in group.points
         ]
     counts = ", ".join(f"{len(g.points)} {g.label}" for g in groups)
-    return _svg(parts, f"Scatter plot of {y_label} over {x_label}: {counts}") + _legend(
+    return picture(parts, f"Scatter plot of {y_label} over {x_label}: {counts}") + legend(
         [g.label for g in groups]
     )
 
@@ -128,9 +131,9 @@ def lines(series: Mapping[str, Sequence[tuple[float, float]]], x_label: str, y_l
     points = [point for group in series.values() for point in group]
     if min((len(group) for group in series.values()), default=0) < 2:
         return "<p>too few timings for this chart</p>"
-    x_axis = _Axis.around([x for x, _ in points], LEFT, WIDTH - RIGHT, False)
-    y_axis = _Axis.around([*(y for _, y in points), 0.0], HEIGHT - BOTTOM, TOP, False)
-    parts = _frame(x_axis, y_axis, x_label, y_label)
+    x_axis = Axis.around([x for x, _ in points], LEFT, WIDTH - RIGHT, False)
+    y_axis = Axis.around([*(y for _, y in points), 0.0], HEIGHT - BOTTOM, TOP, False)
+    parts = frame(x_axis, y_axis, x_label, y_label)
     for colour, group in zip(COLOURS, series.values(), strict=False):
         path = " ".join(f"{x_axis.at(x):.1f},{y_axis.at(y):.1f}" for x, y in group)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}"/>')
@@ -138,7 +141,7 @@ def lines(series: Mapping[str, Sequence[tuple[float, float]]], x_label: str, y_l
             f'<circle cx="{x_axis.at(x):.1f}" cy="{y_axis.at(y):.1f}" r="2.4" fill="{colour}"/>'
             for x, y in group
         ]
-    return _svg(parts, f"Line chart of {y_label} over {x_label}: {', '.join(series)}") + _legend(
+    return picture(parts, f"Line chart of {y_label} over {x_label}: {', '.join(series)}") + legend(
         list(series)
     )
 
@@ -154,7 +157,7 @@ def stacked_bars(rows: Mapping[str, Mapping[str, float]], unit: str) -> str:
         f"<span>{sum(parts.values()):.3g} {escape(unit)}</span>"
         for name, parts in rows.items()
     )
-    return f'<div class="bars">{content}</div>{_legend(names)}'
+    return f'<div class="bars">{content}</div>{legend(names)}'
 
 
 def _bar(
@@ -177,17 +180,22 @@ def _bar(
     )
 
 
-def _frame(x_axis: _Axis, y_axis: _Axis, x_label: str, y_label: str) -> list[str]:
+def frame(x_axis: Axis, y_axis: Axis, x_label: str, y_label: str) -> list[str]:
+    """The parts of a chart besides what it shows: box, grid, numbers and labels."""
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
     parts = []
     for tick in x_axis.ticks():
         x = x_axis.at(tick)
         parts.append(f'<line x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{bottom}" class="grid"/>')
-        parts.append(f'<text x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{tick:.3g}</text>')
+        parts.append(
+            f'<text x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{_number(tick)}</text>'
+        )
     for tick in y_axis.ticks():
         y = y_axis.at(tick)
         parts.append(f'<line x1="{LEFT}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}" class="grid"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{tick:.3g}</text>')
+        parts.append(
+            f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{_number(tick)}</text>'
+        )
     middle = (TOP + bottom) / 2
     parts += [
         f'<rect x="{LEFT}" y="{TOP}" width="{right - LEFT}" height="{bottom - TOP}" class="box"/>',
@@ -199,7 +207,7 @@ def _frame(x_axis: _Axis, y_axis: _Axis, x_label: str, y_label: str) -> list[str
     return parts
 
 
-def _svg(parts: Sequence[str], text: str) -> str:
+def picture(parts: Sequence[str], text: str) -> str:
     """A chart with its text alternative."""
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img" '
@@ -207,9 +215,15 @@ def _svg(parts: Sequence[str], text: str) -> str:
     )
 
 
-def _legend(names: Sequence[str]) -> str:
+def _number(tick: float) -> str:
+    """A value at an axis: up to three digits, thousands apart."""
+    return f"{tick:,.0f}" if abs(tick) >= 1000 else f"{tick:.3g}"
+
+
+def legend(names: Sequence[str], colours: Sequence[str] = COLOURS) -> str:
+    """Names with their colours."""
     items = "".join(
-        f'<span><i style="background:{COLOURS[i % len(COLOURS)]}"></i>{escape(name)}</span>'
+        f'<span><i style="background:{colours[i % len(colours)]}"></i>{escape(name)}</span>'
         for i, name in enumerate(names)
     )
     return f'<div class="legend">{items}</div>'
