@@ -29,9 +29,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     job = trainer()
     job.info.save(folder)
-    batch = next(iter(job.loader))
+    batch = next(job.loader.batches(0))
     for _ in range(2):
-        losses = job.step_at(batch, job.sampler.draw())
+        losses = job.step_at(batch, job.sampler.draw()).losses()
         job.step += 1
         job.watch.look(job.step, losses)
         job.save(folder)

@@ -105,7 +105,7 @@ def test_a_gradient_that_is_no_number_stops_before_the_weights_are_touched(tmp_p
         job.run(tmp_path)
     text = str(stopped.value)
     draw = _fourth_draw()
-    assert all(str(arch) in text for arch in (*draw.archs, draw.smallest))
+    assert all(str(arch) in text for arch in (*draw.archs, *draw.students))
     assert f"the last good checkpoint is that of step 3 in {tmp_path}" in text
     assert stopped.value.next_step == NextStep("train", {"lr_scale": 0.5})
     assert stopped.value.settings == ("lr_scale", "lr", "fresh")

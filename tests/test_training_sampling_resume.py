@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 import torch
+from checkpoint_forms import plain_of, put_first_version
 from training_small import config, run_info, sampler, trainer
 
 from elasticvit.errors import CheckpointError
@@ -14,7 +15,7 @@ from elasticvit.events import Event
 from elasticvit.training.checkpoint import Checkpoint
 from elasticvit.training.config import TrainConfig
 from elasticvit.training.events import TrainProgress
-from elasticvit.training.run_info import CHECKPOINT_FILE, RunInfo
+from elasticvit.training.run_info import RunInfo
 from elasticvit.training.trainer import Trainer
 
 ON = {"bank": True, "preference": True, "batch_size": 128, "epochs": 2}
@@ -86,7 +87,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     job = trainer(config(**ON))
     job.info.save(folder)
     for _ in range(3):
-        job.step_at(next(iter(job.loader)), job.sampler.draw())
+        job.step_at(next(job.loader.batches(0)), job.sampler.draw())
         job.step += 1
         job.watch.mean = 2.0
     job.save(folder)
@@ -95,13 +96,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def plain(run: Path) -> dict[str, Any]:
-    data: dict[str, Any] = torch.load(run / CHECKPOINT_FILE, weights_only=True)
+    data: dict[str, Any] = plain_of(run)
     data["sampler"]["banks"]["entries"] = [list(e) for e in data["sampler"]["banks"]["entries"]]
     return data
 
 
 def resumed(folder: Path, data: dict[str, Any]) -> Any:
-    torch.save(data, folder / CHECKPOINT_FILE)
+    put_first_version(folder, data)
     job = trainer(config(**ON))
     assert job.resume(folder)
     return job.sampler

@@ -14,6 +14,7 @@ from training_small import MICRO, config, sampler, trainer
 from elasticvit.arch import Arch, ArchBatch
 from elasticvit.cost import MacsCost
 from elasticvit.space import TINY
+from elasticvit.training.batch import Batch
 from elasticvit.training.levels import PAPER_LEVELS_MMACS
 from elasticvit.training.losses import AlphaDivergence
 from elasticvit.training.ranks import Ranks
@@ -21,8 +22,13 @@ from elasticvit.training.sampling.bank import Banks, Entry, bank_sizes
 from elasticvit.training.sampling.draw import Draw
 from elasticvit.training.sampling.upkeep import SHARE, Upkeep, judged
 from elasticvit.training.step import run_step
+from elasticvit.training.targets import Targets
 
 ON = {"bank": True, "preference": True}
+
+
+def as_batch(batch: tuple[torch.Tensor, torch.Tensor]) -> Batch:
+    return Batch(images=batch[0], labels=batch[1], rows=torch.arange(len(batch[1])))
 
 
 class Counter:
@@ -176,7 +182,7 @@ def test_a_step_teaches_the_bank_losses_on_the_unmixed_labels(
     job = trainer(config(mixup=mixup, smoothing=0.3, **ON))
     draw = job.sampler.draw()
     expected = judged(job.supernet, Ranks(), draw.archs, *batch)
-    job.step_at(batch, draw)
+    job.step_at(as_batch(batch), draw)
     assert job.sampler.banks is not None
     assert {e.arch: e.loss for e in job.sampler.banks[draw.level]} == (
         pytest.approx(dict(zip(draw.archs, expected, strict=True)), rel=1e-4)
@@ -188,7 +194,7 @@ def test_a_step_without_banks_costs_no_more_passes(
 ) -> None:
     job, passes = trainer(config(mixup=0.3)), []
     job.supernet.register_forward_hook(lambda *_: passes.append(1))
-    job.step_at(batch, job.sampler.draw())
+    job.step_at(as_batch(batch), job.sampler.draw())
     assert len(passes) == 4
 
 
@@ -201,8 +207,8 @@ def test_subnets_from_the_bank_are_not_run_again_on_mixed_images(
         level=draw.level, archs=draw.archs, students=draw.students, chosen=("bank", "bank", "bank")
     )
     job.supernet.register_forward_hook(lambda *_: passes.append(1))
-    losses = job.step_at(batch, draw)
-    assert losses.plain == ()
+    values = job.step_at(as_batch(batch), draw)
+    assert not len(values.plain)
     assert len(passes) == 4
     assert job.sampler.banks is not None
     assert not any(len(bank) for bank in job.sampler.banks)
@@ -215,7 +221,15 @@ def test_in_the_sandwich_the_largest_learns_from_labels_and_teaches_the_others(
     rule = config(sampling="sandwich", hss=1, bank=False, preference=False)
     job, divergence = trainer(rule), AlphaDivergence()
     draw = job.sampler.draw()
-    losses = run_step(job.supernet, images, labels, draw, smoothing=0.1, divergence=divergence)
+    values = run_step(
+        job.supernet,
+        images,
+        Targets(labels=labels, smoothing=0.1),
+        draw,
+        divergence=divergence,
+        precision=job.engine.precision,
+    )
+    losses = values.losses()
     got = {n: p.grad.clone() for n, p in job.supernet.named_parameters() if p.grad is not None}
     job.supernet.zero_grad(set_to_none=True)
     largest = job.supernet(images, MICRO.largest)
@@ -231,4 +245,4 @@ def test_in_the_sandwich_the_largest_learns_from_labels_and_teaches_the_others(
         assert (name in got) == (parameter.grad is not None)
         if name in got:
             torch.testing.assert_close(got[name], parameter.grad, rtol=1e-3, atol=1e-5)
-    assert math.isfinite(losses.plain[0])
+    assert math.isfinite(float(values.plain[0]))

@@ -69,7 +69,8 @@ def _switch(_: click.Context, __: click.Parameter, value: str | None) -> bool | 
     "--start-from",
     default=None,
     help="Trained weights for the same classes to start from: a subnet's, which are spread over "
-    "the supernet, or another run's. Folder of a run or search, or a subnet.pt.  [default: none]",
+    "the supernet, or another run's; with --subnet, for any classes. Folder of a run or search, or "
+    "a subnet.pt.  [default: none]",
 )
 @click.option(
     "--init",
@@ -120,13 +121,6 @@ def _switch(_: click.Context, __: click.Parameter, value: str | None) -> bool | 
     default=None,
     help="Train this one architecture alone instead of a supernet: smallest, largest, a published "
     "name, or as tables print it.",
-)
-@click.option(
-    "--start-from",
-    type=click.Path(),
-    default=None,
-    help="Start --subnet from the weights of a training run or of a subnet.pt, for example to "
-    "fine-tune it on other data.  [default: initial weights]",
 )
 @click.option(
     "--sampling",
