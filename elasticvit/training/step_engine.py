@@ -6,7 +6,6 @@ update that would spoil the weights is skipped there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -54,31 +53,33 @@ class StepEngine:
         self.divergence = AlphaDivergence()
         self.precision = Precision(config.precision, ranks.device)
 
-    def step(
-        self, step: int, batch: Batch, draw: Draw, lap: Callable[[str], None] = lambda _: None
-    ) -> StepValues:
-        """Gradients and update of a step.
+    def gradients(self, step: int, batch: Batch, draw: Draw) -> StepValues:
+        """The gradients of a step, averaged over the ranks and not clipped yet.
 
         Args:
             step: Index of the step, on which mixed images depend.
             batch: This rank's images.
             draw: The subnets, the same on all ranks.
-            lap: Called with `compute` when the gradients are there.
 
         Returns:
-            Losses on the device, averaged over the ranks. Where one is not finite, the weights are
-            as they were.
+            Losses on the device, averaged over the ranks, and the norm of the gradients.
         """
         self.optimiser.zero_grad(set_to_none=True)
         values = self.add_gradients(step, batch, draw)
         self.ranks.average(self._shared(values), weight=len(batch))
-        lap("compute")
         self.precision.unscale(self.optimiser)
         norm = gradient_norm(self.supernet.parameters())
-        values = values.with_gradient(self.precision.checked(norm))
+        return values.with_gradient(self.precision.checked(norm))
+
+    def update(self, values: StepValues) -> None:
+        """Clip the gradients and let the optimiser take its step; the weights stay as they are
+        where a loss or a gradient is not finite.
+
+        Args:
+            values: What `gradients` returned.
+        """
         clip_gradients(self.supernet.parameters(), self.config.clip_factor)
         self.precision.update(self.optimiser, values.values)
-        return values
 
     def add_gradients(self, step: int, batch: Batch, draw: Draw) -> StepValues:
         """Add the gradients of this rank's images to the supernet's, micro-batch by micro-batch:

@@ -189,8 +189,10 @@ class Trainer:
             reads it ends the training.
         """
         self.schedule.step_update(self.step)
-        values = self.engine.step(self.step, batch, draw, self.clock.lap)
+        values = self.engine.gradients(self.step, batch, draw)
         self.feedback.give(self.step, draw, values.plain, batch.images, batch.labels)
+        self.clock.lap("compute")
+        self.engine.update(values)
         self.ema.update(self.supernet, step=self.step)
         self.clock.lap("update")
         return values

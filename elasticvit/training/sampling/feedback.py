@@ -51,7 +51,7 @@ class Feedback:
             )
 
     def give(self, step: int, draw: Draw, plain: Tensor, images: Tensor, labels: Tensor) -> None:
-        """Tell the sampler about a step that was taken.
+        """Tell the sampler about a step, before its update.
 
         Args:
             step: Index of the step.
