@@ -251,7 +251,7 @@ def test_a_level_that_no_architecture_reaches_is_named(
         return Levels(unit="MMACs", values=(1e4,), bound=1.0, smallest=(MICRO.smallest,))
 
     monkeypatch.setattr("elasticvit.flows.train_job.levels_for", unreachable)
-    monkeypatch.setattr("elasticvit.training.sampler.TRIES", 2)
+    monkeypatch.setattr("elasticvit.training.sampling.reservoir.TRIES", 2)
     with pytest.raises(TargetError, match="no architecture of space micro with 10000"):
         train(workspace=tmp_path / "ws", **QUICK)
     assert not (tmp_path / "ws").exists()

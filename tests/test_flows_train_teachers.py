@@ -166,7 +166,7 @@ def test_what_cannot_be_used_is_refused_and_leaves_nothing_behind(
     [
         ({"teacher": "a", "soft_labels": "b"}, "exclude each other"),
         ({"teacher": ["a", "a"]}, "one is named twice"),
-        ({"start_from": "a"}, "without subnet"),
+        ({"init": "a", "subnet": "smallest"}, "subnet and init exclude each other"),
         ({"start_from": "", "subnet": "smallest"}, "start_from is ''"),
         ({"soft_labels": "a\0"}, "soft_labels is"),
     ],
@@ -176,7 +176,7 @@ def test_settings_that_contradict_each_other_are_named(
 ) -> None:
     with pytest.raises(SettingError, match=words) as refused:
         TrainSettings(**settings)
-    assert set(refused.value.settings) <= {"teacher", "soft_labels", "start_from", "subnet"}
+    assert set(refused.value.settings) <= {"teacher", "soft_labels", "start_from", "init", "subnet"}
 
 
 def test_a_subnet_is_fine_tuned_on_other_data_and_is_a_run_like_any_other(

@@ -27,7 +27,7 @@ def three_of(result: PanelResult, levels: Levels) -> tuple[SubnetAccuracy, ...]:
         levels: The complexity levels.
     """
     last = len(levels) - 1
-    chosen = {"smallest": result.smallest}
+    chosen = {"smallest" if len(result.subnets) > 1 else "subnet": result.smallest}
     for level in (len(levels) // 2, last):
         of_level = _of_level(result.subnets, level)
         if of_level is not None:

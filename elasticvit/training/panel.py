@@ -153,7 +153,7 @@ def choose_panel(space: SearchSpace, cost: CostModel, levels: Levels, seed: int)
         new = [arch for arch in drawn if arch not in found and arch != space.largest]
         for letter, arch in zip("abc", new[:A_LEVEL], strict=False):
             found[arch] = (f"{value:g} {levels.unit} {letter}", level)
-    found[space.largest] = (LARGEST, None)
+    found.setdefault(space.largest, (LARGEST, None))
     batch = ArchBatch.of(list(found))
     return Panel(
         unit=levels.unit,

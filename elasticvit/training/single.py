@@ -23,6 +23,7 @@ from elasticvit.training.sampling.draw import Draw
 from elasticvit.training.sampling.state import SamplerState, check_levels
 
 NAME_MARK = "-subnet"
+ROUNDED = 5e-3  # three digits are off by no more
 
 
 def single_space(space: SearchSpace, arch: Arch) -> SearchSpace:
@@ -45,7 +46,8 @@ def single_levels(space: SearchSpace, cost: CostModel) -> Levels:
         space: The space.
         cost: Cost that the level is measured in.
     """
-    value = float(f"{float(cost.price(ArchBatch.of([space.smallest]))[0]):.3g}")
+    price = float(cost.price(ArchBatch.of([space.smallest]))[0])
+    value = float(f"{(1 - ROUNDED) * price:.3g}")  # at most the price, so that its band holds it
     return Levels(
         unit=cost.unit, values=(value,), bound=BOUND_SHARE * value, smallest=(space.smallest,)
     )
