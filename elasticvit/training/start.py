@@ -1,4 +1,4 @@
-"""Where training starts: whether the memory is enough, initial weights, and which of them decay."""
+"""What a training starts with: the supernet, if memory is enough, and what moves its weights."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 from typing import Any
 
 import torch
+from timm.scheduler import CosineLRScheduler
+from timm.utils import ModelEmaV3
 from torch import nn
 
 from elasticvit.block_options import BlockOptions
@@ -14,8 +16,7 @@ from elasticvit.nn import Supernet
 from elasticvit.nn.blocks import Downsample, FirstConv, MBConv
 from elasticvit.nn.initial import initialise
 from elasticvit.space import SearchSpace
-
-__all__ = ["check_memory", "initialise", "parameter_groups"]
+from elasticvit.training.config import TrainConfig
 
 CONVOLUTIONAL = (FirstConv, MBConv, Downsample)
 COPIES = 5  # weights, gradients, two moments of the optimiser, moving average
@@ -42,6 +43,56 @@ def check_memory(space: SearchSpace, options: BlockOptions) -> None:
             f"{there / 1e9:,.1f} GB: choose a space of smaller widths and expansions",
             settings=["space"],
         )
+
+
+def make_supernet(space: SearchSpace, options: BlockOptions, seed: int) -> Supernet:
+    """A supernet with initial weights, in the memory of the CPU, its filters channels-last.
+
+    Args:
+        space: The search space.
+        options: Variants of the blocks.
+        seed: Random seed of the weights.
+
+    Raises:
+        SpaceError: Its weights, with what training adds for each, need more than all memory.
+    """
+    check_memory(space, options)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        supernet = initialise(Supernet(space, options))
+    return supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def make_optimiser(supernet: Supernet, config: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW with the weight decays of the settings."""
+    groups = parameter_groups(
+        supernet,
+        config.weight_decay,
+        decay_convs=config.decay_convs,
+        decay_position_bias=config.decay_position_bias,
+    )
+    return torch.optim.AdamW(groups, lr=config.lr, fused=True)
+
+
+def make_schedule(
+    optimiser: torch.optim.Optimizer, config: TrainConfig, steps: int
+) -> CosineLRScheduler:
+    """Learning rates of each step: a warm-up and a cosine."""
+    return CosineLRScheduler(
+        optimiser,
+        t_initial=steps,
+        lr_min=config.min_lr,
+        warmup_t=max(1, round(config.warmup_share * steps)),
+        warmup_lr_init=config.warmup_start * config.lr,
+        warmup_prefix=False,
+        t_in_epochs=False,
+    )
+
+
+def make_average(supernet: Supernet, config: TrainConfig, steps: int) -> ModelEmaV3:
+    """The moving average of the weights; its window is a share of all steps."""
+    decay = min(config.ema_limit, 1 - 1 / max(2.0, config.ema_share * steps))
+    return ModelEmaV3(supernet, decay=decay, use_warmup=True)
 
 
 def parameter_groups(

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from timm.scheduler import CosineLRScheduler
-from timm.utils import ModelEmaV3
 from torch import Tensor
 
 from elasticvit.errors import DataError, TrainingError
@@ -41,7 +39,12 @@ from elasticvit.training.sampling.draw import Draw
 from elasticvit.training.sampling.feedback import Feedback
 from elasticvit.training.sampling.protocol import Sampler
 from elasticvit.training.soft_labels import SoftLabels
-from elasticvit.training.start import check_memory, initialise, parameter_groups
+from elasticvit.training.start import (
+    make_average,
+    make_optimiser,
+    make_schedule,
+    make_supernet,
+)
 from elasticvit.training.step import StepValues
 from elasticvit.training.step_engine import StepEngine
 from elasticvit.training.stopwatch import StepTimes, Stopwatch
@@ -99,18 +102,13 @@ class Trainer:
         self.config: TrainConfig = info.settings
         config = self.config
         self.ranks = ranks or Ranks()
-        check_memory(info.space, info.options)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(info.seed)
-            supernet = initialise(Supernet(info.space, info.options))
+        supernet = make_supernet(info.space, info.options, info.seed)
         if start is not None:
             start(supernet)
-        supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.supernet = supernet.to(self.ranks.device).train()
-        resolutions = info.space.choices[0]
         self.loader = data.loader(
             "train",
-            resolution=max(resolutions),
+            resolution=max(info.space.choices[0]),
             batch_size=config.batch_size,
             augment=config.augment,
             shuffle=True,
@@ -122,27 +120,9 @@ class Trainer:
             policy=config.rand_augment,
         )
         self.steps = config.epochs * len(self.loader)
-        self.optimiser = torch.optim.AdamW(
-            parameter_groups(
-                self.supernet,
-                config.weight_decay,
-                decay_convs=config.decay_convs,
-                decay_position_bias=config.decay_position_bias,
-            ),
-            lr=config.lr,
-            fused=True,
-        )
-        self.schedule = CosineLRScheduler(
-            self.optimiser,
-            t_initial=self.steps,
-            lr_min=config.min_lr,
-            warmup_t=max(1, round(config.warmup_share * self.steps)),
-            warmup_lr_init=config.warmup_start * config.lr,
-            warmup_prefix=False,
-            t_in_epochs=False,
-        )
-        decay = min(config.ema_limit, 1 - 1 / max(2.0, config.ema_share * self.steps))
-        self.ema = ModelEmaV3(self.supernet, decay=decay, use_warmup=True)
+        self.optimiser = make_optimiser(self.supernet, config)
+        self.schedule = make_schedule(self.optimiser, config, self.steps)
+        self.ema = make_average(self.supernet, config, self.steps)
         self.targets = TargetMaker(
             classes=info.space.layout.classes,
             smoothing=config.smoothing,
@@ -166,7 +146,6 @@ class Trainer:
             batch_size=config.batch_size,
         )
         self._pending = LossBuffer(self.steps, self.watch, None, self.ranks, self._diverged)
-        self.clock = Stopwatch()
         self.clock = Stopwatch()
         self.step = 0
         self.scale_lr(self.policy.lr_scale or 1.0)

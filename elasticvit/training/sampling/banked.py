@@ -98,7 +98,7 @@ class BankSampler:
         self.inner.learn(draw, losses)
         self.banks.steps += 1
         for arch, how, loss in zip(draw.archs, draw.chosen, losses, strict=True):
-            if how != "bank" and math.isfinite(loss):
+            if how not in ("bank", "fixed") and math.isfinite(loss):
                 entry = Entry(arch=arch, loss=loss, judged=self.banks.steps)
                 self.banks[draw.level].offer(entry)
 
