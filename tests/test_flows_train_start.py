@@ -250,7 +250,7 @@ def test_a_level_that_no_architecture_reaches_is_named(
     def unreachable(*_: object) -> Levels:
         return Levels(unit="MMACs", values=(1e4,), bound=1.0, smallest=(MICRO.smallest,))
 
-    monkeypatch.setattr("elasticvit.flows.train_job.levels_for", unreachable)
+    monkeypatch.setattr("elasticvit.flows.train_plan.levels_for", unreachable)
     monkeypatch.setattr("elasticvit.training.sampling.reservoir.TRIES", 2)
     with pytest.raises(TargetError, match="no architecture of space micro with 10000"):
         train(workspace=tmp_path / "ws", **QUICK)

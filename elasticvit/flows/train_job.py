@@ -8,10 +8,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from elasticvit.cost import CostModel, MacsCost
-from elasticvit.errors import FileError, NextStep, SettingError, WorkspaceError
+from elasticvit.errors import FileError
 from elasticvit.events import Event, EventHandler, Notice, Phase
 from elasticvit.files import make_folder, writing
 from elasticvit.flows.train_events import (
@@ -20,6 +17,7 @@ from elasticvit.flows.train_events import (
     TrainingPlanned,
     TrainProgress,
 )
+from elasticvit.flows.train_plan import TrainPlan
 from elasticvit.flows.train_result import RESULT_FILE, TrainResult
 from elasticvit.flows.train_runs import (
     check_goes_on,
@@ -27,51 +25,20 @@ from elasticvit.flows.train_runs import (
     locked,
     remembered,
     run_at,
-    run_info,
 )
 from elasticvit.flows.train_settings import TrainSettings
-from elasticvit.flows.train_single import open_single
-from elasticvit.flows.train_start import advise, recipe_for
+from elasticvit.flows.train_start import advise
 from elasticvit.flows.train_summary import suggested_target_ms, three_of
-from elasticvit.flows.train_teachers import open_teaching
 from elasticvit.flows.train_watch import TrainWatch
 from elasticvit.flows.unreadable import unreadable_notices
 from elasticvit.space import SearchSpace
 from elasticvit.training.checkpoint import load_supernet
-from elasticvit.training.config import default_config
 from elasticvit.training.data import ImageData
-from elasticvit.training.decoded_batches import default_workers
-from elasticvit.training.first_subnet import first_subnet
 from elasticvit.training.forecast import Forecaster, forecast
-from elasticvit.training.levels import levels_for
-from elasticvit.training.precision import chosen_precision
 from elasticvit.training.ranks import Ranks
 from elasticvit.training.run_info import RUN_FILE, has_checkpoint
-from elasticvit.training.sampling.build import make_sampler, sampled_levels
-from elasticvit.training.sampling.protocol import Sampler
-from elasticvit.training.single import SingleSampler, single_levels
 from elasticvit.training.start_source import StartSource
-from elasticvit.training.trainer import Trainer
 from elasticvit.workspace import PLURALS, Workspace
-
-LEAST_IMAGES = 2  # a step and process
-
-
-def _cost(workspace: Workspace, space: SearchSpace, settings: TrainSettings) -> CostModel:
-    """The cost that complexity levels are measured in."""
-    if settings.complexity == "macs":
-        return MacsCost(space)
-    device = workspace.device(settings.device)
-    if device is None:
-        raise WorkspaceError(
-            f"complexity is ms, but no device was profiled in workspace {workspace.root}; profile "
-            "one first, or choose complexity macs",
-            settings=["complexity"],
-            next_step=NextStep("profile", {"device": "host"}),
-        )
-    from predictors.predictor import load_device_predictor
-
-    return load_device_predictor(workspace, device).cost(space)
 
 
 class TrainJob:
@@ -106,58 +73,8 @@ class TrainJob:
     ) -> None:
         self.workspace, self.settings, self.named = workspace, settings, named
         self.images, self.ranks, self.events, self.source = images, ranks, events, source
-        space = named.with_classes(images.info.classes)
-        self.single = open_single(settings, space, events)
-        space = space if self.single is None else self.single.space
-        cost = _cost(workspace, space, settings)
-        distillation, self.teaching = open_teaching(
-            settings.teacher, settings.soft_labels, images, ranks.device, events
-        )
-        if source is not None:
-            source.check(space)
-        config = default_config(
-            images.info,
-            space,
-            recipe_for(images.info, ranks, settings),
-            tuned=settings.init is not None,
-            start=None if source is None else source.identity,
-            start_share=settings.start_share if source is None else 0.0,
-            epochs=settings.epochs,
-            batch_size=settings.batch_size,
-            lr=settings.lr,
-            complexity=settings.complexity,
-            device="" if settings.complexity == "macs" else workspace.device(settings.device),
-            distillation=distillation,
-            sampling=settings.sampling,
-            hss=settings.hss,
-            bank=settings.bank,
-            preference=settings.preference,
-            grow=settings.grow,
-            precision=chosen_precision(settings.precision, ranks.device),
-            accumulate=settings.accumulate,
-        )
-        if self.single is not None:
-            config = self.single.configured(config, settings.lr)
-        least = LEAST_IMAGES * ranks.count * config.accumulate
-        if config.batch_size < least:
-            raise SettingError(
-                f"batch_size is {config.batch_size}; it must be at least {least}: each of the "
-                f"{ranks.count} processes needs {LEAST_IMAGES} images a step for its batch norms"
-                + (f", in each of {config.accumulate} parts" if config.accumulate > 1 else ""),
-                settings=["batch_size", *(["accumulate"] if config.accumulate > 1 else [])],
-            )
-        self.config = config
-        if self.single is None:
-            self.all_levels = levels_for(space, cost, np.random.default_rng(0))
-            self.levels = sampled_levels(self.all_levels, space, cost, config)
-        else:
-            self.levels = self.all_levels = single_levels(space, cost)
-        self.info = run_info(space, images, config, self.levels, settings.seed)
-        if self.single is not None and self.single.subnet is not None:
-            self.info = replace(self.info, options=self.single.subnet.options)
-        if source is not None:
-            self.info = replace(self.info, options=source.options)
-        self.cost, self.lr_scale = cost, 1.0
+        self.plan = TrainPlan(workspace, settings, named, images, ranks, events, source)
+        self.info, self.config, self.lr_scale = self.plan.info, self.plan.config, 1.0
         self.watch: TrainWatch | None = None
 
     def run(self) -> TrainResult:
@@ -190,7 +107,7 @@ class TrainJob:
         if not finished:
             stack.enter_context(self.workspace.nothing_left_behind(run, keep=has_checkpoint))
         if self.settings.out is None:
-            named = self.named if self.single is None else None  # no space for what follows
+            named = self.named if self.plan.single is None else None  # no space for what follows
             stack.enter_context(remembered(self.workspace, run, named, self.info.data))
         if not finished and not (run / RUN_FILE).exists():
             self.info.save(run)
@@ -234,60 +151,17 @@ class TrainJob:
             return self.workspace.new_folder("run")
         return make_folder(Path(self.settings.out))
 
-    def _sampler(self) -> Sampler:
-        """A sampler that has drawn nothing yet."""
-        if self.single is not None:
-            return SingleSampler(self.info.space.smallest, self.levels)
-        return make_sampler(
-            self.info.space,
-            self.cost,
-            self.levels,
-            self.config,
-            seed=self.info.seed,
-            steps=self._steps,
-        )
-
-    @property
-    def _steps(self) -> int:
-        """Number of steps of the whole training."""
-        per_epoch = max(1, self.images.info.train_images // self.config.batch_size)
-        return self.config.epochs * per_epoch
-
-    @property
-    def _first_steps(self) -> int:
-        """Number of steps in which one subnet is trained alone."""
-        return round(self.config.start_share * self._steps)
-
-    def _trainer(self) -> Trainer:
-        workers = self.settings.workers
-        if workers is None:
-            workers = default_workers()
-        start = None if self.single is None else self.single.start
-        if self.source is not None:
-            start = self.source.apply
-        return Trainer(
-            self.info,
-            self.images,
-            self._sampler(),
-            self.ranks,
-            workers,
-            teaching=self.teaching,
-            policy=self.settings.policy,
-            start=start,
-            first=first_subnet(self.info.space, self.cost, self.levels, self._first_steps),
-        )
-
     def _train(self, run: Path) -> tuple[float, float]:
         """Train to the end; the seconds that were expected and taken."""
         advise(self.images, self.source, self.events)
         self._announce(run)
         self.events(Phase(text="building the supernet"))
-        trainer = self._trainer()
+        trainer = self.plan.trainer()
         trainer.resume(run)
         self.lr_scale = trainer.lr_scale
         if self.ranks.writes:
             self.watch = TrainWatch(
-                run, trainer, self.cost, self.all_levels, self.settings, self.events
+                run, trainer, self.plan.cost, self.plan.all_levels, self.settings, self.events
             )
         if trainer.step == trainer.steps:  # interrupted after the last step
             return 0.0, 0.0
@@ -295,7 +169,7 @@ class TrainJob:
             with writing(run):  # of a run that is trained again from an earlier step
                 (run / RESULT_FILE).unlink(missing_ok=True)
         self.events(Phase(text="timing the lowest complexity level for a forecast"))
-        forecaster = forecast(trainer, self._sampler())
+        forecaster = forecast(trainer, self.plan.sampler())
         expected = TrainingForecast(forecast=forecaster.forecast(), done=trainer.step)
         self.events(expected)
         self.events(Phase(text="taking the first training step"))
@@ -311,7 +185,7 @@ class TrainJob:
 
         def handle(event: Event) -> None:
             events(event)
-            if not isinstance(event, TrainProgress) or event.done <= self._first_steps:
+            if not isinstance(event, TrainProgress) or event.done <= self.plan.first_steps:
                 return  # at first a step runs one subnet alone
             if forecaster.add(event.losses.level, event.step_s):
                 events(TrainingForecast(forecast=forecaster.forecast(), done=event.done))
@@ -332,11 +206,11 @@ class TrainJob:
                 epochs=self.config.epochs,
                 batch_size=self.config.batch_size,
                 seed=self.info.seed,
-                levels=self.levels.values,
-                unit=self.levels.unit,
+                levels=self.plan.levels.values,
+                unit=self.plan.levels.unit,
                 recipe=self.config.recipe,
-                steps=self._steps,
-                first_steps=self._first_steps,
+                steps=self.plan.steps,
+                first_steps=self.plan.first_steps,
             )
         )
         taught = self.config.distillation.described
@@ -357,7 +231,7 @@ class TrainJob:
             data=self.info.data,
             seed=self.info.seed,
             epochs=self.config.epochs,
-            subnets=three_of(panel, self.all_levels),
+            subnets=three_of(panel, self.plan.all_levels),
             images=panel.images,
             panel=panel.subnets,
             expected_s=round(expected_s, 1),
