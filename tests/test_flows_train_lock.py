@@ -242,19 +242,20 @@ def test_a_space_beyond_all_memory_is_refused_before_it_is_built(
 def test_each_process_needs_images_for_its_batch_norms(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from elasticvit.flows.train_job import TrainJob
+    from elasticvit.flows.train_plan import TrainPlan
     from elasticvit.flows.train_settings import TrainSettings
     from elasticvit.training.data import open_data
     from elasticvit.training.ranks import Ranks
 
     with pytest.raises(SettingError, match="batch_size is 6; it must be at least 8"):
-        TrainJob(
+        TrainPlan(
             Workspace.open(tmp_path / "ws"),
             TrainSettings(batch_size=6),
             MICRO,
             open_data("digits"),
             Ranks(count=4),
             lambda event: None,
+            None,
         )
     with pytest.raises(
         SettingError, match=r"must be at least 24: .* in each of 12 parts"

@@ -78,11 +78,13 @@ def train(
     images = open_data(data)
 
     from elasticvit.flows.train_job import TrainJob
+    from elasticvit.flows.train_plan import TrainPlan
     from elasticvit.training.ranks import joined
 
     with torch_threads(settings.threads), joined() as ranks:
         space = space or space_for(images, ranks, settings, source, handler)
-        return TrainJob(folder, settings, space, images, ranks, handler, source).run()
+        plan = TrainPlan(folder, settings, space, images, ranks, handler, source)
+        return TrainJob(folder, plan, handler).run()
 
 
 def is_first_rank() -> bool:

@@ -26,18 +26,13 @@ from elasticvit.flows.train_runs import (
     remembered,
     run_at,
 )
-from elasticvit.flows.train_settings import TrainSettings
 from elasticvit.flows.train_start import advise
 from elasticvit.flows.train_summary import suggested_target_ms, three_of
 from elasticvit.flows.train_watch import TrainWatch
 from elasticvit.flows.unreadable import unreadable_notices
-from elasticvit.space import SearchSpace
 from elasticvit.training.checkpoint import load_supernet
-from elasticvit.training.data import ImageData
 from elasticvit.training.forecast import Forecaster, forecast
-from elasticvit.training.ranks import Ranks
 from elasticvit.training.run_info import RUN_FILE, has_checkpoint
-from elasticvit.training.start_source import StartSource
 from elasticvit.workspace import PLURALS, Workspace
 
 
@@ -45,36 +40,15 @@ class TrainJob:
     """One call of the train flow, on one rank.
 
     Args:
-        workspace: Workspace for defaults, for the run's folder unless another is named, and for
-            the device's predictor.
-        settings: Settings of the flow.
-        named: The space as it was named, without the data set's number of classes.
-        images: The opened data set.
-        ranks: This process among those that train together.
+        workspace: Workspace for defaults, and for the run's folder unless another is named.
+        plan: What the training is made of.
         events: Handler of training events.
-        source: Weights to start from.
-
-    Raises:
-        CheckpointError: The weights to start from do not fit.
-        WorkspaceError: Complexity is to be measured in ms and no device was profiled.
-        PredictorError: The device has no predictor, or it cannot price the space.
-        SettingError: A setting makes no sense.
     """
 
-    def __init__(
-        self,
-        workspace: Workspace,
-        settings: TrainSettings,
-        named: SearchSpace,
-        images: ImageData,
-        ranks: Ranks,
-        events: EventHandler,
-        source: StartSource | None = None,
-    ) -> None:
-        self.workspace, self.settings, self.named = workspace, settings, named
-        self.images, self.ranks, self.events, self.source = images, ranks, events, source
-        self.plan = TrainPlan(workspace, settings, named, images, ranks, events, source)
-        self.info, self.config, self.lr_scale = self.plan.info, self.plan.config, 1.0
+    def __init__(self, workspace: Workspace, plan: TrainPlan, events: EventHandler) -> None:
+        self.workspace, self.plan, self.events = workspace, plan, events
+        self.settings, self.images, self.ranks = plan.settings, plan.images, plan.ranks
+        self.info, self.config, self.lr_scale = plan.info, plan.config, 1.0
         self.watch: TrainWatch | None = None
 
     def run(self) -> TrainResult:
@@ -107,7 +81,9 @@ class TrainJob:
         if not finished:
             stack.enter_context(self.workspace.nothing_left_behind(run, keep=has_checkpoint))
         if self.settings.out is None:
-            named = self.named if self.plan.single is None else None  # no space for what follows
+            named = (
+                self.plan.named if self.plan.single is None else None
+            )  # no space for what follows
             stack.enter_context(remembered(self.workspace, run, named, self.info.data))
         if not finished and not (run / RUN_FILE).exists():
             self.info.save(run)
@@ -153,7 +129,7 @@ class TrainJob:
 
     def _train(self, run: Path) -> tuple[float, float]:
         """Train to the end; the seconds that were expected and taken."""
-        advise(self.images, self.source, self.events)
+        advise(self.images, self.plan.source, self.events)
         self._announce(run)
         self.events(Phase(text="building the supernet"))
         trainer = self.plan.trainer()

@@ -78,7 +78,8 @@ class TrainPlan:
         events: EventHandler,
         source: StartSource | None,
     ) -> None:
-        self.settings, self.images, self.ranks, self.source = settings, images, ranks, source
+        self.settings, self.named, self.images = settings, named, images
+        self.ranks, self.source = ranks, source
         space = named.with_classes(images.info.classes)
         self.single = open_single(settings, space, events)
         space = space if self.single is None else self.single.space
