@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from elasticvit.flows.learn import LearnSettings, learn_device
     from elasticvit.flows.profile import ProfileSettings, profile
     from elasticvit.flows.search import SearchSettings, search
+    from elasticvit.flows.soft_labels import SoftLabelsSettings, write_soft_labels
     from elasticvit.flows.status import WorkspaceStatus, status
     from elasticvit.flows.tables import export_table, import_table
     from elasticvit.flows.train import TrainSettings, train
@@ -56,6 +57,8 @@ _LAZY = {
     "search": "elasticvit.flows.search",
     "ExportSettings": "elasticvit.flows.export",
     "export": "elasticvit.flows.export",
+    "SoftLabelsSettings": "elasticvit.flows.soft_labels",
+    "write_soft_labels": "elasticvit.flows.soft_labels",
     "WorkspaceStatus": "elasticvit.flows.status",
     "status": "elasticvit.flows.status",
 }
@@ -81,6 +84,7 @@ __all__ = [
     "Progress",
     "SearchSettings",
     "SearchSpace",
+    "SoftLabelsSettings",
     "TrainSettings",
     "Workspace",
     "WorkspaceStatus",
@@ -99,6 +103,7 @@ __all__ = [
     "search",
     "status",
     "train",
+    "write_soft_labels",
 ]
 
 
