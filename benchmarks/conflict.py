@@ -44,6 +44,7 @@ from elasticvit.training.checkpoint import load_supernet
 from elasticvit.training.data import ImageData, open_data
 from elasticvit.training.levels import Levels, levels_for
 from elasticvit.training.panel import choose_panel
+from elasticvit.training.run_info import LOG_FILE
 
 CIFAR = Path(__file__).resolve().parents[2] / "shared" / "data" / "cifar10"
 LEVELS = {"sampling": "adjacent", "hss": 1, "bank": False, "preference": False}
@@ -127,7 +128,9 @@ def main() -> int:
             "by_level": [
                 round(float(x), 1) for x in np.mean([run["by_level"] for run in runs], axis=0)
             ],
-            "took_s": round(statistics.median(run["took_s"] for run in runs)),
+            "took_s": round(
+                statistics.median(trained_s(args.out / f"{arm}-{s}") for s in range(args.seeds))
+            ),
         }
     if "sandwich" in args.arms:
         base = [found[f"sandwich-{seed}"]["mean"] for seed in range(args.seeds)]
@@ -179,7 +182,7 @@ def subset(source: Path, folder: Path, size: Size) -> None:
 def one(out: Path, size: Size, arm: str, seed: int) -> None:
     """Train a supernet, or go on with it, and judge it."""
     run = out / f"{arm}-{seed}"
-    result = ev.train(
+    ev.train(
         workspace=out / "workspace" / run.name,
         space=size.space,
         data=str((out / "data").resolve()),
@@ -202,9 +205,13 @@ def one(out: Path, size: Size, arm: str, seed: int) -> None:
         "mean": statistics.fmean(accuracies),
         "by_level": by_level,
         "accuracies": accuracies,
-        "took_s": result.took_s,
     }
     write_atomic(out / f"{run.name}.json", json.dumps(found))
+
+
+def trained_s(run: Path) -> float:
+    """Seconds of all steps of a run, however often it was interrupted."""
+    return float(pd.read_csv(run / LOG_FILE)["seconds"].sum())
 
 
 def levels_of(name: str, classes: int) -> Levels:
