@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from elasticvit.training.diagnosis_table import DiagnosisRow, read_diagnosis
+from elasticvit.training.distillation import Distillation
 from elasticvit.training.log import LOG_TABLE, LogRow
 from elasticvit.training.panel import Panel
 from elasticvit.training.panel_result import PanelResult, read_panel
@@ -99,6 +100,8 @@ def _text(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:g}"
+    if isinstance(value, Distillation):
+        return value.described or "none"
     if isinstance(value, list | tuple):
         return ", ".join(map(_text, value)) or "none"
     return str(value) if value not in (None, "") else "none"
