@@ -45,6 +45,10 @@ def test_settings_follow_the_size_of_the_data_set() -> None:
     assert 10 < gpu.epochs < 100
     assert default_config(sizes[2], MICRO, epochs=3, lr=None).epochs == 3
     assert default_config(sizes[0], MOBILE).lr < default_config(sizes[0], TINY).lr
+    assert (
+        default_config(sizes[1], MICRO, photographs=True).lr
+        == default_config(sizes[1], MICRO).lr / 2
+    )
     tuned = default_config(sizes[1], MICRO, tuned=True)
     assert tuned.lr == pytest.approx(some.lr / 4)
     assert default_config(sizes[1], MICRO, tuned=True, lr=1e-3).lr == 1e-3
