@@ -47,7 +47,7 @@ COMMANDS = {
     "transfer": "python benchmarks/transfer.py",
     "search": "python benchmarks/search.py",
     "adb_overhead": "python benchmarks/adb_overhead.py",
-    "conflict": "python benchmarks/conflict.py --seeds 1",
+    "conflict": "python benchmarks/conflict.py --seeds 1 --arms sandwich adjacent smallest bank",
 }
 LIBRARIES = {"LiteRT": "ai-edge-litert", "torch": "torch", "numpy": "numpy", "scipy": "scipy"}
 
