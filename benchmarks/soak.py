@@ -274,11 +274,9 @@ def _soak(soak: Soak, kills: int) -> tuple[dict[str, int], int]:
         soak.run_with_kills(argv, ".evit", 12.0, min(PROFILE_KILLS, kills // 4))
         rows[device] = check_profile(soak, ".evit", device)
     found = {key: n for key, n in measured(soak.root / ".evit").items() if key[0] == "fake"}
-    for name, more, less in (("only with", found, expected), ("only without", expected, found)):
-        extra = [key[-2] for key, n in more.items() if less.get(key) != n]
-        if extra:
-            print(f"measured {name} kills: {len(extra)}, such as {extra[:2]}", file=sys.stderr)
-    soak.same("keys and rounds of the measurements of fake", found, expected)
+    # a profile that is started again has its whole budget again, and may measure more
+    lacking = [key[-2:] for key, n in expected.items() if found.get(key) != n]
+    soak.same("measurements of fake that the profile without kills has alone", lacking, [])
     rounds = 0
     while sum(soak.kills.values()) < kills and rounds < kills:
         seed = ("--seed", str(rounds))
