@@ -195,7 +195,6 @@ class TrainJob:
 
     def _summarise(self, run: Path, expected_s: float, took_s: float) -> None:
         """Write the run's result."""
-        self.events(Phase(text="judging a few subnets on images that were not trained on"))
         assert self.watch is not None
         self.events(Phase(text="judging the panel on images that were not trained on"))
         panel = self.watch.final(load_supernet(run))
