@@ -14,7 +14,8 @@ from elasticvit.errors import ArchError, CheckpointError
 from elasticvit.nn import Subnet, Supernet
 from elasticvit.nn.blocks import AUTHORS
 from elasticvit.nn.initial import initialise
-from elasticvit.training.single import SingleSampler, fill, single_levels, single_space
+from elasticvit.training.single import SingleSampler, single_levels, single_space
+from elasticvit.training.starting import start_weights
 
 NINE = MICRO.sample(9, np.random.default_rng(3))
 
@@ -37,7 +38,7 @@ def test_the_filled_network_gives_the_logits_of_the_subnet(
     alone = initialise(Supernet(single_space(MICRO, arch), options)).eval()
     images = torch.randn(2, 3, 24, 24)
     with torch.no_grad():
-        fill(alone, Subnet.cut(source, arch))
+        start_weights(alone, Subnet.cut(source, arch))
         assert torch.allclose(alone(images, arch), source(images, arch), atol=1e-5)
         again = Subnet.cut(alone, arch)
         assert torch.allclose(again(images), source(images, arch), atol=1e-5)
@@ -51,7 +52,7 @@ def test_with_other_classes_the_classifier_alone_starts_anew() -> None:
     head = alone.blocks["head_0_block"].classifier
     before = head.weight.clone()
     subnet = Subnet.cut(source, arch)
-    fill(alone, subnet)
+    start_weights(alone, subnet)
     assert torch.equal(head.weight, before)
     subnet.reset_classifier(3)
     subnet.get_classifier().load_state_dict(head.state_dict())

@@ -55,10 +55,10 @@ class SingleTraining:
 
     def start(self, supernet: Supernet) -> None:
         """Fill the supernet of its space with the weights that training starts from."""
-        from elasticvit.training.single import fill
+        from elasticvit.training.starting import start_weights
 
         if self.subnet is not None:
-            fill(supernet, self.subnet)
+            start_weights(supernet, self.subnet)
 
 
 def named_space(

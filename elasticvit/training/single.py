@@ -9,14 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor, nn
-
 from elasticvit.arch import Arch, ArchBatch
 from elasticvit.cost import CostModel
-from elasticvit.kernels import walk
-from elasticvit.nn import Subnet, Supernet
-from elasticvit.nn.attention import AttentionCore, position_index, qkv_rows
 from elasticvit.space import SearchSpace
 from elasticvit.training.levels import BOUND_SHARE, Levels
 from elasticvit.training.sampling.draw import Draw
@@ -95,67 +89,3 @@ class SingleSampler:
             CheckpointError: The state is of other complexity levels.
         """
         check_levels(state, self.levels)
-
-
-def fill(supernet: Supernet, subnet: Subnet) -> None:
-    """Give the supernet of one architecture the weights of the same architecture as a static
-    network, in place, so that both give the same logits. Its classifier stays as it is where the
-    subnet tells another number of classes apart.
-
-    Args:
-        supernet: Supernet of a space with one choice a gene.
-        subnet: The static network; of the same layout, but for the number of classes.
-    """
-    assert subnet.arch == supernet.space.largest
-    assert subnet.options == supernet.options
-    same_classes = subnet.layout.classes == supernet.space.layout.classes
-    places = [place for place, _ in walk(subnet.arch, subnet.layout)]
-    for place, static in zip(places, subnet.blocks, strict=True):
-        modules = dict(supernet.block(place).named_modules())
-        for name, module in reversed(list(static.named_modules())):  # a core after its layers
-            if isinstance(module, AttentionCore):
-                target = modules[name]
-                assert isinstance(target, AttentionCore)
-                _fill_attention(target, module)
-            elif name.rpartition(".")[2] != "classifier" or same_classes:
-                _copy(modules[name], module)
-
-
-def _copy(target: nn.Module, source: nn.Module) -> None:
-    """Copy the parameters and statistics that the source itself holds, not those of its parts."""
-    own = dict(target.named_parameters(recurse=False)) | dict(target.named_buffers(recurse=False))
-    for name, tensor in (
-        *source.named_parameters(recurse=False),
-        *source.named_buffers(recurse=False),
-    ):
-        own[name].data.copy_(tensor.data)
-
-
-def _fill_attention(target: AttentionCore, source: AttentionCore) -> None:
-    """Fill an elastic core from a static one of the same kernel: the rows of its qkv matrix may be
-    in another order, and its position bias has a row an offset instead of an entry a pair."""
-    kernel = target.largest
-    rows = qkv_rows(kernel, kernel, target.sliced)
-    qkv = source.qkv.weight.data
-    target.qkv.weight.data[slice(None) if rows is None else rows] = qkv
-    target.position_bias.data.copy_(
-        _by_offset(source.position_bias.data, position_index(kernel.size, kernel.size))
-    )
-    target.scale = source.scale
-
-
-def _by_offset(dense: Tensor, index: Tensor) -> Tensor:
-    """Position bias with a row an offset (offsets, heads) of one with an entry a pair of tokens
-    (heads, N, N); entries of the same offset, which are equal unless a static network was trained,
-    are averaged.
-
-    Args:
-        dense: The bias of all pairs.
-        index: The offset of each pair (N * N,).
-    """
-    values = dense.flatten(1).T
-    offsets = int(index.max()) + 1
-    sums = torch.zeros(offsets, len(dense), dtype=torch.float64)
-    sums.index_add_(0, index, values.double())
-    counts = torch.bincount(index, minlength=offsets).clamp_min(1)
-    return (sums / counts[:, None]).to(dense.dtype)
