@@ -40,7 +40,9 @@ from attacks.commands import program  # noqa: E402
 from attacks.comparing import differences  # noqa: E402
 from attacks.prepared import MICRO, pictures  # noqa: E402
 
+from elasticvit.errors import EvitError  # noqa: E402
 from elasticvit.training.checkpoint import Checkpoint  # noqa: E402
+from export.bundle import load_bundle  # noqa: E402
 
 SIGNALS = (*[signal.SIGKILL] * 7, *[signal.SIGTERM] * 2, signal.SIGINT)
 EARLIEST = 0.25  # share of a command's duration after which it is killed first
@@ -191,9 +193,13 @@ def compare(soak: Soak, one: Path, other: Path) -> None:
     runs, searches, exports = (
         (_latest(one / kind), _latest(other / kind)) for kind in ("runs", "searches", "exports")
     )
-    for kind in ("runs", "searches", "exports"):
-        counts = [len(list((w / kind).iterdir())) for w in (one, other)]
-        soak.same(f"number of {kind}", *counts)
+    for kind in ("runs", "searches"):
+        soak.same(f"number of {kind}", *(len(_folders(w / kind)) for w in (one, other)))
+    for folder in _folders(one / "exports"):  # one more for each kill after all was written
+        try:
+            load_bundle(folder)
+        except EvitError as error:
+            soak.fail(f"{folder} is there but not whole: {error}")
     first, second = (Checkpoint.load(run).to_plain() for run in runs)
     for part in ("step", "weights", "ema", "optimiser", "sampler"):
         if not equal(first[part], second[part]):
@@ -222,8 +228,13 @@ def _same_json(soak: Soak, name: str, folders: Sequence[Path]) -> None:
         soak.fail(f"{name} differs: {'; '.join(found)[:300]}")
 
 
+def _folders(folder: Path) -> list[Path]:
+    """Folders that have a name of their own, oldest first."""
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
 def _latest(folder: Path) -> Path:
-    return sorted(p for p in folder.iterdir() if p.is_dir())[-1]
+    return _folders(folder)[-1]
 
 
 def equal(one: Any, other: Any) -> bool:

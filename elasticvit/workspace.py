@@ -11,6 +11,7 @@ Reading never writes.
 from __future__ import annotations
 
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -37,6 +38,7 @@ OWN_FILES = (SETTINGS, "lut.sqlite", "predictors", "runs", "searches", "exports"
 FLOWS = {"run": "train", "search": "search", "export": "export"}  # that make the folders
 NAMES = {"run": "training run", "search": "search", "export": "export"}
 PLURALS = {"run": "runs", "search": "searches", "export": "exports"}  # names of their folders
+UNFINISHED = ".unfinished-"  # beginning of the name of a folder that is still written to
 
 
 @dataclass(frozen=True)
@@ -237,6 +239,40 @@ class Workspace:
                     path = base.with_name(f"{base.name}-{number}")
 
     @contextmanager
+    def whole_folder(self, kind: str) -> Iterator[Path]:
+        """A hidden folder that becomes a fresh one of a kind when the work in it is done, so that
+        a folder with a name of its own is complete, whenever a process is killed.
+
+        Yields the hidden folder; `place` moves it.
+
+        Raises:
+            FileError: It cannot be made.
+        """
+        around = make_folder(self.root / PLURALS[kind])
+        with writing(around):
+            hidden = Path(tempfile.mkdtemp(dir=around, prefix=UNFINISHED))
+            hidden.chmod(0o755)
+        try:
+            yield hidden
+        finally:
+            shutil.rmtree(hidden, ignore_errors=True)
+            self.prune(around)
+
+    def place(self, kind: str, hidden: Path) -> Path:
+        """Give a folder of `whole_folder` a name of its own, at once; returns the new path.
+
+        Raises:
+            FileError: It cannot be moved.
+        """
+        base = self.root / PLURALS[kind] / time.strftime("%Y%m%d-%H%M%S")
+        path, number = base, 1
+        with writing(base):
+            while path.exists():  # another process may name one in the same second
+                number += 1
+                path = base.with_name(f"{base.name}-{number}")
+            return hidden.rename(path)
+
+    @contextmanager
     def nothing_left_behind(self, path: Path, keep: str | Callable[[Path], bool]) -> Iterator[Path]:
         """Remove a folder if the work in it fails before there is anything to go on with.
 
@@ -269,7 +305,9 @@ class Workspace:
         """
         base = self.root / PLURALS[kind]
         try:
-            return sorted(p for p in base.iterdir() if p.is_dir()) if base.is_dir() else []
+            if not base.is_dir():
+                return []
+            return sorted(p for p in base.iterdir() if p.is_dir() and p.name[0] != ".")
         except OSError as error:
             raise WorkspaceError(
                 f"{base} cannot be read: {error.strerror}; name another workspace",

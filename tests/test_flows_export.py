@@ -23,6 +23,7 @@ from elasticvit.errors import (
 )
 from elasticvit.events import Event, Phase
 from elasticvit.files import file_error
+from elasticvit.flows import export_place
 from elasticvit.flows.export import ExportSettings, export
 from elasticvit.flows.export_events import (
     ComparisonProgress,
@@ -33,6 +34,7 @@ from elasticvit.flows.export_events import (
 )
 from elasticvit.workspace import Workspace
 from export.bundle import load_bundle
+from export.card import Card
 
 QUICK: dict[str, Any] = {"format": "tflite-direct", "images": 8}
 
@@ -117,6 +119,22 @@ def test_an_export_reports_by_events_and_prints_nothing(
     assert compared == [ComparisonProgress(done=i, total=8) for i in range(1, 9)]
     assert timing == TimingStarted(device="fake")
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_killed_export_leaves_no_folder_with_a_name(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = workspace.folders("export")
+
+    def kill(folder: Path, data: bytes, card: Card) -> Path:
+        (folder / "half").write_bytes(data)
+        assert workspace.folders("export") == before
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(export_place, "write_bundle", kill)
+    with pytest.raises(KeyboardInterrupt):
+        export(workspace=workspace, **QUICK)
+    assert workspace.folders("export") == before
 
 
 def test_the_suffix_tells_the_format_unless_it_is_named(workspace: Workspace) -> None:

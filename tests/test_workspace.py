@@ -95,6 +95,21 @@ def test_the_latest_of_a_kind(tmp_path: Path) -> None:
         workspace.latest("run")
 
 
+def test_a_folder_with_a_name_of_its_own_is_whole(tmp_path: Path) -> None:
+    workspace = Workspace.open(tmp_path / "ws")
+    with workspace.whole_folder("export") as hidden:
+        (hidden / "model").touch()
+        assert workspace.folders("export") == []  # as a process that is killed here leaves it
+        first = workspace.place("export", hidden)
+    with workspace.whole_folder("export") as hidden:
+        second = workspace.place("export", hidden)
+    assert workspace.folders("export") == [first, second]
+    assert [path.name for path in first.iterdir()] == ["model"]
+    with pytest.raises(OSError, match="full"), workspace.whole_folder("search"):
+        raise OSError("full")
+    assert not (workspace.root / "searches").exists()
+
+
 def fail(workspace: Workspace, file: str, error: type[BaseException]) -> Path:
     """Work in a fresh run's folder that writes a file and fails."""
     path = workspace.new_folder("run")

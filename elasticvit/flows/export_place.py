@@ -124,20 +124,21 @@ class ExportPlace:
         Raises:
             FileError: A file cannot be written; what is complete is named.
         """
-        folder, new = self.folder, self.folder is None and not self.beside
         if self.beside:
             assert self.out is not None
             folder, card = self.out.parent, replace(card, file=self.out.name)
-        elif folder is None:
-            assert self.workspace is not None
-            folder = self.workspace.new_folder("export")
-        with ExitStack() as stack:
-            if new:
-                assert self.workspace is not None
-                stack.enter_context(self.workspace.nothing_left_behind(folder, keep=CARD_FILE))
             model = write_bundle(folder, data, card)
+        elif self.folder is not None:
+            folder = self.folder
+            model = write_bundle(folder, data, card)
+        else:
+            assert self.workspace is not None
+            with self.workspace.whole_folder("export") as hidden:
+                model = write_bundle(hidden, data, card)
+                folder = self.workspace.place("export", hidden)
+            model = folder / model.name
         with kept(f"the model is kept at {model}", ("out",)):
-            if new:
+            if self.folder is None and not self.beside:
                 assert self.workspace is not None
                 self.workspace.set_latest("export", folder)
             if self.out is None or self.beside:
