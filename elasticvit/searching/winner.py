@@ -1,0 +1,104 @@
+"""What a search found for one goal: the architecture, how sure the choice is, and what it was
+measured at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from elasticvit.arch import Arch
+from elasticvit.reading import Count, NotNegative, Percent, Positive, Whole
+
+
+@dataclass(frozen=True, kw_only=True)
+class CapResult:
+    """A cap, and how much of it the chosen architecture uses.
+
+    Attributes:
+        device: Name of the device whose latency is capped; None for other costs.
+        source: Where the latencies of that device come from, such as `host:CPU model`; None if
+            not reported.
+        unit: Unit of the cost, such as `ms` or `MMACs`.
+        target: Largest value allowed.
+        predicted: Predicted cost of the chosen architecture.
+        upper: Upper bound of that cost; None if the cost has none.
+    """
+
+    device: str | None
+    source: str | None = None
+    unit: str
+    target: Positive
+    predicted: NotNegative
+    upper: NotNegative | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A candidate that was timed on a device before the winner was named.
+
+    Attributes:
+        arch: The architecture.
+        device, source: The device, and where its figures come from, such as `host:CPU model`.
+        target_ms: Latency that is allowed there.
+        predicted_ms: Latency that was predicted before it was timed.
+        measured_ms: Median of the rounds' medians.
+        low_ms, high_ms: Bounds of its confidence interval.
+        rounds: Number of rounds.
+        kept: Whether `measured_ms` is at most `target_ms`.
+    """
+
+    arch: Arch
+    device: str
+    source: str
+    target_ms: Positive
+    predicted_ms: Positive
+    measured_ms: Positive
+    low_ms: Positive
+    high_ms: Positive
+    rounds: Whole
+    kept: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Winner:
+    """The chosen architecture of one goal.
+
+    Attributes:
+        arch: The architecture.
+        caps: The caps of the goal, at least one.
+        macs_m: Its multiply-accumulates in millions.
+        predicted_ms, upper_ms: Its predicted latency on the first device, and the upper bound;
+            None if unknown.
+        accuracy: Accuracy on the images that it was chosen by, in percent; the score of a proxy
+            where there is no supernet.
+        error: Standard error of `accuracy`.
+        runner_up: The next best architecture of the goal; None if there is no other.
+        confidence: Probability that the winner is truly better than the runner-up, from the images
+            that both were judged on; None where it is unknown.
+        test_accuracy: Accuracy on the test part in percent; None if it was not tested.
+        measured: What was timed on devices for this goal, in order; empty without `verify`.
+    """
+
+    arch: Arch
+    caps: tuple[CapResult, ...]
+    macs_m: Positive
+    predicted_ms: Positive | None
+    upper_ms: Positive | None
+    accuracy: float
+    error: NotNegative
+    runner_up: Arch | None = None
+    confidence: float | None = None
+    test_accuracy: Percent | None = None
+    measured: tuple[Measured, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """How well the accuracy predictor ranked architectures before they were judged.
+
+    Attributes:
+        tau: Kendall's rank correlation of what was predicted and what was judged then.
+        archs: Number of architectures that it was computed from.
+    """
+
+    tau: float
+    archs: Count
