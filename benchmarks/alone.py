@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -124,10 +125,8 @@ def step_seconds(workspace: ev.Workspace, wanted: dict[str, Any]) -> float:
             if log.exists() and len(log.read_text().splitlines()) > PILOT_STEPS:
                 raise Enough
 
-    try:
+    with suppress(Enough):
         ev.train(workspace=workspace, epochs=1, fresh=True, events=watch, **wanted)
-    except Enough:
-        pass
     log = pd.read_csv(workspace.folders("run")[-1] / "log.csv")
     return float(log["seconds"].iloc[5:].median())
 
