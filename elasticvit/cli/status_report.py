@@ -75,6 +75,8 @@ def _run(one: RunStatus) -> str:
         state = f"interrupted{at} {_ago(one.changed_s)}"
     else:
         state = f"finished {_ago(one.changed_s)}"
+    kept = ", ".join(map(str, one.checkpoints))
+    state += f", checkpoints of steps {kept}" if len(one.checkpoints) > 1 else ""
     best = "" if one.accuracy is None else f", best accuracy {one.accuracy:.2f} %"
     return f"{one.folder.name}: space {one.space} on {one.data}, {epochs}, {state}{best}"
 

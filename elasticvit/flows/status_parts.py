@@ -29,7 +29,7 @@ from elasticvit.process_lock import held_by
 from elasticvit.reading import Format
 from elasticvit.searching.result import RESULT_FILE, SearchResult
 from elasticvit.searching.state import STATE_FILE
-from elasticvit.training.run_info import LOCK_FILE, LOG_FILE, RunInfo
+from elasticvit.training.run_info import CHECKPOINTS, LOCK_FILE, LOG_FILE, RunInfo
 from elasticvit.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ def run_statuses(workspace: Workspace, latest: Path | None, damages: Damages) ->
                     seed=info.seed,
                     finished=finished,
                     step=_last_step(folder / LOG_FILE),
+                    checkpoints=_checkpoint_steps(folder / CHECKPOINTS),
                     process=held_by(folder / LOCK_FILE),
                     accuracy=accuracy,
                     changed_s=_changed_s(folder),
@@ -123,6 +124,12 @@ def run_statuses(workspace: Workspace, latest: Path | None, damages: Damages) ->
                 )
             )
     return statuses
+
+
+def _checkpoint_steps(folder: Path) -> tuple[int, ...]:
+    """The steps of the checkpoints in a folder, rising; the files themselves are not read."""
+    named = folder.glob("[0-9]*.json") if folder.is_dir() else ()
+    return tuple(sorted(int(path.stem) for path in named if path.stem.isdecimal()))
 
 
 def _last_step(log: Path) -> int | None:

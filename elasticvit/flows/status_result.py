@@ -49,6 +49,7 @@ class RunStatus:
         seed: Random seed.
         finished: Whether it has trained to the end.
         step: Number of steps in its log; None if it has none.
+        checkpoints: Steps of the checkpoints that are kept, rising.
         process: Number of the process that trains it now; None if none does.
         accuracy: Highest accuracy in percent of the subnets that were judged; None before the end.
         changed_s: Time of the latest change, in seconds since the epoch.
@@ -62,6 +63,7 @@ class RunStatus:
     seed: int
     finished: bool
     step: int | None
+    checkpoints: tuple[int, ...]
     process: str | None
     accuracy: float | None
     changed_s: float
