@@ -42,6 +42,9 @@ def main() -> None:
     parser.add_argument("--test", type=int, default=10_000, help="Test images.")
     parser.add_argument("--out", type=Path, default=Path("alone"))
     parser.add_argument("--archs", nargs="*", default=None)
+    parser.add_argument(
+        "--seconds", type=float, default=None, help="Of each alone, in place of a share."
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     info = RunInfo.load(options.run)
@@ -51,7 +54,7 @@ def main() -> None:
     total_s = float(log["seconds"].sum())
     rows = []
     for arch in options.archs or panel_archs(options.run):
-        alone = train_alone(arch, info, options, options.share * total_s)
+        alone = train_alone(arch, info, options, options.seconds or options.share * total_s)
         row = {"architecture": arch, **alone.pop("facts")}
         nets = {
             "supernet": Subnet.cut(supernet, ev.Arch.parse(arch)),
@@ -81,7 +84,7 @@ def panel_archs(run: Path) -> list[str]:
     last = panel[panel["step"] == panel["step"].max()]
     levels = [group for _, group in last.dropna(subset=["level"]).groupby("level")]
     chosen = (levels[1], levels[len(levels) // 2], levels[-1])
-    return [str(group.iloc[0]["architecture"]) for group in chosen]
+    return [str(group.iloc[0]["arch"]) for group in chosen]
 
 
 def train_alone(arch: str, info: RunInfo, options: Any, seconds: float) -> dict[str, Any]:
