@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from elasticvit.arch import ArchBatch
 from elasticvit.arrays import FloatArray, IndexArray
@@ -28,6 +30,16 @@ class Archive:
     load: FloatArray
     born: IndexArray
     complete: bool
+
+    def rows(self, chosen: npt.NDArray[Any]) -> Archive:
+        """The architectures at some rows (indices or a mask)."""
+        return Archive(
+            archs=self.archs.take(chosen),
+            accuracy=self.accuracy[chosen],
+            load=self.load[chosen],
+            born=self.born[chosen],
+            complete=self.complete,
+        )
 
     def ranking(self) -> IndexArray:
         """Rows from the best: highest accuracy, then lowest load, then first evaluated."""

@@ -8,6 +8,9 @@ from typing import Any
 
 from elasticvit.errors import TargetError
 
+ROUNDS = 16  # of a guided search, each of which fits the accuracy predictor anew
+FEWEST_FIRST, MOST_FIRST = 12, 96  # first architectures of a guided search
+FEWEST_EACH = 6  # architectures of a round
 SMALLEST_SCALE = 2.0**-7
 MOST_EVALUATIONS = 100_000  # ten times the paper's; all are kept in memory and in the state's file
 
@@ -21,6 +24,8 @@ class EvolutionConfig:
         crossover, mutation: Number of children of either kind in a generation.
         generations: Number of generations after the initial population.
         mutation_rate: Probability that a gene is drawn anew in a mutation.
+        guided: Whether the children are chosen by an accuracy predictor (`searching.guided`)
+            instead of bred from parents.
         at_once: Number of architectures handed to the evaluator in one call; between calls a
             search reports, saves and may be stopped. Does not change what is found.
 
@@ -33,6 +38,7 @@ class EvolutionConfig:
     mutation: int = 128
     generations: int = 40
     mutation_rate: float = 0.1
+    guided: bool = False
     at_once: int = 8
 
     def __post_init__(self) -> None:
@@ -81,6 +87,22 @@ class EvolutionConfig:
             crossover=2 * population,
             mutation=2 * population,
             generations=generations,
+        )
+
+    @classmethod
+    def guided_by(cls, evaluations: int, *, at_once: int = 8) -> EvolutionConfig:
+        """A search that is guided by an accuracy predictor: a quarter of the evaluations spread
+        over the space under the caps, the others chosen in at most `ROUNDS` rounds."""
+        first = min(max(evaluations // 4, min(evaluations, FEWEST_FIRST)), MOST_FIRST)
+        rest = max(evaluations - first, 1)
+        each = max(-(-rest // ROUNDS), min(rest, FEWEST_EACH))
+        return cls(
+            population=max(first, 1),
+            crossover=each,
+            mutation=0,
+            generations=max(rest // each, 1),
+            guided=True,
+            at_once=at_once,
         )
 
     @classmethod
