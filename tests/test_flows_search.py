@@ -372,12 +372,12 @@ def test_a_search_is_seen_before_its_first_evaluation_is_done(
     original = SupernetEvaluator.__call__
     refused: list[CheckpointError] = []
 
-    def second(self: SupernetEvaluator, batch: ArchBatch) -> Any:
+    def second(self: SupernetEvaluator, batch: ArchBatch, *rest: int) -> Any:
         if workspace.folders("search") and not refused:
             refused.append(CheckpointError("none yet"))
             with pytest.raises(CheckpointError, match="is under way in process"):
                 search(settings, workspace=workspace)
-        return original(self, batch)
+        return original(self, batch, *rest)
 
     monkeypatch.setattr(SupernetEvaluator, "__call__", second)
     found = search(settings, workspace=workspace)
@@ -508,7 +508,7 @@ def test_a_search_that_fails_before_its_first_state_leaves_no_folder(
     def broken(*_: object, **__: object) -> None:
         raise Stop
 
-    monkeypatch.setattr("elasticvit.searching.evolution.initial_population", broken)
+    monkeypatch.setattr("elasticvit.searching.goal.initial_population", broken)
     with pytest.raises(Stop):
         search(target_ms=4, workspace=workspace, out=tmp_path / "out" if out else None, **SIZES)
     assert not (tmp_path / "out").exists()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from elasticvit.cli.report import Report
 from elasticvit.cli.wording import counted, duration
 from elasticvit.events import Event
-from elasticvit.flows.search import FrontPoint, SearchResult
+from elasticvit.flows.search import FrontPoint, SearchResult, Winner
 from elasticvit.flows.search_events import (
     CapsResolved,
     ResolvedCap,
@@ -24,7 +24,7 @@ class SearchReport:
     """Handler of the events of a search: prints targets and plan, and how far the evolution is."""
 
     def __init__(self, report: Report) -> None:
-        self.report, self._units = report, tuple[str, ...]()
+        self.report, self._units, self._round = report, tuple[str, ...](), "generation"
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -55,7 +55,7 @@ class SearchReport:
         if cap.device is not None:
             what = f"predicted {what}" if resolved.coverage is None else f"upper bound of {what}"
         say(
-            f"target: {what} at most {cap.target:g} {cap.cost.unit}; space {space} has "
+            f"target: {what} at most {listed(resolved.targets)} {cap.cost.unit}; space {space} has "
             f"{can.low:.3g} to {can.high:.3g}, median {can.median:.3g}"
         )
         if cap.device is not None:
@@ -74,6 +74,7 @@ class SearchReport:
     def _print_plan(self, planned: SearchPlanned) -> None:
         """The size of the search, and how long it will take."""
         plan, config = planned.plan, planned.plan.config
+        self._round = "round" if config.guided else "generation"
         new = planned.resumes is None
         start = "searching" if new else f"going on with {planned.resumes}:"
         done = "" if new else f", {planned.evaluated} of which are evaluated"
@@ -82,7 +83,7 @@ class SearchReport:
             limit = f" (the time budget ends them after {duration(plan.deadline_s)})"
         self.report.say(
             f"{start} up to {counted(config.evaluations, 'architecture')} "
-            f"({config.population} first ones and {counted(config.generations, 'generation')})"
+            f"({config.population} first ones and {counted(config.generations, self._round)})"
             f"{done}: {duration(plan.evaluation_s)} each, {plan.left(planned.evaluated)} to go"
             f"{limit}, then {duration(plan.after_s)} for finalists and test; about "
             f"{duration(plan.total_s(planned.evaluated))} in all\n"
@@ -99,9 +100,15 @@ class SearchReport:
             now.done,
             now.total,
             "architectures",
-            f"generation {now.generation} of {now.generations}, best {now.best_accuracy:.2f} % at "
-            f"{costs}",
+            f"{self._round} {now.generation} of {now.generations}, best {now.best_accuracy:.2f} % "
+            f"at {costs}",
         )
+
+
+def listed(targets: Sequence[float]) -> str:
+    """Targets of several goals as a text: `10, 15 or 20`."""
+    *most, last = (f"{target:g}" for target in targets)
+    return f"{', '.join(most)} or {last}" if most else last
 
 
 def _number(value: float | None, digits: int) -> str:
@@ -128,26 +135,49 @@ def print_front(report: Report, result: SearchResult) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("architecture")
     step = max(1, -(-len(result.front) // FRONT_ROWS))
+    winners = {winner.arch for winner in result.winners}
     for i, point in enumerate(reversed(result.front)):
-        chosen = point.arch == result.arch
+        chosen = point.arch in winners
         if chosen or i % step == 0:
             cells = ["*" if chosen else "", *(show(point) for show in columns.values())]
             table.add_row(*cells, str(point.arch), style="bold" if chosen else None)
     report.say(table)
 
 
-def print_choice(report: Report, result: SearchResult, path: Path) -> None:
-    """Print the chosen architecture beside its targets, its accuracies and its folder."""
+def print_choices(report: Report, result: SearchResult, path: Path) -> None:
+    """Print what was chosen for each goal beside its targets and accuracies, and the folder."""
     say = report.say
     if not result.complete:
-        say("the time was up before all generations were done; more time may find better")
-    for cap in result.caps:
+        say("the time was up before all architectures were judged; more time may find better")
+    if result.agreement is not None:
+        say(
+            f"accuracy predictor: of the {result.agreement.archs} architectures that it chose, it "
+            f"ranked {(1 + result.agreement.tau) / 2:.0%} of the pairs as they were judged "
+            f"(Kendall's tau {result.agreement.tau:.2f})"
+        )
+    for winner in result.winners:
+        _print_winner(report, winner, result)
+    report.place(path)
+
+
+def _print_winner(report: Report, winner: Winner, result: SearchResult) -> None:
+    say = report.say
+    for cap in winner.caps:
         where = f"on {cap.device}" if cap.device else "in all"
         upper = "" if cap.upper is None else f", upper bound {cap.upper:.4g} {cap.unit}"
         say(f"{where}: predicted {cap.predicted:.4g} {cap.unit}{upper}; target {cap.target:g}")
+    tested = ""
+    if winner.test_accuracy is not None:
+        tested = (
+            f", {winner.test_accuracy:.2f} % on {result.test_images} test images that nothing has "
+            "looked at before"
+        )
     say(
-        f"chosen {result.arch}: {result.accuracy:.2f} % on the {result.search_images} images that "
-        f"it was chosen by, {result.test_accuracy:.2f} % on {result.test_images} test images that "
-        "nothing has looked at before"
+        f"chosen {winner.arch}: {winner.accuracy:.2f} % (standard error {winner.error:.2f}) on the "
+        f"{result.search_images} images that it was chosen by{tested}"
     )
-    report.place(path)
+    if winner.confidence is not None:
+        say(
+            f"it is better than the next best with a probability of {winner.confidence:.0%}, by "
+            "the images that both were judged on"
+        )

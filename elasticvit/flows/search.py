@@ -16,20 +16,24 @@ from elasticvit.flows.run_data import open_run_data
 from elasticvit.flows.search_caps import resolve_caps, shown_latency
 from elasticvit.flows.search_events import CapsResolved, SearchPlanned, SearchStarted
 from elasticvit.flows.search_place import checked_out, run_folder, working_in
+from elasticvit.flows.search_seeds import find_seeds
 from elasticvit.flows.search_settings import SearchSettings
+from elasticvit.flows.search_starts import USUAL
 from elasticvit.flows.settings import WorkspaceLike, settings_of, workspace_of
 from elasticvit.flows.torch_threads import torch_threads
 from elasticvit.flows.unreadable import unreadable_notices
+from elasticvit.kept_genes import keep_genes
 from elasticvit.reading import shown
 from elasticvit.searching.plan import DEFAULT_BUDGET_S, SOUND_BUDGET_S
 from elasticvit.searching.result import SUBNET_FILE, FrontPoint, SearchResult
 from elasticvit.searching.state import STATE_FILE, SearchState
+from elasticvit.searching.winner import Winner
 from elasticvit.space import SearchSpace
 
 if TYPE_CHECKING:
     from elasticvit.nn.subnet import Subnet
 
-__all__ = ["FrontPoint", "SearchOutcome", "SearchResult", "SearchSettings", "search"]
+__all__ = ["FrontPoint", "SearchOutcome", "SearchResult", "SearchSettings", "Winner", "search"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,15 +105,17 @@ def search(
     from elasticvit.training.run_info import RunInfo
 
     info = RunInfo.load(run)
-    problem = resolve_caps(chosen, here, info.space)
-    events(CapsResolved(space=info.space.name, caps=problem.caps))
+    space = keep_genes(info.space, chosen.keep or {})
+    problem = resolve_caps(chosen, here, space)
+    events(CapsResolved(space=space.name, caps=problem.caps))
     try:
-        latency = shown_latency(chosen, here, info.space, problem.caps)
+        latency = shown_latency(chosen, here, space, problem.caps)
     except PredictorError as error:
         latency = None
         events(Notice(text=f"the result shows no latency: {error}", warning=True))
 
     from elasticvit.searching.job import SearchJob
+    from elasticvit.searching.judgement_store import STORE_FILE, JudgementStore
     from elasticvit.training.checkpoint import load_supernet
 
     events(Phase(text=f"loading the trained supernet and data set {info.data}"))
@@ -120,14 +126,19 @@ def search(
         job = SearchJob(
             load_supernet(run),
             images,
-            [resolved.cap for resolved in problem.caps],
+            problem.goals,
+            space=space,
             seed=chosen.seed,
             run=path_text(run),
             latency=latency,
             feasible=problem.feasible,
+            seeds=find_seeds(chosen.start, run, here, space),
+            store=JudgementStore(here.root / STORE_FILE) if out is None else None,
             torch_device=torch_device,
         )
-        asked = [chosen.population, chosen.generations, chosen.budget_minutes]
+        asked: list[Any] = [chosen.population, chosen.generations, chosen.budget_minutes]
+        if chosen.evaluations is not None or tuple(chosen.start) != USUAL:
+            asked += [chosen.evaluations, sorted(chosen.start)]
         found = job.unfinished(here.folders("search") if out is None else [out], asked)
         config = None if found is None else found[1]
         folder = out if found is None else found[0]
@@ -135,8 +146,10 @@ def search(
             held.enter_context(working_in(folder, here))
         events(Phase(text="timing the evaluation of single architectures"))
         plan = job.plan(
-            population=chosen.population if config is None else config.population,
-            generations=chosen.generations if config is None else config.generations,
+            evaluations=chosen.evaluations,
+            population=chosen.population,
+            generations=chosen.generations,
+            config=config,
             budget_s=_seconds_left(chosen.budget_minutes, started_s),
         )
         events(

@@ -14,7 +14,8 @@ from elasticvit.cost import CostModel, MacsCost
 from elasticvit.errors import NextStep, SettingError, TargetError, WorkspaceError
 from elasticvit.flows.search_events import ResolvedCap
 from elasticvit.flows.search_settings import SearchSettings
-from elasticvit.searching.caps import TARGETS, Cap, find_feasible, reach
+from elasticvit.searching.caps import TARGETS, Cap, reach
+from elasticvit.searching.goal import Goal, Goals
 from elasticvit.space import SearchSpace
 from elasticvit.workspace import Workspace
 
@@ -29,12 +30,14 @@ class Problem:
     """The caps of a search, which at least one architecture meets.
 
     Attributes:
-        caps: All caps with the range of their costs, latencies first; they can be met.
-        feasible: An architecture that keeps all caps.
+        caps: The caps of the first goal with the range of their costs, latencies first.
+        goals: All goals; each can be met.
+        feasible: For each goal an architecture that keeps it.
     """
 
     caps: tuple[ResolvedCap, ...]
-    feasible: Arch
+    goals: Goals
+    feasible: tuple[Arch, ...]
 
 
 def resolve_caps(settings: SearchSettings, workspace: Workspace, space: SearchSpace) -> Problem:
@@ -53,21 +56,33 @@ def resolve_caps(settings: SearchSettings, workspace: Workspace, space: SearchSp
     """
     if not settings.has_target:
         raise no_target(settings, workspace, space)
-    caps: list[Cap] = []
+    limited: list[list[Cap]] = []  # for each cost a cap of every goal, or one for all
     predictors: list[Predictor | None] = []
-    for name, target_ms in _device_targets(settings, workspace):
+    for name, targets in _device_targets(settings, workspace):
         predictor = _predictor(settings, workspace, name)
         cost = predictor.cost(space, extrapolate=settings.extrapolate)
-        caps.append(Cap(cost=cost, target=float(target_ms), device=name, source=predictor.source))
+        source = predictor.source
+        limited.append(
+            [Cap(cost=cost, target=float(t), device=name, source=source) for t in targets]
+        )
         predictors.append(predictor)
-    if settings.target_mmacs is not None:
-        caps.append(Cap(cost=MacsCost(space), target=float(settings.target_mmacs)))
+    if settings.mmacs_targets:
+        macs = MacsCost(space)
+        limited.append([Cap(cost=macs, target=float(t)) for t in settings.mmacs_targets])
         predictors.append(None)
-    feasible = find_feasible(space, caps, np.random.default_rng(0))
+    count = max(map(len, limited))
+    goals = Goals(
+        tuple(
+            Goal(tuple(caps[goal if len(caps) > 1 else 0] for caps in limited))
+            for goal in range(count)
+        )
+    )
+    feasible = goals.feasible(space, np.random.default_rng(0))
     resolved = [
-        _resolved(cap, predictor, space) for cap, predictor in zip(caps, predictors, strict=True)
+        _resolved(caps, predictor, space)
+        for caps, predictor in zip(limited, predictors, strict=True)
     ]
-    return Problem(caps=tuple(resolved), feasible=feasible)
+    return Problem(caps=tuple(resolved), goals=goals, feasible=feasible)
 
 
 def no_target(settings: SearchSettings, workspace: Workspace, space: SearchSpace) -> TargetError:
@@ -123,8 +138,13 @@ def _device_names(settings: SearchSettings, workspace: Workspace) -> tuple[str, 
     return settings.devices or tuple(settings.predictor or ()) or ((default,) if default else ())
 
 
-def _device_targets(settings: SearchSettings, workspace: Workspace) -> list[tuple[str, float]]:
-    """Devices and their targets in ms; one target is that of all devices."""
+def _device_targets(
+    settings: SearchSettings, workspace: Workspace
+) -> list[tuple[str, tuple[float, ...]]]:
+    """Devices and their targets in ms, each that of every goal or one for all; what is named once
+    is that of all devices."""
+    if settings.named_targets:
+        return list(settings.named_targets.items())
     targets = settings.targets_ms
     if not targets:
         return []
@@ -156,14 +176,16 @@ def _predictor(settings: SearchSettings, workspace: Workspace, name: str) -> Pre
     return load_predictor(Path(given)) if isinstance(given, (str, Path)) else given
 
 
-def _resolved(cap: Cap, predictor: Predictor | None, space: SearchSpace) -> ResolvedCap:
+def _resolved(caps: Sequence[Cap], predictor: Predictor | None, space: SearchSpace) -> ResolvedCap:
+    cap, targets = caps[0], tuple(cap.target for cap in caps)
     can = reach(space, cap.bound, np.random.default_rng(0))
     if predictor is None:
-        return ResolvedCap(cap=cap, reach=can)
+        return ResolvedCap(cap=cap, targets=targets, reach=can)
     from predictors.provenance import origin, remarks
 
     return ResolvedCap(
         cap=cap,
+        targets=targets,
         reach=can,
         coverage=predictor.interval.coverage,
         origin=origin(predictor),

@@ -33,7 +33,8 @@ class ResolvedCap:
     """A cap, what the space can do, and where the numbers come from.
 
     Attributes:
-        cap: The cap.
+        cap: The cap; that of the first goal if there are several.
+        targets: The target of each goal.
         reach: Range of `Cap.bound` over the space.
         coverage: Nominal coverage of the upper bound that is capped; None without a bound.
         origin: Where the latencies come from, for people; None for multiply-accumulates.
@@ -41,6 +42,7 @@ class ResolvedCap:
     """
 
     cap: Cap
+    targets: tuple[float, ...]
     reach: Reach
     coverage: float | None = None
     origin: str | None = None
@@ -49,7 +51,7 @@ class ResolvedCap:
     @property
     def binds(self) -> bool:
         """Whether any architecture of the space exceeds the target."""
-        return self.cap.target < self.reach.high
+        return min(self.targets) < self.reach.high
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,7 @@ class CapsResolved(Event):
 
     Attributes:
         space: Name of the space.
-        caps: All caps, latencies first.
+        caps: The caps of the first goal, latencies first.
     """
 
     space: str

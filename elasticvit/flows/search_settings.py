@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from elasticvit.errors import SettingError, TargetError
 from elasticvit.flows.places import check_path
+from elasticvit.flows.search_starts import STARTS, USUAL
 from elasticvit.flows.settings import (
     check_distinct,
     check_minutes,
@@ -18,7 +19,7 @@ from elasticvit.flows.settings import (
 )
 from elasticvit.names import check_name
 from elasticvit.reading import shown
-from elasticvit.searching.config import EvolutionConfig
+from elasticvit.searching.config import MOST_EVALUATIONS, EvolutionConfig
 
 if TYPE_CHECKING:
     from predictors.predictor import Predictor
@@ -28,7 +29,10 @@ TARGET_RANGES = {  # least and greatest value, unit
     "target_ms": (1e-6, 1e9, "milliseconds"),
     "target_mmacs": (1e-6, 1e9, "millions of multiply-accumulates"),
 }
+Target = float | Sequence[float]
+MOST_GOALS = 64
 RANGES = {
+    "evaluations": (2, MOST_EVALUATIONS),
     "population": (2, 4096),
     "generations": (1, 4096),
     "seed": (0, 2**31 - 1),
@@ -42,22 +46,30 @@ class SearchSettings:
 
     Attributes:
         target_ms: Latency cap in milliseconds per image: one number for all devices, or one for
-            each device in the order of `device`.
+            each device in the order of `device`. In place of a number a list of several: a goal
+            each, for which one architecture is chosen.
+        target: Latency caps by the device's name, each a number or a list of several goals.
         device: Names of the devices that `target_ms` applies to. None: all devices of `predictor`,
             or else the device that was profiled last.
-        target_mmacs: Cap on multiply-accumulates per image, in millions.
+        target_mmacs: Cap on multiply-accumulates per image, in millions; a list: several goals.
         run: Folder of the training run with the supernet. None: the workspace's latest run.
         predictor: Predictors, or the folders they were saved in, by device name; predictors of
             other devices are loaded from the workspace.
         out: Folder to write the result to: new in a folder that exists, empty, or holding an
             interrupted search with the same settings; the workspace is not changed then. None: a
             new folder in the workspace, which becomes its latest search.
-        population: Number of parents in each generation, at most 4096. None: chosen by the time
-            budget.
-        generations: Number of generations, at most 4096. None: chosen by the time budget. A search
-            has at most 100,000 evaluations, which are population * (1 + 4 * generations).
+        evaluations: Number of architectures that are judged, most of them chosen by an accuracy
+            predictor. None: chosen by the time budget.
+        population: Number of parents in each generation of the paper's evolution, at most 4096,
+            which takes the place of the accuracy predictor then. None: chosen by the time budget.
+        generations: Number of its generations, at most 4096. None: chosen by the time budget. A
+            search has at most 100,000 evaluations, which are population * (1 + 4 * generations).
         budget_minutes: Time budget of the whole search in minutes. None: about 3 minutes, up to
             15 on a slow machine.
+        start: Architectures that the search begins with, besides those that fill the space: any of
+            `bank` (the memory banks of the training run), `published` and `searches` (winners and
+            fronts of the workspace's latest searches, on which the result then depends).
+        keep: Genes that are fixed, by name: `{"resolution": 192, "attn1.width": 64}`.
         extrapolate: Whether kernels outside the measured range are priced, with wider bounds,
             instead of refused.
         seed: Random seed.
@@ -70,14 +82,18 @@ class SearchSettings:
             too many evaluations.
     """
 
-    target_ms: float | list[float] | tuple[float, ...] | None = None
+    target_ms: Target | Sequence[Target] | None = None
+    target: Mapping[str, Target] | None = None
     device: str | list[str] | tuple[str, ...] | None = None
-    target_mmacs: float | None = None
+    target_mmacs: Target | None = None
     run: Path | str | None = None
     predictor: Mapping[str, Path | str | Predictor] | None = None
     out: Path | str | None = None
+    evaluations: int | None = None
     population: int | None = None
     generations: int | None = None
+    start: tuple[str, ...] | list[str] = USUAL
+    keep: Mapping[str, int] | None = None
     budget_minutes: float | None = None
     extrapolate: bool = False
     seed: int = 0
@@ -89,6 +105,7 @@ class SearchSettings:
             check_name("device", name, SettingError, "device")
         check_distinct("device", self.devices)
         self._check_targets()
+        self._check_start()
         check_minutes("budget_minutes", self.budget_minutes, SHORTEST_MINUTES)
         check_ranges(self, RANGES)
         self._check_evaluations()
@@ -102,16 +119,63 @@ class SearchSettings:
             )
 
     def _check_targets(self) -> None:
-        named = [("target_ms", value) for value in self.targets_ms]
+        named = [("target_ms", "target_ms", one) for one in self.targets_ms]
+        named += [(f"target {name}", "target", one) for name, one in self.named_targets.items()]
+        for name in self.named_targets:
+            check_name("device", name, SettingError, "target")
         if self.target_mmacs is not None:
-            named.append(("target_mmacs", self.target_mmacs))
-        for name, value in named:
-            least, most, unit = TARGET_RANGES[name]
-            if value is None:  # one of several; `check_real` takes it for left out
+            named.append(("target_mmacs", "target_mmacs", _several(self.target_mmacs)))
+        counts: dict[int, str] = {}
+        for shown_name, name, values in named:
+            least, most, unit = TARGET_RANGES.get(name, TARGET_RANGES["target_ms"])
+            for value in values:
+                if value is None:  # one of several; `check_real` takes it for left out
+                    raise SettingError(
+                        f"{shown_name} is None for one of the devices; it must be a number",
+                        settings=[name],
+                    )
+                check_real(name, value, least, most, unit)
+            if len(set(values)) < len(values) or not 1 <= len(values) <= MOST_GOALS:
+                told = ", ".join(f"{value:g}" for value in values) or "empty"
                 raise SettingError(
-                    f"{name} is None for one of the devices; it must be a number", settings=[name]
+                    f"{shown_name} is {told}; a list of goals has from 1 to {MOST_GOALS} different "
+                    "targets",
+                    settings=[name],
                 )
-            check_real(name, value, least, most, unit)
+            if len(values) > 1:
+                counts.setdefault(len(values), shown_name)
+        if len(counts) > 1:
+            told = " and ".join(f"{name} has {count}" for count, name in counts.items())
+            raise SettingError(
+                f"{told} goals; lists of targets go together one by one, so they must be equally "
+                "long",
+                settings=sorted({name for _, name, _ in named}),
+            )
+        if self.targets_ms and self.named_targets:
+            raise SettingError(
+                "target_ms and target both name latencies; use one of them",
+                settings=["target_ms", "target"],
+            )
+
+    def _check_start(self) -> None:
+        unknown = [name for name in self.start if name not in STARTS]
+        if unknown or isinstance(self.start, str):
+            raise SettingError(
+                f"start is {shown(self.start)}; it may name {', '.join(STARTS)}",
+                settings=["start"],
+            )
+        for name, value in (self.keep or {}).items():
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise SettingError(
+                    f"keep {shown(name)} is {shown(value)}; it must be a whole number",
+                    settings=["keep"],
+                )
+        if self.evaluations is not None and (self.population or self.generations):
+            raise SettingError(
+                "evaluations and the sizes of the paper's evolution (population, generations) are "
+                "both named; name one of them",
+                settings=["evaluations", "population", "generations"],
+            )
 
     def _check_evaluations(self) -> None:
         """Check the sizes that are named together; one alone leaves the other to the budget."""
@@ -123,12 +187,23 @@ class SearchSettings:
             raise SettingError(str(error), settings=error.settings) from error
 
     @property
-    def targets_ms(self) -> tuple[float, ...]:
-        """The latency targets in milliseconds; empty if there are none."""
+    def targets_ms(self) -> tuple[tuple[float, ...], ...]:
+        """The latency targets in milliseconds: one for all devices or one for each, and for each
+        that of every goal, or one for all; empty if there are none."""
         value = self.target_ms
         if value is None:
             return ()
-        return tuple(value) if isinstance(value, list | tuple) else (value,)
+        return tuple(map(_several, value if isinstance(value, list | tuple) else [value]))
+
+    @property
+    def named_targets(self) -> dict[str, tuple[float, ...]]:
+        """The latency targets by device, and for each that of every goal, or one for all."""
+        return {name: _several(value) for name, value in (self.target or {}).items()}
+
+    @property
+    def mmacs_targets(self) -> tuple[float, ...]:
+        """The targets in millions of multiply-accumulates; empty if there are none."""
+        return () if self.target_mmacs is None else _several(self.target_mmacs)
 
     @property
     def devices(self) -> tuple[str, ...]:
@@ -138,4 +213,10 @@ class SearchSettings:
     @property
     def has_target(self) -> bool:
         """Whether a target is named; if a device is named, it must be a latency target."""
-        return bool(self.targets_ms) or (self.target_mmacs is not None and not self.devices)
+        latency = bool(self.targets_ms or self.named_targets)
+        return latency or (self.target_mmacs is not None and not self.devices)
+
+
+def _several(value: Any) -> tuple[Any, ...]:
+    """The targets of all goals, which are not checked yet."""
+    return tuple(value) if isinstance(value, list | tuple) else (value,)

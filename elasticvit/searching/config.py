@@ -11,6 +11,8 @@ from elasticvit.errors import TargetError
 ROUNDS = 16  # of a guided search, each of which fits the accuracy predictor anew
 FEWEST_FIRST, MOST_FIRST = 12, 96  # first architectures of a guided search
 FEWEST_EACH = 6  # architectures of a round
+MOST_GUIDED = 1_030  # a tenth of the paper's 10,304
+FEWEST_GUIDED = 32
 SMALLEST_SCALE = 2.0**-7
 MOST_EVALUATIONS = 100_000  # ten times the paper's; all are kept in memory and in the state's file
 
@@ -96,14 +98,24 @@ class EvolutionConfig:
         first = min(max(evaluations // 4, min(evaluations, FEWEST_FIRST)), MOST_FIRST)
         rest = max(evaluations - first, 1)
         each = max(-(-rest // ROUNDS), min(rest, FEWEST_EACH))
+        rounds = max(rest // each, 1)
         return cls(
-            population=max(first, 1),
+            population=max(evaluations - rounds * each, 1),
             crossover=each,
             mutation=0,
-            generations=max(rest // each, 1),
+            generations=rounds,
             guided=True,
             at_once=at_once,
         )
+
+    @classmethod
+    def guided_within(cls, evaluations: float, goals: int = 1) -> EvolutionConfig:
+        """The largest guided search of a ladder of sizes that needs at most so many evaluations;
+        the top is a tenth of the paper's evaluations."""
+        size = MOST_GUIDED
+        while size > FEWEST_GUIDED * goals and size > evaluations:
+            size //= 2
+        return cls.guided_by(max(size, FEWEST_GUIDED))
 
     @classmethod
     def within(cls, evaluations: float) -> EvolutionConfig:

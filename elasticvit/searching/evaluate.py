@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from elasticvit.arch import Arch, ArchBatch
-from elasticvit.arrays import FloatArray
-from elasticvit.nn.judging import accuracy, recalibrate
+from elasticvit.nn.judging import accuracy, correct, recalibrate
 from elasticvit.nn.subnet import Subnet
 from elasticvit.nn.supernet import Supernet
+from elasticvit.searching.judge import BoolArray, Judged
+from elasticvit.searching.judgement_store import Judgements, JudgementStore
 from elasticvit.training.data import ImageData
 from elasticvit.training.judged_images import JudgedImages
 
@@ -22,6 +25,7 @@ QUICK_GMACS = {"cpu": 4.0, "cuda": 400.0}  # for one architecture: about 0.2 s o
 ACCELERATOR_GMACS = 40.0  # on torch devices of other types, such as mps and xpu
 THOROUGH_FACTOR = 8.0  # how much more the finalists of a search may take
 CACHE_BYTES = 2**30
+KEPT_SUBNETS = 16  # recalibrated ones that are kept for more images
 
 
 def quick_gmacs(torch_device: torch.device | str) -> float:
@@ -69,7 +73,7 @@ class Sizes:
 
 
 class SupernetEvaluator:
-    """Accuracies of batches of architectures: cut, recalibrated, run on the search part.
+    """Judges architectures (`searching.judge.Judge`): cut, recalibrated, run on the search part.
 
     Which images are used is fixed by the seed, so an accuracy depends on the architecture alone.
     The images are kept, resized, for the resolutions that were used last.
@@ -80,7 +84,10 @@ class SupernetEvaluator:
         sizes: Numbers of images.
         seed: Random seed of the choice of images.
         torch_device: Torch device to run on, such as `cpu` or `cuda:0`.
+        store: Keeps what was judged, for other searches with the same weights.
     """
+
+    name = "accuracy with the supernet's weights"
 
     def __init__(
         self,
@@ -90,6 +97,7 @@ class SupernetEvaluator:
         *,
         seed: int = 0,
         torch_device: torch.device | str = "cpu",
+        store: JudgementStore | None = None,
     ) -> None:
         self.torch_device = torch.device(torch_device)
         self.supernet = supernet.eval().to(self.torch_device)
@@ -103,19 +111,56 @@ class SupernetEvaluator:
             torch_device=self.torch_device,
             keep_bytes=CACHE_BYTES,
         )
+        self.kept: OrderedDict[Arch, Subnet] = OrderedDict()  # recalibrated, the latest last
+        self.known: Judgements | None = None
+        if store is not None:
+            context = [weights_hash(supernet), data.info.spec, seed, sizes.recalibration_images]
+            self.known = store.of(json.dumps([*context, sizes.batch_size]))
 
-    def __call__(self, batch: ArchBatch) -> FloatArray:
-        """Accuracy on the search part in percent, shape (n,)."""
-        scores = np.empty(len(batch))
-        for row in np.argsort(batch.genes[:, 0], kind="stable"):  # images of a resolution once
-            scores[row] = self.judge(batch[int(row)])[1]
-        return scores
+    @property
+    def most_images(self) -> int:
+        """Most images that it judges with."""
+        return self.sizes.search_images
 
-    def judge(self, arch: Arch) -> tuple[Subnet, float]:
-        """The recalibrated subnet of an architecture, and its accuracy in percent."""
+    def __call__(self, archs: ArchBatch, images: int | None = None) -> Judged:
+        """Judge architectures on the first images of the search part, all by default."""
+        images = min(self.most_images if images is None else images, self.most_images)
+        right = np.zeros((len(archs), images), dtype=bool)
+        for row in np.argsort(archs.genes[:, 0], kind="stable"):  # images of a resolution once
+            right[row] = self._correct(archs[int(row)], images)
+        return Judged.of(right)
+
+    def run(self, arch: Arch) -> None:
+        """Judge an architecture without looking up or keeping anything, for the time it takes."""
         training, search = self.images.at(arch.resolution)
         subnet = recalibrate(Subnet.cut(self.supernet, arch), training, len(training))
-        return subnet, accuracy(subnet, search)
+        correct(subnet, search)
+
+    def subnet(self, arch: Arch) -> Subnet:
+        """The recalibrated subnet of an architecture."""
+        if arch not in self.kept:
+            training = self.images.at(arch.resolution)[0]
+            cut = Subnet.cut(self.supernet, arch)
+            self.kept[arch] = recalibrate(cut, training, len(training))
+            while len(self.kept) > KEPT_SUBNETS:
+                self.kept.popitem(last=False)
+        self.kept.move_to_end(arch)
+        return self.kept[arch]
+
+    def _correct(self, arch: Arch, images: int) -> BoolArray:
+        """What an architecture classifies right; whole batches are run, and only those that were
+        not judged before."""
+        found = np.zeros(0, dtype=bool) if self.known is None else self.known.get(arch)
+        size = self.sizes.batch_size
+        if len(found) < images:
+            search = self.images.at(arch.resolution)[1]
+            done = len(found) // size
+            batches = search[done : -(-images // size)]
+            new = correct(self.subnet(arch), batches).numpy()
+            found = np.concatenate([found[: done * size], new])
+            if self.known is not None:
+                self.known.add(arch, found)
+        return found[:images]
 
 
 def weights_hash(supernet: Supernet) -> str:

@@ -1,26 +1,28 @@
 """A whole search: supernet and data in, chosen subnet and `search.json` out.
 
-The evolution judges with few images; its finalists are judged again with many, and the chosen
-one is tested once, on images that neither training nor the search has looked at.
+The search judges with few images, chosen by an accuracy predictor or bred as in the paper; the
+finalists of each goal are judged again with more, and the chosen ones are tested once, on images
+that neither training nor the search has looked at.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from elasticvit.arch import Arch
+from elasticvit.arch import Arch, ArchBatch
+from elasticvit.arrays import FloatArray
 from elasticvit.cost import CostModel, MacsCost
-from elasticvit.events import EventHandler, Phase, ignore
+from elasticvit.events import EventHandler, Notice, Phase, ignore
 from elasticvit.nn.supernet import Supernet
 from elasticvit.searching import finalists
 from elasticvit.searching.archive import Archive
-from elasticvit.searching.caps import Cap, find_feasible, fingerprint, loads
+from elasticvit.searching.caps import Cap
 from elasticvit.searching.config import EvolutionConfig
 from elasticvit.searching.evaluate import (
     THOROUGH_FACTOR,
@@ -31,12 +33,18 @@ from elasticvit.searching.evaluate import (
     weights_hash,
 )
 from elasticvit.searching.evolution import evolve
+from elasticvit.searching.goal import Goal, Goals
+from elasticvit.searching.guided import POOR_TAU, Guide
+from elasticvit.searching.halving import Ranking, rank_finalists
+from elasticvit.searching.judge import standard_errors
+from elasticvit.searching.judgement_store import JudgementStore
 from elasticvit.searching.plan import FINALISTS, SearchPlan, make_plan, time_evaluation
-from elasticvit.searching.population import initial_population
 from elasticvit.searching.report import draw_front
-from elasticvit.searching.result import RESULT_FILE, SUBNET_FILE, SearchResult
+from elasticvit.searching.result import RESULT_FILE, SearchResult, subnet_file
 from elasticvit.searching.state_file import STATE_FILE, evolution_of, read_state
 from elasticvit.searching.summary import front_of, summarise_archs, summarise_caps
+from elasticvit.searching.winner import Agreement, Winner
+from elasticvit.space import SearchSpace
 from elasticvit.training.data import ImageData
 
 TYPICAL = 9  # architectures under the caps that stand for all when sizes are chosen
@@ -46,13 +54,17 @@ class SearchJob:
     """One search.
 
     Args:
-        supernet: Trained supernet; its space is searched.
+        supernet: Trained supernet.
         data: Data set that it was trained on.
-        caps: Hard caps; the first one's cost is the axis of the front.
+        limits: Hard caps, or several goals; the first cap's cost is the axis of the front.
+        space: Part of the supernet's space that is searched; all of it by default.
         seed: Random seed of the search.
         run: Folder that the weights come from, for the record.
         latency: Cost model that the result's milliseconds come from, if there is one.
-        feasible: Result of `find_feasible` for these caps, if it is known already.
+        feasible: Result of `find_feasible` for these caps, or of `Goals.feasible`, if it is known
+            already.
+        seeds: Architectures to begin with, as far as they keep a goal.
+        store: Keeps judgements for later searches.
         torch_device: Torch device to run on, such as `cpu` or `cuda:1`; by default CUDA's
             current one if there is any, else the CPU.
 
@@ -64,53 +76,69 @@ class SearchJob:
         self,
         supernet: Supernet,
         data: ImageData,
-        caps: Sequence[Cap],
+        limits: Sequence[Cap] | Goals,
         *,
+        space: SearchSpace | None = None,
         seed: int = 0,
         run: str = "",
         latency: CostModel | None = None,
-        feasible: Arch | None = None,
+        feasible: Arch | Sequence[Arch] | None = None,
+        seeds: ArchBatch | None = None,
+        store: JudgementStore | None = None,
         torch_device: torch.device | str | None = None,
     ) -> None:
         place = torch.device(torch_device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.space, self.data, self.caps = supernet.space, data, tuple(caps)
+        self.space, self.data, self.goals = space or supernet.space, data, Goals.of(limits)
+        self.caps = self.goals[0].caps
+        self.seeds = seeds
         self.seed, self.run_name, self.latency = seed, run, latency
         rng = np.random.default_rng(seed)
-        self.feasible = feasible or find_feasible(self.space, self.caps, np.random.default_rng(0))
-        self.typical = initial_population(
-            self.space, self.caps, TYPICAL, rng, feasible=self.feasible
-        )
+        self.feasible = (feasible,) if isinstance(feasible, Arch) else feasible
+        self.feasible = self.feasible or self.goals.feasible(self.space, np.random.default_rng(0))
+        self.typical = self.goals.population(self.space, TYPICAL, rng, feasible=self.feasible)
         macs_m = float(np.median(MacsCost(self.space).price(self.typical)))
         gmacs = quick_gmacs(place)
         self.quick, self.thorough = (
-            SupernetEvaluator(supernet, data, Sizes.within(g, macs_m, data), torch_device=place)
+            SupernetEvaluator(
+                supernet, data, Sizes.within(g, macs_m, data), torch_device=place, store=store
+            )
             for g in (gmacs, gmacs * THOROUGH_FACTOR)
         )
         self.twice = self.thorough.sizes != self.quick.sizes
         self.settings: dict[str, Any] = {
-            "targets": [[cap.cost.name, cap.cost.unit, cap.target] for cap in self.caps],
+            "targets": [[cap.cost.name, cap.cost.unit, cap.target] for cap in self.goals.caps],
             "weights": weights_hash(supernet),
             "data": data.info.spec,
             "seed": seed,
             "sizes": asdict(self.quick.sizes),
+            "choices": [list(options) for options in self.space.choices],
         }
 
     def plan(
         self,
         *,
+        evaluations: int | None = None,
         population: int | None = None,
         generations: int | None = None,
+        config: EvolutionConfig | None = None,
         budget_s: float | None = None,
     ) -> SearchPlan:
-        """Time a few evaluations and choose the sizes that are not named (`make_plan`)."""
+        """Time a few evaluations and choose the sizes that are not named (`make_plan`).
+
+        Args:
+            config: Size of an interrupted search, in place of all others.
+        """
         each_s = time_evaluation(self.quick, self.typical)
         image_s = each_s / self.quick.sizes.images
         return make_plan(
             evaluation_s=each_s,
-            finalist_s=image_s * self.thorough.sizes.images if self.twice else 0.0,
+            finalist_s=image_s * self.thorough.sizes.images * len(self.goals) if self.twice else 0,
             test_s=image_s * (self.thorough.sizes.images + self.data.info.test_images),
+            goals=len(self.goals),
+            evaluations=evaluations,
             population=population,
             generations=generations,
+            config=config,
             budget_s=budget_s,
         )
 
@@ -126,7 +154,7 @@ class SearchJob:
         Raises:
             CheckpointError: the newest candidate's state cannot be read.
         """
-        wanted = {**self.settings, "asked": asked, "caps": fingerprint(self.space, self.caps)}
+        wanted = {**self.settings, "asked": asked, "caps": self.goals.fingerprint(self.space)}
         for folder in reversed(folders):
             if (folder / RESULT_FILE).exists() or not (folder / STATE_FILE).exists():
                 continue
@@ -146,72 +174,136 @@ class SearchJob:
         events: EventHandler = ignore,
         stop: Callable[[], bool] | None = None,
     ) -> SearchResult:
-        """Search, or go on with the search in `folder`; save result and subnet there.
+        """Search, or go on with the search in `folder`; save result and subnets there.
 
         Args:
             folder: Folder of this search.
-            config: Size of the evolution.
-            finalist_count: Number of architectures that are judged again.
+            config: Size of the search.
+            finalist_count: Number of architectures that are judged again, for each goal.
             asked: JSON-ready sizes that the user asked for; part of what makes two searches the
                 same.
             events: Receives the events of `evolve`, and a `Phase` for each part after it.
-            stop: Asked between evaluations; when true, the evolution ends with what there is.
+            stop: Asked between evaluations; when true, the search ends with what there is.
         """
+        guide = Guide(space=self.space, goals=self.goals, config=config, errors=self._errors)
+        rng = np.random.default_rng(self.seed)
         archive = evolve(
             self.space,
-            self.caps,
-            self.quick,
+            self.goals,
+            lambda batch: self.quick(batch).accuracy,
             config,
-            rng=np.random.default_rng(self.seed),
+            rng=rng,
             feasible=self.feasible,
+            seeds=self.seeds,
+            propose=guide if config.guided else None,
             state_path=folder / STATE_FILE,
             settings={**self.settings, "asked": asked},
             events=events,
             stop=stop,
         )
-        last, scores = finalists.select(archive, finalist_count)
-        if self.twice:
-            images = self.thorough.sizes.search_images
-            events(Phase(text=f"judging {len(last)} finalists on {images} images"))
-            scores = self.thorough(last)
-        final = finalists.ranked(last, scores, loads(self.caps, last))
-        chosen, again = self.thorough.judge(final.archs[0])
-        final.accuracy[0] = again  # the saved weights' own, where a device is not reproducible
-        events(Phase(text=f"testing the chosen subnet on {self.data.info.test_images} images"))
-        loader = self.data.loader("test", resolution=chosen.arch.resolution, batch_size=64)
-        test_accuracy = accuracy(chosen, loader)
-        chosen.cpu().save(folder / SUBNET_FILE)
-        result = self._result(final, test_accuracy, archive, config)
+        agreement = None
+        expected = archive
+        if config.guided and len(archive.archs) > 1:
+            agreement = guide.agreement(archive, np.random.default_rng(self.seed))
+            mean, _ = guide.fit(archive, np.random.default_rng(self.seed)).predict(archive.archs)
+            expected = replace(archive, accuracy=np.clip(mean, 0, 100))
+            if agreement is not None and agreement.tau < POOR_TAU:
+                events(Notice(text=poor_agreement(agreement), warning=True))
+        rankings = [self._rank(goal, expected, finalist_count, events) for goal in self.goals]
+        winners = [
+            self._winner(number, goal, ranking, folder, events)
+            for number, (goal, ranking) in enumerate(zip(self.goals, rankings, strict=True), 1)
+        ]
+        result = self._result(winners, rankings, archive, config, agreement)
         draw_front(folder, result, self.caps[0].cost.price(archive.archs), archive.accuracy)
         result.save(folder)  # last: a folder with a result is a finished search
         return result
 
+    def _errors(self, accuracy: FloatArray) -> FloatArray:
+        """Standard errors of accuracies in percent on the images of the search."""
+        return standard_errors(accuracy, self.quick.sizes.search_images)
+
+    def _rank(self, goal: Goal, archive: Archive, count: int, events: EventHandler) -> Ranking:
+        """The finalists of a goal, judged again, from the best."""
+        load = goal.loads(archive.archs)
+        kept = replace(archive.rows(load <= 1), load=load[load <= 1])
+        archs, _ = finalists.select(kept, count)
+        images = self.thorough.most_images
+        which = "" if len(self.goals) == 1 else f" of {goal}"
+        events(Phase(text=f"judging {len(archs)} finalists{which} on up to {images} images"))
+        return rank_finalists(
+            self.thorough, archs, goal.loads(archs), first_images=self.quick.most_images
+        )
+
+    def _winner(
+        self, number: int, goal: Goal, ranking: Ranking, folder: Path, events: EventHandler
+    ) -> Winner:
+        """Test the winner of a goal once, and save its subnet."""
+        batch = ranking.archs.take(slice(0, 1))
+        arch = batch[0]
+        which = "subnet" if len(self.goals) == 1 else f"subnet of {goal}"
+        events(Phase(text=f"testing the chosen {which} on {self.data.info.test_images} images"))
+        chosen = self.thorough.subnet(arch)
+        loader = self.data.loader("test", resolution=arch.resolution, batch_size=64)
+        test_accuracy = accuracy(chosen, loader)
+        chosen.cpu().save(folder / subnet_file(number))
+        (point,) = summarise_archs(self.space, batch, ranking.accuracy[:1], self.latency)
+        return Winner(
+            arch=arch,
+            caps=summarise_caps(goal.caps, batch),
+            macs_m=point.macs_m,
+            predicted_ms=point.predicted_ms,
+            upper_ms=point.upper_ms,
+            accuracy=point.accuracy,
+            error=float(ranking.error[0]),
+            runner_up=ranking.archs[1] if len(ranking.archs) > 1 else None,
+            confidence=ranking.confidence,
+            test_accuracy=test_accuracy,
+        )
+
     def _result(
         self,
-        final: finalists.Finalists,
-        test_accuracy: float,
+        winners: Sequence[Winner],
+        rankings: Sequence[Ranking],
         archive: Archive,
         config: EvolutionConfig,
+        agreement: Agreement | None,
     ) -> SearchResult:
-        points = summarise_archs(self.space, final.archs, final.accuracy, self.latency)
-        chosen = points[0]
+        first = winners[0]
+        assert first.test_accuracy is not None
+        archs = rankings[0].archs.concat(*(ranking.archs for ranking in rankings[1:]))
+        scores = np.concatenate([ranking.accuracy for ranking in rankings])
+        _, rows = np.unique(archs.genes, axis=0, return_index=True)
+        archs, scores = archs.take(rows), scores[rows]
+        points = summarise_archs(self.space, archs, scores, self.latency)
         return SearchResult(
             space=self.space.name,
             data=self.data.info.spec,
             classes=self.data.info.classes,
-            arch=chosen.arch,
-            predicted_ms=chosen.predicted_ms,
-            upper_ms=chosen.upper_ms,
-            macs_m=chosen.macs_m,
-            accuracy=chosen.accuracy,
-            test_accuracy=test_accuracy,
-            search_images=self.thorough.sizes.search_images,
+            arch=first.arch,
+            predicted_ms=first.predicted_ms,
+            upper_ms=first.upper_ms,
+            macs_m=first.macs_m,
+            accuracy=first.accuracy,
+            test_accuracy=first.test_accuracy,
+            search_images=int(rankings[0].images[0]),
             test_images=self.data.info.test_images,
-            front=front_of(points, self.caps[0].cost.price(final.archs)),
-            caps=summarise_caps(self.caps, final.archs.take(slice(0, 1))),
+            front=front_of(points, self.caps[0].cost.price(archs)),
+            caps=first.caps,
+            winners=tuple(winners),
+            agreement=agreement,
             run=self.run_name,
             seed=self.seed,
             evaluations=len(archive.archs),
             complete=archive.complete,
             evolution=config.sizes,
         )
+
+
+def poor_agreement(agreement: Agreement) -> str:
+    """What is said of a predictor that ranks badly."""
+    return (
+        f"the accuracy predictor ranked the {agreement.archs} architectures that it chose hardly "
+        f"better than chance (Kendall's tau {agreement.tau:.2f}): their accuracies differ less "
+        "than the images at hand can tell, or more evaluations are needed"
+    )

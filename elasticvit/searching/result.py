@@ -16,12 +16,14 @@ from msgspec import Meta
 from elasticvit.arch import Arch
 from elasticvit.errors import CheckpointError, NextStep
 from elasticvit.files import write_atomic
-from elasticvit.reading import Count, Format, NotNegative, Percent, Positive, Whole, shown
+from elasticvit.reading import Count, Format, Percent, Positive, Whole, shown
+from elasticvit.searching.winner import Agreement, CapResult, Winner
 
-SCHEMA = 2  # 1 had no text form of architectures, and no source of a cap but the first one's
+SCHEMA = 3  # 1 had no text form of architectures, and no source of a cap but the first one's;
+# 2 had one goal alone
 RESULT_FILE = "search.json"
 FRONT_FILE = "front.csv"
-SUBNET_FILE = "subnet.pt"
+SUBNET_FILE = "subnet.pt"  # of the first goal's winner
 FIRST_CAP = ("device", "source", "unit", "target")  # repeated in the file for its readers
 
 
@@ -45,28 +47,6 @@ class FrontPoint:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CapResult:
-    """A cap, and how much of it the chosen architecture uses.
-
-    Attributes:
-        device: Name of the device whose latency is capped; None for multiply-accumulates.
-        source: Where the latencies of that device come from, such as `host:CPU model`; None if
-            not reported.
-        unit: `ms` or `MMACs`.
-        target: Largest value allowed.
-        predicted: Predicted cost of the chosen architecture.
-        upper: Upper bound of that cost; None if the cost has none.
-    """
-
-    device: str | None
-    source: str | None = None
-    unit: str
-    target: Positive
-    predicted: NotNegative
-    upper: NotNegative | None
-
-
-@dataclass(frozen=True, kw_only=True)
 class SearchResult:
     """Outcome of a search.
 
@@ -83,7 +63,12 @@ class SearchResult:
         test_accuracy: Accuracy of the same subnet on the test part, in percent.
         search_images, test_images: Numbers of images of the two accuracies.
         front: Architectures that no other beats, cheapest first.
-        caps: All caps, at least one; the first one's cost is the axis of the front.
+        caps: The caps of the first goal, at least one; the first one's cost is the axis of the
+            front.
+        winners: What was chosen for each goal, in the order of the goals; the fields above are
+            those of the first one. Empty if an earlier version wrote the file.
+        agreement: How well the accuracy predictor ranked what it chose; None without one.
+        accuracy_source: What the accuracies are: `supernet`, or where else they come from.
         run: Folder of the training run.
         seed: Random seed of the search.
         evaluations: Number of architectures that were evaluated.
@@ -108,7 +93,10 @@ class SearchResult:
     seed: Count
     evaluations: Whole
     complete: bool
-    evolution: dict[str, int | float] = field(default_factory=dict)
+    evolution: dict[str, int | float | bool] = field(default_factory=dict)
+    winners: tuple[Winner, ...] = ()
+    agreement: Agreement | None = None
+    accuracy_source: str = "supernet"
 
     @property
     def device(self) -> str | None:
@@ -142,6 +130,8 @@ class SearchResult:
             **_both_forms(self.arch),
             "front": [{**vars(point), **_both_forms(point.arch)} for point in self.front],
             "caps": [asdict(cap) for cap in self.caps],
+            "winners": [_winner_dict(winner) for winner in self.winners],
+            "agreement": None if self.agreement is None else asdict(self.agreement),
         }
 
     def save(self, folder: Path) -> None:
@@ -229,6 +219,26 @@ FORMAT_FACTS: dict[str, Any] = {
 }
 RESULT_FORMAT: Format[SearchResult] = Format(kind=SearchResult, **FORMAT_FACTS)
 REPEATS_FORMAT: Format[ResultRepeats] = Format(kind=ResultRepeats, **FORMAT_FACTS)
+
+
+def subnet_file(number: int) -> str:
+    """Name of the file with the subnet of a goal's winner.
+
+    Args:
+        number: Number of the goal, from 1.
+    """
+    return SUBNET_FILE if number == 1 else f"subnet-{number}.pt"
+
+
+def _winner_dict(winner: Winner) -> dict[str, Any]:
+    """JSON-ready form of a winner."""
+    return {
+        **vars(winner),
+        **_both_forms(winner.arch),
+        "runner_up": None if winner.runner_up is None else winner.runner_up.to_dict(),
+        "caps": [asdict(cap) for cap in winner.caps],
+        "measured": [{**vars(one), **_both_forms(one.arch)} for one in winner.measured],
+    }
 
 
 def _both_forms(arch: Arch) -> dict[str, Any]:

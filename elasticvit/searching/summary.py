@@ -11,7 +11,8 @@ from elasticvit.arrays import FloatArray
 from elasticvit.cost import CostModel, MacsCost
 from elasticvit.searching.caps import Cap
 from elasticvit.searching.pareto import on_front
-from elasticvit.searching.result import CapResult, FrontPoint
+from elasticvit.searching.result import FrontPoint
+from elasticvit.searching.winner import CapResult
 from elasticvit.space import SearchSpace
 
 

@@ -1,0 +1,4 @@
+"""Names of where a search may find architectures to begin with."""
+
+STARTS = ("bank", "published", "searches")
+USUAL = ("bank", "published")  # earlier searches would make the next one depend on them
