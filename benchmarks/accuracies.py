@@ -15,8 +15,8 @@ the test part, which none may. The file (parquet) has one row an architecture:
     born                             0: drawn at random; later rounds: near the front of the ones
                                      before
 
-Half of the architectures are drawn at random, spread evenly over the logarithm of their MACs. The
-others come in four rounds of mutations and crossovers of the front so far (held-out accuracy
+Half of the architectures are drawn at random, spread evenly over the logarithm of their MACs up to
+80 million. The others come in four rounds of mutations and crossovers of the front so far (held-out accuracy
 against MACs), since that is where a search goes. How it was made is in the file's metadata. It can
 be interrupted: what is judged is kept beside the file and not judged again. The last line is JSON.
 """
@@ -124,25 +124,32 @@ def judge(supernet: Supernet, images: Images, arch: Arch) -> dict[str, npt.NDArr
     return right
 
 
-def spread_evenly(space: SearchSpace, count: int, rng: np.random.Generator) -> ArchBatch:
-    """Random architectures, spread evenly over the logarithm of their MACs."""
+def spread_evenly(
+    space: SearchSpace, most: float, count: int, rng: np.random.Generator
+) -> ArchBatch:
+    """Random architectures of at most so many MMACs, spread evenly over their logarithm."""
     pool = space.sample(POOL, rng).unique()
+    pool = pool.take(MacsCost(space).price(pool) <= most)
     cost = np.log(MacsCost(space).price(pool))
     order = np.argsort(cost, kind="stable")
     wanted = np.linspace(cost.min(), cost.max(), count)
     rows = order[np.clip(np.searchsorted(cost[order], wanted), 0, len(order) - 1)]
     rows = np.unique(rows)
     rest = rng.permutation(np.setdiff1d(np.arange(len(pool)), rows))[: count - len(rows)]
-    return pool.take(np.concatenate([rows, rest])).concat(
-        ArchBatch.of([space.smallest, space.largest])
-    )
+    return pool.take(np.concatenate([rows, rest])).concat(ArchBatch.of([space.smallest]))
 
 
 def near_front(
-    space: SearchSpace, archs: ArchBatch, accuracy: Any, count: int, rng: np.random.Generator
+    space: SearchSpace,
+    most: float,
+    archs: ArchBatch,
+    accuracy: Any,
+    count: int,
+    rng: np.random.Generator,
 ) -> ArchBatch:
-    """New architectures made from those of the first layers of the front."""
-    cost = MacsCost(space).price(archs)
+    """New architectures of at most so many MMACs, made from the first layers of the front."""
+    price = MacsCost(space).price
+    cost = price(archs)
     layer = ranks(np.stack([cost, -np.asarray(accuracy)], axis=1))
     parents = archs.take(np.argsort(layer, kind="stable")[:PARENTS])
     seen = set(archs)
@@ -150,6 +157,7 @@ def near_front(
     while len(new) < count:
         one, other = (parents.take(rng.integers(len(parents), size=count)) for _ in range(2))
         children = space.mutate(one, rng, 0.1).concat(space.crossover(one, other, rng))
+        children = children.take(price(children) <= most)
         for arch in children.take(rng.permutation(len(children))):
             if arch not in seen and len(new) < count:
                 seen.add(arch)
@@ -181,6 +189,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="Folder of a training run.")
     parser.add_argument("--data", default=None, help="Data set, if it lies elsewhere now.")
     parser.add_argument("--archs", type=int, default=1000)
+    parser.add_argument("--most-mmacs", type=float, default=80.0, help="Of an architecture.")
     parser.add_argument("--recalibration", type=int, default=256, help="Training images.")
     parser.add_argument("--search", type=int, default=1000, help="Held-out images.")
     parser.add_argument("--test", type=int, default=1000, help="Test images.")
@@ -201,7 +210,7 @@ def collect(options: Any, info: RunInfo, counts: dict[str, int], workers: Any) -
     book = Notebook(options.out.with_suffix(".jsonl"))
     rng = np.random.default_rng(options.seed)
     begun = time.monotonic()
-    batch = spread_evenly(space, options.archs // 2 - 2, rng)
+    batch = spread_evenly(space, options.most_mmacs, options.archs // 2 - 1, rng)
     archs, per_round = batch.take(slice(0, 0)), (options.archs - len(batch)) // ROUNDS
     for born in range(ROUNDS + 1):
         wanted = [a for a in sorted(batch, key=lambda a: a.resolution) if str(a) not in book.rows]
@@ -214,7 +223,9 @@ def collect(options: Any, info: RunInfo, counts: dict[str, int], workers: Any) -
         if born < ROUNDS:
             seen = _bits([book.rows[str(arch)]["search"] for arch in archs], options.search)
             last = options.archs - len(archs) if born == ROUNDS - 1 else per_round
-            batch = near_front(space, archs, Judged.of(seen).accuracy, last, rng)
+            batch = near_front(
+                space, options.most_mmacs, archs, Judged.of(seen).accuracy, last, rng
+            )
     table = _table(archs, book, counts, space)
     facts = {
         "made_by": "benchmarks/accuracies.py",
@@ -223,6 +234,7 @@ def collect(options: Any, info: RunInfo, counts: dict[str, int], workers: Any) -
         "data": Path(info.data).name,
         "training": {name: getattr(info.settings, name) for name in TRAINING},
         "images": counts,
+        "most_mmacs": options.most_mmacs,
         "seed": options.seed,
     }
     written = pa.Table.from_pandas(table, preserve_index=False)
