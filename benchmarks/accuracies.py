@@ -16,9 +16,9 @@ the test part, which none may. The file (parquet) has one row an architecture:
                                      before
 
 Half of the architectures are drawn at random, spread evenly over the logarithm of their MACs up to
-80 million. The others come in four rounds of mutations and crossovers of the front so far (held-out accuracy
-against MACs), since that is where a search goes. How it was made is in the file's metadata. It can
-be interrupted: what is judged is kept beside the file and not judged again. The last line is JSON.
+80 million. The others come in four rounds of mutations and crossovers of the front so far (held-out
+accuracy against MACs), since that is where a search goes. The metadata tells how it was made. An
+interrupted run goes on: what is judged is kept beside the file. The last line is JSON.
 """
 
 from __future__ import annotations
