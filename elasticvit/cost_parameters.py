@@ -6,9 +6,9 @@ from elasticvit.arch import ArchBatch
 from elasticvit.arrays import FloatArray
 from elasticvit.cost import StageTables
 from elasticvit.kernels import (
+    FFN,
     QK_DIM,
     SE_RATIO,
-    FFN,
     Attention,
     Downsample,
     FirstConv,
@@ -20,10 +20,10 @@ from elasticvit.space import SearchSpace
 
 
 class ParameterCost:
-    """Parameters in millions, as torch counts those of the subnet; batch norm's statistics are none.
+    """Parameters in millions, as torch counts those of the subnet.
 
-    Attention's position bias has an entry for each head and pair of tokens, as the exported file has
-    it too; so parameters grow with the resolution.
+    Attention's position bias has an entry for each head and pair of tokens, as the exported file
+    has it too; so parameters grow with the resolution.
 
     Args:
         space: The space.
