@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from elasticvit.arch import ArchBatch
 from elasticvit.arrays import FloatArray
 from elasticvit.cost import StageTables
@@ -32,7 +34,9 @@ class ParameterCost:
     unit, name = "M parameters", "parameters"
 
     def __init__(self, space: SearchSpace) -> None:
-        self._tables = StageTables(space, lambda kernel: kernel_parameters(kernel) / 1e6)
+        self._tables = StageTables(
+            space, lambda kernels: np.array([kernel_parameters(k) for k in kernels]) / 1e6
+        )
 
     def price(self, batch: ArchBatch) -> FloatArray:
         """Millions of parameters, shape (n,).

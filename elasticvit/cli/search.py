@@ -56,6 +56,24 @@ INTERRUPTED = (
     help="Folder of the training run to search in.  [default: the latest]",
 )
 @click.option(
+    "--proxy",
+    default=None,
+    help="Order architectures by this proxy instead of a supernet: capacity, macs, parameters or "
+    "entropy.  [default: capacity where there is no training run]",
+)
+@click.option(
+    "--accuracies",
+    type=click.Path(dir_okay=False),
+    default=None,
+    help="Order architectures by a regression on this table of accuracies (CSV or parquet, columns "
+    "architecture and accuracy) instead of a supernet.",
+)
+@click.option(
+    "--space",
+    default=None,
+    help="Search space without a training run: preset or TOML file.  [default: the profile's]",
+)
+@click.option(
     "--evaluations",
     type=click.IntRange(min=2),
     default=None,
@@ -121,7 +139,7 @@ def main(
     start: Sequence[str],
     **settings: Any,
 ) -> None:
-    from elasticvit.cli.search_report import SearchReport, print_choices, print_front
+    from elasticvit.cli.search_report import SearchReport, next_command, print_choices, print_front
     from elasticvit.flows.search import search
 
     found = search(
@@ -137,7 +155,7 @@ def main(
     print_choices(report, found.result, found.folder)
     report.close(
         {"command": "evit-search", "folder": str(found.folder), **found.result.to_dict()},
-        "evit-export --format tflite",
+        next_command(found.result),
     )
 
 

@@ -12,6 +12,7 @@ from elasticvit.flows.search import FrontPoint, SearchResult, Winner
 from elasticvit.flows.search_events import (
     CapsResolved,
     ResolvedCap,
+    ScoresChosen,
     SearchPlanned,
     SearchProgress,
     SearchStarted,
@@ -30,6 +31,11 @@ class SearchReport:
         match event:
             case SearchStarted():
                 self._print_start(event)
+            case ScoresChosen():
+                self.report.say(
+                    f"there is no supernet: architectures are ordered by {event.source}, "
+                    f"{event.about}"
+                )
             case CapsResolved():
                 self._units = tuple(resolved.cap.cost.unit for resolved in event.caps)
                 for resolved in event.caps:
@@ -130,6 +136,8 @@ def print_front(report: Report, result: SearchResult) -> None:
     }
     if result.predicted_ms is None:
         del columns["ms"], columns["bound ms"]
+    if not result.has_weights:
+        columns["score"] = columns.pop("accuracy %")
     table.add_column("", no_wrap=True)
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
@@ -166,6 +174,12 @@ def _print_winner(report: Report, winner: Winner, result: SearchResult) -> None:
         where = f"on {cap.device}" if cap.device else "in all"
         upper = "" if cap.upper is None else f", upper bound {cap.upper:.4g} {cap.unit}"
         say(f"{where}: predicted {cap.predicted:.4g} {cap.unit}{upper}; target {cap.target:g}")
+    if not result.has_weights:
+        say(
+            f"chosen {winner.arch}: {result.accuracy_source} gives {winner.accuracy:.2f}; nothing "
+            "is trained yet"
+        )
+        return
     tested = ""
     if winner.test_accuracy is not None:
         tested = (
@@ -181,3 +195,10 @@ def _print_winner(report: Report, winner: Winner, result: SearchResult) -> None:
             f"it is better than the next best with a probability of {winner.confidence:.0%}, by "
             "the images that both were judged on"
         )
+
+
+def next_command(result: SearchResult) -> str:
+    """The command that makes sense after a search."""
+    if result.has_weights:
+        return "evit-export --format tflite"
+    return f"evit-train --data FOLDER --subnet '{result.arch}'"

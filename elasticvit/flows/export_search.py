@@ -60,6 +60,13 @@ class SearchedSubnet:
             ExportError: The weights are not those of the architecture that was chosen.
         """
         result = SearchResult.load(folder)
+        if not result.has_weights:
+            raise ExportError(
+                f"the search in {folder} chose {result.arch} by {result.accuracy_source}, without "
+                "a supernet, so there are no weights to export; train this subnet alone, or a "
+                "supernet, and search in that",
+                next_step=NextStep("train", {"subnet": str(result.arch)}),
+            )
         subnet = Subnet.load(folder / SUBNET_FILE)
         if subnet.arch != result.arch:
             raise ExportError(

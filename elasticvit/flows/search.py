@@ -15,7 +15,8 @@ from elasticvit.flows.places import check_writable, kept, path_text
 from elasticvit.flows.run_data import open_run_data
 from elasticvit.flows.search_caps import resolve_caps, shown_latency
 from elasticvit.flows.search_events import CapsResolved, SearchPlanned, SearchStarted
-from elasticvit.flows.search_place import checked_out, run_folder, working_in
+from elasticvit.flows.search_place import by_scores, checked_out, run_folder, working_in
+from elasticvit.flows.search_scores import search_by_scores
 from elasticvit.flows.search_seeds import find_seeds
 from elasticvit.flows.search_settings import SearchSettings
 from elasticvit.flows.search_starts import USUAL
@@ -53,7 +54,7 @@ class SearchOutcome:
         """The chosen subnet with its recalibrated weights, on the CPU in evaluation mode.
 
         Raises:
-            CheckpointError: the file is gone or damaged.
+            CheckpointError: the search had no supernet, or the file is gone or damaged.
         """
         from elasticvit.nn.subnet import Subnet
 
@@ -69,9 +70,10 @@ def search(
 ) -> SearchOutcome:
     """Find the most accurate architecture that keeps the caps, and cut it out of the supernet.
 
-    Space and data set are those of the training run. A search that was interrupted is resumed when
-    called with the same settings, and ends with the same result. A search that fails before it has
-    evaluated anything leaves no folder.
+    Space and data set are those of the training run. Without one, or where a proxy or a file of
+    accuracies is named, architectures are ordered by that, and there are no weights. A search that
+    was interrupted is resumed when called with the same settings, and ends with the same result. A
+    search that fails before it has evaluated anything leaves no folder.
 
     Args:
         settings: What to search for; defaults if left out.
@@ -97,8 +99,12 @@ def search(
     chosen = settings_of(SearchSettings, settings, changes)
     here = workspace_of(workspace)
     out = checked_out(chosen)
-    run = run_folder(chosen, here)
+    scored = by_scores(chosen, here)
+    run = None if scored else run_folder(chosen, here)
     check_writable(here.root if out is None else out)
+    if run is None:
+        scored_folder, scores = search_by_scores(chosen, here, out, events)
+        return SearchOutcome(folder=scored_folder, result=scores)
     events(_started(chosen, run))
     events(Phase(text="reading the training run and the predictors"))
 

@@ -10,7 +10,14 @@ from elasticvit.searching.caps import Cap, Reach
 from elasticvit.searching.plan import SearchPlan
 from elasticvit.searching.progress import SearchProgress
 
-__all__ = ["CapsResolved", "ResolvedCap", "SearchPlanned", "SearchProgress", "SearchStarted"]
+__all__ = [
+    "CapsResolved",
+    "ResolvedCap",
+    "ScoresChosen",
+    "SearchPlanned",
+    "SearchProgress",
+    "SearchStarted",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +33,19 @@ class SearchStarted(Event):
     run: Path
     budget_s: float
     longest_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoresChosen(Event):
+    """There is no supernet: what orders the architectures instead.
+
+    Attributes:
+        source: What the scores are, such as `proxy capacity`.
+        about: What is known of their worth.
+    """
+
+    source: str
+    about: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ from elasticvit.reading import shown
 from elasticvit.searching.config import MOST_EVALUATIONS, EvolutionConfig
 
 if TYPE_CHECKING:
+    from elasticvit.space import SearchSpace
     from predictors.predictor import Predictor
 
 SHORTEST_MINUTES = 0.05
@@ -53,6 +54,12 @@ class SearchSettings:
             or else the device that was profiled last.
         target_mmacs: Cap on multiply-accumulates per image, in millions; a list: several goals.
         run: Folder of the training run with the supernet. None: the workspace's latest run.
+        proxy: Name of the proxy that architectures are ordered by, in place of a supernet's
+            accuracies (`searching.proxy`). None: `capacity` where there is no training run.
+        accuracies: File with accuracies of architectures (CSV or parquet, columns `architecture`
+            and `accuracy`), which a regression is fitted to, in place of a supernet's.
+        space: Space that is searched without a supernet: itself, a preset or a TOML file. None:
+            the workspace's last one.
         predictor: Predictors, or the folders they were saved in, by device name; predictors of
             other devices are loaded from the workspace.
         out: Folder to write the result to: new in a folder that exists, empty, or holding an
@@ -87,6 +94,9 @@ class SearchSettings:
     device: str | list[str] | tuple[str, ...] | None = None
     target_mmacs: Target | None = None
     run: Path | str | None = None
+    proxy: str | None = None
+    accuracies: Path | str | None = None
+    space: SearchSpace | str | None = None
     predictor: Mapping[str, Path | str | Predictor] | None = None
     out: Path | str | None = None
     evaluations: int | None = None
@@ -109,7 +119,7 @@ class SearchSettings:
         check_minutes("budget_minutes", self.budget_minutes, SHORTEST_MINUTES)
         check_ranges(self, RANGES)
         self._check_evaluations()
-        for name in ("run", "out"):
+        for name in ("run", "out", "accuracies"):
             check_path(name, getattr(self, name))
         if self.torch_device is not None and not isinstance(self.torch_device, str):
             raise SettingError(
@@ -163,6 +173,17 @@ class SearchSettings:
             raise SettingError(
                 f"start is {shown(self.start)}; it may name {', '.join(STARTS)}",
                 settings=["start"],
+            )
+        named = [n for n in ("run", "proxy", "accuracies") if getattr(self, n) is not None]
+        if len(named) > 1:
+            raise SettingError(
+                f"{' and '.join(named)} are all named; name one source of accuracies",
+                settings=named,
+            )
+        if self.space is not None and "run" in named:
+            raise SettingError(
+                "space and run are both named; a search in a training run has its space",
+                settings=["space", "run"],
             )
         for name, value in (self.keep or {}).items():
             if isinstance(value, bool) or not isinstance(value, int):

@@ -270,7 +270,6 @@ class SearchJob:
         agreement: Agreement | None,
     ) -> SearchResult:
         first = winners[0]
-        assert first.test_accuracy is not None
         archs = rankings[0].archs.concat(*(ranking.archs for ranking in rankings[1:]))
         scores = np.concatenate([ranking.accuracy for ranking in rankings])
         _, rows = np.unique(archs.genes, axis=0, return_index=True)

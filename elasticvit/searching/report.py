@@ -13,6 +13,12 @@ PICTURE = "front"
 SEEN, FRONT, CHOSEN, LIMIT = "#9aa5b1", "#1f5fa8", "#d1495b", "#4a4a4a"
 
 
+def _chosen(result: SearchResult) -> str:
+    if result.test_accuracy is None:
+        return f"chosen: score {result.accuracy:.1f}"
+    return f"chosen: {result.accuracy:.1f} % (test part: {result.test_accuracy:.1f} %)"
+
+
 def draw_front(folder: Path, result: SearchResult, cost: FloatArray, accuracy: FloatArray) -> None:
     """Write `front.png` and `front.svg` into a folder.
 
@@ -44,7 +50,7 @@ def draw_front(folder: Path, result: SearchResult, cost: FloatArray, accuracy: F
         edgecolors="white",
         linewidths=0.8,
         zorder=5,
-        label=f"chosen: {result.accuracy:.1f} % (test part: {result.test_accuracy:.1f} %)",
+        label=_chosen(result),
     )
     upper = result.caps[0].upper
     if upper is not None and upper > chosen_x:
@@ -68,9 +74,13 @@ def draw_front(folder: Path, result: SearchResult, cost: FloatArray, accuracy: F
         )
     what = f"predicted latency on {result.device} (ms)" if in_ms else "MACs (millions)"
     axes.set_xlabel(what)
-    axes.set_ylabel("accuracy on the search part (%)")
+    own = result.has_weights
+    axes.set_ylabel(
+        "accuracy on the search part (%)" if own else f"score: {result.accuracy_source}"
+    )
+    where = f" on {result.data}" if own else ""
     axes.set_title(
-        f"{result.evaluations} architectures of space {result.space} on {result.data}",
+        f"{result.evaluations} architectures of space {result.space}{where}",
         loc="left",
         fontsize=11,
         pad=16,

@@ -24,6 +24,7 @@ SCHEMA = 3  # 1 had no text form of architectures, and no source of a cap but th
 RESULT_FILE = "search.json"
 FRONT_FILE = "front.csv"
 SUBNET_FILE = "subnet.pt"  # of the first goal's winner
+SUPERNET = "supernet"  # accuracy source of a search in a trained supernet
 FIRST_CAP = ("device", "source", "unit", "target")  # repeated in the file for its readers
 
 
@@ -59,16 +60,19 @@ class SearchResult:
             if only multiply-accumulates are capped, and its upper bound; None if unknown.
         macs_m: Its multiply-accumulates in millions.
         accuracy: Accuracy of the recalibrated subnet on the search part, in percent. It is the
-            best of many on these images, so it flatters; `test_accuracy` does not.
-        test_accuracy: Accuracy of the same subnet on the test part, in percent.
-        search_images, test_images: Numbers of images of the two accuracies.
+            best of many on these images, so it flatters; `test_accuracy` does not. Without a
+            supernet, the score (`accuracy_source`).
+        test_accuracy: Accuracy of the same subnet on the test part, in percent; None without a
+            supernet.
+        search_images, test_images: Numbers of images of the two accuracies; 0 without a supernet.
         front: Architectures that no other beats, cheapest first.
         caps: The caps of the first goal, at least one; the first one's cost is the axis of the
             front.
         winners: What was chosen for each goal, in the order of the goals; the fields above are
             those of the first one. Empty if an earlier version wrote the file.
         agreement: How well the accuracy predictor ranked what it chose; None without one.
-        accuracy_source: What the accuracies are: `supernet`, or where else they come from.
+        accuracy_source: What the accuracies are: `supernet`; `proxy NAME`, scores that are no
+            accuracies; or `file NAME`, a regression fitted to the accuracies in a file.
         run: Folder of the training run.
         seed: Random seed of the search.
         evaluations: Number of architectures that were evaluated.
@@ -84,9 +88,9 @@ class SearchResult:
     upper_ms: Positive | None
     macs_m: Positive
     accuracy: Percent
-    test_accuracy: Percent
-    search_images: Whole
-    test_images: Whole
+    test_accuracy: Percent | None
+    search_images: Count
+    test_images: Count
     front: tuple[FrontPoint, ...]
     caps: Annotated[tuple[CapResult, ...], Meta(min_length=1)]
     run: str
@@ -96,7 +100,12 @@ class SearchResult:
     evolution: dict[str, int | float | bool] = field(default_factory=dict)
     winners: tuple[Winner, ...] = ()
     agreement: Agreement | None = None
-    accuracy_source: str = "supernet"
+    accuracy_source: str = SUPERNET
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether there are weights of the chosen architectures."""
+        return self.accuracy_source == SUPERNET
 
     @property
     def device(self) -> str | None:

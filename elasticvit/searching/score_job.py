@@ -1,0 +1,142 @@
+"""A whole search without a supernet: scores in place of accuracies, no images, no weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from elasticvit.arch import Arch, ArchBatch
+from elasticvit.cost import CostModel
+from elasticvit.events import EventHandler, Phase, ignore
+from elasticvit.searching.archive import Archive
+from elasticvit.searching.config import EvolutionConfig
+from elasticvit.searching.evolution import evolve
+from elasticvit.searching.goal import Goal, Goals
+from elasticvit.searching.proxy import Score
+from elasticvit.searching.report import draw_front
+from elasticvit.searching.result import SearchResult
+from elasticvit.searching.summary import front_of, summarise_archs, summarise_caps
+from elasticvit.searching.winner import Winner
+from elasticvit.space import SearchSpace
+
+FRONT = 64  # architectures of the front that the result keeps, at most
+
+
+class ScoreJob:
+    """One search by scores, which are exact and cost nothing, so that it always has the paper's
+    size and needs no state: it takes seconds.
+
+    Args:
+        space: Space that is searched.
+        goals: The goals.
+        score: Gives the score of each architecture of a batch, from 0 to 100, shape (n,).
+        source: What the scores are, as `SearchResult.accuracy_source`.
+        seed: Random seed of the search.
+        latency: Cost model that the result's milliseconds come from, if there is one.
+        feasible: Result of `Goals.feasible`.
+        seeds: Architectures to begin with, as far as they keep a goal.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        goals: Goals,
+        score: Score,
+        *,
+        source: str,
+        seed: int = 0,
+        latency: CostModel | None = None,
+        feasible: Sequence[Arch] | None = None,
+        seeds: ArchBatch | None = None,
+    ) -> None:
+        self.space, self.goals, self.score, self.source = space, goals, score, source
+        self.seed, self.latency, self.feasible, self.seeds = seed, latency, feasible, seeds
+
+    def run(
+        self, folder: Path, config: EvolutionConfig, *, events: EventHandler = ignore
+    ) -> SearchResult:
+        """Search, and write the result into `folder`.
+
+        Args:
+            folder: Folder of this search.
+            config: Size of the evolution, for each goal.
+            events: Receives the events of `evolve`.
+        """
+        archives = [self._search(goal, i, config, events) for i, goal in enumerate(self.goals)]
+        events(Phase(text="drawing the front"))
+        winners = [
+            self._winner(goal, archive) for goal, archive in zip(self.goals, archives, strict=True)
+        ]
+        archs = archives[0].archs.concat(*(archive.archs for archive in archives[1:])).unique()
+        scores = self.score(archs)
+        cost = self.goals[0].caps[0].cost.price(archs)
+        every = Archive(
+            archs=archs,
+            accuracy=scores,
+            load=cost,
+            born=np.zeros(len(archs), dtype=np.int64),
+            complete=True,
+        )
+        rows = every.front()
+        rows = rows[np.unique(np.linspace(0, len(rows) - 1, FRONT).round().astype(int))]
+        chosen = ArchBatch.of([winner.arch for winner in winners])
+        shown = archs.take(rows).concat(chosen).unique()
+        points = summarise_archs(self.space, shown, self.score(shown), self.latency)
+        first = winners[0]
+        result = SearchResult(
+            space=self.space.name,
+            data="",
+            classes=self.space.layout.classes,
+            arch=first.arch,
+            predicted_ms=first.predicted_ms,
+            upper_ms=first.upper_ms,
+            macs_m=first.macs_m,
+            accuracy=first.accuracy,
+            test_accuracy=None,
+            search_images=0,
+            test_images=0,
+            front=front_of(points, self.goals[0].caps[0].cost.price(shown)),
+            caps=first.caps,
+            winners=tuple(winners),
+            accuracy_source=self.source,
+            run="",
+            seed=self.seed,
+            evaluations=len(archs),
+            complete=True,
+            evolution=config.sizes,
+        )
+        draw_front(folder, result, cost, scores)
+        result.save(folder)
+        return result
+
+    def _search(
+        self, goal: Goal, number: int, config: EvolutionConfig, events: EventHandler
+    ) -> Archive:
+        return evolve(
+            self.space,
+            Goals((goal,)),
+            self.score,
+            replace(config, at_once=config.evaluations),
+            rng=np.random.default_rng([self.seed, number]),
+            feasible=None if self.feasible is None else self.feasible[number],
+            seeds=self.seeds,
+            events=events,
+        )
+
+    def _winner(self, goal: Goal, archive: Archive) -> Winner:
+        order = archive.ranking()
+        batch = archive.archs.take(order[:1])
+        (point,) = summarise_archs(self.space, batch, archive.accuracy[order[:1]], self.latency)
+        return Winner(
+            arch=batch[0],
+            caps=summarise_caps(goal.caps, batch),
+            macs_m=point.macs_m,
+            predicted_ms=point.predicted_ms,
+            upper_ms=point.upper_ms,
+            accuracy=point.accuracy,
+            error=0.0,
+            runner_up=archive.archs[int(order[1])] if len(order) > 1 else None,
+        )
