@@ -100,6 +100,13 @@ INTERRUPTED = (
     help="Time budget of the whole search.  [default: about 3, at most 15 on a slow machine]",
 )
 @click.option(
+    "--verify",
+    type=click.IntRange(0, 64),
+    default=None,
+    help="Finalists to time on the device before one is chosen; 0 for none.  [default: 3 where the "
+    "device is at hand]",
+)
+@click.option(
     "--keep",
     type=NamedNumbers(whole=True),
     multiple=True,

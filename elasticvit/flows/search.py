@@ -20,6 +20,7 @@ from elasticvit.flows.search_scores import search_by_scores
 from elasticvit.flows.search_seeds import find_seeds
 from elasticvit.flows.search_settings import SearchSettings
 from elasticvit.flows.search_starts import USUAL
+from elasticvit.flows.search_verify import make_verifier
 from elasticvit.flows.settings import WorkspaceLike, settings_of, workspace_of
 from elasticvit.flows.torch_threads import torch_threads
 from elasticvit.flows.unreadable import unreadable_notices
@@ -120,6 +121,7 @@ def search(
         latency = None
         events(Notice(text=f"the result shows no latency: {error}", warning=True))
 
+    verify = make_verifier(chosen, here, space, problem, events)
     from elasticvit.searching.job import SearchJob
     from elasticvit.searching.judgement_store import STORE_FILE, JudgementStore
     from elasticvit.training.checkpoint import load_supernet
@@ -177,6 +179,7 @@ def search(
             asked=asked,
             events=events,
             stop=lambda: time.monotonic() > ends_s,
+            verify=verify,
         )
     for notice in unreadable_notices(images):
         events(notice)

@@ -9,9 +9,11 @@ from elasticvit.events import Event
 from elasticvit.searching.caps import Cap, Reach
 from elasticvit.searching.plan import SearchPlan
 from elasticvit.searching.progress import SearchProgress
+from elasticvit.searching.winner import Measured
 
 __all__ = [
     "CapsResolved",
+    "FinalistMeasured",
     "ResolvedCap",
     "ScoresChosen",
     "SearchPlanned",
@@ -85,6 +87,17 @@ class CapsResolved(Event):
 
     space: str
     caps: tuple[ResolvedCap, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinalistMeasured(Event):
+    """A finalist was timed on a device.
+
+    Attributes:
+        measured: What was measured, beside prediction and target.
+    """
+
+    measured: Measured
 
 
 @dataclass(frozen=True, kw_only=True)

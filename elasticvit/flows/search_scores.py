@@ -13,6 +13,7 @@ from elasticvit.flows.search_events import CapsResolved, ScoresChosen
 from elasticvit.flows.search_place import working_in
 from elasticvit.flows.search_seeds import find_seeds
 from elasticvit.flows.search_settings import SearchSettings
+from elasticvit.flows.search_verify import make_verifier
 from elasticvit.flows.settings import space_of
 from elasticvit.kept_genes import keep_genes
 from elasticvit.searching.accuracy_table import AccuracyTable
@@ -60,11 +61,12 @@ def search_by_scores(
         feasible=problem.feasible,
         seeds=find_seeds(settings.start, None, workspace, space),
     )
+    verify = make_verifier(settings, workspace, space, problem, events)
     with ExitStack() as held:
         folder = out or workspace.new_folder("search")
         held.enter_context(working_in(folder, workspace))
         events(Phase(text=f"searching {_goals(problem)} by {source}"))
-        result = job.run(folder, _size(settings), events=events)
+        result = job.run(folder, _size(settings), events=events, verify=verify)
     if out is None:
         with kept(f"the finished search is kept in {folder}"):
             workspace.set_latest("search", folder)

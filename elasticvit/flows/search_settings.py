@@ -33,6 +33,7 @@ TARGET_RANGES = {  # least and greatest value, unit
 Target = float | Sequence[float]
 MOST_GOALS = 64
 RANGES = {
+    "verify": (0, 64),
     "evaluations": (2, MOST_EVALUATIONS),
     "population": (2, 4096),
     "generations": (1, 4096),
@@ -73,6 +74,9 @@ class SearchSettings:
             search has at most 100,000 evaluations, which are population * (1 + 4 * generations).
         budget_minutes: Time budget of the whole search in minutes. None: about 3 minutes, up to
             15 on a slow machine.
+        verify: Number of the best finalists that are timed on the device before one is chosen; as
+            many again are if none of them keeps the cap. None: 3 where the device was profiled in
+            this workspace and answers now, without `out`. 0: none.
         start: Architectures that the search begins with, besides those that fill the space: any of
             `bank` (the memory banks of the training run), `published` and `searches` (winners and
             fronts of the workspace's latest searches, on which the result then depends).
@@ -102,6 +106,7 @@ class SearchSettings:
     evaluations: int | None = None
     population: int | None = None
     generations: int | None = None
+    verify: int | None = None
     start: tuple[str, ...] | list[str] = USUAL
     keep: Mapping[str, int] | None = None
     budget_minutes: float | None = None

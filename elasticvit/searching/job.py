@@ -43,6 +43,7 @@ from elasticvit.searching.report import draw_front
 from elasticvit.searching.result import RESULT_FILE, SearchResult, subnet_file
 from elasticvit.searching.state_file import STATE_FILE, evolution_of, read_state
 from elasticvit.searching.summary import front_of, summarise_archs, summarise_caps
+from elasticvit.searching.verified import Verified, Verify, unverified
 from elasticvit.searching.winner import Agreement, Winner
 from elasticvit.space import SearchSpace
 from elasticvit.training.data import ImageData
@@ -173,6 +174,7 @@ class SearchJob:
         asked: Any = None,
         events: EventHandler = ignore,
         stop: Callable[[], bool] | None = None,
+        verify: Verify = unverified,
     ) -> SearchResult:
         """Search, or go on with the search in `folder`; save result and subnets there.
 
@@ -184,6 +186,7 @@ class SearchJob:
                 same.
             events: Receives the events of `evolve`, and a `Phase` for each part after it.
             stop: Asked between evaluations; when true, the search ends with what there is.
+            verify: Chooses among the finalists of a goal, for instance by timing them.
         """
         guide = Guide(space=self.space, goals=self.goals, config=config, errors=self._errors)
         rng = np.random.default_rng(self.seed)
@@ -211,7 +214,7 @@ class SearchJob:
                 events(Notice(text=poor_agreement(agreement), warning=True))
         rankings = [self._rank(goal, expected, finalist_count, events) for goal in self.goals]
         winners = [
-            self._winner(number, goal, ranking, folder, events)
+            self._winner(number, goal, ranking, verify(goal, ranking.archs), folder, events)
             for number, (goal, ranking) in enumerate(zip(self.goals, rankings, strict=True), 1)
         ]
         result = self._result(winners, rankings, archive, config, agreement)
@@ -236,10 +239,17 @@ class SearchJob:
         )
 
     def _winner(
-        self, number: int, goal: Goal, ranking: Ranking, folder: Path, events: EventHandler
+        self,
+        number: int,
+        goal: Goal,
+        ranking: Ranking,
+        verified: Verified,
+        folder: Path,
+        events: EventHandler,
     ) -> Winner:
         """Test the winner of a goal once, and save its subnet."""
-        batch = ranking.archs.take(slice(0, 1))
+        row = verified.row
+        batch = ranking.archs.take(slice(row, row + 1))
         arch = batch[0]
         which = "subnet" if len(self.goals) == 1 else f"subnet of {goal}"
         events(Phase(text=f"testing the chosen {which} on {self.data.info.test_images} images"))
@@ -247,7 +257,8 @@ class SearchJob:
         loader = self.data.loader("test", resolution=arch.resolution, batch_size=64)
         test_accuracy = accuracy(chosen, loader)
         chosen.cpu().save(folder / subnet_file(number))
-        (point,) = summarise_archs(self.space, batch, ranking.accuracy[:1], self.latency)
+        scores = ranking.accuracy[row : row + 1]
+        (point,) = summarise_archs(self.space, batch, scores, self.latency)
         return Winner(
             arch=arch,
             caps=summarise_caps(goal.caps, batch),
@@ -255,10 +266,11 @@ class SearchJob:
             predicted_ms=point.predicted_ms,
             upper_ms=point.upper_ms,
             accuracy=point.accuracy,
-            error=float(ranking.error[0]),
-            runner_up=ranking.archs[1] if len(ranking.archs) > 1 else None,
-            confidence=ranking.confidence,
+            error=float(ranking.error[row]),
+            runner_up=ranking.archs[row + 1] if len(ranking.archs) > row + 1 else None,
+            confidence=None if row else ranking.confidence,
             test_accuracy=test_accuracy,
+            measured=tuple(verified.measured),
         )
 
     def _result(

@@ -19,9 +19,11 @@ from elasticvit.searching.proxy import Score
 from elasticvit.searching.report import draw_front
 from elasticvit.searching.result import SearchResult
 from elasticvit.searching.summary import front_of, summarise_archs, summarise_caps
+from elasticvit.searching.verified import Verify, unverified
 from elasticvit.searching.winner import Winner
 from elasticvit.space import SearchSpace
 
+FINALISTS = 64  # architectures of a goal that may be timed
 FRONT = 64  # architectures of the front that the result keeps, at most
 
 
@@ -56,7 +58,12 @@ class ScoreJob:
         self.seed, self.latency, self.feasible, self.seeds = seed, latency, feasible, seeds
 
     def run(
-        self, folder: Path, config: EvolutionConfig, *, events: EventHandler = ignore
+        self,
+        folder: Path,
+        config: EvolutionConfig,
+        *,
+        events: EventHandler = ignore,
+        verify: Verify = unverified,
     ) -> SearchResult:
         """Search, and write the result into `folder`.
 
@@ -64,11 +71,13 @@ class ScoreJob:
             folder: Folder of this search.
             config: Size of the evolution, for each goal.
             events: Receives the events of `evolve`.
+            verify: Chooses among the best of a goal, for instance by timing them.
         """
         archives = [self._search(goal, i, config, events) for i, goal in enumerate(self.goals)]
         events(Phase(text="drawing the front"))
         winners = [
-            self._winner(goal, archive) for goal, archive in zip(self.goals, archives, strict=True)
+            self._winner(goal, archive, verify)
+            for goal, archive in zip(self.goals, archives, strict=True)
         ]
         archs = archives[0].archs.concat(*(archive.archs for archive in archives[1:])).unique()
         scores = self.score(archs)
@@ -126,8 +135,10 @@ class ScoreJob:
             events=events,
         )
 
-    def _winner(self, goal: Goal, archive: Archive) -> Winner:
-        order = archive.ranking()
+    def _winner(self, goal: Goal, archive: Archive, verify: Verify) -> Winner:
+        order = archive.ranking()[:FINALISTS]
+        verified = verify(goal, archive.archs.take(order))
+        order = order[verified.row :]
         batch = archive.archs.take(order[:1])
         (point,) = summarise_archs(self.space, batch, archive.accuracy[order[:1]], self.latency)
         return Winner(
@@ -139,4 +150,5 @@ class ScoreJob:
             accuracy=point.accuracy,
             error=0.0,
             runner_up=archive.archs[int(order[1])] if len(order) > 1 else None,
+            measured=tuple(verified.measured),
         )
