@@ -236,9 +236,14 @@ def test_the_reach_of_the_space_is_told_before_it_is_trained(tmp_path: Path) -> 
     done = search(untrained)
     assert "Space tiny has macs fastest 2.45" in done.stderr
     assert "run: evit-profile --device host" in done.stderr
-    done = search(untrained, "--target-mmacs", "5")
-    assert done.exit_code == 2
-    assert "run: evit-train" in done.stderr
+    done = search(untrained, "--target-mmacs", "5", "--json")
+    assert done.exit_code == 0, done.output
+    assert "there is no supernet: architectures are ordered by proxy capacity" in done.stderr
+    assert "next: evit-train --data FOLDER --subnet" in done.stderr
+    line = closing(done)
+    assert line["accuracy_source"] == "proxy capacity"
+    assert line["test_accuracy"] is None
+    assert line["macs_m"] <= 5
 
 
 def test_a_target_beyond_the_slowest_is_said_to_limit_nothing(workspace: Workspace) -> None:

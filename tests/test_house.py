@@ -24,6 +24,8 @@ VOCABULARY = {
         "space",
         "kernels",
         "cost",
+        "cost_parameters",
+        "kept_genes",
         "errors",
         "workspace",
         "workspace_settings",

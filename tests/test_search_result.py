@@ -255,7 +255,7 @@ def test_a_plan_fits_its_budget() -> None:
     for budget_s in (30.0, 120.0, 3600.0):
         plan = make_plan(evaluation_s=0.2, finalist_s=0.5, test_s=1.0, budget_s=budget_s)
         assert plan.total_s() <= budget_s
-        assert plan.config.evaluations * 0.2 > 0.2 * budget_s or plan.config.population == 96
+        assert plan.config.evaluations * 0.2 > 0.2 * budget_s or plan.config.evaluations == 1030
         assert 4 <= plan.finalists <= 16
     tight = make_plan(evaluation_s=30.0, finalist_s=60.0, test_s=9.0, budget_s=60.0)
     assert tight.deadline_s == 0.0  # the end alone takes all of it: at least one call is made
@@ -275,7 +275,7 @@ def test_a_plan_keeps_the_sizes_that_are_named() -> None:
     assert 400 < several.evaluations <= 650
     rich = make_plan(budget_s=3600.0, **(times | {"evaluation_s": 0.001})).config
     assert 900 < rich.evaluations <= 1030
-    assert make_plan(**(times | {"evaluation_s": 1.0})).config.evaluations >= 300
+    assert make_plan(**(times | {"evaluation_s": 1.0})).config.evaluations >= 120
     for sizes in ({"population": 4096}, {"generations": 4096}):  # however much time there is
         large = make_plan(**sizes, budget_s=6e5, **(times | {"evaluation_s": 1e-3})).config
         assert 50_000 < large.evaluations <= 100_000

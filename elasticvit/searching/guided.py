@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import kendalltau  # type: ignore[import-untyped]
 
-from elasticvit.arch import Arch, ArchBatch
+from elasticvit.arch import ArchBatch
 from elasticvit.arrays import FloatArray
 from elasticvit.searching.accuracy_predictor import AccuracyPredictor, ArchFeatures
 from elasticvit.searching.archive import Archive
@@ -26,10 +26,10 @@ from elasticvit.searching.winner import Agreement
 from elasticvit.space import SearchSpace
 
 BOLDNESS = (1.5, 0.0)  # standard deviations that are added to the mean, at the start and the end
-SCREENED = 1500  # architectures of a generation on the predictor
-GENERATIONS = 12  # on the predictor
+SCREENED = 1000  # architectures of a generation on the predictor
+GENERATIONS = 8  # on the predictor
 ELITE = 64  # of them that are bred from
-CANDIDATES = 600  # over all goals, among which a round's architectures are chosen
+CANDIDATES = 400  # over all goals, among which a round's architectures are chosen
 POOR_TAU = 0.2  # agreement below which a search says that its predictor is of little use
 Errors = Callable[[FloatArray], FloatArray]
 
@@ -165,5 +165,5 @@ class Guide:
 
 def without(batch: ArchBatch, others: ArchBatch) -> ArchBatch:
     """The architectures of a batch that are not among others."""
-    known: set[Arch] = set(others)
-    return batch.take(np.array([arch not in known for arch in batch], dtype=bool))
+    known = {row.tobytes() for row in others.genes}
+    return batch.take(np.array([row.tobytes() not in known for row in batch.genes], dtype=bool))
