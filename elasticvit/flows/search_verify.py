@@ -1,9 +1,8 @@
 """The loop closed: the best finalists of a search are timed on the device before one is named.
 
 They are timed as whole subnets of the device's latency table, with its calibration models, and stay
-in it. If none of the first ones keeps its cap, the network model is fitted anew to all that is
-known by then, finalists that it now puts above the cap are passed over, and the next ones are
-timed.
+in it. Where one misses its cap, the network model is fitted anew to all that is known by then; if
+all do, finalists that it now puts above the cap are passed over, and the next ones are timed.
 """
 
 from __future__ import annotations
@@ -83,9 +82,10 @@ class Verifier:
                 text = f"the search ends unverified: {error}"
                 self.events(Notice(text=text, warning=True))
                 break
-            if any(all(one.kept for one in found[row]) for row in rows):
+            kept = [all(one.kept for one in found[row]) for row in rows]
+            if all(kept):
                 break
-            open_rows = self._still_under(caps, ranked, open_rows)
+            open_rows = self._still_under(caps, ranked, [] if any(kept) else open_rows)
         return Verified(
             row=_best(found), measured=[one for row in sorted(found) for one in found[row]]
         )
