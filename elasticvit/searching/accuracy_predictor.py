@@ -25,10 +25,13 @@ SCALES_FROM = 250  # architectures that the scales are fitted to, at most
 AT_ONCE = 4096  # architectures that are predicted in one go
 JITTER = 1e-8
 ROOT5 = np.sqrt(5.0)
-# logarithms of: linear part, smooth part, remaining noise (each in standard deviations of the
-# accuracies), then length scales of the kinds of genes and of the MACs (in ranges of a gene)
-START = np.log([1.0, 0.5, 0.1, *[1.5] * (len(KINDS) + 1)])
-SPREAD = np.array([1.0, 1.0, 1.0, *[0.7] * (len(KINDS) + 1)])  # prior standard deviations
+# logarithms of: linear part, smooth part, what neither explains (each in standard deviations of the
+# accuracies), share of the standard errors that is each architecture's own (all are judged on the
+# same images, whose luck they share), then length scales of the kinds of genes and of the MACs (in
+# ranges of a gene)
+START = np.log([1.0, 0.5, 0.1, 0.6, *[1.5] * (len(KINDS) + 1)])
+SPREAD = np.array([1.0, 1.0, 1.0, 0.4, *[0.7] * (len(KINDS) + 1)])  # prior standard deviations
+LENGTHS = 4  # where the length scales begin
 
 
 class ArchFeatures:
@@ -68,7 +71,8 @@ class AccuracyPredictor:
         features: Features of the space.
         scales: Logarithms of the scales, as in `START`.
         x: Features of the architectures that it was fitted to, shape (n, features).
-        noise: Variances of their judgements, in squared standard deviations of them, shape (n,).
+        noise: Variances of their judgements by their standard errors, in squared standard
+            deviations of them, shape (n,).
         centre, deviation: Mean and standard deviation of their accuracies.
         factor: Lower triangular factor of their covariance, shape (n, n).
         weights: Their covariance's inverse times their accuracies, shape (n,).
@@ -133,6 +137,11 @@ class AccuracyPredictor:
             weights=weights,
         )
 
+    @property
+    def own_variance(self) -> float:
+        """Variance of a judgement that is its architecture's own, in squared points."""
+        return float(np.median(self.noise) * np.exp(2 * self.scales[3])) * self.deviation**2
+
     def predict(self, batch: ArchBatch) -> tuple[FloatArray, FloatArray]:
         """Mean and standard deviation of the true accuracies, shapes (n,)."""
         means, deviations = [], []
@@ -163,7 +172,7 @@ class AccuracyPredictor:
 
 def _covariance(scales: FloatArray, a: FloatArray, b: FloatArray, kinds: IndexArray) -> FloatArray:
     linear, smooth = np.exp(2 * scales[:2])
-    weights = np.exp(-scales[3:])[kinds]
+    weights = np.exp(-scales[LENGTHS:])[kinds]
     a_scaled, b_scaled = a * weights, b * weights
     square = (a_scaled**2).sum(1)[:, None] + (b_scaled**2).sum(1)[None]
     r = np.sqrt(np.maximum(square - 2 * a_scaled @ b_scaled.T, 0.0))
@@ -181,7 +190,8 @@ def _variance(scales: FloatArray, x: FloatArray) -> FloatArray:
 
 def _factor(scales: FloatArray, x: FloatArray, noise: FloatArray, kinds: IndexArray) -> FloatArray:
     covariance = _covariance(scales, x, x, kinds)
-    covariance[np.diag_indices(len(x))] += noise + np.exp(2 * scales[2]) + JITTER
+    own = np.exp(2 * scales[3]) * noise
+    covariance[np.diag_indices(len(x))] += own + np.exp(2 * scales[2]) + JITTER
     factor: FloatArray = cholesky(covariance, lower=True)
     return factor
 

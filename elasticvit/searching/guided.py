@@ -147,7 +147,7 @@ class Guide:
         """One architecture after the other for each goal in turn, by the upper confidence bound."""
         mean, covariance = predictor.joint(candidates)
         keeps = np.array([goal.loads(candidates) <= 1 for goal in goals])
-        noise = float(np.median(predictor.noise)) * predictor.deviation**2 + 1e-9
+        noise = predictor.own_variance + 1e-9
         free = np.ones(len(candidates), dtype=bool)
         chosen: list[int] = []
         for turn in range(self.config.children):
