@@ -58,8 +58,8 @@ INTERRUPTED = (
 @click.option(
     "--proxy",
     default=None,
-    help="Order architectures by this proxy instead of a supernet: capacity, macs, parameters or "
-    "entropy.  [default: capacity where there is no training run]",
+    help="Order architectures by this proxy instead of a supernet: macs, capacity, parameters or "
+    "entropy.  [default: macs where there is no training run]",
 )
 @click.option(
     "--accuracies",

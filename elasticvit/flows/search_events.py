@@ -42,7 +42,7 @@ class ScoresChosen(Event):
     """There is no supernet: what orders the architectures instead.
 
     Attributes:
-        source: What the scores are, such as `proxy capacity`.
+        source: What the scores are, such as `proxy macs`.
         about: What is known of their worth.
     """
 

@@ -56,7 +56,7 @@ class SearchSettings:
         target_mmacs: Cap on multiply-accumulates per image, in millions; a list: several goals.
         run: Folder of the training run with the supernet. None: the workspace's latest run.
         proxy: Name of the proxy that architectures are ordered by, in place of a supernet's
-            accuracies (`searching.proxy`). None: `capacity` where there is no training run.
+            accuracies (`searching.proxy`). None: `macs` where there is no training run.
         accuracies: File with accuracies of architectures (CSV or parquet, columns `architecture`
             and `accuracy`), which a regression is fitted to, in place of a supernet's.
         space: Space that is searched without a supernet: itself, a preset or a TOML file. None:
