@@ -89,7 +89,7 @@ def test_events_tell_the_caps_the_plan_and_the_progress(workspace: Workspace) ->
     assert phases[-1].startswith("testing the chosen subnet on ")
     started, caps, planned, *rest = [e for e in events if not isinstance(e, Phase)]
     assert started == SearchStarted(
-        run=workspace.latest("run"), budget_s=DEFAULT_BUDGET_S, longest_s=SOUND_BUDGET_S
+        run=str(workspace.latest("run")), budget_s=DEFAULT_BUDGET_S, longest_s=SOUND_BUDGET_S
     )
     assert {type(event) for event in rest} == {SearchProgress}
     assert isinstance(caps, CapsResolved)

@@ -56,6 +56,17 @@ INTERRUPTED = (
     help="Folder of the training run to search in.  [default: the latest]",
 )
 @click.option(
+    "--supernet",
+    default=None,
+    help="Search this trained supernet instead of a run's: tiny-cifar10, which comes with the "
+    "package, a .safetensors file, or the authors' checkpoint.",
+)
+@click.option(
+    "--data",
+    default=None,
+    help="Images to judge --supernet on: folder with CLASS/IMAGE, or file.",
+)
+@click.option(
     "--proxy",
     default=None,
     help="Order architectures by this proxy instead of a supernet: macs, capacity, parameters or "

@@ -55,6 +55,10 @@ class SearchSettings:
             or else the device that was profiled last.
         target_mmacs: Cap on multiply-accumulates per image, in millions; a list: several goals.
         run: Folder of the training run with the supernet. None: the workspace's latest run.
+        supernet: A trained supernet in place of that of a training run: the name of one that comes
+            with the package, a file of this project's, or the authors' checkpoint.
+        data: Data set to judge `supernet` on, with its classes: a folder of images, a file, or
+            another form that training takes. Images are normalised by its own statistics.
         proxy: Name of the proxy that architectures are ordered by, in place of a supernet's
             accuracies (`searching.proxy`). None: `macs` where there is no training run.
         accuracies: File with accuracies of architectures (CSV or parquet, columns `architecture`
@@ -98,6 +102,8 @@ class SearchSettings:
     device: str | list[str] | tuple[str, ...] | None = None
     target_mmacs: Target | None = None
     run: Path | str | None = None
+    supernet: Path | str | None = None
+    data: str | None = None
     proxy: str | None = None
     accuracies: Path | str | None = None
     space: SearchSpace | str | None = None
@@ -124,7 +130,7 @@ class SearchSettings:
         check_minutes("budget_minutes", self.budget_minutes, SHORTEST_MINUTES)
         check_ranges(self, RANGES)
         self._check_evaluations()
-        for name in ("run", "out", "accuracies"):
+        for name in ("run", "out", "accuracies", "supernet"):
             check_path(name, getattr(self, name))
         if self.torch_device is not None and not isinstance(self.torch_device, str):
             raise SettingError(
@@ -179,16 +185,24 @@ class SearchSettings:
                 f"start is {shown(self.start)}; it may name {', '.join(STARTS)}",
                 settings=["start"],
             )
-        named = [n for n in ("run", "proxy", "accuracies") if getattr(self, n) is not None]
+        named = [
+            n for n in ("run", "supernet", "proxy", "accuracies") if getattr(self, n) is not None
+        ]
         if len(named) > 1:
             raise SettingError(
                 f"{' and '.join(named)} are all named; name one source of accuracies",
                 settings=named,
             )
-        if self.space is not None and "run" in named:
+        for other in ("run", "supernet"):
+            if self.space is not None and other in named:
+                raise SettingError(
+                    f"space and {other} are both named; a trained supernet has its space",
+                    settings=["space", other],
+                )
+        if self.data is not None and self.supernet is None:
             raise SettingError(
-                "space and run are both named; a search in a training run has its space",
-                settings=["space", "run"],
+                "data is named without supernet; a training run is judged on its own data set",
+                settings=["data"],
             )
         for name, value in (self.keep or {}).items():
             if isinstance(value, bool) or not isinstance(value, int):
