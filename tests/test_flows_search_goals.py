@@ -123,3 +123,17 @@ def test_a_supernet_in_a_file_is_searched_on_images_of_its_classes(tmp_path: Pat
             Image.fromarray(pixels).save(folder / label / f"{number}.png")
     with pytest.raises(DataError, match=r"has 2 classes, supernet .* tells 10 apart"):
         search(data=str(folder), **wanted)
+
+
+def test_more_is_never_worse_and_goals_stay_in_the_order_that_was_asked(
+    workspace: Workspace,
+) -> None:
+    found = search(
+        target={"mmacs": [1.2, 0.4, 0.8], "params": 0.03}, evaluations=24, workspace=workspace
+    ).result
+    assert [winner.caps[0].target for winner in found.winners] == [1.2, 0.4, 0.8]
+    largest, smallest, middle = found.winners
+    for tight, loose in ((smallest, middle), (middle, largest)):
+        assert tight.accuracy <= loose.accuracy + loose.error
+    assert {winner.caps[1].target for winner in found.winners} == {0.03}
+    assert all(winner.caps[1].predicted <= 0.03 for winner in found.winners)

@@ -75,10 +75,6 @@ class ScoreJob:
         """
         archives = [self._search(goal, i, config, events) for i, goal in enumerate(self.goals)]
         events(Phase(text="drawing the front"))
-        winners = [
-            self._winner(goal, archive, verify)
-            for goal, archive in zip(self.goals, archives, strict=True)
-        ]
         archs = archives[0].archs.concat(*(archive.archs for archive in archives[1:])).unique()
         scores = self.score(archs)
         caps = self.goals[0].caps
@@ -90,6 +86,7 @@ class ScoreJob:
             born=np.zeros(len(archs), dtype=np.int64),
             complete=True,
         )
+        winners = [self._winner(goal, every, verify) for goal in self.goals]
         rows = every.front(costs)
         rows = rows[np.unique(np.linspace(0, len(rows) - 1, FRONT).round().astype(int))]
         chosen = ArchBatch.of([winner.arch for winner in winners])
@@ -137,6 +134,8 @@ class ScoreJob:
         )
 
     def _winner(self, goal: Goal, archive: Archive, verify: Verify) -> Winner:
+        load = goal.loads(archive.archs)
+        archive = replace(archive.rows(load <= 1), load=load[load <= 1])
         order = archive.ranking()[:FINALISTS]
         verified = verify(goal, archive.archs.take(order))
         order = order[verified.row :]
