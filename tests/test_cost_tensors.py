@@ -13,7 +13,10 @@ from elasticvit.cost_size import SizeCost
 from elasticvit.errors import ArchError
 from elasticvit.kernel_tensors import KernelTensors
 from elasticvit.kernels import FirstConv, Kernel, lower
+from elasticvit.nn import Subnet
 from elasticvit.space import MOBILE, PHOTO, TINY, SearchSpace
+from export.backend import find_backend
+from export.conversion import convert
 from export.kernel_models import kernel_model
 
 PRESETS = pytest.mark.parametrize("space", [TINY, PHOTO, MOBILE], ids=lambda space: space.name)
@@ -67,11 +70,19 @@ def test_tables_equal_the_largest_of_lowered_kernels(case) -> None:
     np.testing.assert_allclose(prices * 1e6, FLOAT_BYTES * (peaks + pixels), rtol=1e-12)
 
 
+@pytest.mark.slow
+def test_the_converters_file_is_between_price_and_upper_bound() -> None:
+    batch, cost = ArchBatch.of([TINY.smallest]), SizeCost(TINY)
+    data = convert(find_backend("tflite"), Subnet(TINY.smallest, TINY.layout).eval())
+    assert cost.price(batch)[0] <= len(data) / 1e6 <= cost.upper(batch)[0]
+
+
 @pytest.mark.parametrize("kind", [MemoryCost, SizeCost])
 def test_the_costs_know_their_unit_and_refuse_other_spaces(kind: type) -> None:
-    cost = kind(TINY)
+    cost, batch = kind(TINY), drawn(TINY, 1)
     assert cost.unit.startswith("MB of ")
-    assert cost.upper(drawn(TINY, 1)) is None
+    upper = cost.upper(batch)
+    assert upper is None or (upper >= cost.price(batch)).all()
     with pytest.raises(ArchError, match="space tiny has"):
         cost.price(drawn(MOBILE, 1))
 
