@@ -151,7 +151,7 @@ def test_no_table_is_refused(workspace: Workspace, tmp_path: Path) -> None:
             ["target_mmacs", "target_ms"],
         ),
         ({"target": {"a": 3}, "target_ms": 3}, "use one of them", ["target_ms", "target"]),
-        ({"target": {"a": float("nan")}}, "target is nan; it must be a number", ["target"]),
+        ({"target": {"a": float("nan")}}, "target a is nan; it must be a number", ["target"]),
         ({"verify": 65}, "verify is 65", ["verify"]),
         ({"start": ["memory"]}, "start is .*; it may name bank", ["start"]),
         ({"keep": {"resolution": 40.5}}, "keep 'resolution' is 40.5", ["keep"]),
