@@ -113,8 +113,8 @@ def test_targets_that_exclude_each_other_are_both_named() -> None:
         Cap(cost=Reverse(), target=10 - 1.5 * limit, setting="target"),
     ]
     words = (
-        r"the targets .* MMACs of macs and .* ms of latency on reverse exclude each other: .* meets "
-        "both at once; the nearest has"
+        r"the targets .* MMACs of macs and .* ms of latency on reverse exclude each other: .* "
+        "meets both at once; the nearest has"
     )
     with pytest.raises(TargetError, match=words) as caught:
         find_feasible(SMALL, caps, rng())
