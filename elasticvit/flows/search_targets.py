@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from elasticvit.cost import CostModel, MacsCost
 from elasticvit.cost_memory import MemoryCost
@@ -15,12 +15,25 @@ from elasticvit.flows.settings import check_real
 from elasticvit.names import check_name
 from elasticvit.space import SearchSpace
 
-if TYPE_CHECKING:
-    from elasticvit.flows.search_settings import SearchSettings
-
 LEAST, MOST = 1e-6, 1e9  # of every target
 MOST_GOALS = 64
 MILLISECONDS = "milliseconds"
+
+
+class HasTargets(Protocol):
+    """The settings that name targets; see `SearchSettings`."""
+
+    @property
+    def target(self) -> Mapping[str, Any] | None: ...
+
+    @property
+    def target_mmacs(self) -> Any: ...
+
+    @property
+    def targets_ms(self) -> tuple[tuple[float, ...], ...]: ...
+
+    @property
+    def named_targets(self) -> dict[str, tuple[float, ...]]: ...
 
 
 @dataclass(frozen=True)
@@ -82,7 +95,7 @@ class NamedTargets:
             )
 
 
-def all_targets(settings: SearchSettings) -> Iterator[NamedTargets]:
+def all_targets(settings: HasTargets) -> Iterator[NamedTargets]:
     """Iterate over everything that a search caps, latencies first."""
     for values in settings.targets_ms:
         yield NamedTargets(name="target_ms", setting="target_ms", unit=MILLISECONDS, values=values)
@@ -107,7 +120,7 @@ def all_targets(settings: SearchSettings) -> Iterator[NamedTargets]:
             )
 
 
-def check_targets(settings: SearchSettings) -> None:
+def check_targets(settings: HasTargets) -> None:
     """Check the targets of a search by themselves.
 
     Raises:
