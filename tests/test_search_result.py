@@ -245,8 +245,8 @@ def test_truncated_results_are_refused(tmp_path: Path, share: float) -> None:
 
 
 def test_the_picture_shows_the_figures(tmp_path: Path) -> None:
-    cost = np.linspace(0.8, 3.4, 40)
-    draw_front(tmp_path, _fixed(), cost, 50 + 5 * np.sin(cost))
+    archs, macs = TINY.sample(40, np.random.default_rng(0)), MacsCost(TINY)
+    draw_front(tmp_path, _fixed(), archs, 50 + 5 * np.sin(macs.price(archs)), macs.price)
     assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "front.svg").read_text().count("<use") > 40
 

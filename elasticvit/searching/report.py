@@ -4,66 +4,56 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
+from elasticvit.arch import ArchBatch
 from elasticvit.arrays import FloatArray
 from elasticvit.files import write_atomic
+from elasticvit.searching.caps import Pricing
 from elasticvit.searching.result import SearchResult
+from elasticvit.searching.winner import Winner
 
 PICTURE = "front"
 SEEN, FRONT, CHOSEN, LIMIT = "#9aa5b1", "#1f5fa8", "#d1495b", "#4a4a4a"
 
 
-def _chosen(result: SearchResult) -> str:
-    if result.test_accuracy is None:
-        return f"chosen: score {result.accuracy:.1f}"
-    return f"chosen: {result.accuracy:.1f} % (test part: {result.test_accuracy:.1f} %)"
+def _chosen(winner: Winner) -> str:
+    if winner.test_accuracy is None:
+        return f"chosen: score {winner.accuracy:.1f}"
+    return f"chosen: {winner.accuracy:.1f} % (test part: {winner.test_accuracy:.1f} %)"
 
 
-def draw_front(folder: Path, result: SearchResult, cost: FloatArray, accuracy: FloatArray) -> None:
-    """Write `front.png` and `front.svg` into a folder.
+def _draw_winner(axes: Any, winner: Winner, *, label: bool, high: float, accuracy: str) -> None:
+    """Draw what was chosen for a goal, its upper bound and its target.
 
     Args:
-        folder: Folder of the search.
-        result: Outcome of the search.
-        cost: Cost of every architecture that was evaluated, in `result.unit`, shape (n,).
-        accuracy: Accuracy of each on the search part in percent, shape (n,).
+        label: Whether it stands in the legend for all winners.
+        high: Greatest cost that is drawn.
+        accuracy: Its accuracies as a text.
     """
-    from matplotlib.figure import Figure  # takes a second to load
-
-    figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
-    axes = figure.subplots()
+    cap = winner.caps[0]
     axes.scatter(
-        cost, accuracy, s=12, color=SEEN, alpha=0.55, linewidths=0, label="evaluated", zorder=1
-    )
-    in_ms = result.unit == "ms"
-    points = [(p.predicted_ms if in_ms else p.macs_m, p.accuracy) for p in result.front]
-    x, y = [float(px or 0) for px, _ in points], [py for _, py in points]
-    axes.step(x, y, where="post", color=FRONT, linewidth=1.2, zorder=2)
-    axes.scatter(x, y, s=28, color=FRONT, zorder=3, label="front, judged again with more images")
-    chosen_x = result.caps[0].predicted
-    axes.scatter(
-        [chosen_x],
-        [result.accuracy],
+        [cap.predicted],
+        [winner.accuracy],
         s=170,
         marker="*",
         color=CHOSEN,
         edgecolors="white",
         linewidths=0.8,
         zorder=5,
-        label=_chosen(result),
+        label=accuracy if label else None,
     )
-    upper = result.caps[0].upper
-    if upper is not None and upper > chosen_x:
+    if cap.upper is not None and cap.upper > cap.predicted:
         axes.plot(
-            [chosen_x, upper], [result.accuracy] * 2, color=CHOSEN, linewidth=1.4, zorder=4,
-            marker="|", markersize=9, markevery=[1], label="its upper bound",
+            [cap.predicted, cap.upper], [winner.accuracy] * 2, color=CHOSEN, linewidth=1.4,
+            zorder=4, marker="|", markersize=9, markevery=[1],
+            label="its upper bound" if label else None,
         )  # fmt: skip
-    high = max([*x, float(cost.max()), chosen_x, upper or 0])
-    if result.target <= 1.5 * high:  # a limit far to the right would squeeze everything else
-        axes.axvline(result.target, color=LIMIT, linestyle="--", linewidth=1, zorder=1)
+    if cap.target <= 1.5 * high:  # a limit far to the right would squeeze everything else
+        axes.axvline(cap.target, color=LIMIT, linestyle="--", linewidth=1, zorder=1)
         axes.annotate(
-            f"target {result.target:g} {result.unit}",
-            (result.target, 1.0),
+            f"{'target ' if label else ''}{cap.target:g} {cap.unit}",
+            (cap.target, 1.0),
             xycoords=("data", "axes fraction"),
             xytext=(0, 3),
             textcoords="offset points",
@@ -72,8 +62,39 @@ def draw_front(folder: Path, result: SearchResult, cost: FloatArray, accuracy: F
             color=LIMIT,
             fontsize=8,
         )
-    what = f"predicted latency on {result.device} (ms)" if in_ms else "MACs (millions)"
-    axes.set_xlabel(what)
+
+
+def draw_front(
+    folder: Path, result: SearchResult, archs: ArchBatch, accuracy: FloatArray, price: Pricing
+) -> None:
+    """Write `front.png` and `front.svg` into a folder.
+
+    Args:
+        folder: Folder of the search.
+        result: Outcome of the search.
+        archs: Every architecture that was evaluated, n of them.
+        accuracy: Accuracy of each on the search part in percent, shape (n,).
+        price: Cost of architectures in `result.unit`.
+    """
+    from matplotlib.figure import Figure  # takes a second to load
+
+    figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
+    axes = figure.subplots()
+    cost = price(archs)
+    axes.scatter(
+        cost, accuracy, s=12, color=SEEN, alpha=0.55, linewidths=0, label="evaluated", zorder=1
+    )
+    x = [float(value) for value in price(ArchBatch.of([p.arch for p in result.front]))]
+    y = [p.accuracy for p in result.front]
+    axes.step(x, y, where="post", color=FRONT, linewidth=1.2, zorder=2)
+    again = ", judged again with more images" if result.has_weights else ""
+    axes.scatter(x, y, s=28, color=FRONT, zorder=3, label=f"front{again}")
+    high = max([*x, float(cost.max()), *(w.caps[0].upper or 0 for w in result.winners)])
+    for number, winner in enumerate(result.winners):
+        text = _chosen(winner) if len(result.winners) == 1 else "chosen"
+        _draw_winner(axes, winner, label=number == 0, high=high, accuracy=text)
+    on_device = f"predicted latency on {result.device} (ms)"
+    axes.set_xlabel(on_device if result.device is not None else result.unit)
     own = result.has_weights
     axes.set_ylabel(
         "accuracy on the search part (%)" if own else f"score: {result.accuracy_source}"
