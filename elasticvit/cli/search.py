@@ -36,7 +36,8 @@ INTERRUPTED = (
     "--target",
     type=NamedNumbers(),
     multiple=True,
-    help="Latency cap of one device, such as pixel6=30; repeat for several devices.",
+    help="Cap of a device's latency in ms, such as pixel6=30, or of mmacs, params (both in "
+    "millions), memory (of activations) or size (of the file, both in MB); repeat for several.",
 )
 @click.option(
     "--device",

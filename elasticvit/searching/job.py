@@ -218,7 +218,7 @@ class SearchJob:
             for number, (goal, ranking) in enumerate(zip(self.goals, rankings, strict=True), 1)
         ]
         result = self._result(winners, rankings, archive, config, agreement)
-        draw_front(folder, result, self.caps[0].cost.price(archive.archs), archive.accuracy)
+        draw_front(folder, result, archive.archs, archive.accuracy, self.caps[0].cost.price)
         result.save(folder)  # last: a folder with a result is a finished search
         return result
 
