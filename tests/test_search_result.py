@@ -212,7 +212,7 @@ def test_every_damage_is_refused_or_reads_as_a_result(tmp_path: Path) -> None:
     _fixed().save(tmp_path)
     path = tmp_path / "search.json"
     whole = path.read_bytes()
-    optional = {"predicted_ms", "upper_ms", "upper", "evolution", "winners", "agreement"}
+    optional = {"predicted_ms", "upper_ms", "upper", "evolution", "winners", "agreement", "costs"}
     optional |= {"accuracy_source", "runner_up", "confidence", "test_accuracy", "measured"}
     refused = 0
     for mutation in mutations(json.loads(whole)):
@@ -245,8 +245,8 @@ def test_truncated_results_are_refused(tmp_path: Path, share: float) -> None:
 
 
 def test_the_picture_shows_the_figures(tmp_path: Path) -> None:
-    archs, macs = TINY.sample(40, np.random.default_rng(0)), MacsCost(TINY)
-    draw_front(tmp_path, _fixed(), archs, 50 + 5 * np.sin(macs.price(archs)), macs.price)
+    cost = np.linspace(0.8, 3.4, 40)
+    draw_front(tmp_path, _fixed(), cost, 50 + 5 * np.sin(cost))
     assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "front.svg").read_text().count("<use") > 40
 

@@ -218,7 +218,7 @@ class SearchJob:
             for number, (goal, ranking) in enumerate(zip(self.goals, rankings, strict=True), 1)
         ]
         result = self._result(winners, rankings, archive, config, agreement)
-        draw_front(folder, result, archive.archs, archive.accuracy, self.caps[0].cost.price)
+        draw_front(folder, result, self.caps[0].cost.price(archive.archs), archive.accuracy)
         result.save(folder)  # last: a folder with a result is a finished search
         return result
 
@@ -286,7 +286,7 @@ class SearchJob:
         scores = np.concatenate([ranking.accuracy for ranking in rankings])
         _, rows = np.unique(archs.genes, axis=0, return_index=True)
         archs, scores = archs.take(rows), scores[rows]
-        points = summarise_archs(self.space, archs, scores, self.latency)
+        points = summarise_archs(self.space, archs, scores, self.latency, self.caps)
         return SearchResult(
             space=self.space.name,
             data=self.data.info.spec,
@@ -299,7 +299,7 @@ class SearchJob:
             test_accuracy=first.test_accuracy,
             search_images=int(rankings[0].images[0]),
             test_images=self.data.info.test_images,
-            front=front_of(points, self.caps[0].cost.price(archs)),
+            front=front_of(points),
             caps=first.caps,
             winners=tuple(winners),
             agreement=agreement,

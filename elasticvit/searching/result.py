@@ -14,9 +14,10 @@ import msgspec
 from msgspec import Meta
 
 from elasticvit.arch import Arch
+from elasticvit.cost import MacsCost
 from elasticvit.errors import CheckpointError, NextStep
 from elasticvit.files import write_atomic
-from elasticvit.reading import Count, Format, Percent, Positive, Whole, shown
+from elasticvit.reading import Count, Format, NotNegative, Percent, Positive, Whole, shown
 from elasticvit.searching.winner import Agreement, CapResult, Winner
 
 SCHEMA = 3  # 1 had no text form of architectures, and no source of a cap but the first one's;
@@ -38,6 +39,8 @@ class FrontPoint:
             without a predictor, or if the predictor gives no bound.
         macs_m: Millions of multiply-accumulates.
         accuracy: Accuracy on the search part in percent.
+        costs: What each cap limits, in the order and the units of the caps; empty if an earlier
+            version wrote the file.
     """
 
     arch: Arch
@@ -45,6 +48,7 @@ class FrontPoint:
     upper_ms: Positive | None
     macs_m: Positive
     accuracy: Percent
+    costs: tuple[NotNegative, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +69,8 @@ class SearchResult:
         test_accuracy: Accuracy of the same subnet on the test part, in percent; None without a
             supernet.
         search_images, test_images: Numbers of images of the two accuracies; 0 without a supernet.
-        front: Architectures that no other beats, cheapest first.
+        front: Architectures that no other beats in accuracy and what the caps limit, cheapest
+            first.
         caps: The caps of the first goal, at least one; the first one's cost is the axis of the
             front.
         winners: What was chosen for each goal, in the order of the goals; the fields above are
@@ -153,12 +158,25 @@ class SearchResult:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         costs = ("predicted_ms", "upper_ms", "macs_m")
-        writer.writerow([*costs, "search_accuracy_percent", "chosen", "architecture"])
+        more = [(i, cap.column) for i, cap in enumerate(self.caps) if not self._repeated(i)]
+        names = [column for _, column in more]
+        writer.writerow([*costs, "search_accuracy_percent", "chosen", "architecture", *names])
         for p in self.front:
             ms = ["" if v is None else f"{v:.6g}" for v in (p.predicted_ms, p.upper_ms)]
-            chosen = int(p.arch == self.arch)
-            writer.writerow([*ms, f"{p.macs_m:.6f}", f"{p.accuracy:.4f}", chosen, str(p.arch)])
+            own = [f"{p.costs[i]:.6g}" if p.costs else "" for i, _ in more]
+            figures = [*ms, f"{p.macs_m:.6f}", f"{p.accuracy:.4f}"]
+            writer.writerow([*figures, self.chosen_for(p.arch), str(p.arch), *own])
         return text.getvalue()
+
+    def _repeated(self, index: int) -> bool:
+        """Whether every table has the cost of a cap without its being capped."""
+        first_ms = next((i for i, cap in enumerate(self.caps) if cap.device is not None), None)
+        return index == first_ms or self.caps[index].unit == MacsCost.unit
+
+    def chosen_for(self, arch: Arch) -> str:
+        """Numbers of the goals, from 1, that an architecture was chosen for; 0 for none."""
+        goals = [str(i) for i, winner in enumerate(self.winners, 1) if winner.arch == arch]
+        return " ".join(goals) or str(int(not self.winners and arch == self.arch))
 
     @classmethod
     def load(cls, folder: Path) -> SearchResult:

@@ -81,19 +81,20 @@ class ScoreJob:
         ]
         archs = archives[0].archs.concat(*(archive.archs for archive in archives[1:])).unique()
         scores = self.score(archs)
-        cost = self.goals[0].caps[0].cost.price(archs)
+        caps = self.goals[0].caps
+        costs = np.stack([cap.cost.price(archs) for cap in caps], axis=1)
         every = Archive(
             archs=archs,
             accuracy=scores,
-            load=cost,
+            load=costs[:, 0],
             born=np.zeros(len(archs), dtype=np.int64),
             complete=True,
         )
-        rows = every.front()
+        rows = every.front(costs)
         rows = rows[np.unique(np.linspace(0, len(rows) - 1, FRONT).round().astype(int))]
         chosen = ArchBatch.of([winner.arch for winner in winners])
         shown = archs.take(rows).concat(chosen).unique()
-        points = summarise_archs(self.space, shown, self.score(shown), self.latency)
+        points = summarise_archs(self.space, shown, self.score(shown), self.latency, caps)
         first = winners[0]
         result = SearchResult(
             space=self.space.name,
@@ -107,7 +108,7 @@ class ScoreJob:
             test_accuracy=None,
             search_images=0,
             test_images=0,
-            front=front_of(points, self.goals[0].caps[0].cost.price(shown)),
+            front=front_of(points),
             caps=first.caps,
             winners=tuple(winners),
             accuracy_source=self.source,
@@ -117,7 +118,7 @@ class ScoreJob:
             complete=True,
             evolution=config.sizes,
         )
-        draw_front(folder, result, archs, scores, self.goals[0].caps[0].cost.price)
+        draw_front(folder, result, costs[:, 0], scores)
         result.save(folder)
         return result
 
