@@ -99,7 +99,7 @@ def train_alone(arch: str, info: RunInfo, options: Any, seconds: float) -> dict[
     }
     note = workspace.root / "alone.json"
     if not note.exists():
-        pilot = ev.Workspace.open(options.out / "pilot")
+        pilot = ev.Workspace.open(options.out / f"pilot-{workspace.root.name}")
         each_s = step_seconds(pilot, wanted)
         steps = open_data(wanted["data"]).info.train_images // info.settings.batch_size
         epochs = max(1, math.floor(seconds / each_s / steps))

@@ -238,10 +238,10 @@ def test_the_reach_of_the_space_is_told_before_it_is_trained(tmp_path: Path) -> 
     assert "run: evit-profile --device host" in done.stderr
     done = search(untrained, "--target-mmacs", "5", "--json")
     assert done.exit_code == 0, done.output
-    assert "there is no supernet: architectures are ordered by proxy capacity" in done.stderr
+    assert "there is no supernet: architectures are ordered by proxy macs" in done.stderr
     assert "next: evit-train --data FOLDER --subnet" in done.stderr
     line = closing(done)
-    assert line["accuracy_source"] == "proxy capacity"
+    assert line["accuracy_source"] == "proxy macs"
     assert line["test_accuracy"] is None
     assert line["macs_m"] <= 5
 

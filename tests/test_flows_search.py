@@ -89,7 +89,7 @@ def test_events_tell_the_caps_the_plan_and_the_progress(workspace: Workspace) ->
     assert phases[-1].startswith("testing the chosen subnet on ")
     started, caps, planned, *rest = [e for e in events if not isinstance(e, Phase)]
     assert started == SearchStarted(
-        run=workspace.latest("run"), budget_s=DEFAULT_BUDGET_S, longest_s=SOUND_BUDGET_S
+        run=str(workspace.latest("run")), budget_s=DEFAULT_BUDGET_S, longest_s=SOUND_BUDGET_S
     )
     assert {type(event) for event in rest} == {SearchProgress}
     assert isinstance(caps, CapsResolved)
@@ -249,7 +249,7 @@ def test_settings_that_need_the_workspace_are_checked_before_the_work(
 def test_what_the_space_can_do_is_in_the_error_without_a_target(workspace: Workspace) -> None:
     with pytest.raises(TargetError, match=r"no target.*Space small has latency on phone fast") as e:
         search(workspace=workspace)
-    assert e.value.settings == ("target_ms", "target_mmacs")
+    assert e.value.settings == ("target_ms", "target", "target_mmacs")
     assert e.value.next_step is None
     with pytest.raises(TargetError, match=r"latency on board fastest"):
         search(workspace=workspace, device="board", target_mmacs=2)

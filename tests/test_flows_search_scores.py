@@ -53,11 +53,11 @@ def test_a_space_and_a_target_are_enough(workspace: Workspace) -> None:
     events: list[Event] = []
     found = search(target_mmacs=[5, 20], workspace=workspace, events=events.append, **QUICK)
     (chosen,) = [event for event in events if isinstance(event, ScoresChosen)]
-    assert chosen.source == "proxy capacity"
+    assert chosen.source == "proxy macs"
     assert "no accuracy" in chosen.about
     result = SearchResult.load(found.folder)
     assert result == found.result
-    assert result.accuracy_source == "proxy capacity"
+    assert result.accuracy_source == "proxy macs"
     assert not result.has_weights
     assert [winner.caps[0].target for winner in result.winners] == [5, 20]
     assert [w.macs_m <= w.caps[0].target for w in result.winners] == [True, True]
@@ -72,7 +72,7 @@ def test_a_space_and_a_target_are_enough(workspace: Workspace) -> None:
     assert workspace.latest("search") == found.folder
     again = search(target_mmacs=[5, 20], workspace=workspace, **QUICK).result
     assert again == result
-    with pytest.raises(ExportError, match="by proxy capacity, without a supernet") as caught:
+    with pytest.raises(ExportError, match="by proxy macs, without a supernet") as caught:
         export(workspace=workspace)
     assert caught.value.next_step is not None
     assert caught.value.next_step.flow == "train"
@@ -139,7 +139,7 @@ def test_no_table_is_refused(workspace: Workspace, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words", "names"),
     [
-        ({"proxy": "guess"}, "proxy is 'guess'; known are capacity, macs", ["proxy"]),
+        ({"proxy": "guess"}, "proxy is 'guess'; known are macs, capacity", ["proxy"]),
         ({"proxy": "macs", "accuracies": "x.csv"}, "proxy and accuracies", ["proxy", "accuracies"]),
         ({"proxy": "macs", "run": "x"}, "run and proxy are all named", ["run", "proxy"]),
         ({"space": "tiny", "run": "x"}, "space and run are both named", ["space", "run"]),
@@ -151,7 +151,7 @@ def test_no_table_is_refused(workspace: Workspace, tmp_path: Path) -> None:
             ["target_mmacs", "target_ms"],
         ),
         ({"target": {"a": 3}, "target_ms": 3}, "use one of them", ["target_ms", "target"]),
-        ({"target": {"a": float("nan")}}, "target is nan; it must be a number", ["target"]),
+        ({"target": {"a": float("nan")}}, "target a is nan; it must be a number", ["target"]),
         ({"verify": 65}, "verify is 65", ["verify"]),
         ({"start": ["memory"]}, "start is .*; it may name bank", ["start"]),
         ({"keep": {"resolution": 40.5}}, "keep 'resolution' is 40.5", ["keep"]),

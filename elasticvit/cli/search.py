@@ -36,7 +36,8 @@ INTERRUPTED = (
     "--target",
     type=NamedNumbers(),
     multiple=True,
-    help="Latency cap of one device, such as pixel6=30; repeat for several devices.",
+    help="Cap of a device's latency in ms, such as pixel6=30, or of mmacs, params (both in "
+    "millions), memory (of activations) or size (of the file, both in MB); repeat for several.",
 )
 @click.option(
     "--device",
@@ -56,10 +57,21 @@ INTERRUPTED = (
     help="Folder of the training run to search in.  [default: the latest]",
 )
 @click.option(
+    "--supernet",
+    default=None,
+    help="Search this trained supernet instead of a run's: tiny-cifar10, which comes with the "
+    "package, a .safetensors file, or the authors' checkpoint.",
+)
+@click.option(
+    "--data",
+    default=None,
+    help="Images to judge --supernet on: folder with CLASS/IMAGE, or file.",
+)
+@click.option(
     "--proxy",
     default=None,
-    help="Order architectures by this proxy instead of a supernet: capacity, macs, parameters or "
-    "entropy.  [default: capacity where there is no training run]",
+    help="Order architectures by this proxy instead of a supernet: macs, capacity, parameters or "
+    "entropy.  [default: macs where there is no training run]",
 )
 @click.option(
     "--accuracies",

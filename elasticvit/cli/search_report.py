@@ -8,7 +8,7 @@ from pathlib import Path
 from elasticvit.cli.report import Report
 from elasticvit.cli.wording import counted, duration
 from elasticvit.events import Event
-from elasticvit.flows.search import FrontPoint, SearchResult, Winner
+from elasticvit.flows.search import FrontPoint, Measured, SearchResult, Winner
 from elasticvit.flows.search_events import (
     CapsResolved,
     FinalistMeasured,
@@ -18,7 +18,6 @@ from elasticvit.flows.search_events import (
     SearchProgress,
     SearchStarted,
 )
-from elasticvit.searching.winner import Measured
 
 FRONT_ROWS = 16  # of the table that is printed
 
@@ -56,7 +55,7 @@ class SearchReport:
         budget = duration(started.budget_s)
         if started.longest_s > started.budget_s:
             budget = f"about {budget}, {duration(started.longest_s)} on a slow machine"
-        self.report.say(f"searching training run {started.run}; time budget: {budget}")
+        self.report.say(f"searching the supernet of {started.run}; time budget: {budget}")
 
     def _print_cap(self, resolved: ResolvedCap, space: str) -> None:
         """What is capped, and what the space can do."""

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from elasticvit.errors import PredictorError, SettingError
 from elasticvit.events import EventHandler, Notice, Phase, ignore
-from elasticvit.flows.places import check_writable, kept, path_text
-from elasticvit.flows.run_data import open_run_data
+from elasticvit.flows.places import check_writable, kept
 from elasticvit.flows.search_caps import resolve_caps, shown_latency
 from elasticvit.flows.search_events import CapsResolved, SearchPlanned, SearchStarted
-from elasticvit.flows.search_place import by_scores, checked_out, run_folder, working_in
+from elasticvit.flows.search_place import by_scores, checked_out, working_in
 from elasticvit.flows.search_scores import search_by_scores
 from elasticvit.flows.search_seeds import find_seeds
 from elasticvit.flows.search_settings import SearchSettings
 from elasticvit.flows.search_starts import USUAL
+from elasticvit.flows.search_supernet import TrainedSupernet
 from elasticvit.flows.search_verify import make_verifier
 from elasticvit.flows.settings import WorkspaceLike, settings_of, workspace_of
 from elasticvit.flows.torch_threads import torch_threads
@@ -29,13 +29,21 @@ from elasticvit.reading import shown
 from elasticvit.searching.plan import DEFAULT_BUDGET_S, SOUND_BUDGET_S
 from elasticvit.searching.result import SUBNET_FILE, FrontPoint, SearchResult
 from elasticvit.searching.state import STATE_FILE, SearchState
-from elasticvit.searching.winner import Winner
+from elasticvit.searching.winner import Measured, Winner
 from elasticvit.space import SearchSpace
 
 if TYPE_CHECKING:
     from elasticvit.nn.subnet import Subnet
 
-__all__ = ["FrontPoint", "SearchOutcome", "SearchResult", "SearchSettings", "Winner", "search"]
+__all__ = [
+    "FrontPoint",
+    "Measured",
+    "SearchOutcome",
+    "SearchResult",
+    "SearchSettings",
+    "Winner",
+    "search",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,18 +109,14 @@ def search(
     here = workspace_of(workspace)
     out = checked_out(chosen)
     scored = by_scores(chosen, here)
-    run = None if scored else run_folder(chosen, here)
+    trained = None if scored else TrainedSupernet.of(chosen, here)
     check_writable(here.root if out is None else out)
-    if run is None:
+    if trained is None:
         scored_folder, scores = search_by_scores(chosen, here, out, events)
         return SearchOutcome(folder=scored_folder, result=scores)
-    events(_started(chosen, run))
+    events(_started(chosen, trained.name))
     events(Phase(text="reading the training run and the predictors"))
-
-    from elasticvit.training.run_info import RunInfo
-
-    info = RunInfo.load(run)
-    space = keep_genes(info.space, chosen.keep or {})
+    space = keep_genes(trained.space, chosen.keep or {})
     problem = resolve_caps(chosen, here, space)
     events(CapsResolved(space=space.name, caps=problem.caps))
     try:
@@ -124,23 +128,22 @@ def search(
     verify = make_verifier(chosen, here, space, problem, events)
     from elasticvit.searching.job import SearchJob
     from elasticvit.searching.judgement_store import STORE_FILE, JudgementStore
-    from elasticvit.training.checkpoint import load_supernet
 
-    events(Phase(text=f"loading the trained supernet and data set {info.data}"))
+    events(Phase(text=f"loading the trained supernet and data set {trained.data}"))
     torch_device = _checked_torch_device(chosen.torch_device)
     with ExitStack() as held:
         held.enter_context(torch_threads(chosen.threads))
-        images = open_run_data(info.data, info.space.layout.classes)
+        images = trained.images()
         job = SearchJob(
-            load_supernet(run),
+            trained.load(),
             images,
             problem.goals,
             space=space,
             seed=chosen.seed,
-            run=path_text(run),
+            run=trained.name,
             latency=latency,
             feasible=problem.feasible,
-            seeds=find_seeds(chosen.start, run, here, space),
+            seeds=find_seeds(chosen.start, trained.run, here, space),
             store=JudgementStore(here.root / STORE_FILE) if out is None else None,
             torch_device=torch_device,
         )
@@ -166,7 +169,7 @@ def search(
                 recalibration_images=job.quick.sizes.recalibration_images,
                 search_images=job.quick.sizes.search_images,
                 resumes=None if found is None else found[0],
-                evaluated=0 if found is None else _evaluated(found[0], info.space),
+                evaluated=0 if found is None else _evaluated(found[0], trained.space),
             )
         )
         if folder is None:
@@ -189,7 +192,7 @@ def search(
     return SearchOutcome(folder=folder, result=result)
 
 
-def _started(settings: SearchSettings, run: Path) -> SearchStarted:
+def _started(settings: SearchSettings, run: str) -> SearchStarted:
     if settings.budget_minutes is None:
         return SearchStarted(run=run, budget_s=DEFAULT_BUDGET_S, longest_s=SOUND_BUDGET_S)
     budget_s = 60 * settings.budget_minutes

@@ -14,6 +14,7 @@ from elasticvit.cost import CostModel, MacsCost
 from elasticvit.errors import NextStep, SettingError, TargetError, WorkspaceError
 from elasticvit.flows.search_events import ResolvedCap
 from elasticvit.flows.search_settings import SearchSettings
+from elasticvit.flows.search_targets import COSTS
 from elasticvit.searching.caps import TARGETS, Cap, reach
 from elasticvit.searching.goal import Goal, Goals
 from elasticvit.space import SearchSpace
@@ -62,13 +63,18 @@ def resolve_caps(settings: SearchSettings, workspace: Workspace, space: SearchSp
         predictor = _predictor(settings, workspace, name)
         cost = predictor.cost(space, extrapolate=settings.extrapolate)
         source = predictor.source
+        setting = "target" if settings.named_targets else "target_ms"
         limited.append(
-            [Cap(cost=cost, target=float(t), device=name, source=source) for t in targets]
+            [
+                Cap(cost=cost, target=float(t), device=name, source=source, setting=setting)
+                for t in targets
+            ]
         )
         predictors.append(predictor)
-    if settings.mmacs_targets:
-        macs = MacsCost(space)
-        limited.append([Cap(cost=macs, target=float(t)) for t in settings.mmacs_targets])
+    for name, targets in settings.cost_targets.items():
+        own = COSTS[name].cost(space)
+        setting = "target" if name in (settings.target or {}) else "target_mmacs"
+        limited.append([Cap(cost=own, target=float(t), setting=setting) for t in targets])
         predictors.append(None)
     count = max(map(len, limited))
     goals = Goals(
@@ -77,12 +83,25 @@ def resolve_caps(settings: SearchSettings, workspace: Workspace, space: SearchSp
             for goal in range(count)
         )
     )
-    feasible = goals.feasible(space, np.random.default_rng(0))
+    feasible = _feasible(settings, goals, space)
     resolved = [
         _resolved(caps, predictor, space)
         for caps, predictor in zip(limited, predictors, strict=True)
     ]
     return Problem(caps=tuple(resolved), goals=goals, feasible=feasible)
+
+
+def _feasible(settings: SearchSettings, goals: Goals, space: SearchSpace) -> tuple[Arch, ...]:
+    """For each goal an architecture that keeps it; the error says which genes are fixed."""
+    try:
+        return goals.feasible(space, np.random.default_rng(0))
+    except TargetError as error:
+        if not settings.keep:
+            raise
+        kept = ", ".join(f"{name}={value}" for name, value in settings.keep.items())
+        raise TargetError(
+            f"{error} (with {kept} kept)", settings=(*error.settings, "keep")
+        ) from error
 
 
 def no_target(settings: SearchSettings, workspace: Workspace, space: SearchSpace) -> TargetError:
@@ -104,7 +123,7 @@ def no_target(settings: SearchSettings, workspace: Workspace, space: SearchSpace
         )
     missing = "" if costs else ", which needs a profiled device,"
     return TargetError(
-        f"no target; name a latency in ms{missing} or a number of multiply-accumulates. Space "
+        f"no target; name a latency in ms{missing} or another cost ({', '.join(COSTS)}). Space "
         f"{space.name} has {'; '.join(ranges)}",
         settings=TARGETS,
         next_step=None if costs else PROFILE,
@@ -161,7 +180,7 @@ def _device_targets(
     if len(targets) != len(names):
         raise SettingError(
             f"{len(targets)} targets for {len(names)} devices ({', '.join(names)}); give one for "
-            "all, or one for each device in its order",
+            "all, or one for each device in its order; several goals are one list, such as 10,15",
             settings=["target_ms", "device"],
         )
     return list(zip(names, targets, strict=True))

@@ -27,12 +27,12 @@ class SearchStarted(Event):
     """What is searched, before anything is loaded.
 
     Attributes:
-        run: Folder of the training run.
+        run: Folder of the training run, or name of the supernet.
         budget_s: Seconds that the whole search is meant to take.
         longest_s: Seconds that it may take on a slow machine; those of the budget if one is named.
     """
 
-    run: Path
+    run: str
     budget_s: float
     longest_s: float
 
@@ -42,7 +42,7 @@ class ScoresChosen(Event):
     """There is no supernet: what orders the architectures instead.
 
     Attributes:
-        source: What the scores are, such as `proxy capacity`.
+        source: What the scores are, such as `proxy macs`.
         about: What is known of their worth.
     """
 

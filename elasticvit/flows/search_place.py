@@ -24,7 +24,7 @@ def by_scores(settings: SearchSettings, workspace: Workspace) -> bool:
     workspace has a target and a space but no training run."""
     if settings.proxy is not None or settings.accuracies is not None:
         return True
-    if settings.run is not None or workspace.folders("run"):
+    if settings.run is not None or settings.supernet is not None or workspace.folders("run"):
         return False
     named = settings.space is not None or workspace.settings().space is not None
     return settings.has_target and named

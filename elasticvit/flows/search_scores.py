@@ -24,7 +24,7 @@ from elasticvit.searching.score_job import ScoreJob
 from elasticvit.space import SearchSpace
 from elasticvit.workspace import Workspace
 
-DEFAULT_PROXY = "capacity"
+DEFAULT_PROXY = "macs"
 
 
 def search_by_scores(

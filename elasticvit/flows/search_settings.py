@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from elasticvit.errors import SettingError, TargetError
 from elasticvit.flows.places import check_path
 from elasticvit.flows.search_starts import STARTS, USUAL
-from elasticvit.flows.settings import (
-    check_distinct,
-    check_minutes,
-    check_ranges,
-    check_real,
-    device_names,
-)
+from elasticvit.flows.search_targets import COSTS, check_targets, several
+from elasticvit.flows.settings import check_distinct, check_minutes, check_ranges, device_names
 from elasticvit.names import check_name
 from elasticvit.reading import shown
 from elasticvit.searching.config import MOST_EVALUATIONS, EvolutionConfig
@@ -26,12 +21,7 @@ if TYPE_CHECKING:
     from predictors.predictor import Predictor
 
 SHORTEST_MINUTES = 0.05
-TARGET_RANGES = {  # least and greatest value, unit
-    "target_ms": (1e-6, 1e9, "milliseconds"),
-    "target_mmacs": (1e-6, 1e9, "millions of multiply-accumulates"),
-}
 Target = float | Sequence[float]
-MOST_GOALS = 64
 RANGES = {
     "verify": (0, 64),
     "evaluations": (2, MOST_EVALUATIONS),
@@ -50,13 +40,20 @@ class SearchSettings:
         target_ms: Latency cap in milliseconds per image: one number for all devices, or one for
             each device in the order of `device`. In place of a number a list of several: a goal
             each, for which one architecture is chosen.
-        target: Latency caps by the device's name, each a number or a list of several goals.
+        target: Caps by name, each a number or a list of several goals: latencies in milliseconds
+            by the device's name, and `mmacs` (multiply-accumulates in millions), `params`
+            (parameters in millions), `memory` (peak of activations in MB) and `size` (exported
+            file in MB), which no device in `target` can be called.
         device: Names of the devices that `target_ms` applies to. None: all devices of `predictor`,
             or else the device that was profiled last.
-        target_mmacs: Cap on multiply-accumulates per image, in millions; a list: several goals.
+        target_mmacs: The same as `mmacs` of `target`.
         run: Folder of the training run with the supernet. None: the workspace's latest run.
+        supernet: A trained supernet in place of that of a training run: the name of one that comes
+            with the package, a file of this project's, or the authors' checkpoint.
+        data: Data set to judge `supernet` on, with its classes: a folder of images, a file, or
+            another form that training takes. Images are normalised by its own statistics.
         proxy: Name of the proxy that architectures are ordered by, in place of a supernet's
-            accuracies (`searching.proxy`). None: `capacity` where there is no training run.
+            accuracies (`searching.proxy`). None: `macs` where there is no training run.
         accuracies: File with accuracies of architectures (CSV or parquet, columns `architecture`
             and `accuracy`), which a regression is fitted to, in place of a supernet's.
         space: Space that is searched without a supernet: itself, a preset or a TOML file. None:
@@ -98,6 +95,8 @@ class SearchSettings:
     device: str | list[str] | tuple[str, ...] | None = None
     target_mmacs: Target | None = None
     run: Path | str | None = None
+    supernet: Path | str | None = None
+    data: str | None = None
     proxy: str | None = None
     accuracies: Path | str | None = None
     space: SearchSpace | str | None = None
@@ -116,60 +115,21 @@ class SearchSettings:
     torch_device: str | None = None
 
     def __post_init__(self) -> None:
+        check_targets(self)
         for name in self.devices:
             check_name("device", name, SettingError, "device")
         check_distinct("device", self.devices)
-        self._check_targets()
         self._check_start()
         check_minutes("budget_minutes", self.budget_minutes, SHORTEST_MINUTES)
         check_ranges(self, RANGES)
         self._check_evaluations()
-        for name in ("run", "out", "accuracies"):
+        for name in ("run", "out", "accuracies", "supernet"):
             check_path(name, getattr(self, name))
         if self.torch_device is not None and not isinstance(self.torch_device, str):
             raise SettingError(
                 f"torch_device is {shown(self.torch_device)}; it must be a text such as cpu or "
                 "cuda:1",
                 settings=["torch_device"],
-            )
-
-    def _check_targets(self) -> None:
-        named = [("target_ms", "target_ms", one) for one in self.targets_ms]
-        named += [(f"target {name}", "target", one) for name, one in self.named_targets.items()]
-        for name in self.named_targets:
-            check_name("device", name, SettingError, "target")
-        if self.target_mmacs is not None:
-            named.append(("target_mmacs", "target_mmacs", _several(self.target_mmacs)))
-        counts: dict[int, str] = {}
-        for shown_name, name, values in named:
-            least, most, unit = TARGET_RANGES.get(name, TARGET_RANGES["target_ms"])
-            for value in values:
-                if value is None:  # one of several; `check_real` takes it for left out
-                    raise SettingError(
-                        f"{shown_name} is None for one of the devices; it must be a number",
-                        settings=[name],
-                    )
-                check_real(name, value, least, most, unit)
-            if len(set(values)) < len(values) or not 1 <= len(values) <= MOST_GOALS:
-                told = ", ".join(f"{value:g}" for value in values) or "empty"
-                raise SettingError(
-                    f"{shown_name} is {told}; a list of goals has from 1 to {MOST_GOALS} different "
-                    "targets",
-                    settings=[name],
-                )
-            if len(values) > 1:
-                counts.setdefault(len(values), shown_name)
-        if len(counts) > 1:
-            told = " and ".join(f"{name} has {count}" for count, name in counts.items())
-            raise SettingError(
-                f"{told} goals; lists of targets go together one by one, so they must be equally "
-                "long",
-                settings=sorted({name for _, name, _ in named}),
-            )
-        if self.targets_ms and self.named_targets:
-            raise SettingError(
-                "target_ms and target both name latencies; use one of them",
-                settings=["target_ms", "target"],
             )
 
     def _check_start(self) -> None:
@@ -179,16 +139,24 @@ class SearchSettings:
                 f"start is {shown(self.start)}; it may name {', '.join(STARTS)}",
                 settings=["start"],
             )
-        named = [n for n in ("run", "proxy", "accuracies") if getattr(self, n) is not None]
+        named = [
+            n for n in ("run", "supernet", "proxy", "accuracies") if getattr(self, n) is not None
+        ]
         if len(named) > 1:
             raise SettingError(
                 f"{' and '.join(named)} are all named; name one source of accuracies",
                 settings=named,
             )
-        if self.space is not None and "run" in named:
+        for other in ("run", "supernet"):
+            if self.space is not None and other in named:
+                raise SettingError(
+                    f"space and {other} are both named; a trained supernet has its space",
+                    settings=["space", other],
+                )
+        if self.data is not None and self.supernet is None:
             raise SettingError(
-                "space and run are both named; a search in a training run has its space",
-                settings=["space", "run"],
+                "data is named without supernet; a training run is judged on its own data set",
+                settings=["data"],
             )
         for name, value in (self.keep or {}).items():
             if isinstance(value, bool) or not isinstance(value, int):
@@ -219,17 +187,21 @@ class SearchSettings:
         value = self.target_ms
         if value is None:
             return ()
-        return tuple(map(_several, value if isinstance(value, list | tuple) else [value]))
+        return tuple(map(several, value if isinstance(value, list | tuple) else [value]))
 
     @property
     def named_targets(self) -> dict[str, tuple[float, ...]]:
         """The latency targets by device, and for each that of every goal, or one for all."""
-        return {name: _several(value) for name, value in (self.target or {}).items()}
+        named = (self.target or {}).items()
+        return {name: several(value) for name, value in named if name not in COSTS}
 
     @property
-    def mmacs_targets(self) -> tuple[float, ...]:
-        """The targets in millions of multiply-accumulates; empty if there are none."""
-        return () if self.target_mmacs is None else _several(self.target_mmacs)
+    def cost_targets(self) -> dict[str, tuple[float, ...]]:
+        """The targets of other costs by their name in `COSTS`, each that of every goal, or one for
+        all."""
+        macs = {} if self.target_mmacs is None else {"mmacs": self.target_mmacs}
+        named = {**macs, **(self.target or {})}.items()
+        return {name: several(value) for name, value in named if name in COSTS}
 
     @property
     def devices(self) -> tuple[str, ...]:
@@ -240,9 +212,4 @@ class SearchSettings:
     def has_target(self) -> bool:
         """Whether a target is named; if a device is named, it must be a latency target."""
         latency = bool(self.targets_ms or self.named_targets)
-        return latency or (self.target_mmacs is not None and not self.devices)
-
-
-def _several(value: Any) -> tuple[Any, ...]:
-    """The targets of all goals, which are not checked yet."""
-    return tuple(value) if isinstance(value, list | tuple) else (value,)
+        return latency or bool(self.cost_targets and not self.devices)

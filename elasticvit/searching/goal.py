@@ -26,7 +26,7 @@ class Goal:
     caps: tuple[Cap, ...]
 
     def __str__(self) -> str:
-        return " and ".join(f"{cap.target:g} {cap.cost.unit}" for cap in self.caps)
+        return " and ".join(map(str, self.caps))
 
     def loads(self, batch: ArchBatch) -> FloatArray:
         """Largest share of a target that each architecture uses up, shape (n,)."""

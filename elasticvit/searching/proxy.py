@@ -108,8 +108,8 @@ NOT_COMPARED = "how well it orders accuracies was not measured"
 PROXIES: Mapping[str, Proxy] = {
     name: Proxy(name=name, what=what, worth=NOT_COMPARED, of=of)
     for name, what, of in (
-        ("capacity", "logarithm of multiply-accumulates times parameters", _capacity),
         ("macs", "logarithm of multiply-accumulates", _macs),
+        ("capacity", "logarithm of multiply-accumulates times parameters", _capacity),
         ("parameters", "logarithm of the number of parameters", _parameters),
         ("entropy", "entropy of the layers (DeepMAD)", _entropy),
     )
