@@ -268,7 +268,7 @@ class SearchJob:
             accuracy=point.accuracy,
             error=float(ranking.error[row]),
             runner_up=ranking.archs[row + 1] if len(ranking.archs) > row + 1 else None,
-            confidence=None if row else ranking.confidence,
+            confidence=ranking.better(row, row + 1) if len(ranking.archs) > row + 1 else None,
             test_accuracy=test_accuracy,
             measured=tuple(verified.measured),
         )
