@@ -1,15 +1,15 @@
 """Finalists judged again, images spent on those that may still win.
 
 All finalists are judged on the same images, twice as many in each round. After each round those
-that are worse than the best one beyond doubt are left behind. Two subnets of one supernet are right
-on mostly the same images, so they are compared image by image: their difference then
-has a standard error of sqrt(v / n), with v the variance over n images of (right by one) - (right by
-the other), which is that of McNemar's test (Psychometrika 12, 1947) and far smaller than the
-standard errors of the two accuracies suggest.
+that are worse than the best one beyond doubt are left behind, until all images are used or one is
+left. Beyond doubt means that the truly best one stays to the end with the probability `SURE`: what
+may go wrong is shared evenly among all comparisons of all rounds (Bonferroni), since with 97.5 % in
+each comparison of 16 finalists that are alike the best one is lost in one search of eight.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +18,9 @@ from scipy.stats import norm  # type: ignore[import-untyped]
 from elasticvit.arch import ArchBatch
 from elasticvit.arrays import FloatArray, IndexArray
 from elasticvit.searching.judge import BoolArray, Judge
+from elasticvit.searching.paired import compared, probability_better
 
-SURE = 0.975  # a finalist is left behind when it is worse than the best one with this probability
+SURE = 0.975  # with this probability the truly best finalist is not left behind
 TIE = 0.5  # standard errors of a difference up to which the cheaper of two is preferred
 
 
@@ -33,10 +34,7 @@ class Ranking:
         error: Standard errors of these, shape (n,).
         images: Number of images that each was judged on, shape (n,).
         load: Largest share of a target that each uses up, shape (n,).
-        confidence: Probability that the winner is truly better than the runner-up, by the images
-            that both were judged on; None without a runner-up, or without images. The winner is the
-            best of several on these images, so it flatters a little; the images that a search looks
-            at before are among them.
+        correct: Which of its images each classifies right; empty without images.
     """
 
     archs: ArchBatch
@@ -44,7 +42,25 @@ class Ranking:
     error: FloatArray
     images: IndexArray
     load: FloatArray
-    confidence: float | None
+    correct: tuple[BoolArray, ...] = ()
+
+    @property
+    def confidence(self) -> float | None:
+        """Probability that the winner is truly better than the runner-up; None without a
+        runner-up, or without images."""
+        return self.better(0, 1) if len(self.archs) > 1 else None
+
+    def better(self, row: int, other: int) -> float | None:
+        """Probability that one finalist is truly more accurate than another, by the images that
+        both were judged on (`paired.probability_better`); None without images. It may be less than
+        one half: of those that cannot be told apart the cheapest wins."""
+        if not self.correct:
+            return None
+        images = int(min(self.images[row], self.images[other]))
+        rows = np.flatnonzero(self.images >= images)
+        common = np.stack([self.correct[i][:images] for i in rows])
+        one, two = (int(np.flatnonzero(rows == i)[0]) for i in (row, other))
+        return probability_better(common, one, two)
 
 
 def rank_finalists(
@@ -53,8 +69,9 @@ def rank_finalists(
     """Judge finalists on more and more images, and rank them.
 
     Those that are judged on more images come first, then the more accurate ones. The winner is the
-    cheapest of those whose difference from the most accurate one is less than half its standard
-    error, which no number of images at hand could call a difference.
+    cheapest of those whose difference from the most accurate one is at most half its standard
+    error. Accuracy is what a search is for, so a smaller load decides only there: the images at
+    hand cannot call that a difference, while the load is known.
 
     Args:
         judge: Judges them.
@@ -62,54 +79,49 @@ def rank_finalists(
         load: Largest share of a target that each uses up, shape (n,).
         first_images: Number of images of the first round.
     """
-    count = len(archs)
+    count, most = len(archs), judge.most_images
     accuracy, error, seen = np.zeros(count), np.zeros(count), np.zeros(count, dtype=np.int64)
+    bits: dict[int, BoolArray] = {}
     left: IndexArray = np.arange(count)
-    images, correct = min(first_images, judge.most_images), None
+    images = min(first_images, most)
+    doubtless = _doubtless(count, images, most)
     while True:
         judged = judge(archs.take(left), images)
         accuracy[left], error[left], seen[left] = judged.accuracy, judged.error, images
-        correct = judged.correct
         best = int(np.lexsort((load[left], -judged.accuracy))[0])
-        if images >= judge.most_images or correct is None or len(left) == 1:
+        if judged.correct is None:
             break
-        difference, deviation = compared(correct, best)
-        left = left[difference <= norm.ppf(SURE) * deviation]
-        images = min(2 * images, judge.most_images)
-    if correct is not None and len(left) > 1:
-        difference, deviation = compared(correct, best)
-        tied = np.flatnonzero(difference <= TIE * deviation)
-        best = int(tied[np.lexsort((difference[tied], load[left][tied]))[0]])
-    order = np.lexsort((load, -accuracy, -seen))
+        bits.update(zip(left.tolist(), judged.correct, strict=True))
+        difference, deviation = compared(judged.correct, best)
+        if images >= most:
+            tied = np.flatnonzero(difference <= TIE * deviation)
+            best = int(tied[np.lexsort((difference[tied], load[left][tied]))[0]])
+            break
+        staying = difference <= doubtless * deviation
+        best, left = int(staying[:best].sum()), left[staying]
+        if len(left) == 1:
+            break
+        images = min(2 * images, most)
     winner = left[best]
+    order = np.lexsort((load, -accuracy, -seen))
     order = np.concatenate([[winner], order[order != winner]])
-    confidence = None
-    if correct is not None and len(left) > 1:
-        second = int(np.flatnonzero(left == order[1])[0])
-        difference, deviation = compared(correct[[best, second]], 0)
-        confidence = float(norm.cdf(difference[1] / deviation[1]))
     return Ranking(
         archs=archs.take(order),
         accuracy=accuracy[order],
         error=error[order],
         images=seen[order],
         load=load[order],
-        confidence=confidence,
+        correct=tuple(bits[row] for row in order.tolist()) if bits else (),
     )
 
 
-def compared(correct: BoolArray, best: int) -> tuple[FloatArray, FloatArray]:
-    """By how much one is more accurate than each, in shares of the images, and the standard error
-    of that difference; one image of either kind is added, so that it is never zero.
+def _doubtless(count: int, first_images: int, most_images: int) -> float:
+    """Standard errors by which a finalist is worse than the best one beyond doubt.
 
     Args:
-        correct: What each classifies right, shape (n, images).
-        best: Row of the one.
+        count: Number of finalists.
+        first_images, most_images: Numbers of images of the first and the last round.
     """
-    images = correct.shape[1]
-    won = (correct[best] & ~correct).sum(axis=1)
-    lost = (~correct[best] & correct).sum(axis=1)
-    difference = (won - lost) / images
-    apart = (won + lost + 2) / (images + 2)
-    deviation = np.sqrt(np.maximum(apart - difference**2, 1e-12) / images)
-    return difference, deviation
+    rounds = math.ceil(math.log2(max(most_images, 1) / max(first_images, 1)))
+    comparisons = max(rounds, 1) * max(count - 1, 1)
+    return float(norm.ppf(1 - (1 - SURE) / comparisons))

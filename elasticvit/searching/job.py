@@ -218,7 +218,7 @@ class SearchJob:
             for number, (goal, ranking) in enumerate(zip(self.goals, rankings, strict=True), 1)
         ]
         result = self._result(winners, rankings, archive, config, agreement)
-        draw_front(folder, result, archive.archs, archive.accuracy, self.caps[0].cost.price)
+        draw_front(folder, result, self.caps[0].cost.price(archive.archs), archive.accuracy)
         result.save(folder)  # last: a folder with a result is a finished search
         return result
 
@@ -282,7 +282,7 @@ class SearchJob:
             accuracy=point.accuracy,
             error=float(ranking.error[row]),
             runner_up=ranking.archs[row + 1] if len(ranking.archs) > row + 1 else None,
-            confidence=None if row else ranking.confidence,
+            confidence=ranking.better(row, row + 1) if len(ranking.archs) > row + 1 else None,
             test_accuracy=test_accuracy,
             measured=tuple(verified.measured),
         )

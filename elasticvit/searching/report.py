@@ -4,102 +4,79 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from elasticvit.arch import ArchBatch
 from elasticvit.arrays import FloatArray
+from elasticvit.cost import MacsCost
 from elasticvit.files import write_atomic
-from elasticvit.searching.caps import Pricing
 from elasticvit.searching.pareto import on_front
-from elasticvit.searching.result import SearchResult
-from elasticvit.searching.winner import Winner
+from elasticvit.searching.result import FrontPoint, SearchResult
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 PICTURE = "front"
 SEEN, FRONT, CHOSEN, LIMIT = "#9aa5b1", "#1f5fa8", "#d1495b", "#4a4a4a"
 
 
-def _chosen(winner: Winner) -> str:
-    if winner.test_accuracy is None:
-        return f"chosen: score {winner.accuracy:.1f}"
-    return f"chosen: {winner.accuracy:.1f} % (test part: {winner.test_accuracy:.1f} %)"
+def _chosen(result: SearchResult) -> str:
+    if len(result.winners) > 1:
+        return "chosen for each target"
+    if result.test_accuracy is None:
+        return f"chosen: score {result.accuracy:.1f}"
+    return f"chosen: {result.accuracy:.1f} % (test part: {result.test_accuracy:.1f} %)"
 
 
-def _draw_winner(axes: Any, winner: Winner, *, label: bool, high: float, accuracy: str) -> None:
-    """Draw what was chosen for a goal, its upper bound and its target.
+def draw_front(folder: Path, result: SearchResult, cost: FloatArray, accuracy: FloatArray) -> None:
+    """Write `front.png` and `front.svg` into a folder.
 
     Args:
-        label: Whether it stands in the legend for all winners.
-        high: Greatest cost that is drawn.
-        accuracy: Its accuracies as a text.
+        folder: Folder of the search.
+        result: Outcome of the search.
+        cost: Cost of every architecture that was evaluated, in `result.unit`, shape (n,).
+        accuracy: Accuracy of each on the search part in percent, shape (n,).
     """
-    cap = winner.caps[0]
+    from matplotlib.figure import Figure  # takes a second to load
+
+    figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
+    axes = figure.subplots()
     axes.scatter(
-        [cap.predicted],
-        [winner.accuracy],
+        cost, accuracy, s=12, color=SEEN, alpha=0.55, linewidths=0, label="evaluated", zorder=1
+    )
+    front = np.array([(_first_cost(point, result), point.accuracy) for point in result.front])
+    line = front[on_front(front * (1, -1))]  # with several costs there are points below it
+    axes.step(line[:, 0], line[:, 1], where="post", color=FRONT, linewidth=1.2, zorder=2)
+    label = "front, judged again with more images" if result.has_weights else "front"
+    axes.scatter(front[:, 0], front[:, 1], s=28, color=FRONT, zorder=3, label=label)
+    chosen = [(winner.caps[0], winner.accuracy) for winner in result.winners]
+    chosen = chosen or [(result.caps[0], result.accuracy)]
+    axes.scatter(
+        [cap.predicted for cap, _ in chosen],
+        [value for _, value in chosen],
         s=170,
         marker="*",
         color=CHOSEN,
         edgecolors="white",
         linewidths=0.8,
         zorder=5,
-        label=accuracy if label else None,
+        label=_chosen(result),
     )
-    if cap.upper is not None and cap.upper > cap.predicted:
-        axes.plot(
-            [cap.predicted, cap.upper], [winner.accuracy] * 2, color=CHOSEN, linewidth=1.4,
-            zorder=4, marker="|", markersize=9, markevery=[1],
-            label="its upper bound" if label else None,
-        )  # fmt: skip
-    if cap.target <= 1.5 * high:  # a limit far to the right would squeeze everything else
-        axes.axvline(cap.target, color=LIMIT, linestyle="--", linewidth=1, zorder=1)
-        axes.annotate(
-            f"{'target ' if label else ''}{cap.target:g} {cap.unit}",
-            (cap.target, 1.0),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, 3),
-            textcoords="offset points",
-            ha="center",
-            va="bottom",
-            color=LIMIT,
-            fontsize=8,
-        )
-
-
-def draw_front(
-    folder: Path, result: SearchResult, archs: ArchBatch, accuracy: FloatArray, price: Pricing
-) -> None:
-    """Write `front.png` and `front.svg` into a folder.
-
-    Args:
-        folder: Folder of the search.
-        result: Outcome of the search.
-        archs: Every architecture that was evaluated, n of them.
-        accuracy: Accuracy of each on the search part in percent, shape (n,).
-        price: Cost of architectures in `result.unit`.
-    """
-    from matplotlib.figure import Figure  # takes a second to load
-
-    figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
-    axes = figure.subplots()
-    cost = price(archs)
-    axes.scatter(
-        cost, accuracy, s=12, color=SEEN, alpha=0.55, linewidths=0, label="evaluated", zorder=1
-    )
-    x = [float(value) for value in price(ArchBatch.of([p.arch for p in result.front]))]
-    y = [p.accuracy for p in result.front]
-    points = np.column_stack([x, y])
-    line = points[on_front(points * (1, -1))]  # with several capped costs others lie below it
-    axes.step(line[:, 0], line[:, 1], where="post", color=FRONT, linewidth=1.2, zorder=2)
-    again = ", judged again with more images" if result.has_weights else ""
-    axes.scatter(x, y, s=28, color=FRONT, zorder=3, label=f"front{again}")
-    high = max([*x, float(cost.max()), *(w.caps[0].upper or 0 for w in result.winners)])
-    for number, winner in enumerate(result.winners):
-        text = _chosen(winner) if len(result.winners) == 1 else "chosen"
-        _draw_winner(axes, winner, label=number == 0, high=high, accuracy=text)
-    on_device = f"predicted latency on {result.device} (ms)"
-    axes.set_xlabel(on_device if result.device is not None else result.unit)
+    high = max(front[:, 0].max(), float(cost.max()))
+    bounded = "its upper bound" if len(chosen) == 1 else "their upper bounds"
+    for cap, value in chosen:
+        if cap.upper is not None and cap.upper > cap.predicted:
+            high = max(high, cap.upper)
+            axes.plot(
+                [cap.predicted, cap.upper], [value] * 2, color=CHOSEN, linewidth=1.4, zorder=4,
+                marker="|", markersize=9, markevery=[1], label=bounded,
+            )  # fmt: skip
+            bounded = "_"  # one entry of the legend for all
+    for target in sorted({cap.target for cap, _ in chosen}):
+        if target <= 1.5 * high:  # a limit far to the right would squeeze everything else
+            _draw_target(axes, target, result.unit)
+    axes.set_xlabel(_axis(result))
     own = result.has_weights
     axes.set_ylabel(
         "accuracy on the search part (%)" if own else f"score: {result.accuracy_source}"
@@ -119,3 +96,32 @@ def draw_front(
         picture = io.BytesIO()
         figure.savefig(picture, format=kind)
         write_atomic(folder / f"{PICTURE}.{kind}", picture.getvalue())
+
+
+def _draw_target(axes: Axes, target: float, unit: str) -> None:
+    axes.axvline(target, color=LIMIT, linestyle="--", linewidth=1, zorder=1)
+    axes.annotate(
+        f"target {target:g} {unit}",
+        (target, 1.0),
+        xycoords=("data", "axes fraction"),
+        xytext=(0, 3),
+        textcoords="offset points",
+        ha="center",
+        va="bottom",
+        color=LIMIT,
+        fontsize=8,
+    )
+
+
+def _first_cost(point: FrontPoint, result: SearchResult) -> float:
+    """Cost of a point that is the axis of the front."""
+    if point.costs:
+        return point.costs[0]
+    return float((point.predicted_ms if result.unit == "ms" else point.macs_m) or 0)
+
+
+def _axis(result: SearchResult) -> str:
+    """What the axis of costs shows."""
+    if result.device is not None:
+        return f"predicted latency on {result.device} (ms)"
+    return "MACs (millions)" if result.unit == MacsCost.unit else result.unit

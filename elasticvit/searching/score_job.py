@@ -115,7 +115,7 @@ class ScoreJob:
             complete=True,
             evolution=config.sizes,
         )
-        draw_front(folder, result, archs, scores, self.goals[0].caps[0].cost.price)
+        draw_front(folder, result, costs[:, 0], scores)
         result.save(folder)
         return result
 
