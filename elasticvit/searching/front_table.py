@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from elasticvit.arch import Arch
-from elasticvit.cost import MacsCost
 from elasticvit.reading import NotNegative, Percent, Positive
 from elasticvit.searching.winner import CapResult
 
@@ -43,7 +42,7 @@ class HasFront(Protocol):
     def front(self) -> Sequence[FrontPoint]: ...
 
     @property
-    def caps(self) -> Sequence[CapResult]: ...
+    def other_caps(self) -> Sequence[tuple[int, CapResult]]: ...
 
     def chosen_for(self, arch: Arch) -> str: ...
 
@@ -53,7 +52,7 @@ def front_csv(result: HasFront) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     costs = ("predicted_ms", "upper_ms", "macs_m")
-    more = [(i, cap.column) for i, cap in _others(result.caps)]
+    more = [(i, cap.column) for i, cap in result.other_caps]
     names = [column for _, column in more]
     writer.writerow([*costs, "search_accuracy_percent", "chosen", "architecture", *names])
     for p in result.front:
@@ -62,10 +61,3 @@ def front_csv(result: HasFront) -> str:
         figures = [*ms, f"{p.macs_m:.6f}", f"{p.accuracy:.4f}"]
         writer.writerow([*figures, result.chosen_for(p.arch), str(p.arch), *own])
     return text.getvalue()
-
-
-def _others(caps: Sequence[CapResult]) -> list[tuple[int, CapResult]]:
-    """The caps, with their numbers from 0, whose costs no column has without their being capped:
-    all but the first device's latency and multiply-accumulates."""
-    first_ms = next((i for i, cap in enumerate(caps) if cap.device is not None), None)
-    return [(i, cap) for i, cap in enumerate(caps) if i != first_ms and cap.unit != MacsCost.unit]

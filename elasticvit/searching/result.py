@@ -13,6 +13,7 @@ import numpy as np
 from msgspec import Meta
 
 from elasticvit.arch import Arch
+from elasticvit.cost import MacsCost
 from elasticvit.errors import CheckpointError, NextStep
 from elasticvit.files import write_atomic
 from elasticvit.reading import Count, Format, Percent, Positive, Whole, shown
@@ -150,6 +151,17 @@ class SearchResult:
         write_atomic(folder / FRONT_FILE, front_csv(self))
         text = json.dumps(self.to_dict(), indent=2, allow_nan=False)
         write_atomic(folder / RESULT_FILE, text + "\n")
+
+    @property
+    def other_caps(self) -> list[tuple[int, CapResult]]:
+        """The caps with their numbers from 0, but for the first latency and multiply-accumulates,
+        which every point of the front has a field for."""
+        first_ms = next((i for i, cap in enumerate(self.caps) if cap.device is not None), None)
+        return [
+            (i, cap)
+            for i, cap in enumerate(self.caps)
+            if i != first_ms and cap.unit != MacsCost.unit
+        ]
 
     def chosen_for(self, arch: Arch) -> str:
         """Numbers of the goals, from 1, that an architecture was chosen for; 0 for none."""
