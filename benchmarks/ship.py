@@ -49,7 +49,7 @@ def main() -> None:
         space=info.space.to_toml(),
         options=info.options,
         data=options.data_name,
-        classes=open_data(info.data).info.class_names,
+        classes=open_data(info.data).class_names,
         mean=info.mean,
         std=info.std,
         training={
