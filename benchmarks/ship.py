@@ -59,7 +59,7 @@ def main() -> None:
             "steps": len(log),
             "seconds": round(float(log["seconds"].sum())),
             "machine": f"one core, {platform.machine()}",
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),
         },
         judged=best_of(pd.read_parquet(options.accuracies)),
         test_images=facts["images"]["test"],
