@@ -32,7 +32,7 @@ from elasticvit.flows.search_events import (
     SearchStarted,
 )
 from elasticvit.flows.search_place import LOCK_FILE
-from elasticvit.searching import evaluate, job
+from elasticvit.searching import evaluate, judges
 from elasticvit.searching.evaluate import SupernetEvaluator, quick_gmacs
 from elasticvit.searching.job import SearchJob
 from elasticvit.searching.plan import DEFAULT_BUDGET_S, SOUND_BUDGET_S
@@ -49,7 +49,8 @@ SIZES: dict[str, Any] = {"population": 3, "generations": 1}
 @pytest.fixture(autouse=True)
 def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(evaluate.QUICK_GMACS, "cpu", 0.1)
-    monkeypatch.setattr(job, "THOROUGH_FACTOR", 1.0)
+    monkeypatch.setattr(judges, "THOROUGH_FACTOR", 1.0)
+    monkeypatch.setattr(judges, "THOROUGH_RECALIBRATION", 128)
 
 
 @pytest.fixture
