@@ -80,7 +80,8 @@ def test_a_search_from_the_target_to_the_subnet(workspace: Workspace) -> None:
     assert result.complete
     assert result.front[-1].accuracy == result.accuracy == max(p.accuracy for p in result.front)
     assert {p.name for p in folder.iterdir()} == {
-        *("search.json", "subnet.pt", "front.csv", "front.png", "front.svg", "state.json", ".lock"),
+        *("search.json", "subnet.pt", "front.csv", "front.png", "front.svg", "report.html"),
+        *("state.json", ".lock"),
     }
     subnet = Subnet.load(folder / "subnet.pt")
     assert subnet.arch == result.arch

@@ -20,6 +20,7 @@ from elasticvit.flows.search_events import (
     SearchStarted,
 )
 
+REPORT_FILE = "report.html"
 EQUAL = 0.6  # confidence below which winner and runner-up are as good as equal
 FRONT_ROWS = 16  # of the table that is printed
 
@@ -181,6 +182,7 @@ def print_choices(report: Report, result: SearchResult, path: Path) -> None:
             _print_verdict(report, winner, f"goal {number}: ")
     else:
         _print_winner(report, result.goals[0], result)
+    say(f"report: {path / REPORT_FILE}")
     report.place(path)
 
 

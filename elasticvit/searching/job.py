@@ -35,6 +35,7 @@ from elasticvit.searching.judges import make_judges
 from elasticvit.searching.plan import FINALISTS, SearchPlan, make_plan, time_evaluation
 from elasticvit.searching.report import draw_front
 from elasticvit.searching.result import RESULT_FILE, SearchResult, subnet_file
+from elasticvit.searching.search_page import SearchPage, write_search_page
 from elasticvit.searching.state_file import STATE_FILE, evolution_of, read_state
 from elasticvit.searching.summary import front_of, summarise_archs, summarise_caps
 from elasticvit.searching.verified import Verified, Verify, unverified
@@ -211,6 +212,19 @@ class SearchJob:
         ]
         result = self._result(winners, rankings, archive, config, agreement)
         draw_front(folder, result, self.caps[0].cost.price(archive.archs), archive.accuracy)
+        foreseen, judged = np.empty(0), np.empty(0)
+        if agreement is not None:
+            foreseen, judged = guide.foreseen(archive, np.random.default_rng(self.seed))
+        shown = SearchPage(
+            result=result,
+            space=self.space,
+            goals=self.goals,
+            archs=archive.archs,
+            accuracy=archive.accuracy,
+            foreseen=foreseen,
+            judged=judged,
+        )
+        write_search_page(folder, shown)
         result.save(folder)  # last: a folder with a result is a finished search
         return result
 

@@ -18,6 +18,7 @@ from elasticvit.searching.goal import Goal, Goals
 from elasticvit.searching.proxy import Score
 from elasticvit.searching.report import draw_front
 from elasticvit.searching.result import SearchResult
+from elasticvit.searching.search_page import SearchPage, write_search_page
 from elasticvit.searching.summary import front_of, summarise_archs, summarise_caps
 from elasticvit.searching.verified import Verify, unverified
 from elasticvit.searching.winner import Winner
@@ -75,7 +76,9 @@ class ScoreJob:
         """
         archives = [self._search(goal, i, config, events) for i, goal in enumerate(self.goals)]
         events(Phase(text="drawing the front"))
-        archs = archives[0].archs.concat(*(archive.archs for archive in archives[1:])).unique()
+        archs = archives[0].archs.concat(*(archive.archs for archive in archives[1:]))
+        _, first_seen = np.unique(archs.genes, axis=0, return_index=True)
+        archs = archs.take(np.sort(first_seen))  # in the order of the search
         scores = self.score(archs)
         caps = self.goals[0].caps
         costs = np.stack([cap.cost.price(archs) for cap in caps], axis=1)
@@ -116,6 +119,16 @@ class ScoreJob:
             evolution=config.sizes,
         )
         draw_front(folder, result, costs[:, 0], scores)
+        seen = SearchPage(
+            result=result,
+            space=self.space,
+            goals=self.goals,
+            archs=archs,
+            accuracy=scores,
+            foreseen=np.empty(0),
+            judged=np.empty(0),
+        )
+        write_search_page(folder, seen)
         result.save(folder)
         return result
 
