@@ -19,6 +19,7 @@ from elasticvit.flows.search_events import (
     SearchStarted,
 )
 
+TOLD_APART = 0.6  # confidence from which a winner is called better without reserve
 FRONT_ROWS = 16  # of the table that is printed
 
 
@@ -195,9 +196,10 @@ def _print_winner(report: Report, winner: Winner, result: SearchResult) -> None:
         f"{result.search_images} images that it was chosen by{tested}"
     )
     if winner.confidence is not None:
+        told = "" if winner.confidence > TOLD_APART else "they cannot be told apart: "
         say(
-            f"it is better than the next best with a probability of {winner.confidence:.0%}, by "
-            "the images that both were judged on"
+            f"{told}it is better than the next best with a probability of {winner.confidence:.0%}, "
+            "by the images that both were judged on"
         )
 
 
