@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--accuracies", type=Path, required=True)
     parser.add_argument("--name", required=True)
     parser.add_argument("--data-name", required=True, help="What people call the data set.")
+    parser.add_argument("--classes", default=None, help="Names, with commas, if the data has none.")
     options = parser.parse_args()
     info, supernet = RunInfo.load(options.run), load_supernet(options.run)
     facts = json.loads(pq.read_schema(options.accuracies).metadata[b"elasticvit"])
@@ -49,7 +50,9 @@ def main() -> None:
         space=info.space.to_toml(),
         options=info.options,
         data=options.data_name,
-        classes=open_data(info.data).info.class_names,
+        classes=tuple(options.classes.split(","))
+        if options.classes
+        else open_data(info.data).class_names,
         mean=info.mean,
         std=info.std,
         training={
@@ -59,7 +62,7 @@ def main() -> None:
             "steps": len(log),
             "seconds": round(float(log["seconds"].sum())),
             "machine": f"one core, {platform.machine()}",
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),
         },
         judged=best_of(pd.read_parquet(options.accuracies)),
         test_images=facts["images"]["test"],
@@ -81,8 +84,8 @@ def best_of(table: pd.DataFrame) -> tuple[JudgedSubnet, ...]:
     return tuple(
         JudgedSubnet(
             architecture=row.architecture,
-            macs_m=float(row.macs_m),
-            test_accuracy=float(row.test_accuracy),
+            macs_m=round(float(row.macs_m), 6),
+            test_accuracy=round(float(row.test_accuracy), 2),
         )
         for row in front.itertuples()
     )

@@ -88,7 +88,9 @@ def test_events_tell_the_caps_the_plan_and_the_progress(workspace: Workspace) ->
     phases = [event.text for event in events if isinstance(event, Phase)]
     assert "reading the training run" in phases[0]
     assert phases[-1].startswith("testing the chosen subnet on ")
-    started, caps, planned, *rest = [e for e in events if not isinstance(e, Phase)]
+    notices = [event.text for event in events if isinstance(event, Notice)]
+    assert notices == ["winners are not timed on phone, which is not at hand"]
+    started, caps, planned, *rest = [e for e in events if not isinstance(e, Phase | Notice)]
     assert started == SearchStarted(
         run=str(workspace.latest("run")), budget_s=DEFAULT_BUDGET_S, longest_s=SOUND_BUDGET_S
     )

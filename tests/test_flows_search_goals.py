@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from small_search import SMALL, one_thread, workspace_with_run
 
+from elasticvit.errors import SettingError
 from elasticvit.events import Event, Phase
 from elasticvit.flows.search import search
 from elasticvit.flows.search_events import SearchPlanned
@@ -90,7 +91,7 @@ def test_a_supernet_in_a_file_is_searched_on_images_of_its_classes(tmp_path: Pat
     from small_search import trained
 
     from elasticvit.block_options import BlockOptions
-    from elasticvit.errors import CheckpointError, DataError, SettingError
+    from elasticvit.errors import CheckpointError, DataError
     from elasticvit.nn.shipped import SupernetCard, save_supernet
 
     path = tmp_path / "small.safetensors"
@@ -123,3 +124,37 @@ def test_a_supernet_in_a_file_is_searched_on_images_of_its_classes(tmp_path: Pat
             Image.fromarray(pixels).save(folder / label / f"{number}.png")
     with pytest.raises(DataError, match=r"has 2 classes, supernet .* tells 10 apart"):
         search(data=str(folder), **wanted)
+
+
+def test_more_is_never_worse_and_goals_stay_in_the_order_that_was_asked(
+    workspace: Workspace,
+) -> None:
+    found = search(
+        target={"mmacs": [1.2, 0.4, 0.8], "params": 0.03}, evaluations=24, workspace=workspace
+    ).result
+    assert [winner.caps[0].target for winner in found.winners] == [1.2, 0.4, 0.8]
+    largest, smallest, middle = found.winners
+    for tight, loose in ((smallest, middle), (middle, largest)):
+        assert tight.accuracy <= loose.accuracy + loose.error
+    assert {winner.caps[1].target for winner in found.winners} == {0.03}
+    assert all(winner.caps[1].predicted <= 0.03 for winner in found.winners)
+
+
+def test_the_best_checkpoint_can_be_searched(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def load(run: Path, *, best: bool = False) -> object:
+        from small_search import trained
+
+        asked.append(best)
+        return trained()
+
+    monkeypatch.setattr("elasticvit.training.checkpoint.load_supernet", load)
+    wanted = {"target_mmacs": 0.7, "evaluations": 6, "workspace": workspace}
+    search(**wanted)
+    search(checkpoint="best", **wanted)
+    assert asked == [False, True]
+    with pytest.raises(SettingError, match="checkpoint is 'first'; it is one of latest, best"):
+        search(checkpoint="first", **wanted)

@@ -212,7 +212,7 @@ def test_every_damage_is_refused_or_reads_as_a_result(tmp_path: Path) -> None:
     _fixed().save(tmp_path)
     path = tmp_path / "search.json"
     whole = path.read_bytes()
-    optional = {"predicted_ms", "upper_ms", "upper", "evolution", "winners", "agreement"}
+    optional = {"predicted_ms", "upper_ms", "upper", "evolution", "winners", "agreement", "costs"}
     optional |= {"accuracy_source", "runner_up", "confidence", "test_accuracy", "measured"}
     refused = 0
     for mutation in mutations(json.loads(whole)):

@@ -10,7 +10,7 @@ import click
 from elasticvit.cli.app import evit_command
 from elasticvit.cli.numbers import NamedNumbers, Numbers, distinct
 from elasticvit.cli.report import Report
-from elasticvit.flows.search_starts import STARTS, USUAL
+from elasticvit.flows.search_starts import CHECKPOINTS, STARTS, USUAL
 from elasticvit.workspace import Workspace
 
 HELP = """Find the most accurate architecture under a latency cap on your device.
@@ -55,6 +55,13 @@ INTERRUPTED = (
     type=click.Path(file_okay=False),
     default=None,
     help="Folder of the training run to search in.  [default: the latest]",
+)
+@click.option(
+    "--checkpoint",
+    type=click.Choice(CHECKPOINTS),
+    default="latest",
+    show_default=True,
+    help="Weights of the training run: the latest, or the best by its panel.",
 )
 @click.option(
     "--supernet",

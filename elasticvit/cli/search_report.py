@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from elasticvit.cli.report import Report
+from elasticvit.cli.search_goals import goals_table
 from elasticvit.cli.wording import counted, duration
 from elasticvit.events import Event
 from elasticvit.flows.search import FrontPoint, Measured, SearchResult, Winner
@@ -19,7 +20,7 @@ from elasticvit.flows.search_events import (
     SearchStarted,
 )
 
-TOLD_APART = 0.6  # confidence from which a winner is called better without reserve
+EQUAL = 0.6  # confidence below which winner and runner-up are as good as equal
 FRONT_ROWS = 16  # of the table that is printed
 
 
@@ -142,16 +143,23 @@ def print_front(report: Report, result: SearchResult) -> None:
         del columns["ms"], columns["bound ms"]
     if not result.has_weights:
         columns["score"] = columns.pop("accuracy %")
-    table.add_column("", no_wrap=True)
+    for index, cap in result.other_caps:
+        where = "" if cap.device is None else f" on {cap.device}"
+        columns[cap.unit + where] = lambda p, index=index: (  # type: ignore[misc]
+            f"{p.costs[index]:.4g}" if p.costs else "-"
+        )
+    several = len(result.goals) > 1
+    table.add_column("goal" if several else "", no_wrap=True)
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("architecture")
     step = max(1, -(-len(result.front) // FRONT_ROWS))
-    winners = {winner.arch for winner in result.winners}
+    winners = {winner.arch for winner in result.goals}
     for i, point in enumerate(reversed(result.front)):
         chosen = point.arch in winners
         if chosen or i % step == 0:
-            cells = ["*" if chosen else "", *(show(point) for show in columns.values())]
+            mark = result.chosen_for(point.arch) if several else "*"
+            cells = [mark if chosen else "", *(show(point) for show in columns.values())]
             table.add_row(*cells, str(point.arch), style="bold" if chosen else None)
     report.say(table)
 
@@ -167,8 +175,12 @@ def print_choices(report: Report, result: SearchResult, path: Path) -> None:
             f"ranked {(1 + result.agreement.tau) / 2:.0%} of the pairs as they were judged "
             f"(Kendall's tau {result.agreement.tau:.2f})"
         )
-    for winner in result.winners:
-        _print_winner(report, winner, result)
+    if len(result.goals) > 1:
+        say(goals_table(result))
+        for number, winner in enumerate(result.goals, 1):
+            _print_verdict(report, winner, f"goal {number}: ")
+    else:
+        _print_winner(report, result.goals[0], result)
     report.place(path)
 
 
@@ -196,10 +208,10 @@ def _print_winner(report: Report, winner: Winner, result: SearchResult) -> None:
         f"{result.search_images} images that it was chosen by{tested}"
     )
     if winner.confidence is not None:
-        told = "" if winner.confidence > TOLD_APART else "they cannot be told apart: "
         say(
-            f"{told}it is better than the next best with a probability of {winner.confidence:.0%}, "
-            "by the images that both were judged on"
+            f"it is better than the next best with a probability of {winner.confidence:.0%}, by "
+            "the images that both were judged on"
+            + ("; of equals the cheaper one is chosen" if winner.confidence < EQUAL else "")
         )
 
 
@@ -211,23 +223,24 @@ def _measured(one: Measured) -> str:
     )
 
 
-def _print_verdict(report: Report, winner: Winner) -> None:
-    """Say whether the winner was timed, and what came of it."""
+def _print_verdict(report: Report, winner: Winner, which: str = "") -> None:
+    """Say whether the winner of a goal was timed, and what came of it."""
     own = [one for one in winner.measured if one.arch == winner.arch]
     passed = len({one.arch for one in winner.measured if not one.kept} - {winner.arch})
     if any(not one.kept for one in own):
         lowest = min(one.target_ms - (one.measured_ms - one.target_ms) for one in own)
+        timed = len({one.arch for one in winner.measured})
         report.say(
-            f"none of the {len({one.arch for one in winner.measured})} finalists that were timed "
+            f"{which}none of the {timed} finalists that were timed "
             f"keeps the target; this one comes nearest. Search again with a target of {lowest:.4g} "
             "ms or so: the predictor has learnt from what was measured"
         )
     elif own and passed:
-        report.say(f"{counted(passed, 'better finalist')} missed the target as measured")
+        report.say(f"{which}{counted(passed, 'better finalist')} missed the target as measured")
 
 
 def next_command(result: SearchResult) -> str:
     """The command that makes sense after a search."""
     if result.has_weights:
-        return "evit-export --format tflite"
+        return "evit-export --format tflite" + (" --goal 1" if len(result.goals) > 1 else "")
     return f"evit-train --data FOLDER --subnet '{result.arch}'"

@@ -29,9 +29,9 @@ from elasticvit.flows.unreadable import unreadable_notices
 from elasticvit.kept_genes import keep_genes
 from elasticvit.reading import shown
 from elasticvit.searching.plan import DEFAULT_BUDGET_S, SOUND_BUDGET_S
-from elasticvit.searching.result import SUBNET_FILE, FrontPoint, SearchResult
+from elasticvit.searching.result import FrontPoint, SearchResult, subnet_file
 from elasticvit.searching.state import STATE_FILE, SearchState
-from elasticvit.searching.winner import Measured, Winner
+from elasticvit.searching.winner import CapResult, Measured, Winner
 from elasticvit.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from elasticvit.workspace import Workspace
 
 __all__ = [
+    "CapResult",
     "FrontPoint",
     "Measured",
     "SearchOutcome",
@@ -63,15 +64,18 @@ class SearchOutcome:
     folder: Path
     result: SearchResult
 
-    def subnet(self) -> Subnet:
+    def subnet(self, goal: int = 1) -> Subnet:
         """The chosen subnet with its recalibrated weights, on the CPU in evaluation mode.
+
+        Args:
+            goal: Number of the goal that it was chosen for, from 1.
 
         Raises:
             CheckpointError: the search had no supernet, or the file is gone or damaged.
         """
         from elasticvit.nn.subnet import Subnet
 
-        return Subnet.load(self.folder / SUBNET_FILE)
+        return Subnet.load(self.folder / subnet_file(goal))
 
 
 def search(

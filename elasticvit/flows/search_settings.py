@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from elasticvit.errors import SettingError, TargetError
 from elasticvit.flows.places import check_path
-from elasticvit.flows.search_starts import STARTS, USUAL
+from elasticvit.flows.search_starts import CHECKPOINTS, STARTS, USUAL
 from elasticvit.flows.search_targets import COSTS, check_targets, several
 from elasticvit.flows.settings import check_distinct, check_minutes, check_ranges, device_names
 from elasticvit.names import check_name
@@ -48,6 +48,8 @@ class SearchSettings:
             or else the device that was profiled last.
         target_mmacs: The same as `mmacs` of `target`.
         run: Folder of the training run with the supernet. None: the workspace's latest run.
+        checkpoint: Which weights of the training run: `latest`, or `best` by the mean accuracy of
+            the panel that was judged while it trained.
         supernet: A trained supernet in place of that of a training run: the name of one that comes
             with the package, a file of this project's, or the authors' checkpoint.
         data: Data set to judge `supernet` on, with its classes: a folder of images, a file, or
@@ -95,6 +97,7 @@ class SearchSettings:
     device: str | list[str] | tuple[str, ...] | None = None
     target_mmacs: Target | None = None
     run: Path | str | None = None
+    checkpoint: str = "latest"
     supernet: Path | str | None = None
     data: str | None = None
     proxy: str | None = None
@@ -153,6 +156,11 @@ class SearchSettings:
                     f"space and {other} are both named; a trained supernet has its space",
                     settings=["space", other],
                 )
+        if self.checkpoint not in CHECKPOINTS:
+            raise SettingError(
+                f"checkpoint is {shown(self.checkpoint)}; it is one of {', '.join(CHECKPOINTS)}",
+                settings=["checkpoint"],
+            )
         if self.data is not None and self.supernet is None:
             raise SettingError(
                 "data is named without supernet; a training run is judged on its own data set",

@@ -28,6 +28,7 @@ class TrainedSupernet:
         space: Its space.
         data: Spec of the data set.
         run: Folder of the training run; None if it is not of one.
+        best: Whether its best checkpoint is taken instead of the latest.
         given: The supernet, if it is not of a training run.
     """
 
@@ -35,6 +36,7 @@ class TrainedSupernet:
     space: SearchSpace
     data: str
     run: Path | None = None
+    best: bool = False
     given: Supernet | None = None
 
     @classmethod
@@ -51,7 +53,8 @@ class TrainedSupernet:
         if settings.supernet is None:
             run = run_folder(settings, workspace)
             info = RunInfo.load(run)
-            return cls(name=path_text(run), space=info.space, data=info.data, run=run)
+            best = settings.checkpoint == "best"
+            return cls(name=path_text(run), space=info.space, data=info.data, run=run, best=best)
         if settings.data is None:
             raise SettingError(
                 "supernet is named without data; name the images to judge it on, such as a folder "
@@ -95,7 +98,7 @@ class TrainedSupernet:
         from elasticvit.training.checkpoint import load_supernet
 
         assert self.run is not None
-        return load_supernet(self.run)
+        return load_supernet(self.run, best=self.best)
 
 
 def _load(name: Path | str) -> Supernet:

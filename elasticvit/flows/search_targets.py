@@ -20,22 +20,6 @@ MOST_GOALS = 64
 MILLISECONDS = "milliseconds"
 
 
-class HasTargets(Protocol):
-    """The settings that name targets; see `SearchSettings`."""
-
-    @property
-    def target(self) -> Mapping[str, Any] | None: ...
-
-    @property
-    def target_mmacs(self) -> Any: ...
-
-    @property
-    def targets_ms(self) -> tuple[tuple[float, ...], ...]: ...
-
-    @property
-    def named_targets(self) -> dict[str, tuple[float, ...]]: ...
-
-
 @dataclass(frozen=True)
 class Limited:
     """A cost that can be capped without a device.
@@ -55,6 +39,22 @@ COSTS: Mapping[str, Limited] = {  # by the name that `SearchSettings.target` has
     "memory": Limited("megabytes of activations", MemoryCost),
     "size": Limited("megabytes of file", SizeCost),
 }
+
+
+class Targets(Protocol):
+    """The settings of a search that name targets (`SearchSettings`)."""
+
+    @property
+    def target(self) -> Mapping[str, Any] | None: ...
+
+    @property
+    def target_mmacs(self) -> Any: ...
+
+    @property
+    def targets_ms(self) -> tuple[tuple[float, ...], ...]: ...
+
+    @property
+    def named_targets(self) -> dict[str, tuple[float, ...]]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +95,7 @@ class NamedTargets:
             )
 
 
-def all_targets(settings: HasTargets) -> Iterator[NamedTargets]:
+def all_targets(settings: Targets) -> Iterator[NamedTargets]:
     """Iterate over everything that a search caps, latencies first."""
     for values in settings.targets_ms:
         yield NamedTargets(name="target_ms", setting="target_ms", unit=MILLISECONDS, values=values)
@@ -120,7 +120,7 @@ def all_targets(settings: HasTargets) -> Iterator[NamedTargets]:
             )
 
 
-def check_targets(settings: HasTargets) -> None:
+def check_targets(settings: Targets) -> None:
     """Check the targets of a search by themselves.
 
     Raises:

@@ -46,12 +46,15 @@ class Archive:
         return best_first(self.accuracy, self.load)
 
     def front(self, cost: FloatArray | None = None) -> IndexArray:
-        """Rows that no other beats in accuracy and cost (the load by default), cheapest first.
+        """Rows that no other beats in accuracy and costs, cheapest first.
 
-        Of architectures that are equal in both only the first evaluated one is given.
+        Of architectures that are equal in all only the first evaluated one is given.
+
+        Args:
+            cost: A cost, shape (n,), or k costs, shape (n, k); the load by default.
         """
         cost = self.load if cost is None else cost
-        points = np.stack([cost, -self.accuracy], axis=1)
+        points = np.column_stack([cost, -self.accuracy])
         rows = np.flatnonzero(on_front(points))
         _, first = np.unique(points[rows], axis=0, return_index=True)
         return rows[first]

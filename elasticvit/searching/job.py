@@ -27,7 +27,7 @@ from elasticvit.searching.config import EvolutionConfig
 from elasticvit.searching.evaluate import Spread, accuracy, weights_hash
 from elasticvit.searching.evolution import evolve
 from elasticvit.searching.goal import Goal, Goals
-from elasticvit.searching.guided import POOR_TAU, Guide
+from elasticvit.searching.guided import POOR_TAU, Guide, without
 from elasticvit.searching.halving import Ranking, rank_finalists
 from elasticvit.searching.judge import standard_errors
 from elasticvit.searching.judgement_store import JudgementStore
@@ -207,7 +207,7 @@ class SearchJob:
             expected = replace(archive, accuracy=np.clip(mean, 0, 100))
             if agreement is not None and agreement.tau < POOR_TAU:
                 events(Notice(text=poor_agreement(agreement), warning=True))
-        rankings = [self._rank(goal, expected, finalist_count, events) for goal in self.goals]
+        rankings = self._rankings(expected, finalist_count, events)
         winners = [
             self._winner(number, goal, ranking, verify(goal, ranking.archs), folder, events)
             for number, (goal, ranking) in enumerate(zip(self.goals, rankings, strict=True), 1)
@@ -221,11 +221,25 @@ class SearchJob:
         """Standard errors of accuracies in percent on the images of the search."""
         return standard_errors(accuracy, self.quick.sizes.search_images)
 
-    def _rank(self, goal: Goal, archive: Archive, count: int, events: EventHandler) -> Ranking:
+    def _rankings(self, archive: Archive, count: int, events: EventHandler) -> list[Ranking]:
+        """The finalists of each goal, from the best. Winners of tighter goals are among those of
+        looser ones, so that more latency never brings less accuracy."""
+        found: dict[int, Ranking] = {}
+        won = self.space.sample(0, np.random.default_rng(0))
+        for number in self.goals.tightest_first():
+            found[number] = self._rank(self.goals[number], archive, won, count, events)
+            won = won.concat(found[number].archs.take(slice(0, 1)))
+        return [found[number] for number in range(len(self.goals))]
+
+    def _rank(
+        self, goal: Goal, archive: Archive, won: ArchBatch, count: int, events: EventHandler
+    ) -> Ranking:
         """The finalists of a goal, judged again, from the best."""
         load = goal.loads(archive.archs)
         kept = replace(archive.rows(load <= 1), load=load[load <= 1])
         archs, _ = finalists.select(kept, count)
+        others = won.take(goal.loads(won) <= 1)
+        archs = archs.concat(without(others, archs).unique())
         images = self.thorough.most_images
         which = "" if len(self.goals) == 1 else f" of {goal}"
         events(Phase(text=f"judging {len(archs)} finalists{which} on up to {images} images"))
@@ -281,7 +295,7 @@ class SearchJob:
         scores = np.concatenate([ranking.accuracy for ranking in rankings])
         _, rows = np.unique(archs.genes, axis=0, return_index=True)
         archs, scores = archs.take(rows), scores[rows]
-        points = summarise_archs(self.space, archs, scores, self.latency)
+        points = summarise_archs(self.space, archs, scores, self.latency, self.caps)
         return SearchResult(
             space=self.space.name,
             data=self.data.info.spec,
@@ -294,7 +308,7 @@ class SearchJob:
             test_accuracy=first.test_accuracy,
             search_images=int(rankings[0].images[0]),
             test_images=self.data.info.test_images,
-            front=front_of(points, self.caps[0].cost.price(archs)),
+            front=front_of(points),
             caps=first.caps,
             winners=tuple(winners),
             agreement=agreement,

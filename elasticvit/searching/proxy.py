@@ -104,9 +104,22 @@ def _capacity(space: SearchSpace) -> Score:
     return score
 
 
-NOT_COMPARED = "how well it orders accuracies was not measured"
+WORTH = (
+    "its rank correlation (Kendall's tau) with the test accuracies of 1,000 subnets of tiny on "
+    "CIFAR-10 is {all:.2f} in all, but {same:+.2f} among those of the same multiply-accumulates, "
+    "where chance is 0 and other images give 0.34"
+)
+# `python benchmarks/proxies.py`: over all architectures, and over pairs of the same MACs
+TAU = {
+    "macs": (0.50, 0.04),
+    "capacity": (0.49, -0.04),
+    "parameters": (0.45, -0.04),
+    "entropy": (0.33, -0.12),
+}
 PROXIES: Mapping[str, Proxy] = {
-    name: Proxy(name=name, what=what, worth=NOT_COMPARED, of=of)
+    name: Proxy(
+        name=name, what=what, worth=WORTH.format(all=TAU[name][0], same=TAU[name][1]), of=of
+    )
     for name, what, of in (
         ("macs", "logarithm of multiply-accumulates", _macs),
         ("capacity", "logarithm of multiply-accumulates times parameters", _capacity),

@@ -75,25 +75,23 @@ class ScoreJob:
         """
         archives = [self._search(goal, i, config, events) for i, goal in enumerate(self.goals)]
         events(Phase(text="drawing the front"))
-        winners = [
-            self._winner(goal, archive, verify)
-            for goal, archive in zip(self.goals, archives, strict=True)
-        ]
         archs = archives[0].archs.concat(*(archive.archs for archive in archives[1:])).unique()
         scores = self.score(archs)
-        cost = self.goals[0].caps[0].cost.price(archs)
+        caps = self.goals[0].caps
+        costs = np.stack([cap.cost.price(archs) for cap in caps], axis=1)
         every = Archive(
             archs=archs,
             accuracy=scores,
-            load=cost,
+            load=costs[:, 0],
             born=np.zeros(len(archs), dtype=np.int64),
             complete=True,
         )
-        rows = every.front()
+        winners = [self._winner(goal, every, verify) for goal in self.goals]
+        rows = every.front(costs)
         rows = rows[np.unique(np.linspace(0, len(rows) - 1, FRONT).round().astype(int))]
         chosen = ArchBatch.of([winner.arch for winner in winners])
         shown = archs.take(rows).concat(chosen).unique()
-        points = summarise_archs(self.space, shown, self.score(shown), self.latency)
+        points = summarise_archs(self.space, shown, self.score(shown), self.latency, caps)
         first = winners[0]
         result = SearchResult(
             space=self.space.name,
@@ -107,7 +105,7 @@ class ScoreJob:
             test_accuracy=None,
             search_images=0,
             test_images=0,
-            front=front_of(points, self.goals[0].caps[0].cost.price(shown)),
+            front=front_of(points),
             caps=first.caps,
             winners=tuple(winners),
             accuracy_source=self.source,
@@ -117,7 +115,7 @@ class ScoreJob:
             complete=True,
             evolution=config.sizes,
         )
-        draw_front(folder, result, cost, scores)
+        draw_front(folder, result, costs[:, 0], scores)
         result.save(folder)
         return result
 
@@ -136,6 +134,8 @@ class ScoreJob:
         )
 
     def _winner(self, goal: Goal, archive: Archive, verify: Verify) -> Winner:
+        load = goal.loads(archive.archs)
+        archive = replace(archive.rows(load <= 1), load=load[load <= 1])
         order = archive.ranking()[:FINALISTS]
         verified = verify(goal, archive.archs.take(order))
         order = order[verified.row :]

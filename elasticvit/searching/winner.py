@@ -3,6 +3,7 @@ measured at."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from elasticvit.arch import Arch
@@ -29,6 +30,12 @@ class CapResult:
     target: Positive
     predicted: NotNegative
     upper: NotNegative | None
+
+    @property
+    def column(self) -> str:
+        """Name of a table's column with the cost, such as `pixel4_ms` or `mb_of_activations`."""
+        words = self.unit if self.device is None else f"{self.device}_{self.unit}"
+        return re.sub(r"\W+", "_", words).lower()
 
 
 @dataclass(frozen=True, kw_only=True)
