@@ -66,6 +66,10 @@ class Stretch:
 class Spread(Protocol):
     """Runs architectures on several processes (`searching.spread`)."""
 
+    @property
+    def processes(self) -> int:
+        """Number of processes, this one included."""
+
     def __call__(
         self, evaluator: SupernetEvaluator, stretches: Sequence[Stretch]
     ) -> Iterator[tuple[Stretch, BoolArray]]:

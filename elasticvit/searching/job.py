@@ -98,6 +98,7 @@ class SearchJob:
         self.quick, self.thorough = make_judges(
             supernet, data, macs_m, torch_device=place, store=store, spread=spread
         )
+        self.processes = 1 if spread is None else spread.processes
         self.twice = self.thorough.sizes != self.quick.sizes
         self.settings: dict[str, Any] = {
             "targets": [[cap.cost.name, cap.cost.unit, cap.target] for cap in self.goals.caps],
@@ -124,9 +125,10 @@ class SearchJob:
         """
         each_s = time_evaluation(self.quick, self.typical)
         image_s = each_s / self.quick.sizes.images
+        finalist_s = image_s * self.thorough.sizes.images * len(self.goals) / self.processes
         return make_plan(
-            evaluation_s=each_s,
-            finalist_s=image_s * self.thorough.sizes.images * len(self.goals) if self.twice else 0,
+            evaluation_s=each_s / self.processes,
+            finalist_s=finalist_s if self.twice else 0,
             test_s=image_s * (self.thorough.sizes.images + self.data.info.test_images),
             goals=len(self.goals),
             evaluations=evaluations,
@@ -181,6 +183,7 @@ class SearchJob:
             stop: Asked between evaluations; when true, the search ends with what there is.
             verify: Chooses among the finalists of a goal, for instance by timing them.
         """
+        config = replace(config, at_once=config.at_once * self.processes)
         guide = Guide(space=self.space, goals=self.goals, config=config, errors=self._errors)
         rng = np.random.default_rng(self.seed)
         archive = evolve(
