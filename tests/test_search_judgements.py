@@ -55,6 +55,7 @@ def test_a_file_that_is_none_of_judgements_is_refused_with_what_to_do(
     path.write_bytes(content)
     store = JudgementStore(path)
     for use in (
+        lambda: store.of("a"),
         lambda: store.get("a", [ARCHS[0]]),
         lambda: store.add("a", [ARCHS[0]], [np.ones(3, dtype=bool)]),
     ):

@@ -119,7 +119,8 @@ def search(
     """
     chosen = settings_of(SearchSettings, settings, changes)
     if not is_first_rank():
-        outcome: SearchOutcome = serve_search(chosen.threads, chosen.torch_device)
+        torch_device = _checked_torch_device(chosen.torch_device)
+        outcome: SearchOutcome = serve_search(chosen.threads, torch_device)
         return outcome
     with leading() as team:
         found = _search(chosen, workspace_of(workspace), events, team)

@@ -80,6 +80,8 @@ class SupernetEvaluator:
     """Judges architectures (`searching.judge.Judge`): cut, recalibrated, run on the search part.
 
     Which images are used is fixed by the seed, so an accuracy depends on the architecture alone.
+    What is stored holds for every torch device: they round differently, which changes far fewer
+    images than chance does.
     The images are kept, resized, for the resolutions that were used last.
 
     Args:

@@ -49,7 +49,13 @@ class JudgementStore:
 
         Args:
             context: Text that names the weights and how the images were chosen.
+
+        Raises:
+            CheckpointError: The file is damaged, or a later version wrote it.
         """
+        if self._there():
+            with self._open():
+                pass
         return Judgements(self, context)
 
     def get(self, context: str, archs: Sequence[Arch]) -> list[BoolArray]:
