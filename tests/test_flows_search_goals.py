@@ -84,7 +84,7 @@ def test_other_weights_are_judged_anew(workspace: Workspace, tmp_path: Path) -> 
         next(iter(other.parameters())).mul_(1.5)
     judge = SupernetEvaluator(other, digits(), sizes, store=store)
     assert judge.known is not None
-    assert not len(judge.known.get(archs[0]))
+    assert not len(judge.known.get([archs[0]])[0])
 
 
 def test_a_supernet_in_a_file_is_searched_on_images_of_its_classes(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from elasticvit.flows.search_events import (
     SearchStarted,
 )
 
+EQUAL = 0.6  # confidence below which winner and runner-up are as good as equal
 FRONT_ROWS = 16  # of the table that is printed
 
 
@@ -204,6 +205,7 @@ def _print_winner(report: Report, winner: Winner, result: SearchResult) -> None:
         say(
             f"it is better than the next best with a probability of {winner.confidence:.0%}, by "
             "the images that both were judged on"
+            + ("; of equals the cheaper one is chosen" if winner.confidence < EQUAL else "")
         )
 
 

@@ -24,20 +24,14 @@ from elasticvit.searching import finalists
 from elasticvit.searching.archive import Archive
 from elasticvit.searching.caps import Cap
 from elasticvit.searching.config import EvolutionConfig
-from elasticvit.searching.evaluate import (
-    THOROUGH_FACTOR,
-    Sizes,
-    SupernetEvaluator,
-    accuracy,
-    quick_gmacs,
-    weights_hash,
-)
+from elasticvit.searching.evaluate import Spread, accuracy, weights_hash
 from elasticvit.searching.evolution import evolve
 from elasticvit.searching.goal import Goal, Goals
 from elasticvit.searching.guided import POOR_TAU, Guide, without
 from elasticvit.searching.halving import Ranking, rank_finalists
 from elasticvit.searching.judge import standard_errors
 from elasticvit.searching.judgement_store import JudgementStore
+from elasticvit.searching.judges import make_judges
 from elasticvit.searching.plan import FINALISTS, SearchPlan, make_plan, time_evaluation
 from elasticvit.searching.report import draw_front
 from elasticvit.searching.result import RESULT_FILE, SearchResult, subnet_file
@@ -66,6 +60,7 @@ class SearchJob:
             already.
         seeds: Architectures to begin with, as far as they keep a goal.
         store: Keeps judgements for later searches.
+        spread: Judges on several processes; by default this one does.
         torch_device: Torch device to run on, such as `cpu` or `cuda:1`; by default CUDA's
             current one if there is any, else the CPU.
 
@@ -86,6 +81,7 @@ class SearchJob:
         feasible: Arch | Sequence[Arch] | None = None,
         seeds: ArchBatch | None = None,
         store: JudgementStore | None = None,
+        spread: Spread | None = None,
         torch_device: torch.device | str | None = None,
     ) -> None:
         place = torch.device(torch_device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -98,12 +94,8 @@ class SearchJob:
         self.feasible = self.feasible or self.goals.feasible(self.space, np.random.default_rng(0))
         self.typical = self.goals.population(self.space, TYPICAL, rng, feasible=self.feasible)
         macs_m = float(np.median(MacsCost(self.space).price(self.typical)))
-        gmacs = quick_gmacs(place)
-        self.quick, self.thorough = (
-            SupernetEvaluator(
-                supernet, data, Sizes.within(g, macs_m, data), torch_device=place, store=store
-            )
-            for g in (gmacs, gmacs * THOROUGH_FACTOR)
+        self.quick, self.thorough = make_judges(
+            supernet, data, macs_m, torch_device=place, store=store, spread=spread
         )
         self.twice = self.thorough.sizes != self.quick.sizes
         self.settings: dict[str, Any] = {
