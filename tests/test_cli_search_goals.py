@@ -10,6 +10,7 @@ from small_search import SMALL, add_predictor
 
 from elasticvit.arch import Arch, ArchBatch
 from elasticvit.cli.search import main
+from elasticvit.cli.status import main as status_main
 from elasticvit.cost_memory import MemoryCost
 from elasticvit.cost_parameters import ParameterCost
 from elasticvit.cost_size import SizeCost
@@ -163,3 +164,14 @@ def test_what_makes_no_sense_is_refused(
     assert option in text
     assert "Traceback" not in text
     assert not workspace.folders("search")
+
+
+def test_the_status_tells_all_goals_and_what_they_were_chosen_by(workspace: Workspace) -> None:
+    line = closing(run(workspace, "--target=phone=2,3", "--target=memory=0.06", *SIZES, "--json"))
+    done = CliRunner(env={"COLUMNS": "220"}).invoke(
+        status_main, ["--workspace", str(workspace.root)]
+    )
+    assert done.exit_code == 0, done.output
+    text = " ".join(done.output.split())
+    assert "at most 2 or 3 ms on phone and 0.06 MB of activations, finished" in text
+    assert f"chosen {line['architecture']} by proxy macs at" in text

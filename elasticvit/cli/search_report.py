@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from elasticvit.cli.report import Report
 from elasticvit.cli.search_goals import goals_table
-from elasticvit.cli.wording import counted, duration
+from elasticvit.cli.wording import counted, duration, listed
 from elasticvit.events import Event
 from elasticvit.flows.search import FrontPoint, Measured, SearchResult, Winner
 from elasticvit.flows.search_events import (
@@ -115,12 +115,6 @@ class SearchReport:
             f"{self._round} {now.generation} of {now.generations}, best {now.best_accuracy:.2f} % "
             f"at {costs}",
         )
-
-
-def listed(targets: Sequence[float]) -> str:
-    """Targets of several goals as a text: `10, 15 or 20`."""
-    *most, last = (f"{target:g}" for target in targets)
-    return f"{', '.join(most)} or {last}" if most else last
 
 
 def _number(value: float | None, digits: int) -> str:
