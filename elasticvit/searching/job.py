@@ -43,7 +43,7 @@ from elasticvit.searching.report import draw_front
 from elasticvit.searching.result import RESULT_FILE, SearchResult, subnet_file
 from elasticvit.searching.state_file import STATE_FILE, evolution_of, read_state
 from elasticvit.searching.summary import front_of, summarise_archs, summarise_caps
-from elasticvit.searching.verified import Verified, Verify, unverified
+from elasticvit.searching.verified import Choice, Verify, choose, promising, unverified
 from elasticvit.searching.winner import Agreement, Winner
 from elasticvit.space import SearchSpace
 from elasticvit.training.data import ImageData
@@ -212,12 +212,14 @@ class SearchJob:
             expected = replace(archive, accuracy=np.clip(mean, 0, 100))
             if agreement is not None and agreement.tau < POOR_TAU:
                 events(Notice(text=poor_agreement(agreement), warning=True))
-        rankings = [self._rank(goal, expected, finalist_count, events) for goal in self.goals]
-        winners = [
-            self._winner(number, goal, ranking, verify(goal, ranking.archs), folder, events)
-            for number, (goal, ranking) in enumerate(zip(self.goals, rankings, strict=True), 1)
+        choices = [
+            choose(goal, lambda g: self._rank(g, expected, finalist_count, events), verify)
+            for goal in self.goals
         ]
-        result = self._result(winners, rankings, archive, config, agreement)
+        winners = [
+            self._winner(number, choice, folder, events) for number, choice in enumerate(choices, 1)
+        ]
+        result = self._result(winners, choices, archive, config, agreement)
         draw_front(folder, result, self.caps[0].cost.price(archive.archs), archive.accuracy)
         result.save(folder)  # last: a folder with a result is a finished search
         return result
@@ -226,9 +228,13 @@ class SearchJob:
         """Standard errors of accuracies in percent on the images of the search."""
         return standard_errors(accuracy, self.quick.sizes.search_images)
 
-    def _rank(self, goal: Goal, archive: Archive, count: int, events: EventHandler) -> Ranking:
-        """The finalists of a goal, judged again, from the best."""
+    def _rank(
+        self, goal: Goal, archive: Archive, count: int, events: EventHandler
+    ) -> Ranking | None:
+        """The finalists of a goal, judged again, from the best; None if nothing keeps it."""
         load = goal.loads(archive.archs)
+        if not (load <= 1).any():
+            return None
         kept = replace(archive.rows(load <= 1), load=load[load <= 1])
         archs, _ = finalists.select(kept, count)
         images = self.thorough.most_images
@@ -241,14 +247,13 @@ class SearchJob:
     def _winner(
         self,
         number: int,
-        goal: Goal,
-        ranking: Ranking,
-        verified: Verified,
+        choice: Choice[Ranking],
         folder: Path,
         events: EventHandler,
     ) -> Winner:
         """Test the winner of a goal once, and save its subnet."""
-        row = verified.row
+        ranking, verified = choice.ranking, choice.verified
+        goal, row = verified.goal, verified.row
         batch = ranking.archs.take(slice(row, row + 1))
         arch = batch[0]
         which = "subnet" if len(self.goals) == 1 else f"subnet of {goal}"
@@ -258,7 +263,8 @@ class SearchJob:
         test_accuracy = accuracy(chosen, loader)
         chosen.cpu().save(folder / subnet_file(number))
         scores = ranking.accuracy[row : row + 1]
-        (point,) = summarise_archs(self.space, batch, scores, self.latency)
+        (point,) = summarise_archs(self.space, batch, scores, goal.latency or self.latency)
+        other = verified.runner_up(len(ranking.archs))
         return Winner(
             arch=arch,
             caps=summarise_caps(goal.caps, batch),
@@ -267,26 +273,29 @@ class SearchJob:
             upper_ms=point.upper_ms,
             accuracy=point.accuracy,
             error=float(ranking.error[row]),
-            runner_up=ranking.archs[row + 1] if len(ranking.archs) > row + 1 else None,
-            confidence=ranking.better(row, row + 1) if len(ranking.archs) > row + 1 else None,
+            runner_up=None if other is None else ranking.archs[other],
+            confidence=None if other is None else ranking.better(row, other),
             test_accuracy=test_accuracy,
             measured=tuple(verified.measured),
+            untimed=dict(verified.untimed),
         )
 
     def _result(
         self,
         winners: Sequence[Winner],
-        rankings: Sequence[Ranking],
+        choices: Sequence[Choice[Ranking]],
         archive: Archive,
         config: EvolutionConfig,
         agreement: Agreement | None,
     ) -> SearchResult:
-        first = winners[0]
+        first, rankings = winners[0], [choice.ranking for choice in choices]
+        goal = choices[-1].verified.goal  # its costs are the latest ones
         archs = rankings[0].archs.concat(*(ranking.archs for ranking in rankings[1:]))
         scores = np.concatenate([ranking.accuracy for ranking in rankings])
         _, rows = np.unique(archs.genes, axis=0, return_index=True)
+        rows = rows[promising([choice.verified for choice in choices], archs.take(rows))]
         archs, scores = archs.take(rows), scores[rows]
-        points = summarise_archs(self.space, archs, scores, self.latency, self.caps)
+        points = summarise_archs(self.space, archs, scores, goal.latency or self.latency, goal.caps)
         return SearchResult(
             space=self.space.name,
             data=self.data.info.spec,
