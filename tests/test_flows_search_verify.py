@@ -11,10 +11,10 @@ import elasticvit as ev
 from devices.fake import FakeDevice
 from elasticvit.errors import SettingError
 from elasticvit.events import Event, Notice
-from elasticvit.flows import search_verify
+from elasticvit.flows import search_timer
 from elasticvit.flows.search import search
 from elasticvit.flows.search_events import FinalistMeasured
-from elasticvit.flows.search_verify import interval
+from elasticvit.flows.search_timer import interval
 from elasticvit.searching.result import SearchResult
 from elasticvit.workspace import Workspace
 from lut.store import Store
@@ -75,7 +75,7 @@ def test_the_best_ones_are_timed_and_stay_in_the_table(workspace: Workspace) -> 
     assert own.low_ms <= own.measured_ms <= own.high_ms
     new = {key: rounds for key, rounds in subnets(workspace).items() if key not in before}
     assert len(new) == len(told)
-    assert set(new.values()) <= {search_verify.ROUNDS, search_verify.MORE_ROUNDS}
+    assert set(new.values()) <= {search_timer.ROUNDS, search_timer.MORE_ROUNDS}
     again, _ = run(workspace)  # from the table
     assert {**before, **new} == subnets(workspace)
     assert again.arch == result.arch
@@ -119,7 +119,7 @@ def test_what_is_not_at_hand_is_told_or_refused(
     monkeypatch.setattr("devices.open_device", lambda *_: FakeDevice(unreachable=True))
     result, events = run(workspace)
     assert result.winners[0].measured == ()
-    assert any("not at hand" in e.text for e in events if isinstance(e, Notice))
+    assert any("finalists are not timed on fake" in e.text for e in events if isinstance(e, Notice))
     with pytest.raises(SettingError, match="finalists cannot be timed on fake") as caught:
         run(workspace, verify=2)
     assert caught.value.settings == ("verify",)

@@ -215,6 +215,7 @@ def _search(
             stop=lambda: time.monotonic() > ends_s,
             verify=verify,
         )
+        verify.save()
     for notice in unreadable_notices(images):
         events(notice)
     if out is None:

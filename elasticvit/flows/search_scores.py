@@ -67,6 +67,7 @@ def search_by_scores(
         held.enter_context(working_in(folder, workspace))
         events(Phase(text=f"searching {_goals(problem)} by {source}"))
         result = job.run(folder, _size(settings), events=events, verify=verify)
+        verify.save()
     if out is None:
         with kept(f"the finished search is kept in {folder}"):
             workspace.set_latest("search", folder)

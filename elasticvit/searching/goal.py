@@ -10,6 +10,7 @@ import numpy as np
 
 from elasticvit.arch import Arch, ArchBatch
 from elasticvit.arrays import FloatArray
+from elasticvit.cost import CostModel
 from elasticvit.searching.caps import Cap, find_feasible, fingerprint, loads
 from elasticvit.searching.population import initial_population
 from elasticvit.space import SearchSpace
@@ -27,6 +28,11 @@ class Goal:
 
     def __str__(self) -> str:
         return " and ".join(map(str, self.caps))
+
+    @property
+    def latency(self) -> CostModel | None:
+        """Cost of the first device whose latency is capped; None if none is."""
+        return next((cap.cost for cap in self.caps if cap.device is not None), None)
 
     def loads(self, batch: ArchBatch) -> FloatArray:
         """Largest share of a target that each architecture uses up, shape (n,)."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ from elasticvit.searching.result import RESULT_FILE, SearchResult, subnet_file
 from elasticvit.searching.search_page import SearchPage, write_search_page
 from elasticvit.searching.state_file import STATE_FILE, evolution_of, read_state
 from elasticvit.searching.summary import front_of, summarise_archs, summarise_caps
-from elasticvit.searching.verified import Verified, Verify, unverified
+from elasticvit.searching.verified import Choice, Verify, choose, promising, unverified
 from elasticvit.searching.winner import Agreement, Winner
 from elasticvit.space import SearchSpace
 from elasticvit.training.data import ImageData
@@ -208,12 +209,11 @@ class SearchJob:
             expected = replace(archive, accuracy=np.clip(mean, 0, 100))
             if agreement is not None and agreement.tau < POOR_TAU:
                 events(Notice(text=poor_agreement(agreement), warning=True))
-        rankings = self._rankings(expected, finalist_count, events)
+        choices = self._choices(expected, finalist_count, verify, events)
         winners = [
-            self._winner(number, goal, ranking, verify(goal, ranking.archs), folder, events)
-            for number, (goal, ranking) in enumerate(zip(self.goals, rankings, strict=True), 1)
+            self._winner(number, choice, folder, events) for number, choice in enumerate(choices, 1)
         ]
-        result = self._result(winners, rankings, archive, config, agreement)
+        result = self._result(winners, choices, archive, config, agreement)
         draw_front(folder, result, self.caps[0].cost.price(archive.archs), archive.accuracy)
         foreseen, judged = np.empty(0), np.empty(0)
         if agreement is not None:
@@ -235,21 +235,28 @@ class SearchJob:
         """Standard errors of accuracies in percent on the images of the search."""
         return standard_errors(accuracy, self.quick.sizes.search_images)
 
-    def _rankings(self, archive: Archive, count: int, events: EventHandler) -> list[Ranking]:
-        """The finalists of each goal, from the best. Winners of tighter goals are among those of
-        looser ones, so that more latency never brings less accuracy."""
-        found: dict[int, Ranking] = {}
+    def _choices(
+        self, archive: Archive, count: int, verify: Verify, events: EventHandler
+    ) -> list[Choice[Ranking]]:
+        """What is chosen for each goal. Winners of tighter goals are among the finalists of looser
+        ones, so that more latency never brings less accuracy."""
+        found: dict[int, Choice[Ranking]] = {}
         won = self.space.sample(0, np.random.default_rng(0))
         for number in self.goals.tightest_first():
-            found[number] = self._rank(self.goals[number], archive, won, count, events)
-            won = won.concat(found[number].archs.take(slice(0, 1)))
+            rank = partial(self._rank, archive=archive, won=won, count=count, events=events)
+            choice = choose(self.goals[number], rank, verify)
+            row = choice.verified.row
+            won = won.concat(choice.ranking.archs.take(slice(row, row + 1)))
+            found[number] = choice
         return [found[number] for number in range(len(self.goals))]
 
     def _rank(
         self, goal: Goal, archive: Archive, won: ArchBatch, count: int, events: EventHandler
-    ) -> Ranking:
-        """The finalists of a goal, judged again, from the best."""
+    ) -> Ranking | None:
+        """The finalists of a goal, judged again, from the best; None if nothing keeps it."""
         load = goal.loads(archive.archs)
+        if not (load <= 1).any():
+            return None
         kept = replace(archive.rows(load <= 1), load=load[load <= 1])
         archs, _ = finalists.select(kept, count)
         others = won.take(goal.loads(won) <= 1)
@@ -264,14 +271,13 @@ class SearchJob:
     def _winner(
         self,
         number: int,
-        goal: Goal,
-        ranking: Ranking,
-        verified: Verified,
+        choice: Choice[Ranking],
         folder: Path,
         events: EventHandler,
     ) -> Winner:
         """Test the winner of a goal once, and save its subnet."""
-        row = verified.row
+        ranking, verified = choice.ranking, choice.verified
+        goal, row = verified.goal, verified.row
         batch = ranking.archs.take(slice(row, row + 1))
         arch = batch[0]
         which = "subnet" if len(self.goals) == 1 else f"subnet of {goal}"
@@ -281,7 +287,8 @@ class SearchJob:
         test_accuracy = accuracy(chosen, loader)
         chosen.cpu().save(folder / subnet_file(number))
         scores = ranking.accuracy[row : row + 1]
-        (point,) = summarise_archs(self.space, batch, scores, self.latency)
+        (point,) = summarise_archs(self.space, batch, scores, goal.latency or self.latency)
+        other = verified.runner_up(len(ranking.archs))
         return Winner(
             arch=arch,
             caps=summarise_caps(goal.caps, batch),
@@ -290,26 +297,29 @@ class SearchJob:
             upper_ms=point.upper_ms,
             accuracy=point.accuracy,
             error=float(ranking.error[row]),
-            runner_up=ranking.archs[row + 1] if len(ranking.archs) > row + 1 else None,
-            confidence=ranking.better(row, row + 1) if len(ranking.archs) > row + 1 else None,
+            runner_up=None if other is None else ranking.archs[other],
+            confidence=None if other is None else ranking.better(row, other),
             test_accuracy=test_accuracy,
             measured=tuple(verified.measured),
+            untimed=dict(verified.untimed),
         )
 
     def _result(
         self,
         winners: Sequence[Winner],
-        rankings: Sequence[Ranking],
+        choices: Sequence[Choice[Ranking]],
         archive: Archive,
         config: EvolutionConfig,
         agreement: Agreement | None,
     ) -> SearchResult:
-        first = winners[0]
+        first, rankings = winners[0], [choice.ranking for choice in choices]
+        goal = choices[-1].verified.goal  # its costs are the latest ones
         archs = rankings[0].archs.concat(*(ranking.archs for ranking in rankings[1:]))
         scores = np.concatenate([ranking.accuracy for ranking in rankings])
         _, rows = np.unique(archs.genes, axis=0, return_index=True)
+        rows = rows[promising([choice.verified for choice in choices], archs.take(rows))]
         archs, scores = archs.take(rows), scores[rows]
-        points = summarise_archs(self.space, archs, scores, self.latency, self.caps)
+        points = summarise_archs(self.space, archs, scores, goal.latency or self.latency, goal.caps)
         return SearchResult(
             space=self.space.name,
             data=self.data.info.spec,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from elasticvit.arch import Arch, ArchBatch
 from elasticvit.cost import CostModel
+from elasticvit.errors import TargetError
 from elasticvit.events import EventHandler, Phase, ignore
 from elasticvit.searching.archive import Archive
 from elasticvit.searching.config import EvolutionConfig
@@ -20,7 +22,7 @@ from elasticvit.searching.report import draw_front
 from elasticvit.searching.result import SearchResult
 from elasticvit.searching.search_page import SearchPage, write_search_page
 from elasticvit.searching.summary import front_of, summarise_archs, summarise_caps
-from elasticvit.searching.verified import Verify, unverified
+from elasticvit.searching.verified import Choice, Verify, choose, promising, unverified
 from elasticvit.searching.winner import Winner
 from elasticvit.space import SearchSpace
 
@@ -76,11 +78,18 @@ class ScoreJob:
         """
         archives = [self._search(goal, i, config, events) for i, goal in enumerate(self.goals)]
         events(Phase(text="drawing the front"))
+        choices = [
+            choose(goal, partial(self._rank, number, archives, config, events), verify)
+            for number, goal in enumerate(self.goals)
+        ]
+        winners = [self._winner(choice) for choice in choices]
+        latest = choices[-1].verified.goal  # its costs are the latest ones
         archs = archives[0].archs.concat(*(archive.archs for archive in archives[1:]))
         _, first_seen = np.unique(archs.genes, axis=0, return_index=True)
         archs = archs.take(np.sort(first_seen))  # in the order of the search
+        archs = archs.take(promising([choice.verified for choice in choices], archs))
         scores = self.score(archs)
-        caps = self.goals[0].caps
+        caps = latest.caps
         costs = np.stack([cap.cost.price(archs) for cap in caps], axis=1)
         every = Archive(
             archs=archs,
@@ -89,12 +98,13 @@ class ScoreJob:
             born=np.zeros(len(archs), dtype=np.int64),
             complete=True,
         )
-        winners = [self._winner(goal, every, verify) for goal in self.goals]
         rows = every.front(costs)
         rows = rows[np.unique(np.linspace(0, len(rows) - 1, FRONT).round().astype(int))]
         chosen = ArchBatch.of([winner.arch for winner in winners])
         shown = archs.take(rows).concat(chosen).unique()
-        points = summarise_archs(self.space, shown, self.score(shown), self.latency, caps)
+        points = summarise_archs(
+            self.space, shown, self.score(shown), latest.latency or self.latency, caps
+        )
         first = winners[0]
         result = SearchResult(
             space=self.space.name,
@@ -132,8 +142,41 @@ class ScoreJob:
         result.save(folder)
         return result
 
+    def _rank(
+        self,
+        number: int,
+        archives: list[Archive],
+        config: EvolutionConfig,
+        events: EventHandler,
+        goal: Goal,
+    ) -> Archive | None:
+        """The finalists of a goal, of all that was searched; if its costs were corrected it is
+        searched anew, which the archives grow by; None if no architecture keeps it."""
+        if goal != self.goals[number]:
+            try:
+                archives.append(self._search(goal, number, config, events, again=True))
+            except TargetError:
+                return None
+        archs = archives[0].archs.concat(*(archive.archs for archive in archives[1:])).unique()
+        load = goal.loads(archs)
+        kept = archs.take(load <= 1)
+        every = Archive(
+            archs=kept,
+            accuracy=self.score(kept),
+            load=load[load <= 1],
+            born=np.zeros(len(kept), dtype=np.int64),
+            complete=True,
+        )
+        return every.rows(every.ranking()[:FINALISTS])
+
     def _search(
-        self, goal: Goal, number: int, config: EvolutionConfig, events: EventHandler
+        self,
+        goal: Goal,
+        number: int,
+        config: EvolutionConfig,
+        events: EventHandler,
+        *,
+        again: bool = False,
     ) -> Archive:
         return evolve(
             self.space,
@@ -141,19 +184,18 @@ class ScoreJob:
             self.score,
             replace(config, at_once=config.evaluations),
             rng=np.random.default_rng([self.seed, number]),
-            feasible=None if self.feasible is None else self.feasible[number],
+            feasible=None if self.feasible is None or again else self.feasible[number],
             seeds=self.seeds,
             events=events,
         )
 
-    def _winner(self, goal: Goal, archive: Archive, verify: Verify) -> Winner:
-        load = goal.loads(archive.archs)
-        archive = replace(archive.rows(load <= 1), load=load[load <= 1])
-        order = archive.ranking()[:FINALISTS]
-        verified = verify(goal, archive.archs.take(order))
-        order = order[verified.row :]
-        batch = archive.archs.take(order[:1])
-        (point,) = summarise_archs(self.space, batch, archive.accuracy[order[:1]], self.latency)
+    def _winner(self, choice: Choice[Archive]) -> Winner:
+        archive, verified = choice.ranking, choice.verified
+        goal, row = verified.goal, verified.row
+        batch = archive.archs.take(slice(row, row + 1))
+        latency = goal.latency or self.latency
+        (point,) = summarise_archs(self.space, batch, archive.accuracy[row : row + 1], latency)
+        other = verified.runner_up(len(archive.archs))
         return Winner(
             arch=batch[0],
             caps=summarise_caps(goal.caps, batch),
@@ -162,6 +204,7 @@ class ScoreJob:
             upper_ms=point.upper_ms,
             accuracy=point.accuracy,
             error=0.0,
-            runner_up=archive.archs[int(order[1])] if len(order) > 1 else None,
+            runner_up=None if other is None else archive.archs[other],
             measured=tuple(verified.measured),
+            untimed=dict(verified.untimed),
         )
