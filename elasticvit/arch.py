@@ -225,6 +225,11 @@ class ArchBatch:
         """This batch followed by the others."""
         return ArchBatch(np.concatenate([self.genes, *(o.genes for o in others)]), self.n_conv)
 
+    def distinct(self) -> ArchBatch:
+        """Without repeats, in the order in which each stands first."""
+        _, first = np.unique(self.genes, axis=0, return_index=True)
+        return self.take(np.sort(first))
+
     def unique(self) -> ArchBatch:
         """Without repeats, sorted."""
         return ArchBatch(np.unique(self.genes, axis=0), self.n_conv)

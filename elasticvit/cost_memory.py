@@ -9,12 +9,9 @@ import numpy as np
 from elasticvit.arch import ArchBatch
 from elasticvit.arrays import FloatArray
 from elasticvit.cost import StageTables
-from elasticvit.kernel_tensors import KernelTensors
+from elasticvit.kernel_tensors import FLOAT_BYTES, MB, KernelTensors
 from elasticvit.kernels import FirstConv, Kernel
 from elasticvit.space import SearchSpace
-
-FLOAT_BYTES = 4
-MB = 1e6  # bytes
 
 
 class PeakTables(StageTables):

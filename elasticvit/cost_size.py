@@ -7,12 +7,10 @@ import numpy as np
 from elasticvit.arch import ArchBatch
 from elasticvit.arrays import FloatArray
 from elasticvit.cost import StageTables
-from elasticvit.kernel_tensors import KernelTensors
+from elasticvit.kernel_tensors import FLOAT_BYTES, MB, KernelTensors
 from elasticvit.kernels import Kernel
 from elasticvit.space import SearchSpace
 
-FLOAT_BYTES = 4
-MB = 1e6  # bytes
 # what TFLite's schema takes besides the floats, fitted to files of all presets
 CONSTANT_BYTES = 122  # tensor, buffer and alignment of a constant
 OPERATOR_BYTES = 75  # an operator and the tensor of its output

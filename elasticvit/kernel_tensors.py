@@ -22,6 +22,9 @@ from elasticvit.kernels import (
     MBConv,
 )
 
+FLOAT_BYTES = 4
+MB = 1e6  # bytes
+
 
 @dataclass(frozen=True)
 class Step:

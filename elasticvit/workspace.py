@@ -229,13 +229,25 @@ class Workspace:
         Raises:
             FileError: It cannot be made.
         """
+        return self._named(kind, Path.mkdir)
+
+    def _named(self, kind: str, take: Callable[[Path], object]) -> Path:
+        """A fresh folder of a kind, named after the time.
+
+        Args:
+            take: Makes the folder of a name; raises `FileExistsError` where there is one, as
+                another process may make it in the same second.
+
+        Raises:
+            FileError: It cannot be made.
+        """
         base = self.root / PLURALS[kind] / time.strftime("%Y%m%d-%H%M%S")
         make_folder(base.parent)
         path, number = base, 1
         with writing(base):
-            while True:  # another process may make one in the same second
+            while True:
                 try:
-                    path.mkdir()
+                    take(path)
                     return path
                 except FileExistsError:
                     number += 1
@@ -267,13 +279,13 @@ class Workspace:
         Raises:
             FileError: It cannot be moved.
         """
-        base = self.root / PLURALS[kind] / time.strftime("%Y%m%d-%H%M%S")
-        path, number = base, 1
-        with writing(base):
-            while path.exists():  # another process may name one in the same second
-                number += 1
-                path = base.with_name(f"{base.name}-{number}")
-            return hidden.rename(path)
+
+        def move(path: Path) -> None:
+            if path.exists():
+                raise FileExistsError(path)
+            hidden.rename(path)
+
+        return self._named(kind, move)
 
     @contextmanager
     def nothing_left_behind(self, path: Path, keep: str | Callable[[Path], bool]) -> Iterator[Path]:

@@ -16,7 +16,7 @@ from elasticvit.searching.caps import Cap
 from elasticvit.searching.config import EvolutionConfig
 from elasticvit.searching.evolution import evolve
 from elasticvit.searching.goal import Goal, Goals
-from elasticvit.searching.guided import Guide
+from elasticvit.searching.guided import Guide, agreement_of
 from elasticvit.searching.judge import standard_errors
 from elasticvit.space import TINY, SearchSpace
 
@@ -141,12 +141,12 @@ def test_the_agreement_is_that_of_honest_predictions() -> None:
     archive = run(TINY, goals, landscape, 40)
     config = EvolutionConfig.guided_by(40)
     guide = Guide(space=TINY, goals=goals, config=config, errors=errors)
-    found = guide.agreement(archive, np.random.default_rng(0))
+    found = agreement_of(*guide.foreseen(archive, np.random.default_rng(0)))
     assert found is not None
     assert found.archs == (archive.born > 0).sum()
     assert -1 <= found.tau <= 1
     first = archive.rows(archive.born == 0)
-    assert guide.agreement(first, np.random.default_rng(0)) is None
+    assert agreement_of(*guide.foreseen(first, np.random.default_rng(0))) is None
 
 
 def test_seeds_belong_to_the_first_ones_if_they_keep_a_goal() -> None:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elasticvit.errors import PredictorError, SettingError
-from elasticvit.events import EventHandler, Notice, Phase, ignore
+from elasticvit.errors import SettingError
+from elasticvit.events import EventHandler, Phase, ignore
 from elasticvit.flows.places import check_writable, kept
-from elasticvit.flows.search_caps import resolve_caps, shown_latency
-from elasticvit.flows.search_events import CapsResolved, SearchPlanned, SearchStarted
+from elasticvit.flows.search_caps import pose_problem
+from elasticvit.flows.search_events import SearchPlanned, SearchStarted
 from elasticvit.flows.search_place import by_scores, checked_out, working_in
 from elasticvit.flows.search_scores import search_by_scores
 from elasticvit.flows.search_seeds import find_seeds
@@ -135,23 +135,16 @@ def _search(
     """The search on the one process, or on the first of several, which judge for it."""
     started_s = time.monotonic()
     out = checked_out(chosen)
-    scored = by_scores(chosen, here)
-    trained = None if scored else TrainedSupernet.of(chosen, here)
+    if by_scores(chosen, here):
+        check_writable(here.root if out is None else out)
+        folder, result = search_by_scores(chosen, here, out, events)
+        return SearchOutcome(folder=folder, result=result)
+    trained = TrainedSupernet.of(chosen, here)
     check_writable(here.root if out is None else out)
-    if trained is None:
-        scored_folder, scores = search_by_scores(chosen, here, out, events)
-        return SearchOutcome(folder=scored_folder, result=scores)
     events(_started(chosen, trained.name))
     events(Phase(text="reading the training run and the predictors"))
     space = keep_genes(trained.space, chosen.keep or {})
-    problem = resolve_caps(chosen, here, space)
-    events(CapsResolved(space=space.name, caps=problem.caps))
-    try:
-        latency = shown_latency(chosen, here, space, problem.caps)
-    except PredictorError as error:
-        latency = None
-        events(Notice(text=f"the result shows no latency: {error}", warning=True))
-
+    problem = pose_problem(chosen, here, space, events)
     verify = make_verifier(chosen, here, space, problem, events)
     from elasticvit.searching.job import SearchJob
     from elasticvit.searching.judgement_store import STORE_FILE, JudgementStore
@@ -171,7 +164,7 @@ def _search(
             space=space,
             seed=chosen.seed,
             run=trained.name,
-            latency=latency,
+            latency=problem.latency,
             feasible=problem.feasible,
             seeds=find_seeds(chosen.start, trained.run, here, space),
             store=JudgementStore(here.root / STORE_FILE) if out is None else None,
@@ -183,9 +176,9 @@ def _search(
             asked += [chosen.evaluations, sorted(chosen.start)]
         found = job.unfinished(here.folders("search") if out is None else [out], asked)
         config = None if found is None else found[1]
-        folder = out if found is None else found[0]
-        if folder is not None:
-            held.enter_context(working_in(folder, here))
+        going_on = out if found is None else found[0]
+        if going_on is not None:
+            held.enter_context(working_in(going_on, here))
         events(Phase(text="timing the evaluation of single architectures"))
         plan = job.plan(
             evaluations=chosen.evaluations,
@@ -203,8 +196,7 @@ def _search(
                 evaluated=0 if found is None else _evaluated(found[0], trained.space),
             )
         )
-        if folder is None:
-            folder = held.enter_context(working_in(here.new_folder("search"), here))
+        folder = going_on or held.enter_context(working_in(here.new_folder("search"), here))
         ends_s = time.monotonic() + (math.inf if plan.deadline_s is None else plan.deadline_s)
         result = job.run(
             folder,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +11,15 @@ import numpy as np
 
 from elasticvit.arch import Arch
 from elasticvit.cost import CostModel, MacsCost
-from elasticvit.errors import NextStep, SettingError, TargetError, WorkspaceError
-from elasticvit.flows.search_events import ResolvedCap
+from elasticvit.errors import (
+    NextStep,
+    PredictorError,
+    SettingError,
+    TargetError,
+    WorkspaceError,
+)
+from elasticvit.events import EventHandler, Notice
+from elasticvit.flows.search_events import CapsResolved, ResolvedCap
 from elasticvit.flows.search_settings import SearchSettings
 from elasticvit.flows.search_targets import COSTS
 from elasticvit.searching.caps import TARGETS, Cap, reach
@@ -34,11 +41,31 @@ class Problem:
         caps: The caps of the first goal with the range of their costs, latencies first.
         goals: All goals; each can be met.
         feasible: For each goal an architecture that keeps it.
+        latency: Cost model of the latencies that results show; None if there is none.
     """
 
     caps: tuple[ResolvedCap, ...]
     goals: Goals
     feasible: tuple[Arch, ...]
+    latency: CostModel | None = None
+
+
+def pose_problem(
+    settings: SearchSettings, workspace: Workspace, space: SearchSpace, events: EventHandler
+) -> Problem:
+    """What a search looks for, told to a handler; arguments and errors as of `resolve_caps`.
+
+    Args:
+        events: Receives `CapsResolved`, and a warning if the result can show no latency.
+    """
+    problem = resolve_caps(settings, workspace, space)
+    events(CapsResolved(space=space.name, caps=problem.caps))
+    try:
+        latency = shown_latency(settings, workspace, space, problem.caps)
+    except PredictorError as error:
+        events(Notice(text=f"the result shows no latency: {error}", warning=True))
+        return problem
+    return replace(problem, latency=latency)
 
 
 def resolve_caps(settings: SearchSettings, workspace: Workspace, space: SearchSpace) -> Problem:

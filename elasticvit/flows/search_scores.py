@@ -5,18 +5,16 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 
-from elasticvit.errors import PredictorError
-from elasticvit.events import EventHandler, Notice, Phase
+from elasticvit.events import EventHandler, Phase
 from elasticvit.flows.places import kept
-from elasticvit.flows.search_caps import Problem, resolve_caps, shown_latency
-from elasticvit.flows.search_events import CapsResolved, ScoresChosen
+from elasticvit.flows.search_caps import Problem, pose_problem
+from elasticvit.flows.search_events import ScoresChosen
 from elasticvit.flows.search_place import working_in
 from elasticvit.flows.search_seeds import find_seeds
 from elasticvit.flows.search_settings import SearchSettings
 from elasticvit.flows.search_verify import make_verifier
 from elasticvit.flows.settings import space_of
 from elasticvit.kept_genes import keep_genes
-from elasticvit.searching.accuracy_table import AccuracyTable
 from elasticvit.searching.config import EvolutionConfig
 from elasticvit.searching.proxy import Score, find_proxy, scaled
 from elasticvit.searching.result import SearchResult
@@ -44,20 +42,14 @@ def search_by_scores(
     space = keep_genes(space_of(workspace, settings.space, events), settings.keep or {})
     score, source, about = _score(settings, space)
     events(ScoresChosen(source=source, about=about))
-    problem = resolve_caps(settings, workspace, space)
-    events(CapsResolved(space=space.name, caps=problem.caps))
-    try:
-        latency = shown_latency(settings, workspace, space, problem.caps)
-    except PredictorError as error:
-        latency = None
-        events(Notice(text=f"the result shows no latency: {error}", warning=True))
+    problem = pose_problem(settings, workspace, space, events)
     job = ScoreJob(
         space,
         problem.goals,
         score,
         source=source,
         seed=settings.seed,
-        latency=latency,
+        latency=problem.latency,
         feasible=problem.feasible,
         seeds=find_seeds(settings.start, None, workspace, space),
     )
@@ -77,6 +69,8 @@ def search_by_scores(
 def _score(settings: SearchSettings, space: SearchSpace) -> tuple[Score, str, str]:
     """The score of each architecture, what it is, and what is known of its worth."""
     if settings.accuracies is not None:
+        from elasticvit.searching.accuracy_table import AccuracyTable  # loads pandas
+
         table = AccuracyTable.read(Path(settings.accuracies), space)
         return table.score(settings.seed), f"file {Path(settings.accuracies).name}", table.about
     proxy = find_proxy(settings.proxy or DEFAULT_PROXY)

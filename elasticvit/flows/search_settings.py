@@ -123,6 +123,8 @@ class SearchSettings:
             check_name("device", name, SettingError, "device")
         check_distinct("device", self.devices)
         self._check_start()
+        self._check_sources()
+        self._check_kept()
         check_minutes("budget_minutes", self.budget_minutes, SHORTEST_MINUTES)
         check_ranges(self, RANGES)
         self._check_evaluations()
@@ -142,6 +144,9 @@ class SearchSettings:
                 f"start is {shown(self.start)}; it may name {', '.join(STARTS)}",
                 settings=["start"],
             )
+
+    def _check_sources(self) -> None:
+        """Check that accuracies come from one place."""
         named = [
             n for n in ("run", "supernet", "proxy", "accuracies") if getattr(self, n) is not None
         ]
@@ -166,21 +171,23 @@ class SearchSettings:
                 "data is named without supernet; a training run is judged on its own data set",
                 settings=["data"],
             )
+
+    def _check_kept(self) -> None:
         for name, value in (self.keep or {}).items():
             if isinstance(value, bool) or not isinstance(value, int):
                 raise SettingError(
                     f"keep {shown(name)} is {shown(value)}; it must be a whole number",
                     settings=["keep"],
                 )
+
+    def _check_evaluations(self) -> None:
+        """Check the sizes that are named together; one alone leaves the other to the budget."""
         if self.evaluations is not None and (self.population or self.generations):
             raise SettingError(
                 "evaluations and the sizes of the paper's evolution (population, generations) are "
                 "both named; name one of them",
                 settings=["evaluations", "population", "generations"],
             )
-
-    def _check_evaluations(self) -> None:
-        """Check the sizes that are named together; one alone leaves the other to the budget."""
         if self.population is None or self.generations is None:
             return
         try:

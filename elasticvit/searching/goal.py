@@ -116,5 +116,4 @@ class Goals:
                 own = None if feasible is None else feasible[i]
                 drawn = initial_population(space, goal.caps, share, rng, feasible=own)
                 start = start.concat(drawn)
-        _, first = np.unique(start.genes, axis=0, return_index=True)
-        return start.take(np.sort(first))
+        return start.distinct()

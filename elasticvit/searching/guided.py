@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.stats import kendalltau  # type: ignore[import-untyped]
@@ -30,7 +31,6 @@ SCREENED = 1000  # architectures of a generation on the predictor
 GENERATIONS = 8  # on the predictor
 ELITE = 64  # of them that are bred from
 CANDIDATES = 400  # over all goals, among which a round's architectures are chosen
-POOR_TAU = 0.2  # agreement below which a search says that its predictor is of little use
 Errors = Callable[[FloatArray], FloatArray]
 
 
@@ -50,8 +50,10 @@ class Guide:
     config: EvolutionConfig
     errors: Errors
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_features", ArchFeatures(self.space))
+    @cached_property
+    def features(self) -> ArchFeatures:
+        """Features of the space."""
+        return ArchFeatures(self.space)
 
     def __call__(self, archive: Archive, rng: np.random.Generator) -> ArchBatch:
         """The architectures of the next round; fewer than wanted, or none, when there are no
@@ -75,21 +77,12 @@ class Guide:
     def fit(self, archive: Archive, rng: np.random.Generator) -> AccuracyPredictor:
         """The predictor that everything that was judged so far gives."""
         return AccuracyPredictor.fit(
-            self._features,  # type: ignore[attr-defined]
+            self.features,
             archive.archs,
             archive.accuracy,
             self.errors(archive.accuracy),
             rng=rng,
         )
-
-    def agreement(self, archive: Archive, rng: np.random.Generator) -> Agreement | None:
-        """How well each round's architectures were ranked before they were judged: Kendall's tau
-        over all rounds; None if there was no round."""
-        predicted, judged = self.foreseen(archive, rng)
-        if len(judged) < 3:
-            return None
-        tau = float(kendalltau(predicted, judged).statistic)
-        return Agreement(tau=0.0 if np.isnan(tau) else tau, archs=len(judged))
 
     def foreseen(self, archive: Archive, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
         """What each architecture of the rounds was predicted by those before it, and judged at."""
@@ -161,6 +154,15 @@ class Guide:
             column = covariance[:, best]
             covariance = covariance - np.outer(column, column) / (column[best] + noise)
         return candidates.take(np.array(chosen, dtype=np.int64))
+
+
+def agreement_of(predicted: FloatArray, judged: FloatArray) -> Agreement | None:
+    """How well architectures were ranked before they were judged (`Guide.foreseen`): Kendall's tau;
+    None if there are too few."""
+    if len(judged) < 3:
+        return None
+    tau = float(kendalltau(predicted, judged).statistic)
+    return Agreement(tau=0.0 if np.isnan(tau) else tau, archs=len(judged))
 
 
 def without(batch: ArchBatch, others: ArchBatch) -> ArchBatch:

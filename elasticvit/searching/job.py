@@ -28,7 +28,7 @@ from elasticvit.searching.config import EvolutionConfig
 from elasticvit.searching.evaluate import Spread, accuracy, weights_hash
 from elasticvit.searching.evolution import evolve
 from elasticvit.searching.goal import Goal, Goals
-from elasticvit.searching.guided import POOR_TAU, Guide, without
+from elasticvit.searching.guided import Guide, agreement_of, without
 from elasticvit.searching.halving import Ranking, rank_finalists
 from elasticvit.searching.judge import standard_errors
 from elasticvit.searching.judgement_store import JudgementStore
@@ -201,23 +201,20 @@ class SearchJob:
             events=events,
             stop=stop,
         )
-        agreement = None
-        expected = archive
+        foreseen, judged, expected = np.empty(0), np.empty(0), archive
         if config.guided and len(archive.archs) > 1:
-            agreement = guide.agreement(archive, np.random.default_rng(self.seed))
+            foreseen, judged = guide.foreseen(archive, np.random.default_rng(self.seed))
             mean, _ = guide.fit(archive, np.random.default_rng(self.seed)).predict(archive.archs)
             expected = replace(archive, accuracy=np.clip(mean, 0, 100))
-            if agreement is not None and agreement.tau < POOR_TAU:
-                events(Notice(text=poor_agreement(agreement), warning=True))
+        agreement = agreement_of(foreseen, judged)
+        if agreement is not None and agreement.doubt is not None:
+            events(Notice(text=agreement.doubt, warning=True))
         choices = self._choices(expected, finalist_count, verify, events)
         winners = [
             self._winner(number, choice, folder, events) for number, choice in enumerate(choices, 1)
         ]
         result = self._result(winners, choices, archive, config, agreement)
         draw_front(folder, result, self.caps[0].cost.price(archive.archs), archive.accuracy)
-        foreseen, judged = np.empty(0), np.empty(0)
-        if agreement is not None:
-            foreseen, judged = guide.foreseen(archive, np.random.default_rng(self.seed))
         shown = SearchPage(
             result=result,
             space=self.space,
@@ -258,7 +255,7 @@ class SearchJob:
         if not (load <= 1).any():
             return None
         kept = replace(archive.rows(load <= 1), load=load[load <= 1])
-        archs, _ = finalists.select(kept, count)
+        archs = finalists.select(kept, count)
         others = won.take(goal.loads(won) <= 1)
         archs = archs.concat(without(others, archs).unique())
         images = self.thorough.most_images
@@ -342,12 +339,3 @@ class SearchJob:
             complete=archive.complete,
             evolution=config.sizes,
         )
-
-
-def poor_agreement(agreement: Agreement) -> str:
-    """What is said of a predictor that ranks badly."""
-    return (
-        f"the accuracy predictor ranked the {agreement.archs} architectures that it chose hardly "
-        f"better than chance (Kendall's tau {agreement.tau:.2f}): their accuracies differ less "
-        "than the images at hand can tell, or more evaluations are needed"
-    )

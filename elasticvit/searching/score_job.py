@@ -85,8 +85,7 @@ class ScoreJob:
         winners = [self._winner(choice) for choice in choices]
         latest = choices[-1].verified.goal  # its costs are the latest ones
         archs = archives[0].archs.concat(*(archive.archs for archive in archives[1:]))
-        _, first_seen = np.unique(archs.genes, axis=0, return_index=True)
-        archs = archs.take(np.sort(first_seen))  # in the order of the search
+        archs = archs.distinct()
         archs = archs.take(promising([choice.verified for choice in choices], archs))
         scores = self.score(archs)
         caps = latest.caps
@@ -135,8 +134,6 @@ class ScoreJob:
             goals=self.goals,
             archs=archs,
             accuracy=scores,
-            foreseen=np.empty(0),
-            judged=np.empty(0),
         )
         write_search_page(folder, seen)
         result.save(folder)

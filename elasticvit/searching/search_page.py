@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from elasticvit.page import facts_table, figure, page, table
 from elasticvit.published import PUBLISHED
 from elasticvit.searching.caps import Cap
 from elasticvit.searching.goal import Goals
-from elasticvit.searching.guided import POOR_TAU
 from elasticvit.searching.pareto import on_front
 from elasticvit.searching.result import SearchResult
 from elasticvit.searching.winner import Winner
@@ -49,8 +48,8 @@ class SearchPage:
     goals: Goals
     archs: ArchBatch
     accuracy: FloatArray
-    foreseen: FloatArray
-    judged: FloatArray
+    foreseen: FloatArray = field(default_factory=lambda: np.empty(0))
+    judged: FloatArray = field(default_factory=lambda: np.empty(0))
 
     @property
     def what(self) -> str:
@@ -252,15 +251,10 @@ def _agreement(data: SearchPage) -> list[str]:
     curve = Curve(
         label="chosen by the predictor", points=points, colour="#1f5fa8", line=False, dots=True
     )
-    text = (
+    text = agreement.doubt or (
         f"Kendall's tau of what was expected and what was judged then is {agreement.tau:.2f} over "
         f"{agreement.archs} architectures."
     )
-    if agreement.tau < POOR_TAU:
-        text += (
-            " That is hardly better than chance: the accuracies differ less than the images can "
-            "tell, or more evaluations are needed."
-        )
     chart = curves([curve], "expected accuracy, %", "judged accuracy, %")
     return [
         "<h2>Accuracy predictor</h2>",

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from elasticvit.arch import Arch
 from elasticvit.reading import Count, NotNegative, Percent, Positive, Whole
 
+POOR_TAU = 0.2  # agreement below which an accuracy predictor is of little use
+
 
 @dataclass(frozen=True, kw_only=True)
 class CapResult:
@@ -118,3 +120,14 @@ class Agreement:
 
     tau: float
     archs: Count
+
+    @property
+    def doubt(self) -> str | None:
+        """What is said of a predictor that ranks badly; None of a better one."""
+        if self.tau >= POOR_TAU:
+            return None
+        return (
+            f"the accuracy predictor ranked the {self.archs} architectures that it chose hardly "
+            f"better than chance (Kendall's tau {self.tau:.2f}): their accuracies differ less than "
+            "the images at hand can tell, or more evaluations are needed"
+        )
