@@ -19,7 +19,7 @@ from elasticvit.cost import MacsCost, space_kernels
 from elasticvit.flows.search_events import SearchPlanned
 from elasticvit.kernels import Head
 from elasticvit.nn import Subnet
-from elasticvit.searching import evaluate, job
+from elasticvit.searching import evaluate, judges
 from elasticvit.searching.config import EvolutionConfig
 from elasticvit.searching.evaluate import SupernetEvaluator, accuracy
 from elasticvit.searching.judge import Judged
@@ -37,7 +37,8 @@ TIMING_CALLS = 6  # of the evaluator, before a search starts
 @pytest.fixture(autouse=True)
 def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(evaluate.QUICK_GMACS, "cpu", 0.1)
-    monkeypatch.setattr(job, "THOROUGH_FACTOR", 1.0)
+    monkeypatch.setattr(judges, "THOROUGH_FACTOR", 1.0)
+    monkeypatch.setattr(judges, "THOROUGH_RECALIBRATION", 128)
 
 
 @pytest.fixture
@@ -79,7 +80,8 @@ def test_a_search_from_the_target_to_the_subnet(workspace: Workspace) -> None:
     assert result.complete
     assert result.front[-1].accuracy == result.accuracy == max(p.accuracy for p in result.front)
     assert {p.name for p in folder.iterdir()} == {
-        *("search.json", "subnet.pt", "front.csv", "front.png", "front.svg", "state.json", ".lock"),
+        *("search.json", "subnet.pt", "front.csv", "front.png", "front.svg", "report.html"),
+        *("state.json", ".lock"),
     }
     subnet = Subnet.load(folder / "subnet.pt")
     assert subnet.arch == result.arch
@@ -140,12 +142,12 @@ def test_tests_images_are_read_once_and_last(workspace: Workspace, monkeypatch) 
 
 
 def test_finalists_are_judged_again_with_more_images(workspace: Workspace, monkeypatch) -> None:
-    monkeypatch.setattr(job, "THOROUGH_FACTOR", 8.0)
+    monkeypatch.setattr(judges, "THOROUGH_FACTOR", 8.0)
     done = search(workspace, "--target-ms", "4", *SIZES, "--json")
     line = closing(done)
     assert "finalists on up to 216 images" in done.stderr
     sizes = json.loads((Path(line["folder"]) / "state.json").read_text())["settings"]["sizes"]
-    assert sizes["recalibration_images"] == 64
+    assert sizes["recalibration_images"] == 128
     subnet = Subnet.load(Path(line["folder"]) / "subnet.pt")
     images = digits().loader("search", resolution=subnet.arch.resolution, batch_size=64)
     assert accuracy(subnet, images) == line["accuracy"]

@@ -32,7 +32,7 @@ from elasticvit.flows.search_events import (
     SearchStarted,
 )
 from elasticvit.flows.search_place import LOCK_FILE
-from elasticvit.searching import evaluate, job
+from elasticvit.searching import evaluate, judges
 from elasticvit.searching.evaluate import SupernetEvaluator, quick_gmacs
 from elasticvit.searching.job import SearchJob
 from elasticvit.searching.plan import DEFAULT_BUDGET_S, SOUND_BUDGET_S
@@ -49,7 +49,8 @@ SIZES: dict[str, Any] = {"population": 3, "generations": 1}
 @pytest.fixture(autouse=True)
 def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(evaluate.QUICK_GMACS, "cpu", 0.1)
-    monkeypatch.setattr(job, "THOROUGH_FACTOR", 1.0)
+    monkeypatch.setattr(judges, "THOROUGH_FACTOR", 1.0)
+    monkeypatch.setattr(judges, "THOROUGH_RECALIBRATION", 128)
 
 
 @pytest.fixture
@@ -87,7 +88,9 @@ def test_events_tell_the_caps_the_plan_and_the_progress(workspace: Workspace) ->
     phases = [event.text for event in events if isinstance(event, Phase)]
     assert "reading the training run" in phases[0]
     assert phases[-1].startswith("testing the chosen subnet on ")
-    started, caps, planned, *rest = [e for e in events if not isinstance(e, Phase)]
+    notices = [event.text for event in events if isinstance(event, Notice)]
+    assert notices == ["winners are not timed on phone, which is not at hand"]
+    started, caps, planned, *rest = [e for e in events if not isinstance(e, Phase | Notice)]
     assert started == SearchStarted(
         run=str(workspace.latest("run")), budget_s=DEFAULT_BUDGET_S, longest_s=SOUND_BUDGET_S
     )

@@ -84,7 +84,7 @@ def test_other_weights_are_judged_anew(workspace: Workspace, tmp_path: Path) -> 
         next(iter(other.parameters())).mul_(1.5)
     judge = SupernetEvaluator(other, digits(), sizes, store=store)
     assert judge.known is not None
-    assert not len(judge.known.get(archs[0]))
+    assert not len(judge.known.get([archs[0]])[0])
 
 
 def test_a_supernet_in_a_file_is_searched_on_images_of_its_classes(tmp_path: Path) -> None:
@@ -124,6 +124,20 @@ def test_a_supernet_in_a_file_is_searched_on_images_of_its_classes(tmp_path: Pat
             Image.fromarray(pixels).save(folder / label / f"{number}.png")
     with pytest.raises(DataError, match=r"has 2 classes, supernet .* tells 10 apart"):
         search(data=str(folder), **wanted)
+
+
+def test_more_is_never_worse_and_goals_stay_in_the_order_that_was_asked(
+    workspace: Workspace,
+) -> None:
+    found = search(
+        target={"mmacs": [1.2, 0.4, 0.8], "params": 0.03}, evaluations=24, workspace=workspace
+    ).result
+    assert [winner.caps[0].target for winner in found.winners] == [1.2, 0.4, 0.8]
+    largest, smallest, middle = found.winners
+    for tight, loose in ((smallest, middle), (middle, largest)):
+        assert tight.accuracy <= loose.accuracy + loose.error
+    assert {winner.caps[1].target for winner in found.winners} == {0.03}
+    assert all(winner.caps[1].predicted <= 0.03 for winner in found.winners)
 
 
 def test_the_best_checkpoint_can_be_searched(

@@ -67,6 +67,7 @@ def test_a_space_and_a_target_are_enough(workspace: Workspace) -> None:
         "front.csv",
         "front.png",
         "front.svg",
+        "report.html",
         "search.json",
     ]
     assert workspace.latest("search") == found.folder

@@ -17,7 +17,7 @@ HELP = """Find the most accurate architecture under a latency cap on your device
 
 Several devices: --target pixel6=30 --target pixel4=45. Several goals on one device, with one
 winner each: --target-ms 10,15,20. An interrupted search is resumed when the same command is run
-again.
+again. On several GPUs: torchrun --nproc-per-node N -m elasticvit.cli.search OPTIONS.
 """
 INTERRUPTED = (
     "the architectures that were evaluated are kept, and the same command goes on from there"
@@ -167,7 +167,10 @@ def main(
 ) -> None:
     from elasticvit.cli.search_report import SearchReport, next_command, print_choices, print_front
     from elasticvit.flows.search import search
+    from elasticvit.flows.train import is_first_rank
 
+    if not is_first_rank():
+        report.silence()
     found = search(
         workspace=Workspace.open(workspace),
         events=SearchReport(report),
@@ -177,6 +180,8 @@ def main(
         **settings,
     )
     report.activity.end()
+    if not is_first_rank():
+        return
     print_front(report, found.result)
     print_choices(report, found.result, found.folder)
     report.close(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from elasticvit.cli.report import Report
+from elasticvit.cli.search_goals import goals_table
 from elasticvit.cli.verify_report import measured_line, print_verdict
-from elasticvit.cli.wording import counted, duration
+from elasticvit.cli.wording import counted, duration, listed
 from elasticvit.events import Event
 from elasticvit.flows.search import FrontPoint, SearchResult, Winner
 from elasticvit.flows.search_events import (
@@ -20,6 +21,8 @@ from elasticvit.flows.search_events import (
     SearchStarted,
 )
 
+REPORT_FILE = "report.html"
+EQUAL = 0.6  # confidence below which winner and runner-up are as good as equal
 FRONT_ROWS = 16  # of the table that is printed
 
 
@@ -115,12 +118,6 @@ class SearchReport:
         )
 
 
-def listed(targets: Sequence[float]) -> str:
-    """Targets of several goals as a text: `10, 15 or 20`."""
-    *most, last = (f"{target:g}" for target in targets)
-    return f"{', '.join(most)} or {last}" if most else last
-
-
 def _number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
@@ -142,16 +139,23 @@ def print_front(report: Report, result: SearchResult) -> None:
         del columns["ms"], columns["bound ms"]
     if not result.has_weights:
         columns["score"] = columns.pop("accuracy %")
-    table.add_column("", no_wrap=True)
+    for index, cap in result.other_caps:
+        where = "" if cap.device is None else f" on {cap.device}"
+        columns[cap.unit + where] = lambda p, index=index: (  # type: ignore[misc]
+            f"{p.costs[index]:.4g}" if p.costs else "-"
+        )
+    several = len(result.goals) > 1
+    table.add_column("goal" if several else "", no_wrap=True)
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("architecture")
     step = max(1, -(-len(result.front) // FRONT_ROWS))
-    winners = {winner.arch for winner in result.winners}
+    winners = {winner.arch for winner in result.goals}
     for i, point in enumerate(reversed(result.front)):
         chosen = point.arch in winners
         if chosen or i % step == 0:
-            cells = ["*" if chosen else "", *(show(point) for show in columns.values())]
+            mark = result.chosen_for(point.arch) if several else "*"
+            cells = [mark if chosen else "", *(show(point) for show in columns.values())]
             table.add_row(*cells, str(point.arch), style="bold" if chosen else None)
     report.say(table)
 
@@ -167,8 +171,13 @@ def print_choices(report: Report, result: SearchResult, path: Path) -> None:
             f"ranked {(1 + result.agreement.tau) / 2:.0%} of the pairs as they were judged "
             f"(Kendall's tau {result.agreement.tau:.2f})"
         )
-    for winner in result.winners:
-        _print_winner(report, winner, result)
+    if len(result.goals) > 1:
+        say(goals_table(result))
+        for number, winner in enumerate(result.goals, 1):
+            print_verdict(report, winner, f"goal {number}: ")
+    else:
+        _print_winner(report, result.goals[0], result)
+    say(f"report: {path / REPORT_FILE}")
     report.place(path)
 
 
@@ -199,11 +208,12 @@ def _print_winner(report: Report, winner: Winner, result: SearchResult) -> None:
         say(
             f"it is better than the next best with a probability of {winner.confidence:.0%}, by "
             "the images that both were judged on"
+            + ("; of equals the cheaper one is chosen" if winner.confidence < EQUAL else "")
         )
 
 
 def next_command(result: SearchResult) -> str:
     """The command that makes sense after a search."""
     if result.has_weights:
-        return "evit-export --format tflite"
+        return "evit-export --format tflite" + (" --goal 1" if len(result.goals) > 1 else "")
     return f"evit-train --data FOLDER --subnet '{result.arch}'"

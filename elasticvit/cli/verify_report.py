@@ -18,30 +18,34 @@ def measured_line(one: Measured) -> str:
     )
 
 
-def print_verdict(report: Report, winner: Winner) -> None:
-    """Say whether the winner was timed, and what came of it."""
+def print_verdict(report: Report, winner: Winner, which: str = "") -> None:
+    """Say whether the winner of a goal was timed, and what came of it.
+
+    Args:
+        which: Beginning of each line that names the goal, where there are several.
+    """
     own = [one for one in winner.measured if one.arch == winner.arch]
     timed = {one.arch for one in winner.measured}
     missed = len({one.arch for one in winner.measured if not one.kept} - {winner.arch})
     if winner.kept is False:
         report.warn(
-            f"none of the {len(timed)} finalists that were timed keeps the target; this one comes "
-            f"nearest. Search again with {_lower(own)}: the predictor has learnt from what was "
-            "measured"
+            f"{which}none of the {len(timed)} finalists that were timed keeps the target; this one "
+            f"comes nearest. Search again with {_lower(own)}: the predictor has learnt from what "
+            "was measured"
         )
     elif own:
         for one in own:
             report.say(
-                f"on {one.device}: measured {one.measured_ms:.4g} ms ({one.low_ms:.4g} to "
+                f"{which}on {one.device}: measured {one.measured_ms:.4g} ms ({one.low_ms:.4g} to "
                 f"{one.high_ms:.4g}); target {one.target_ms:g}: kept"
             )
         if missed:
             report.say(
-                f"{counted(missed, 'better finalist')} missed the target as measured, so that this "
-                "one was chosen instead"
+                f"{which}{counted(missed, 'better finalist')} missed the target as measured, so "
+                "that this one was chosen instead"
             )
     for device, why in winner.untimed.items():
-        report.say(f"on {device}: not timed, so that the latency is a prediction: {why}")
+        report.say(f"{which}on {device}: not timed, so that the latency is a prediction: {why}")
 
 
 def _lower(own: list[Measured]) -> str:

@@ -20,22 +20,27 @@ from elasticvit.flows.search_seeds import find_seeds
 from elasticvit.flows.search_settings import SearchSettings
 from elasticvit.flows.search_starts import USUAL
 from elasticvit.flows.search_supernet import TrainedSupernet
+from elasticvit.flows.search_team import leading, serve_search
 from elasticvit.flows.search_verify import make_verifier
 from elasticvit.flows.settings import WorkspaceLike, settings_of, workspace_of
 from elasticvit.flows.torch_threads import torch_threads
+from elasticvit.flows.train import is_first_rank
 from elasticvit.flows.unreadable import unreadable_notices
 from elasticvit.kept_genes import keep_genes
 from elasticvit.reading import shown
 from elasticvit.searching.plan import DEFAULT_BUDGET_S, SOUND_BUDGET_S
-from elasticvit.searching.result import SUBNET_FILE, FrontPoint, SearchResult
+from elasticvit.searching.result import FrontPoint, SearchResult, subnet_file
 from elasticvit.searching.state import STATE_FILE, SearchState
-from elasticvit.searching.winner import Measured, Winner
+from elasticvit.searching.winner import CapResult, Measured, Winner
 from elasticvit.space import SearchSpace
 
 if TYPE_CHECKING:
     from elasticvit.nn.subnet import Subnet
+    from elasticvit.searching.spread import Team
+    from elasticvit.workspace import Workspace
 
 __all__ = [
+    "CapResult",
     "FrontPoint",
     "Measured",
     "SearchOutcome",
@@ -59,15 +64,18 @@ class SearchOutcome:
     folder: Path
     result: SearchResult
 
-    def subnet(self) -> Subnet:
+    def subnet(self, goal: int = 1) -> Subnet:
         """The chosen subnet with its recalibrated weights, on the CPU in evaluation mode.
+
+        Args:
+            goal: Number of the goal that it was chosen for, from 1.
 
         Raises:
             CheckpointError: the search had no supernet, or the file is gone or damaged.
         """
         from elasticvit.nn.subnet import Subnet
 
-        return Subnet.load(self.folder / SUBNET_FILE)
+        return Subnet.load(self.folder / subnet_file(goal))
 
 
 def search(
@@ -83,6 +91,10 @@ def search(
     accuracies is named, architectures are ordered by that, and there are no weights. A search that
     was interrupted is resumed when called with the same settings, and ends with the same result. A
     search that fails before it has evaluated anything leaves no folder.
+
+    On several processes that torchrun started, all call the flow with the same settings and return
+    the same outcome: the first one searches, reads and writes the workspace and reports, the others
+    judge what it asks for, for which they need the data set.
 
     Args:
         settings: What to search for; defaults if left out.
@@ -104,10 +116,25 @@ def search(
             goes on with that search.
         DataError: the data set of the run is gone, or has other classes now.
         FileError: the result cannot be written.
+        ProcessError: another process of several is gone; its rank is named.
     """
-    started_s = time.monotonic()
     chosen = settings_of(SearchSettings, settings, changes)
-    here = workspace_of(workspace)
+    if not is_first_rank():
+        torch_device = _checked_torch_device(chosen.torch_device)
+        outcome: SearchOutcome = serve_search(chosen.threads, torch_device)
+        return outcome
+    with leading() as team:
+        found = _search(chosen, workspace_of(workspace), events, team)
+        if team is not None:
+            team.end(found)
+        return found
+
+
+def _search(
+    chosen: SearchSettings, here: Workspace, events: EventHandler, team: Team | None
+) -> SearchOutcome:
+    """The search on the one process, or on the first of several, which judge for it."""
+    started_s = time.monotonic()
     out = checked_out(chosen)
     scored = by_scores(chosen, here)
     trained = None if scored else TrainedSupernet.of(chosen, here)
@@ -134,9 +161,12 @@ def search(
     torch_device = _checked_torch_device(chosen.torch_device)
     with ExitStack() as held:
         held.enter_context(torch_threads(chosen.threads))
-        images = trained.images()
+        images, supernet = trained.images(), trained.load()
+        if team is not None:
+            events(Phase(text="sending the supernet to the other processes"))
+            team.begin(supernet, images)
         job = SearchJob(
-            trained.load(),
+            supernet,
             images,
             problem.goals,
             space=space,
@@ -146,6 +176,7 @@ def search(
             feasible=problem.feasible,
             seeds=find_seeds(chosen.start, trained.run, here, space),
             store=JudgementStore(here.root / STORE_FILE) if out is None else None,
+            spread=team,
             torch_device=torch_device,
         )
         asked: list[Any] = [chosen.population, chosen.generations, chosen.budget_minutes]

@@ -48,15 +48,19 @@ def find_seeds(
 
 
 def _of_banks(run: Path, space: SearchSpace) -> Iterator[Arch]:
-    """The best subnets of each level that the training remembered."""
+    """The best subnets of each level that the training remembered; genes that no architecture of
+    the space has are passed over."""
     from elasticvit.training.checkpoint import Checkpoint
 
     sampler = Checkpoint.load(run).sampler
     if sampler is None or sampler.banks is None:
         return
     for entries in sampler.banks.entries:
-        for entry in sorted(entries, key=lambda entry: entry.loss)[:FROM_BANKS]:
-            yield Arch.from_genes(entry.genes, space.layout.n_conv)
+        best = sorted(entries, key=lambda entry: entry.loss)[:FROM_BANKS]
+        rows = [entry.genes for entry in best if len(entry.genes) == len(space.names)]
+        genes = np.array(rows, dtype=np.int16).reshape(len(rows), len(space.names))
+        batch = ArchBatch(genes, space.layout.n_conv)
+        yield from batch.take(space.valid(batch))
 
 
 def _of_searches(workspace: Workspace) -> Iterator[Arch]:

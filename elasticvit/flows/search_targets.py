@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from elasticvit.cost import CostModel, MacsCost
+from elasticvit.cost import MacsCost
 from elasticvit.cost_memory import MemoryCost
 from elasticvit.cost_parameters import ParameterCost
 from elasticvit.cost_size import SizeCost
 from elasticvit.errors import SettingError
 from elasticvit.flows.settings import check_real
 from elasticvit.names import check_name
-from elasticvit.space import SearchSpace
 
 LEAST, MOST = 1e-6, 1e9  # of every target
 MOST_GOALS = 64
@@ -26,11 +25,11 @@ class Limited:
 
     Attributes:
         unit: What a target counts, for people.
-        cost: Makes the cost model of a space.
+        cost: Kind of the cost model, which is made from a space.
     """
 
     unit: str
-    cost: Callable[[SearchSpace], CostModel]
+    cost: type[MacsCost | ParameterCost | MemoryCost | SizeCost]
 
 
 COSTS: Mapping[str, Limited] = {  # by the name that `SearchSettings.target` has for it

@@ -6,7 +6,7 @@ torch is not loaded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -196,13 +196,16 @@ def _finished_search(folder: Path, latest: bool) -> SearchStatus:
         folder=folder,
         finished=True,
         evaluated=result.evaluations,
-        targets=tuple(
-            Target(device=cap.device, unit=cap.unit, limit=cap.target) for cap in result.caps
+        targets=_distinct(
+            Target(device=cap.device, unit=cap.unit, limit=cap.target)
+            for winner in result.goals
+            for cap in winner.caps
         ),
         arch=result.arch,
         accuracy=result.test_accuracy,
         predicted_ms=result.predicted_ms,
         run=result.run,
+        chosen_by=result.accuracy_source,
         changed_s=_changed_s(folder),
         latest=latest,
     )
@@ -211,7 +214,7 @@ def _finished_search(folder: Path, latest: bool) -> SearchStatus:
 def _targets(saved: Any) -> tuple[Target, ...]:
     """The caps that a state names, as far as it does: name of the cost, unit and limit each."""
     rows = saved if isinstance(saved, list) else []
-    return tuple(
+    return _distinct(
         Target(
             device=str(name).removeprefix("latency on ") if unit == "ms" else None,
             unit=str(unit),
@@ -220,6 +223,11 @@ def _targets(saved: Any) -> tuple[Target, ...]:
         for name, unit, limit in (row for row in rows if isinstance(row, list) and len(row) == 3)
         if isinstance(limit, (int, float))
     )
+
+
+def _distinct(targets: Iterable[Target]) -> tuple[Target, ...]:
+    """Targets of all goals, each once."""
+    return tuple(dict.fromkeys(targets))
 
 
 def export_statuses(

@@ -75,8 +75,8 @@ class Target:
     """A cap of a search.
 
     Attributes:
-        device: Name of the device whose latency is capped; None for multiply-accumulates.
-        unit: `ms` or `MMACs`.
+        device: Name of the device whose latency is capped; None for other costs.
+        unit: Unit of the cost, such as `ms` or `MMACs`.
         limit: Largest value allowed.
     """
 
@@ -93,11 +93,13 @@ class SearchStatus:
         folder: Its folder.
         finished: Whether it has chosen an architecture.
         evaluated: Number of architectures that were evaluated.
-        targets: Its caps.
-        arch: The chosen architecture; None before the end, as are all below.
-        accuracy: Its accuracy in percent on test images.
+        targets: The caps of all its goals.
+        arch: The architecture that was chosen for the first goal; None before the end, as are all
+            below.
+        accuracy: Its accuracy in percent on test images; None also without a supernet.
         predicted_ms: Its predicted latency; None also without a predictor.
         run: Folder of the training run.
+        chosen_by: What architectures were ordered by (`SearchResult.accuracy_source`).
         changed_s: Time of the latest change, in seconds since the epoch.
         latest: Whether exports use it by default.
     """
@@ -110,6 +112,7 @@ class SearchStatus:
     accuracy: float | None = None
     predicted_ms: float | None = None
     run: str | None = None
+    chosen_by: str | None = None
     changed_s: float
     latest: bool
 

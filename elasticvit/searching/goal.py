@@ -73,6 +73,10 @@ class Goals:
         least: FloatArray = np.min([goal.loads(batch) for goal in self.goals], axis=0)
         return least
 
+    def tightest_first(self) -> list[int]:
+        """Numbers of the goals, from 0, so that none stands before one whose caps are all lower."""
+        return sorted(range(len(self)), key=lambda i: [cap.target for cap in self.goals[i].caps])
+
     def fingerprint(self, space: SearchSpace) -> str:
         """Text that differs when the space, a target or what a cost says differs."""
         return "+".join(fingerprint(space, goal.caps) for goal in self.goals)

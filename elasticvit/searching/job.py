@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,23 +25,18 @@ from elasticvit.searching import finalists
 from elasticvit.searching.archive import Archive
 from elasticvit.searching.caps import Cap
 from elasticvit.searching.config import EvolutionConfig
-from elasticvit.searching.evaluate import (
-    THOROUGH_FACTOR,
-    Sizes,
-    SupernetEvaluator,
-    accuracy,
-    quick_gmacs,
-    weights_hash,
-)
+from elasticvit.searching.evaluate import Spread, accuracy, weights_hash
 from elasticvit.searching.evolution import evolve
 from elasticvit.searching.goal import Goal, Goals
-from elasticvit.searching.guided import POOR_TAU, Guide
+from elasticvit.searching.guided import POOR_TAU, Guide, without
 from elasticvit.searching.halving import Ranking, rank_finalists
 from elasticvit.searching.judge import standard_errors
 from elasticvit.searching.judgement_store import JudgementStore
+from elasticvit.searching.judges import make_judges
 from elasticvit.searching.plan import FINALISTS, SearchPlan, make_plan, time_evaluation
 from elasticvit.searching.report import draw_front
 from elasticvit.searching.result import RESULT_FILE, SearchResult, subnet_file
+from elasticvit.searching.search_page import SearchPage, write_search_page
 from elasticvit.searching.state_file import STATE_FILE, evolution_of, read_state
 from elasticvit.searching.summary import front_of, summarise_archs, summarise_caps
 from elasticvit.searching.verified import Choice, Verify, choose, promising, unverified
@@ -66,6 +62,7 @@ class SearchJob:
             already.
         seeds: Architectures to begin with, as far as they keep a goal.
         store: Keeps judgements for later searches.
+        spread: Judges on several processes; by default this one does.
         torch_device: Torch device to run on, such as `cpu` or `cuda:1`; by default CUDA's
             current one if there is any, else the CPU.
 
@@ -86,6 +83,7 @@ class SearchJob:
         feasible: Arch | Sequence[Arch] | None = None,
         seeds: ArchBatch | None = None,
         store: JudgementStore | None = None,
+        spread: Spread | None = None,
         torch_device: torch.device | str | None = None,
     ) -> None:
         place = torch.device(torch_device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -98,13 +96,10 @@ class SearchJob:
         self.feasible = self.feasible or self.goals.feasible(self.space, np.random.default_rng(0))
         self.typical = self.goals.population(self.space, TYPICAL, rng, feasible=self.feasible)
         macs_m = float(np.median(MacsCost(self.space).price(self.typical)))
-        gmacs = quick_gmacs(place)
-        self.quick, self.thorough = (
-            SupernetEvaluator(
-                supernet, data, Sizes.within(g, macs_m, data), torch_device=place, store=store
-            )
-            for g in (gmacs, gmacs * THOROUGH_FACTOR)
+        self.quick, self.thorough = make_judges(
+            supernet, data, macs_m, torch_device=place, store=store, spread=spread
         )
+        self.processes = 1 if spread is None else spread.processes
         self.twice = self.thorough.sizes != self.quick.sizes
         self.settings: dict[str, Any] = {
             "targets": [[cap.cost.name, cap.cost.unit, cap.target] for cap in self.goals.caps],
@@ -131,9 +126,10 @@ class SearchJob:
         """
         each_s = time_evaluation(self.quick, self.typical)
         image_s = each_s / self.quick.sizes.images
+        finalist_s = image_s * self.thorough.sizes.images * len(self.goals) / self.processes
         return make_plan(
-            evaluation_s=each_s,
-            finalist_s=image_s * self.thorough.sizes.images * len(self.goals) if self.twice else 0,
+            evaluation_s=each_s / self.processes,
+            finalist_s=finalist_s if self.twice else 0,
             test_s=image_s * (self.thorough.sizes.images + self.data.info.test_images),
             goals=len(self.goals),
             evaluations=evaluations,
@@ -188,6 +184,7 @@ class SearchJob:
             stop: Asked between evaluations; when true, the search ends with what there is.
             verify: Chooses among the finalists of a goal, for instance by timing them.
         """
+        config = replace(config, at_once=config.at_once * self.processes)
         guide = Guide(space=self.space, goals=self.goals, config=config, errors=self._errors)
         rng = np.random.default_rng(self.seed)
         archive = evolve(
@@ -212,15 +209,25 @@ class SearchJob:
             expected = replace(archive, accuracy=np.clip(mean, 0, 100))
             if agreement is not None and agreement.tau < POOR_TAU:
                 events(Notice(text=poor_agreement(agreement), warning=True))
-        choices = [
-            choose(goal, lambda g: self._rank(g, expected, finalist_count, events), verify)
-            for goal in self.goals
-        ]
+        choices = self._choices(expected, finalist_count, verify, events)
         winners = [
             self._winner(number, choice, folder, events) for number, choice in enumerate(choices, 1)
         ]
         result = self._result(winners, choices, archive, config, agreement)
         draw_front(folder, result, self.caps[0].cost.price(archive.archs), archive.accuracy)
+        foreseen, judged = np.empty(0), np.empty(0)
+        if agreement is not None:
+            foreseen, judged = guide.foreseen(archive, np.random.default_rng(self.seed))
+        shown = SearchPage(
+            result=result,
+            space=self.space,
+            goals=self.goals,
+            archs=archive.archs,
+            accuracy=archive.accuracy,
+            foreseen=foreseen,
+            judged=judged,
+        )
+        write_search_page(folder, shown)
         result.save(folder)  # last: a folder with a result is a finished search
         return result
 
@@ -228,8 +235,23 @@ class SearchJob:
         """Standard errors of accuracies in percent on the images of the search."""
         return standard_errors(accuracy, self.quick.sizes.search_images)
 
+    def _choices(
+        self, archive: Archive, count: int, verify: Verify, events: EventHandler
+    ) -> list[Choice[Ranking]]:
+        """What is chosen for each goal. Winners of tighter goals are among the finalists of looser
+        ones, so that more latency never brings less accuracy."""
+        found: dict[int, Choice[Ranking]] = {}
+        won = self.space.sample(0, np.random.default_rng(0))
+        for number in self.goals.tightest_first():
+            rank = partial(self._rank, archive=archive, won=won, count=count, events=events)
+            choice = choose(self.goals[number], rank, verify)
+            row = choice.verified.row
+            won = won.concat(choice.ranking.archs.take(slice(row, row + 1)))
+            found[number] = choice
+        return [found[number] for number in range(len(self.goals))]
+
     def _rank(
-        self, goal: Goal, archive: Archive, count: int, events: EventHandler
+        self, goal: Goal, archive: Archive, won: ArchBatch, count: int, events: EventHandler
     ) -> Ranking | None:
         """The finalists of a goal, judged again, from the best; None if nothing keeps it."""
         load = goal.loads(archive.archs)
@@ -237,6 +259,8 @@ class SearchJob:
             return None
         kept = replace(archive.rows(load <= 1), load=load[load <= 1])
         archs, _ = finalists.select(kept, count)
+        others = won.take(goal.loads(won) <= 1)
+        archs = archs.concat(without(others, archs).unique())
         images = self.thorough.most_images
         which = "" if len(self.goals) == 1 else f" of {goal}"
         events(Phase(text=f"judging {len(archs)} finalists{which} on up to {images} images"))

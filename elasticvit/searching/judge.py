@@ -40,7 +40,7 @@ class Judged:
 
         The standard errors are those of shares (`standard_errors`).
         """
-        accuracy = 100 * correct.mean(axis=1)
+        accuracy = 100.0 * correct.sum(axis=1) / correct.shape[1]  # rounded as `nn.judging` does
         error = standard_errors(accuracy, correct.shape[1])
         return cls(accuracy=accuracy, error=error, correct=correct)
 

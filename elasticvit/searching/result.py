@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -11,13 +9,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 from msgspec import Meta
 
 from elasticvit.arch import Arch
 from elasticvit.cost import MacsCost
 from elasticvit.errors import CheckpointError, NextStep
 from elasticvit.files import write_atomic
-from elasticvit.reading import Count, Format, NotNegative, Percent, Positive, Whole, shown
+from elasticvit.reading import Count, Format, Percent, Positive, Whole, shown
+from elasticvit.searching.front_table import FrontPoint as FrontPoint
+from elasticvit.searching.front_table import front_csv
+from elasticvit.searching.judge import standard_errors
 from elasticvit.searching.winner import Agreement, CapResult, Winner
 
 SCHEMA = 3  # 1 had no text form of architectures, and no source of a cap but the first one's;
@@ -27,28 +29,7 @@ FRONT_FILE = "front.csv"
 SUBNET_FILE = "subnet.pt"  # of the first goal's winner
 SUPERNET = "supernet"  # accuracy source of a search in a trained supernet
 FIRST_CAP = ("device", "source", "unit", "target")  # repeated in the file for its readers
-
-
-@dataclass(frozen=True, kw_only=True)
-class FrontPoint:
-    """An architecture that none beats in accuracy and cost.
-
-    Attributes:
-        arch: The architecture.
-        predicted_ms, upper_ms: Predicted latency on the first device, and its upper bound; None
-            without a predictor, or if the predictor gives no bound.
-        macs_m: Millions of multiply-accumulates.
-        accuracy: Accuracy on the search part in percent.
-        costs: What each cap limits, in the order and the units of the caps; empty if an earlier
-            version wrote the file.
-    """
-
-    arch: Arch
-    predicted_ms: Positive | None
-    upper_ms: Positive | None
-    macs_m: Positive
-    accuracy: Percent
-    costs: tuple[NotNegative, ...] = ()
+FIRST_WINNER = ("arch", "caps", "macs_m", "predicted_ms", "upper_ms", "accuracy", "test_accuracy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +94,23 @@ class SearchResult:
         return self.accuracy_source == SUPERNET
 
     @property
+    def goals(self) -> tuple[Winner, ...]:
+        """What was chosen for each goal, whichever version wrote the file."""
+        if self.winners:
+            return self.winners
+        alone = Winner(
+            arch=self.arch,
+            caps=self.caps,
+            macs_m=self.macs_m,
+            predicted_ms=self.predicted_ms,
+            upper_ms=self.upper_ms,
+            accuracy=self.accuracy,
+            error=float(standard_errors(np.array([self.accuracy]), max(self.search_images, 1))[0]),
+            test_accuracy=self.test_accuracy,
+        )
+        return (alone,)
+
+    @property
     def device(self) -> str | None:
         """Device of the first cap; None for multiply-accumulates."""
         return self.caps[0].device
@@ -150,33 +148,25 @@ class SearchResult:
 
     def save(self, folder: Path) -> None:
         """Write `search.json` and `front.csv` into a folder."""
-        write_atomic(folder / FRONT_FILE, self._front_csv())
+        write_atomic(folder / FRONT_FILE, front_csv(self))
         text = json.dumps(self.to_dict(), indent=2, allow_nan=False)
         write_atomic(folder / RESULT_FILE, text + "\n")
 
-    def _front_csv(self) -> str:
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        costs = ("predicted_ms", "upper_ms", "macs_m")
-        more = [(i, cap.column) for i, cap in enumerate(self.caps) if not self._repeated(i)]
-        names = [column for _, column in more]
-        writer.writerow([*costs, "search_accuracy_percent", "chosen", "architecture", *names])
-        for p in self.front:
-            ms = ["" if v is None else f"{v:.6g}" for v in (p.predicted_ms, p.upper_ms)]
-            own = [f"{p.costs[i]:.6g}" if p.costs else "" for i, _ in more]
-            figures = [*ms, f"{p.macs_m:.6f}", f"{p.accuracy:.4f}"]
-            writer.writerow([*figures, self.chosen_for(p.arch), str(p.arch), *own])
-        return text.getvalue()
-
-    def _repeated(self, index: int) -> bool:
-        """Whether every table has the cost of a cap without its being capped."""
+    @property
+    def other_caps(self) -> list[tuple[int, CapResult]]:
+        """The caps with their numbers from 0, but for the first latency and multiply-accumulates,
+        which every point of the front has a field for."""
         first_ms = next((i for i, cap in enumerate(self.caps) if cap.device is not None), None)
-        return index == first_ms or self.caps[index].unit == MacsCost.unit
+        return [
+            (i, cap)
+            for i, cap in enumerate(self.caps)
+            if i != first_ms and cap.unit != MacsCost.unit
+        ]
 
     def chosen_for(self, arch: Arch) -> str:
         """Numbers of the goals, from 1, that an architecture was chosen for; 0 for none."""
-        goals = [str(i) for i, winner in enumerate(self.winners, 1) if winner.arch == arch]
-        return " ".join(goals) or str(int(not self.winners and arch == self.arch))
+        goals = (str(i) for i, winner in enumerate(self.goals, 1) if winner.arch == arch)
+        return " ".join(goals) or "0"
 
     @classmethod
     def load(cls, folder: Path) -> SearchResult:
@@ -197,6 +187,11 @@ class SearchResult:
                 raise RESULT_FORMAT.failure(
                     f"{path}: {name[0]} is {shown(repeated)}, but {name[1]} is {shown(value)}; "
                     "they must be the same"
+                )
+        for own in FIRST_WINNER:
+            if getattr(result, own) != getattr(result.goals[0], own):
+                raise RESULT_FORMAT.failure(
+                    f"{path}: {own} is not that of winners[0]; they must be the same"
                 )
         return result
 

@@ -20,6 +20,7 @@ from elasticvit.searching.goal import Goal, Goals
 from elasticvit.searching.proxy import Score
 from elasticvit.searching.report import draw_front
 from elasticvit.searching.result import SearchResult
+from elasticvit.searching.search_page import SearchPage, write_search_page
 from elasticvit.searching.summary import front_of, summarise_archs, summarise_caps
 from elasticvit.searching.verified import Choice, Verify, choose, promising, unverified
 from elasticvit.searching.winner import Winner
@@ -83,7 +84,9 @@ class ScoreJob:
         ]
         winners = [self._winner(choice) for choice in choices]
         latest = choices[-1].verified.goal  # its costs are the latest ones
-        archs = archives[0].archs.concat(*(archive.archs for archive in archives[1:])).unique()
+        archs = archives[0].archs.concat(*(archive.archs for archive in archives[1:]))
+        _, first_seen = np.unique(archs.genes, axis=0, return_index=True)
+        archs = archs.take(np.sort(first_seen))  # in the order of the search
         archs = archs.take(promising([choice.verified for choice in choices], archs))
         scores = self.score(archs)
         caps = latest.caps
@@ -126,6 +129,16 @@ class ScoreJob:
             evolution=config.sizes,
         )
         draw_front(folder, result, costs[:, 0], scores)
+        seen = SearchPage(
+            result=result,
+            space=self.space,
+            goals=self.goals,
+            archs=archs,
+            accuracy=scores,
+            foreseen=np.empty(0),
+            judged=np.empty(0),
+        )
+        write_search_page(folder, seen)
         result.save(folder)
         return result
 
@@ -137,16 +150,24 @@ class ScoreJob:
         events: EventHandler,
         goal: Goal,
     ) -> Archive | None:
-        """The finalists of a goal; if its costs were corrected it is searched anew, which the
-        archives grow by; None if no architecture keeps it."""
-        archive = archives[number]
+        """The finalists of a goal, of all that was searched; if its costs were corrected it is
+        searched anew, which the archives grow by; None if no architecture keeps it."""
         if goal != self.goals[number]:
             try:
-                archive = self._search(goal, number, config, events, again=True)
+                archives.append(self._search(goal, number, config, events, again=True))
             except TargetError:
                 return None
-            archives.append(archive)
-        return archive.rows(archive.ranking()[:FINALISTS])
+        archs = archives[0].archs.concat(*(archive.archs for archive in archives[1:])).unique()
+        load = goal.loads(archs)
+        kept = archs.take(load <= 1)
+        every = Archive(
+            archs=kept,
+            accuracy=self.score(kept),
+            load=load[load <= 1],
+            born=np.zeros(len(kept), dtype=np.int64),
+            complete=True,
+        )
+        return every.rows(every.ranking()[:FINALISTS])
 
     def _search(
         self,
