@@ -87,6 +87,7 @@ class ScoreJob:
         archs = archives[0].archs.concat(*(archive.archs for archive in archives[1:]))
         _, first_seen = np.unique(archs.genes, axis=0, return_index=True)
         archs = archs.take(np.sort(first_seen))  # in the order of the search
+        evaluations = len(archs)
         archs = archs.take(promising([choice.verified for choice in choices], archs))
         scores = self.score(archs)
         caps = latest.caps
@@ -124,7 +125,7 @@ class ScoreJob:
             accuracy_source=self.source,
             run="",
             seed=self.seed,
-            evaluations=len(archs),
+            evaluations=evaluations,
             complete=True,
             evolution=config.sizes,
         )
