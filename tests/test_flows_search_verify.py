@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from small_search import SMALL, one_thread, workspace_with_run
+from small_search import SMALL, one_thread, trained, workspace_with_run
 
 import elasticvit as ev
 from devices import DeviceInfo, TimedModel
@@ -20,7 +20,7 @@ from elasticvit.flows import search_timer
 from elasticvit.flows.search import search
 from elasticvit.flows.search_events import FinalistMeasured, SearchPlanned
 from elasticvit.flows.search_timer import interval
-from elasticvit.searching import evaluate, job
+from elasticvit.searching import evaluate, judges
 from elasticvit.searching.result import SearchResult
 from elasticvit.workspace import Workspace
 from lut.frames import DRIFT_ROUND
@@ -177,6 +177,8 @@ class Killed(Exception):
 def test_a_search_that_is_killed_while_timing_goes_on_and_times_nothing_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    barely = trained(2)
+    monkeypatch.setattr("small_search.trained", lambda: barely)
     workspace = workspace_with_run(tmp_path / "ws")
     monkeypatch.setattr("devices.open_device", lambda *_, **__: FakeDevice(by_size_us))
     ev.profile(device="fake", space=SMALL, budget_minutes=0.02, rounds=2, workspace=workspace)
@@ -189,7 +191,7 @@ def test_a_search_that_is_killed_while_timing_goes_on_and_times_nothing_twice(
     monkeypatch.setattr("devices.open_device", lambda *_: slow)
     settings: dict[str, Any] = {"target_ms": target, "population": 4, "generations": 1}
     monkeypatch.setitem(evaluate.QUICK_GMACS, "cpu", 0.1)
-    monkeypatch.setattr(job, "THOROUGH_FACTOR", 1.0)
+    monkeypatch.setattr(judges, "THOROUGH_FACTOR", 1.0)
     told: list[str] = []
 
     def kill(event: Event) -> None:
