@@ -85,6 +85,11 @@ class ExportTiming:
         """Predicted latency over measured latency; None if there is no prediction."""
         return None if self.predicted_ms is None else self.predicted_ms / self.measured_ms
 
+    @property
+    def kept(self) -> bool | None:
+        """Whether the measured latency keeps the cap of the search; None if there was none."""
+        return None if self.target_ms is None else self.measured_ms <= self.target_ms
+
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
@@ -161,7 +166,7 @@ class Card:
         data = asdict(self)
         data["arch"], data["layout"] = self.arch.to_dict(), self.layout.to_dict()
         if self.timing is not None:
-            data["timing"]["ratio"] = self.timing.ratio
+            data["timing"] |= {"ratio": self.timing.ratio, "kept": self.timing.kept}
         return {"schema": SCHEMA, **data}
 
     def to_json(self) -> str:

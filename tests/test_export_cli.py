@@ -72,6 +72,20 @@ def test_people_get_a_table(workspace: Workspace) -> None:
         assert text in told
 
 
+def test_a_file_that_takes_longer_than_the_cap_is_warned_of(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("elasticvit.flows.export_timing.latency_ms", lambda _: 2.5)
+    done = run(workspace, "--json")
+    assert closing(done)["kept"] is False
+    told = " ".join(done.stderr.split())
+    assert "takes 2.5 ms on fake, 25.0% more than the search's cap of 2 ms" in told
+    assert "search again with a target of 1.6 ms or so" in told
+    _, card = load_bundle(workspace.latest("export"))
+    assert card.timing is not None
+    assert card.timing.kept is False
+
+
 def test_the_model_is_also_written_where_it_is_wanted(workspace: Workspace, tmp_path: Path) -> None:
     out = tmp_path / "mine.tflite"
     result = closing(run(workspace, "--json", "--out", str(out)))

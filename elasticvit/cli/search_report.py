@@ -7,9 +7,10 @@ from pathlib import Path
 
 from elasticvit.cli.report import Report
 from elasticvit.cli.search_goals import goals_table
+from elasticvit.cli.verify_report import measured_line, print_verdict
 from elasticvit.cli.wording import counted, duration, listed
 from elasticvit.events import Event
-from elasticvit.flows.search import FrontPoint, Measured, SearchResult, Winner
+from elasticvit.flows.search import FrontPoint, SearchResult, Winner
 from elasticvit.flows.search_events import (
     CapsResolved,
     FinalistMeasured,
@@ -41,7 +42,7 @@ class SearchReport:
                     f"{event.about}"
                 )
             case FinalistMeasured():
-                self.report.say(_measured(event.measured))
+                self.report.say(measured_line(event.measured))
             case CapsResolved():
                 self._units = tuple(resolved.cap.cost.unit for resolved in event.caps)
                 for resolved in event.caps:
@@ -173,7 +174,7 @@ def print_choices(report: Report, result: SearchResult, path: Path) -> None:
     if len(result.goals) > 1:
         say(goals_table(result))
         for number, winner in enumerate(result.goals, 1):
-            _print_verdict(report, winner, f"goal {number}: ")
+            print_verdict(report, winner, f"goal {number}: ")
     else:
         _print_winner(report, result.goals[0], result)
     say(f"report: {path / REPORT_FILE}")
@@ -186,7 +187,7 @@ def _print_winner(report: Report, winner: Winner, result: SearchResult) -> None:
         where = f"on {cap.device}" if cap.device else "in all"
         upper = "" if cap.upper is None else f", upper bound {cap.upper:.4g} {cap.unit}"
         say(f"{where}: predicted {cap.predicted:.4g} {cap.unit}{upper}; target {cap.target:g}")
-    _print_verdict(report, winner)
+    print_verdict(report, winner)
     if not result.has_weights:
         say(
             f"chosen {winner.arch}: {result.accuracy_source} gives {winner.accuracy:.2f}; nothing "
@@ -209,30 +210,6 @@ def _print_winner(report: Report, winner: Winner, result: SearchResult) -> None:
             "the images that both were judged on"
             + ("; of equals the cheaper one is chosen" if winner.confidence < EQUAL else "")
         )
-
-
-def _measured(one: Measured) -> str:
-    verdict = "kept" if one.kept else "missed"
-    return (
-        f"timed on {one.device}: {one.measured_ms:.4g} ms ({one.low_ms:.4g} to {one.high_ms:.4g}, "
-        f"predicted {one.predicted_ms:.4g}); target {one.target_ms:g}: {verdict}: {one.arch}"
-    )
-
-
-def _print_verdict(report: Report, winner: Winner, which: str = "") -> None:
-    """Say whether the winner of a goal was timed, and what came of it."""
-    own = [one for one in winner.measured if one.arch == winner.arch]
-    passed = len({one.arch for one in winner.measured if not one.kept} - {winner.arch})
-    if any(not one.kept for one in own):
-        lowest = min(one.target_ms - (one.measured_ms - one.target_ms) for one in own)
-        timed = len({one.arch for one in winner.measured})
-        report.say(
-            f"{which}none of the {timed} finalists that were timed "
-            f"keeps the target; this one comes nearest. Search again with a target of {lowest:.4g} "
-            "ms or so: the predictor has learnt from what was measured"
-        )
-    elif own and passed:
-        report.say(f"{which}{counted(passed, 'better finalist')} missed the target as measured")
 
 
 def next_command(result: SearchResult) -> str:

@@ -47,6 +47,7 @@ class ExportResult:
             "median_ms": None if timing is None else timing.median_ms,
             "ratio": None if timing is None else timing.ratio,
             "target_ms": None if timing is None else timing.target_ms,
+            "kept": None if timing is None else timing.kept,
             "untimed": self.card.untimed,
             "images": parity.images,
             "torch_accuracy": parity.torch_accuracy,

@@ -99,10 +99,11 @@ def search(
     Args:
         settings: What to search for; defaults if left out.
         workspace: Workspace or its folder; `.evit` by default. Nothing is taken from it if the
-            settings name a run and predictors, and nothing is written to it if they name `out`.
+            settings name a run and predictors, and nothing is written to it if they name `out`,
+            unless `verify` asks for finalists to be timed.
         events: Receives `SearchStarted`, `CapsResolved`, `SearchPlanned`, `SearchProgress` after
-            every few architectures, and a `Phase` when another part of the work begins; what it
-            raises ends the search.
+            every few architectures, `FinalistMeasured` when one was timed on a device, and a
+            `Phase` when another part of the work begins; what it raises ends the search.
         changes: Single settings by name, such as `target_ms=30`.
 
     Raises:

@@ -74,8 +74,9 @@ class SearchSettings:
         budget_minutes: Time budget of the whole search in minutes. None: about 3 minutes, up to
             15 on a slow machine.
         verify: Number of the best finalists that are timed on the device before one is chosen; as
-            many again are if none of them keeps the cap. None: 3 where the device was profiled in
-            this workspace and answers now, without `out`. 0: none.
+            many again are while the best one that is left was not timed, or misses its cap. What is
+            measured goes into the workspace's latency table and predictor. None: 3 where the device
+            was profiled in this workspace and answers now, without `out` and `predictor`. 0: none.
         start: Architectures that the search begins with, besides those that fill the space: any of
             `bank` (the memory banks of the training run), `published` and `searches` (winners and
             fronts of the workspace's latest searches, on which the result then depends).

@@ -94,6 +94,7 @@ class _Round:
 
     def __init__(self, verifier: Verifier, goal: Goal, ranked: ArchBatch) -> None:
         self.verifier, self.goal, self.ranked = verifier, goal, ranked
+        self.archs = list(ranked)
         self.targets = {str(c.device): c.target for c in goal.caps if c.device is not None}
         self.lost = False
 
@@ -101,7 +102,8 @@ class _Round:
         verifier = self.verifier
         self._correct()
         for _ in range(GROUPS):
-            first = [row for row in range(len(self.ranked)) if row not in self.passed()]
+            passed = self.passed()
+            first = [row for row in range(len(self.archs)) if row not in passed]
             todo = [row for row in first[: verifier.count] if not self._timed(row)]
             if not todo or self._timed(first[0]):
                 break
@@ -120,7 +122,7 @@ class _Round:
 
     def _measured(self, row: int) -> list[Measured]:
         """What was timed of a finalist."""
-        arch = self.ranked[row]
+        arch = self.archs[row]
         found = [t.measured.get((arch, self.targets[n])) for n, t in self._timers().items()]
         return [one for one in found if one is not None]
 
@@ -133,7 +135,7 @@ class _Round:
         over = self.goal.loads(self.ranked) > 1
         refused = {arch for timer in self._timers().values() for arch in timer.refused}
         rows = set()
-        for row, arch in enumerate(self.ranked):
+        for row, arch in enumerate(self.archs):
             measured = self._measured(row)
             if arch in refused or any(not one.kept for one in measured):
                 rows.add(row)
@@ -145,7 +147,7 @@ class _Round:
         for name in list(self._active()):
             timer, target = self.verifier.timers[name], self.targets[name]
             left = [row for row in rows if all(one.kept for one in self._measured(row))]
-            archs = [self.ranked[row] for row in left]
+            archs = [self.archs[row] for row in left]
             archs = [a for a in archs if (a, target) not in timer.measured]
             if not archs:
                 continue
@@ -171,7 +173,7 @@ class _Round:
         self.goal = Goal(caps)
 
     def _verdict(self) -> Verified:
-        count, passed = len(self.ranked), self.passed()
+        count, passed = len(self.archs), self.passed()
         measured = {row: self._measured(row) for row in range(count)}
         left = [row for row in range(count) if row not in passed]
         kept: bool | None = None

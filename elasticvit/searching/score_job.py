@@ -86,6 +86,7 @@ class ScoreJob:
         latest = choices[-1].verified.goal  # its costs are the latest ones
         archs = archives[0].archs.concat(*(archive.archs for archive in archives[1:]))
         archs = archs.distinct()
+        evaluations = len(archs)
         archs = archs.take(promising([choice.verified for choice in choices], archs))
         scores = self.score(archs)
         caps = latest.caps
@@ -123,7 +124,7 @@ class ScoreJob:
             accuracy_source=self.source,
             run="",
             seed=self.seed,
-            evaluations=len(archs),
+            evaluations=evaluations,
             complete=True,
             evolution=config.sizes,
         )
