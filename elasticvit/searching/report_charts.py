@@ -1,5 +1,4 @@
-"""The charts of a search's report: the front, convergence, what was timed, and how the accuracy
-predictor did."""
+"""The charts of a search's report: the front on each capped cost, and convergence."""
 
 from __future__ import annotations
 
@@ -8,12 +7,13 @@ from html import escape
 
 import numpy as np
 
+from elasticvit.arch import ArchBatch
 from elasticvit.arrays import FloatArray
 from elasticvit.cost import CostModel
-from elasticvit.page import figure, table
+from elasticvit.page import figure
+from elasticvit.searching.judge import Judged
 from elasticvit.searching.pareto import on_front
 from elasticvit.searching.report_data import Judgements, SearchPage, cost_title, price_of
-from elasticvit.searching.winner import Measured
 from elasticvit.svg import COLOURS
 from elasticvit.svg_curves import PALE, Curve, curves, ramp
 from elasticvit.svg_marks import Mark
@@ -21,7 +21,6 @@ from elasticvit.svg_marks import Mark
 MOST_TEXTS = 1000  # dots of a chart that have a text under the pointer, the most accurate ones
 FAR = 1.5  # times the largest cost drawn, beyond which a cap would squeeze all else
 LOW_SHARE = 0.05  # of the figures, which may lie below a chart if they would squeeze all else
-POOR_TAU = 0.5  # below which more than a quarter of all pairs are ranked the wrong way round
 
 
 def goal_colours(page: SearchPage) -> list[str]:
@@ -145,19 +144,20 @@ def _dots(page: SearchPage, judgements: Judgements, prices: FloatArray) -> list[
 
 def _winner_texts(page: SearchPage, index: int) -> list[str]:
     winner = page.winners[index]
-    figures = np.array([winner.accuracy]), np.array([winner.error])
-    judged = type(page.evaluated.judged)(accuracy=figures[0], error=figures[1])
-    one = Judgements(archs=page.evaluated.archs.of([winner.arch]), judged=judged)
+    judged = Judged(accuracy=np.array([winner.accuracy]), error=np.array([winner.error]))
+    one = Judgements(archs=ArchBatch.of([winner.arch]), judged=judged)
     return [f"winner for {page.goals[index]}: {text}" for text in page.described(one)]
 
 
 def _reach(page: SearchPage, cost: CostModel, index: int) -> list[float | None]:
     """Upper bound of a winner's cost."""
-    upper = cost.upper(page.evaluated.archs.of([page.winners[index].arch]))
+    upper = cost.upper(ArchBatch.of([page.winners[index].arch]))
     return [None if upper is None else float(upper[0])]
 
 
-def _ends(values: Sequence[float] | FloatArray, errors: Sequence[float] | FloatArray) -> list:
+def _ends(
+    values: Sequence[float] | FloatArray, errors: Sequence[float] | FloatArray
+) -> list[tuple[float, float]]:
     """Ends of error bars, one standard error to either side; none if no error is known."""
     pairs = list(zip(map(float, values), map(float, errors), strict=True))
     return [(v - e, v + e) for v, e in pairs] if any(e for _, e in pairs) else []
@@ -169,7 +169,7 @@ def convergence(page: SearchPage) -> str:
     shown = []
     for goal, colour in zip(page.goals, goal_colours(page), strict=True):
         best = np.maximum.accumulate(np.where(goal.loads(archs) <= 1, accuracy, -np.inf))
-        rises = np.flatnonzero(np.diff(best, prepend=-np.inf) > 0)
+        rises = np.flatnonzero(best > np.concatenate([[-np.inf], best[:-1]]))
         points = [(float(row + 1), float(best[row])) for row in rises]
         texts = [
             f"evaluation {row + 1:,}: {page.figure(best[row], 0.0)}\n{archs[int(row)]}"
@@ -183,100 +183,3 @@ def convergence(page: SearchPage) -> str:
             Curve(label=label, points=points, colour=colour, dots=True, stairs=True, texts=texts)
         )
     return curves(shown, "evaluations", page.figure_name)
-
-
-def measured_section(page: SearchPage) -> list[str]:
-    """What was timed on devices, predicted against measured; nothing if nothing was."""
-    timed = list(dict.fromkeys(m for winner in page.winners for m in winner.measured))
-    if not timed:
-        return []
-    charts = [
-        figure(f"latency on {device}", _measured([m for m in timed if m.device == device]))
-        for device in dict.fromkeys(m.device for m in timed)
-    ]
-    winners = {winner.arch for winner in page.winners}
-    rows = [
-        [
-            f"{m.arch}{' (winner)' if m.arch in winners else ''}",
-            m.device,
-            f"{m.predicted_ms:.4g}",
-            f"{m.measured_ms:.4g}",
-            f"{m.low_ms:.4g} to {m.high_ms:.4g}",
-            f"{m.rounds}",
-            f"{m.target_ms:g}",
-            "yes" if m.kept else "no",
-        ]
-        for m in timed
-    ]
-    head = ["architecture", "device", "predicted ms", "measured ms", "interval", "rounds"]
-    return [
-        '<h2>Verified on the device</h2><div class="charts">',
-        *charts,
-        "</div><p>Solid line: measured as predicted. Bars: confidence interval of what was "
-        "measured. Dashed: the target.</p>",
-        table([*head, "target ms", "kept"], rows),
-    ]
-
-
-def _measured(timed: Sequence[Measured]) -> str:
-    shown = []
-    for label, colour, kept in (
-        ("keeps its target", "#3a9a55", True),
-        ("too slow", "#c0405a", False),
-    ):
-        part = [m for m in timed if m.kept is kept]
-        shown.append(
-            Curve(
-                label=label,
-                points=[(m.predicted_ms, m.measured_ms) for m in part],
-                colour=colour,
-                line=False,
-                dots=True,
-                errors=[(m.low_ms, m.high_ms) for m in part],
-                texts=[
-                    f"{m.arch}\n{m.measured_ms:.4g} ms measured ({m.low_ms:.4g} to "
-                    f"{m.high_ms:.4g}), {m.predicted_ms:.4g} ms predicted"
-                    for m in part
-                ],
-            )
-        )
-    targets = [
-        Mark(at=target, label=f"target {target:g} ms")
-        for target in dict.fromkeys(m.target_ms for m in timed)
-    ]
-    return curves(shown, "predicted, ms", "measured, ms", levels=targets, equal=True)
-
-
-def agreement_section(page: SearchPage) -> list[str]:
-    """What the accuracy predictor said against what was judged; nothing without one."""
-    if page.predicted is None:
-        return []
-    rows = np.flatnonzero(np.isfinite(page.predicted))
-    part, said = page.evaluated.take(rows), page.predicted[rows]
-    dots = Curve(
-        label="architecture",
-        points=list(zip(map(float, said), map(float, part.judged.accuracy), strict=True)),
-        colour=COLOURS[0],
-        line=False,
-        dots=True,
-        texts=[
-            f"{text}\npredicted {page.figure(float(value), 0.0)}"
-            for text, value in zip(page.described(part), said, strict=True)
-        ],
-    )
-    known = page.agreement
-    text = "Its rank correlation is not known: too few were judged."
-    if known is not None:
-        text = f"Kendall's tau is {known.tau:.2f} over {known.archs:,} architectures."
-        if known.tau < POOR_TAU:
-            text += (
-                " That is poor: its ranking decides little, and more evaluations are what would "
-                "find better architectures."
-            )
-    what = "score" if page.proxy else "accuracy, %"
-    chart = curves([dots], f"predicted {what}", f"judged {what}", equal=True)
-    return [
-        "<h2>The accuracy predictor</h2>",
-        figure("what it said of architectures before they were judged", chart),
-        f"<p{'' if known is None or known.tau >= POOR_TAU else ' class=warning'}>{text}</p>",
-    ]

@@ -8,12 +8,8 @@ from pathlib import Path
 
 from elasticvit.files import write_atomic
 from elasticvit.page import facts_table, figure, page, table
-from elasticvit.searching.report_charts import (
-    agreement_section,
-    convergence,
-    front_figures,
-    measured_section,
-)
+from elasticvit.searching.report_charts import convergence, front_figures
+from elasticvit.searching.report_checks import agreement_section, measured_section
 from elasticvit.searching.report_data import SearchPage
 from elasticvit.searching.report_winner import confidence_text, winner_section
 
@@ -115,8 +111,9 @@ def _winners(data: SearchPage) -> str:
     head = ["goal", data.figure_name.removesuffix(", %"), *([test] if tested else [])]
     head += ["predicted", "MMACs", "better than the runner-up"]
     links = "".join(
-        f'<li><a href="#winner{i + 1}">{escape(_goal(data, i))}</a>: {escape(str(winner.arch))}</li>'
-        for i, winner in enumerate(data.winners)
+        f'<li><a href="#winner{index + 1}">{escape(_goal(data, index))}</a>: '
+        f"{escape(str(winner.arch))}</li>"
+        for index, winner in enumerate(data.winners)
     )
     return f"{table(head, rows)}<ul>{links}</ul>"
 

@@ -3,11 +3,12 @@ from, and what sets it apart from the nearest published architecture."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 
 from elasticvit.arch import Arch, AttnStage, ConvStage
-from elasticvit.cost import CostModel, MacsCost, PlacedCost
+from elasticvit.cost import CostModel, PlacedCost
 from elasticvit.kernels import Place, stage_sizes
 from elasticvit.page import facts_table, figure, table
 from elasticvit.searching.nearest import nearest_published
@@ -35,12 +36,10 @@ def winner_section(page: SearchPage, index: int) -> list[str]:
         f'<section id="winner{index + 1}"><h2>Winner for {escape(str(goal))}</h2>',
         facts_table(_facts(page, index)),
         '<div class="charts">',
-        figure(
-            "its stages: blocks as wide as their channels, as high as their map",
-            _drawing(winner.arch, space),
-        ),
+        figure("its stages, a box a block", _drawing(winner.arch, space)),
         *bars,
-        "</div>",
+        "</div><p>A box is wider with the channels of its block and higher with its map. Beside the "
+        "boxes: number of blocks, their channels, and the side of the map that leaves them.</p>",
         _stage_table(winner.arch, space, costs),
         *_changes(winner.arch, page),
         "</section>",
@@ -107,7 +106,7 @@ def _drawing(arch: Arch, space: SearchSpace) -> str:
     for i, (name, row) in enumerate(rows.items()):
         middle = ROW * i + ROW / 2
         width = max(row.width * scale, LEAST)
-        height = max((ROW - 6) * sides[name][1] / highest, LEAST)
+        height = max((ROW - 6) * math.sqrt(sides[name][1] / highest), LEAST)
         text = f"{name}: {stage_words(row)}, map {sides[name][0]} to {sides[name][1]}"
         said.append(text)
         colour = COLOURS[0] if isinstance(row, ConvStage) else COLOURS[1]
@@ -120,15 +119,13 @@ def _drawing(arch: Arch, space: SearchSpace) -> str:
             f'<text x="0" y="{middle + 4:.1f}">{name}</text>',
             f"<g><title>{escape(text)}</title>{boxes}</g>",
             f'<text x="{WIDTH}" y="{middle + 4:.1f}" text-anchor="end">'
-            f"{row.depth} × {row.width}, {sides[name][1]}²</text>",
+            f"{row.depth} of {row.width}, map {sides[name][1]}</text>",
         ]
     height = ROW * len(rows)
     label = escape(f"Stages of input {arch.resolution}: {'; '.join(said)}")
     return (
         f'<svg viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" role="img" '
         f'aria-label="{label}">{"".join(parts)}</svg>{legend(KINDS)}'
-        f"<p>Input {arch.resolution}²; at the right blocks × channels, and the side of the map that "
-        "leaves the stage.</p>"
     )
 
 
