@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from elasticvit.page import figure, table
+from elasticvit.searching.report_charts import MOST_TEXTS
 from elasticvit.searching.report_data import SearchPage
 from elasticvit.searching.winner import Measured
 from elasticvit.svg import COLOURS
@@ -83,18 +84,25 @@ def agreement_section(page: SearchPage) -> list[str]:
     if page.predicted is None:
         return []
     rows = np.flatnonzero(np.isfinite(page.predicted))
-    part, said = page.evaluated.take(rows), page.predicted[rows]
-    dots = Curve(
-        label="architecture",
-        points=list(zip(map(float, said), map(float, part.judged.accuracy), strict=True)),
-        colour=COLOURS[0],
-        line=False,
-        dots=True,
-        texts=[
-            f"{text}\npredicted {page.figure(float(value), 0.0)}"
-            for text, value in zip(page.described(part), said, strict=True)
-        ],
-    )
+    said, judged = page.predicted[rows], page.evaluated.judged.accuracy[rows]
+    sets = []
+    for part, named in ((slice(MOST_TEXTS, None), False), (slice(MOST_TEXTS), True)):
+        texts = [
+            f"{page.evaluated.archs[int(row)]}\npredicted {page.figure(p, 0.0)}, judged "
+            f"{page.figure(j, 0.0)}"
+            for row, p, j in zip(rows[part], said[part], judged[part], strict=True)
+        ]
+        sets.append(
+            Curve(
+                label="architecture",
+                points=list(zip(map(float, said[part]), map(float, judged[part]), strict=True)),
+                colour=COLOURS[0],
+                line=False,
+                dots=named,
+                faint=True,
+                texts=texts if named else (),
+            )
+        )
     known = page.agreement
     text = "Its rank correlation is not known: too few were judged."
     if known is not None:
@@ -105,7 +113,7 @@ def agreement_section(page: SearchPage) -> list[str]:
                 "find better architectures."
             )
     what = "score" if page.proxy else "accuracy, %"
-    chart = curves([dots], f"predicted {what}", f"judged {what}", equal=True)
+    chart = curves(sets, f"predicted {what}", f"judged {what}", equal=True)
     return [
         "<h2>The accuracy predictor</h2>",
         figure("what it said of architectures before they were judged", chart),

@@ -38,8 +38,8 @@ def winner_section(page: SearchPage, index: int) -> list[str]:
         '<div class="charts">',
         figure("its stages, a box a block", _drawing(winner.arch, space)),
         *bars,
-        "</div><p>A box is wider with the channels of its block and higher with its map. Beside the "
-        "boxes: number of blocks, their channels, and the side of the map that leaves them.</p>",
+        "</div><p>A box is wider with the channels of its block and higher with its map. Beside "
+        "them: number of blocks, their channels, and the side of the map that leaves them.</p>",
         _stage_table(winner.arch, space, costs),
         *_changes(winner.arch, page),
         "</section>",
