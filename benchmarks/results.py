@@ -46,6 +46,7 @@ COMMANDS = {
     "regressors": "python benchmarks/regressors.py --seeds 2",
     "transfer": "python benchmarks/transfer.py",
     "search": "python benchmarks/search.py",
+    "proxies": "python benchmarks/proxies.py",
     "adb_overhead": "python benchmarks/adb_overhead.py",
     "conflict": "python benchmarks/conflict.py --seeds 1 --arms sandwich adjacent smallest bank",
 }

@@ -181,26 +181,54 @@ def _transfer(r: Result) -> tuple[str, str, str]:
     )
 
 
-def _search(r: Result) -> tuple[str, str, str]:
-    budgets = r["budgets"]
+WAYS = {"guided": "guided (ours)", "evolution": "the paper's evolution", "random": "random"}
+WAYS["nsga2"] = "NSGA-II (pymoo)"
 
-    def each(figure: str, way: str) -> str:
-        return " / ".join(f"{budget[figure][way]:.2f}" for budget in budgets)
 
-    def count(figure: str) -> str:
-        return " / ".join(f"{budget[figure]}" for budget in budgets)
-
-    worst = " / ".join(f"{min(budget['found_gain_points']):+.2f}" for budget in budgets)
-    return (
-        f"{each('found', 'evolution')} % under {r['cap_mmacs']:g} MMACs after "
-        f"{count('evaluations')} evaluations of a regression (held-out correlation with a "
-        f"supernet's accuracies {r['proxy_correlation_held_out']:.2f}); the chosen on test images: "
-        f"{each('judged', 'evolution')} %",
-        f"random search, as many: {each('found', 'random')} %; on test images: "
-        f"{each('judged', 'random')} %",
-        f"better in {count('found_won')} of {r['seeds']} runs, worst {worst} points; on test "
-        f"images better in {count('judged_won')}, worse in {count('judged_lost')}",
+def _search(lines: Mapping[str, Line]) -> list[list[str]]:
+    """Test accuracies by number of evaluations, and the gain over each with its standard error."""
+    (line,) = lines.values()
+    r = line["result"]
+    head = [f"`{line['command']}`: evaluations", *WAYS.values(), "gain of ours over each"]
+    rows = [head]
+    for budget in r["budgets"]:
+        best = [f"{budget['best'][way]:.2f} %" for way in WAYS]
+        gains = [f"{gain:+.2f} ({error:.2f})" for gain, error in budget["best_gain"].values()]
+        rows.append([str(budget["evaluations"]), *best, "; ".join(gains)])
+    areas = [f"{budget['evaluations']}: {_areas(budget['area'])}" for budget in r["budgets"]]
+    rows.append(["area of the front found", "; ".join(areas), "", "", "", ""])
+    few = r.get("guided_131_over_evolution_1311")
+    if few is not None:
+        text = f"{few[0]:+.2f} points, standard error {few[1]:.2f}"
+        rows.append(["ours after 131 over the paper's evolution after 1311", text, "", "", "", ""])
+    part, caps = r["enumerated"], r["random_caps"]
+    share = f"{100 * part['share_of_area'][0]:.1f} % (worst {100 * part['share_of_area'][1]:.1f})"
+    rows.append(
+        [
+            f"area of the true front of {part['architectures']} architectures found with "
+            f"{part['evaluations']} evaluations",
+            *(share, "", "", "", ""),
+        ]
     )
+    rows.append(["random caps broken", f"{caps['broken']} of {caps['caps']}", "", "", "", ""])
+    return rows
+
+
+def _areas(area: Mapping[str, float]) -> str:
+    return " / ".join(f"{area[way]:.2f}" for way in WAYS)
+
+
+def _proxies(lines: Mapping[str, Line]) -> list[list[str]]:
+    (line,) = lines.values()
+    r = line["result"]
+    rows = [[f"`{line['command']}`", "all architectures", "pairs of the same MACs"]]
+    for name, tau in r["tau"].items():
+        rows.append([name, f"{tau['all']:.2f}", f"{tau['same_macs']:+.2f}"])
+    ceiling = r["ceiling"]
+    rows.append(
+        ["accuracy on other images", f"{ceiling['all']:.2f}", f"{ceiling['same_macs']:+.2f}"]
+    )
+    return rows
 
 
 def _adb_overhead(r: Result) -> tuple[str, str, str]:
@@ -217,7 +245,6 @@ AGAINST: dict[str, Callable[[Result], tuple[str, str, str]]] = {
     "kernel_models": _kernel_models,
     "regressors": _regressors,
     "transfer": _transfer,
-    "search": _search,
     "adb_overhead": _adb_overhead,
 }
 
@@ -268,5 +295,9 @@ TABLES = (
         _profiles,
     ),
     Table("Against gradient conflicts, at equal steps on CIFAR-10", ("conflict",), _conflict),
+    Table(
+        "Searches under a cap: test accuracy of what is found, by evaluations", ("search",), _search
+    ),
+    Table("Proxies: rank correlation with test accuracies", ("proxies",), _proxies),
     Table("Against the alternatives, in the same run each", tuple(AGAINST), _against),
 )

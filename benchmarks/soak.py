@@ -305,6 +305,8 @@ def _soak(soak: Soak, kills: int) -> tuple[dict[str, int], int]:
                 "16",
                 "--generations",
                 "8",
+                "--verify",  # what is measured differs from run to run
+                "0",
                 *seed,
             ),
             ("evit-export", "--format", "tflite-direct"),

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from elasticvit.flows.search import SearchSettings, search
     from elasticvit.flows.soft_labels import SoftLabelsSettings, write_soft_labels
     from elasticvit.flows.status import WorkspaceStatus, status
+    from elasticvit.flows.supernet import load_supernet
     from elasticvit.flows.tables import export_table, import_table
     from elasticvit.flows.train import TrainSettings, train
     from elasticvit.nn.models import create_model
@@ -55,6 +56,7 @@ _LAZY = {
     "train": "elasticvit.flows.train",
     "SearchSettings": "elasticvit.flows.search",
     "search": "elasticvit.flows.search",
+    "load_supernet": "elasticvit.flows.supernet",
     "ExportSettings": "elasticvit.flows.export",
     "export": "elasticvit.flows.export",
     "SoftLabelsSettings": "elasticvit.flows.soft_labels",
@@ -98,6 +100,7 @@ __all__ = [
     "learn_device",
     "list_models",
     "load_latency",
+    "load_supernet",
     "lower",
     "profile",
     "search",

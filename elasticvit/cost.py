@@ -8,11 +8,11 @@ predictors' `LatencyCost` share this and are interchangeable everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -85,6 +85,18 @@ class StageTables:
         cost: cost of each of a list of kernels; called once with every kernel of the space.
     """
 
+    join: ClassVar[np.ufunc] = np.add  # of the costs of stages
+
+    @staticmethod
+    def block(costs: Iterable[float]) -> float:
+        """Cost of a block of kernels."""
+        return sum(costs)
+
+    @staticmethod
+    def repeats(depths: FloatArray) -> FloatArray:
+        """How often the later blocks of a stage count, shape (n,), from its depths, shape (n,)."""
+        return depths - 1
+
     def __init__(self, space: SearchSpace, cost: KernelCost) -> None:
         plans, kernels = _plan(space), space_kernels(space)
         choices = dict(zip(space.names, space.choices, strict=True))
@@ -94,7 +106,7 @@ class StageTables:
         for plan in plans:
             genes = plan.genes
             first, later = (
-                np.array([sum(values[k] for k in block) for block in blocks]).reshape(
+                np.array([self.block(values[k] for k in block) for block in blocks]).reshape(
                     [len(choices[g]) for g in genes]
                 )
                 for blocks in (plan.first, plan.later)
@@ -102,7 +114,7 @@ class StageTables:
             table = first
             if plan.depth is not None:
                 depths = np.array(choices[plan.depth], dtype=np.float64)
-                table = first[..., None] + later[..., None] * (depths - 1)
+                table = self.join(first[..., None], later[..., None] * self.repeats(depths))
                 genes = (*genes, plan.depth)
             steps = np.cumprod([1, *reversed(table.shape[1:])])[::-1]
             columns = [
@@ -145,7 +157,7 @@ class StageTables:
                 index = index + positions.take(columns[gene], mode="clip")
             if index.size and index.min() < 0:
                 self._refuse(columns)
-            total += table.take(index)
+            self.join(total, table.take(index), out=total)
         return total
 
     def _refuse(self, columns: npt.NDArray[np.int16]) -> None:

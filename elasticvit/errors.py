@@ -88,6 +88,10 @@ class PredictorError(EvitError):
     """A predictor that is missing, too new, or asked for kernels outside its measured range."""
 
 
+class ProcessError(EvitError):
+    """One of several processes that work together is gone."""
+
+
 class TargetError(EvitError, ValueError):
     """A latency or complexity target that no architecture of the space meets."""
 

@@ -19,6 +19,7 @@ body {{ font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var
 h1 {{ font-size: 1.5em; }} h2 {{ font-size: 1.15em; margin-top: 2em; }}
 .scroll {{ overflow-x: auto; overflow-wrap: normal; }} .scroll td {{ white-space: nowrap; }}
 .scroll td:first-child {{ white-space: normal; min-width: 7.5em; }}
+.archs .scroll td:first-child {{ min-width: 17em; }}
 table {{ border-collapse: collapse; margin: .6em 0; }}
 td, th {{ padding: .25em .8em; border-bottom: 1px solid var(--faint); text-align: right; }}
 td:first-child, th:first-child, .facts td {{ text-align: left; vertical-align: top; }}

@@ -34,7 +34,10 @@ SETTINGS = "settings.toml"
 DEFAULT_SPACE = "mobile"
 DEFAULT_DATA = "digits"
 # what the names of our files and folders begin with
-OWN_FILES = (SETTINGS, "lut.sqlite", "predictors", "runs", "searches", "exports", "devices.toml")
+OWN_FILES = (
+    *(SETTINGS, "lut.sqlite", "judgements.sqlite", "devices.toml"),
+    *("predictors", "runs", "searches", "exports"),
+)
 FLOWS = {"run": "train", "search": "search", "export": "export"}  # that make the folders
 NAMES = {"run": "training run", "search": "search", "export": "export"}
 PLURALS = {"run": "runs", "search": "searches", "export": "exports"}  # names of their folders

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 from devices.protocol import Measurement
 from elasticvit.arrays import FloatArray
 from elasticvit.cost import reachable_kernels
+from elasticvit.errors import ArchError
 from elasticvit.kernels import Kernel, Layout, lower
 from elasticvit.space import SearchSpace
-from lut.keys import SUBNET, SubnetKey, kind_of, subnet_key
+from lut.keys import SUBNET, kind_of, subnet_key
 from lut.steady import Rounds, steady_ms
+from lut.subnet_layouts import subnet_kernels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,14 +40,14 @@ def calibration_models(space: SearchSpace) -> CalibrationModels:
     }
 
 
-def table_calibration_models(table: pd.DataFrame, layout: Layout) -> CalibrationModels:
+def table_calibration_models(table: pd.DataFrame, *layouts: Layout) -> CalibrationModels:
     """The calibration models that a table was last made with, by the keys that the table has for
     them; empty if it was made without.
 
     Args:
         table: Measurements, with the column `calibration_us`; see
             `lut.store.Store.measurements`.
-        layout: Layout of its subnets.
+        layouts: Layouts that its subnets may be of, each with any number of classes.
 
     Raises:
         ArchError: A calibration model is a subnet of another layout.
@@ -53,11 +55,16 @@ def table_calibration_models(table: pd.DataFrame, layout: Layout) -> Calibration
     reported = table["calibration_us"].dropna()
     keys = list(json.loads(reported.iloc[-1])) if len(reported) else []
     return {
-        key: lower(SubnetKey.parse(key).arch(layout), layout)
-        if kind_of(key) == SUBNET
-        else (Kernel.from_key(key),)
+        key: _subnet(key, layouts) if kind_of(key) == SUBNET else (Kernel.from_key(key),)
         for key in keys
     }
+
+
+def _subnet(key: str, layouts: Sequence[Layout]) -> tuple[Kernel, ...]:
+    kernels = subnet_kernels(key, layouts)
+    if kernels is None:
+        raise ArchError(f"calibration model {key} is a subnet of an unknown layout")
+    return kernels
 
 
 def steady_rounds(table: pd.DataFrame, rounds: Sequence[Measurement]) -> FloatArray:

@@ -3,6 +3,7 @@ ones."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from elasticvit.kernels import KINDS, Kernel, Layout, lower
 from elasticvit.reading import shown
 from elasticvit.space import SearchSpace
 from lut.held_out import HeldOutSplit
-from lut.keys import SUBNET, SubnetKey, layout_hash
+from lut.keys import SUBNET, SubnetKey, canonical, layout_hash
 from lut.series import Series
 from lut.store import Store
 from lut.table_errors import damaged
+
+FITTED = "fitted"  # what keys of subnets are noted under that a search chose
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,4 +85,20 @@ def _arch(key: str, parsed: SubnetKey, layout: Layout, path: Path) -> Arch:
 def split_of(store: Store, device: str) -> HeldOutSplit:
     """The held-out split of a device; its seed is that of the device's first profile."""
     seeds = store.noted(device, "split_seed")
-    return HeldOutSplit(seed=seeds[0] if seeds else 0)
+    fitted = frozenset(map(canonical, store.noted(device, FITTED)))
+    return HeldOutSplit(seed=seeds[0] if seeds else 0, fitted=fitted)
+
+
+def note_fitted(store: Store, device: str, keys: Sequence[str], have: Collection[str]) -> None:
+    """Note that subnets which a search chose are to be fitted with, whatever the held-out split
+    says; those that are in the table already stay as they are, since a profile may have held them
+    out.
+
+    Args:
+        keys: Keys of the subnets, before they are timed.
+        have: Keys in the table.
+    """
+    known = {*store.noted(device, FITTED), *have}
+    for key in keys:
+        if key not in known:
+            store.note(device, FITTED, key)

@@ -23,11 +23,14 @@ class HeldOutSplit:
             `NEVER_HELD_OUT`.
         subnet_share: Share of the subnets that is held out; large because there are always more
             subnets to fit with.
+        fitted: Keys in the form of `lut.keys.canonical` that are not held out whatever their hash:
+            subnets that a search chose. They are no fair sample of a space to judge by.
     """
 
     seed: int
     kernel_share: float = 0.125
     subnet_share: float = 0.5
+    fitted: frozenset[str] = frozenset()
 
     def held_out(self, key: str) -> bool:
         """Whether the kernel or subnet of this key is held out.
@@ -37,6 +40,9 @@ class HeldOutSplit:
         """
         if kind_of(key) in NEVER_HELD_OUT:
             return False
-        digest = hashlib.sha256(f"{self.seed} {canonical(key)}".encode()).digest()
+        name = canonical(key)
+        if name in self.fitted:
+            return False
+        digest = hashlib.sha256(f"{self.seed} {name}".encode()).digest()
         share = self.subnet_share if kind_of(key) == SUBNET else self.kernel_share
         return int.from_bytes(digest[:8], "big") < share * 2**64

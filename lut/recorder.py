@@ -10,7 +10,7 @@ from typing import Any
 from devices.protocol import Device, Measurement, TimedModel, TimingConfig
 from elasticvit.kernels import Kernel
 from elasticvit.space import SearchSpace
-from lut.calibration import calibration_models
+from lut.calibration import CalibrationModels, calibration_models
 from lut.plan import Job
 from lut.series import Series
 from lut.store import Store
@@ -43,6 +43,7 @@ class Recorder:
         space: Space of the models, which the calibration models are taken from.
         timing: How one round is timed.
         build: TFLite flatbuffer of a chain of kernels.
+        calibration: Calibration models; by default those of the space.
 
     Attributes:
         have: Rounds in the table, by key; grows as turns are timed.
@@ -56,10 +57,11 @@ class Recorder:
         store: Store,
         timing: TimingConfig,
         build: ModelBuilder,
+        calibration: CalibrationModels | None = None,
     ) -> None:
         self._device, self._store, self._build = device, store, build
         self._name = device.info.name
-        known = calibration_models(space)
+        known = calibration_models(space) if calibration is None else calibration
         models = tuple(TimedModel(key, build(kernels)) for key, kernels in known.items())
         self._timing = replace(timing, rounds=1, calibration_models=models)
         series = self.series()

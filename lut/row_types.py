@@ -19,6 +19,7 @@ NOTES: Mapping[str, Any] = {  # what is noted under a name; anything under anoth
     "split_seed": Annotated[int, Meta(ge=0)],
     "info": dict[str, Any],
     "chosen": list[str],
+    "fitted": str,
 }
 
 

@@ -7,7 +7,8 @@ from elasticvit.arch import ArchBatch
 from elasticvit.cost import MacsCost
 from elasticvit.kernels import FFN, Attention, Downsample, FirstConv, Head, Kernel, MBConv
 from elasticvit.nn import Subnet
-from elasticvit.searching.result import SUBNET_FILE, CapResult, SearchResult
+from elasticvit.searching.result import SUBNET_FILE, SearchResult
+from elasticvit.searching.winner import CapResult
 from elasticvit.space import TINY
 from elasticvit.testing.export_format import randomised
 from elasticvit.workspace import Workspace

@@ -32,6 +32,9 @@ from elasticvit.flows.export_events import (
     ModelConverted,
     TimingStarted,
 )
+from elasticvit.nn import Subnet
+from elasticvit.searching.result import SearchResult, subnet_file
+from elasticvit.space import TINY
 from elasticvit.workspace import Workspace
 from export.bundle import load_bundle
 from export.card import Card
@@ -360,3 +363,26 @@ def test_a_named_device_that_is_absent_is_an_error_and_the_file_stands(
     with pytest.raises(DeviceError, match=r"the model is kept, untimed, at vit\.tflite"):
         export(search, "vit.tflite", device="gone", **QUICK)
     assert load_bundle(Path("vit.tflite"))[1].timing is None
+
+
+def test_a_search_with_several_goals_exports_the_one_that_is_named(workspace: Workspace) -> None:
+    folder = workspace.latest("search")
+    result = SearchResult.load(folder)
+    (first,) = result.goals
+    other = replace(SEARCHED, resolution=40)
+    caps = (replace(first.caps[0], target=9.0, predicted=7.0, upper=8.0),)
+    second = replace(first, arch=other, caps=caps, predicted_ms=7.0, accuracy=30.0)
+    replace(result, winners=(first, second)).save(folder)
+    Subnet(other, TINY.layout).save(folder / subnet_file(2))
+    made = export(folder, "second.tflite", goal=2, **QUICK).card
+    assert made.arch == other
+    assert made.timing is not None
+    assert (made.timing.predicted_ms, made.timing.target_ms) == (7.0, 9.0)
+    assert (made.sources["goal"], made.sources["search_accuracy"]) == (2, 30.0)
+    assert export(folder, "first.tflite", **QUICK).card.arch == SEARCHED
+    words = r"goal is 3; the search in .* has 2 \(1: 2 ms; 2: 9 ms\)"
+    with pytest.raises(SettingError, match=words) as caught:
+        export(folder, "third.tflite", goal=3, **QUICK)
+    assert caught.value.settings == ("goal",)
+    with pytest.raises(SettingError, match="goal is 0"):
+        ExportSettings(goal=0)

@@ -32,7 +32,7 @@ from elasticvit.flows.search_events import (
     SearchStarted,
 )
 from elasticvit.flows.search_place import LOCK_FILE
-from elasticvit.searching import evaluate, job
+from elasticvit.searching import evaluate, judges
 from elasticvit.searching.evaluate import SupernetEvaluator, quick_gmacs
 from elasticvit.searching.job import SearchJob
 from elasticvit.searching.plan import DEFAULT_BUDGET_S, SOUND_BUDGET_S
@@ -49,7 +49,8 @@ SIZES: dict[str, Any] = {"population": 3, "generations": 1}
 @pytest.fixture(autouse=True)
 def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(evaluate.QUICK_GMACS, "cpu", 0.1)
-    monkeypatch.setattr(job, "THOROUGH_FACTOR", 1.0)
+    monkeypatch.setattr(judges, "THOROUGH_FACTOR", 1.0)
+    monkeypatch.setattr(judges, "THOROUGH_RECALIBRATION", 128)
 
 
 @pytest.fixture
@@ -87,9 +88,11 @@ def test_events_tell_the_caps_the_plan_and_the_progress(workspace: Workspace) ->
     phases = [event.text for event in events if isinstance(event, Phase)]
     assert "reading the training run" in phases[0]
     assert phases[-1].startswith("testing the chosen subnet on ")
-    started, caps, planned, *rest = [e for e in events if not isinstance(e, Phase)]
+    notices = [event.text for event in events if isinstance(event, Notice)]
+    assert notices == ["winners are not timed on phone, which is not at hand"]
+    started, caps, planned, *rest = [e for e in events if not isinstance(e, Phase | Notice)]
     assert started == SearchStarted(
-        run=workspace.latest("run"), budget_s=DEFAULT_BUDGET_S, longest_s=SOUND_BUDGET_S
+        run=str(workspace.latest("run")), budget_s=DEFAULT_BUDGET_S, longest_s=SOUND_BUDGET_S
     )
     assert {type(event) for event in rest} == {SearchProgress}
     assert isinstance(caps, CapsResolved)
@@ -249,7 +252,7 @@ def test_settings_that_need_the_workspace_are_checked_before_the_work(
 def test_what_the_space_can_do_is_in_the_error_without_a_target(workspace: Workspace) -> None:
     with pytest.raises(TargetError, match=r"no target.*Space small has latency on phone fast") as e:
         search(workspace=workspace)
-    assert e.value.settings == ("target_ms", "target_mmacs")
+    assert e.value.settings == ("target_ms", "target", "target_mmacs")
     assert e.value.next_step is None
     with pytest.raises(TargetError, match=r"latency on board fastest"):
         search(workspace=workspace, device="board", target_mmacs=2)
@@ -372,12 +375,12 @@ def test_a_search_is_seen_before_its_first_evaluation_is_done(
     original = SupernetEvaluator.__call__
     refused: list[CheckpointError] = []
 
-    def second(self: SupernetEvaluator, batch: ArchBatch) -> Any:
+    def second(self: SupernetEvaluator, batch: ArchBatch, *rest: int) -> Any:
         if workspace.folders("search") and not refused:
             refused.append(CheckpointError("none yet"))
             with pytest.raises(CheckpointError, match="is under way in process"):
                 search(settings, workspace=workspace)
-        return original(self, batch)
+        return original(self, batch, *rest)
 
     monkeypatch.setattr(SupernetEvaluator, "__call__", second)
     found = search(settings, workspace=workspace)
@@ -508,7 +511,7 @@ def test_a_search_that_fails_before_its_first_state_leaves_no_folder(
     def broken(*_: object, **__: object) -> None:
         raise Stop
 
-    monkeypatch.setattr("elasticvit.searching.evolution.initial_population", broken)
+    monkeypatch.setattr("elasticvit.searching.goal.initial_population", broken)
     with pytest.raises(Stop):
         search(target_ms=4, workspace=workspace, out=tmp_path / "out" if out else None, **SIZES)
     assert not (tmp_path / "out").exists()

@@ -282,3 +282,30 @@ def add(path: str) -> Store:
             ),
         )
     return store
+
+
+MEMORY = ["peak memory", "MB of activations", 2.5]
+
+
+@pytest.mark.parametrize(
+    ("targets", "wanted"),
+    [
+        (
+            [["latency on fake", "ms", 4.0], MEMORY, ["latency on fake", "ms", 6.0], MEMORY],
+            {"device": "fake", "target_ms": "4,6"},
+        ),
+        ([["macs", "MMACs", 30.0]], {"target_mmacs": "30"}),
+        ([MEMORY], {"target": "memory=2.5"}),
+        ([["parameters", "M parameters", 3], ["macs", "MMACs", 9]], {"target": "params=3"}),
+        ([], {}),
+    ],
+)
+def test_an_interrupted_search_is_called_again_by_its_first_targets(
+    workspace: Workspace, targets: list, wanted: dict
+) -> None:
+    trained(workspace)
+    state = {"schema": 1, "settings": {"targets": targets}, "genes": [], "pending": []}
+    (workspace.new_folder("search") / "state.json").write_text(json.dumps(state))
+    found = status(workspace)
+    assert len(found.searches[0].targets) == len({tuple(row) for row in targets})
+    assert found.next_step == NextStep("search", wanted)

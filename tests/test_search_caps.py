@@ -11,6 +11,7 @@ from elasticvit.arch import ArchBatch
 from elasticvit.cost import MacsCost
 from elasticvit.errors import TargetError
 from elasticvit.searching.caps import (
+    TARGETS,
     Cap,
     find_feasible,
     fingerprint,
@@ -107,10 +108,45 @@ def test_targets_that_exclude_each_other_are_both_named() -> None:
     macs = MacsCost(SMALL).price(everything(SMALL))
     limit = float(np.median(macs))
     caps = [
-        Cap(cost=MacsCost(SMALL), target=limit),
-        Cap(cost=Reverse(), target=10 - 1.5 * limit),
+        Cap(cost=MacsCost(SMALL), target=limit, setting="target_mmacs"),
+        Cap(cost=OddCost(SMALL, "latency on odd"), target=100.0, setting="target_ms"),
+        Cap(cost=Reverse(), target=10 - 1.5 * limit, setting="target"),
     ]
-    with pytest.raises(TargetError, match=r"no architecture .* meets all at once; the nearest has"):
+    words = (
+        r"the targets .* MMACs of macs and .* ms of latency on reverse exclude each other: .* "
+        "meets both at once; the nearest has"
+    )
+    with pytest.raises(TargetError, match=words) as caught:
+        find_feasible(SMALL, caps, rng())
+    assert "odd" not in str(caught.value)
+    assert caught.value.settings == ("target", "target_mmacs")
+
+
+def test_three_targets_that_only_together_exclude_each_other_are_all_named() -> None:
+    class Genes:
+        unit = "units"
+
+        def __init__(self, name: str, weights: dict[str, float]) -> None:
+            self.name, self.weights = name, weights
+
+        def price(self, batch: ArchBatch) -> np.ndarray:
+            return 1000 + sum(w * batch.column(g).astype(float) for g, w in self.weights.items())
+
+        def upper(self, batch: ArchBatch) -> None:
+            return None
+
+    wide, long, neither = (
+        Genes("narrowness", {"attn1.width": -1.0}),  # at most 960: width from 40
+        Genes("shortness", {"attn1.depth": -1.0}),  # at most 998: depth from 2
+        Genes("both", {"attn1.width": 1 / 16, "attn1.depth": 1.0}),  # at most 1004: sum up to 4
+    )
+    caps = [
+        Cap(cost=cost, target=target)
+        for cost, target in ((wide, 960), (neither, 1004), (long, 998))
+    ]
+    for pair in ([0, 1], [0, 2], [1, 2]):
+        find_feasible(SMALL, [caps[i] for i in pair], rng())
+    with pytest.raises(TargetError, match=r"narrowness and .* both and .* meets all at once"):
         find_feasible(SMALL, caps, rng())
 
 
@@ -123,7 +159,7 @@ def test_a_target_is_a_number_above_zero(limit: float) -> None:
 def test_a_search_without_caps_is_refused() -> None:
     with pytest.raises(TargetError, match="without a target") as caught:
         find_feasible(SMALL, [], rng())
-    assert caught.value.settings == ("target_ms", "target_mmacs")
+    assert caught.value.settings == TARGETS
 
 
 def test_a_fingerprint_tells_costs_limits_and_spaces_apart() -> None:

@@ -1,8 +1,14 @@
 """Recalibration and accuracy: statistics of training images, and what they are worth."""
 
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from small_search import SMALL, digits, one_thread, trained
 
 from elasticvit.arch import ArchBatch
@@ -11,11 +17,13 @@ from elasticvit.nn import Subnet, Supernet
 from elasticvit.nn.layers import ElasticBatchNorm
 from elasticvit.searching.evaluate import (
     Sizes,
+    Stretch,
     SupernetEvaluator,
     accuracy,
     recalibrate,
     weights_hash,
 )
+from elasticvit.searching.judgement_store import JudgementStore
 
 pytestmark = pytest.mark.usefixtures(one_thread.__name__)
 ARCHS = SMALL.sample(6, np.random.default_rng(1))
@@ -137,11 +145,27 @@ def test_an_accuracy_depends_on_the_architecture_alone() -> None:
     one = SupernetEvaluator(trained(), digits(), sizes)
     other = SupernetEvaluator(trained(), digits(), sizes)
     forward = one(ARCHS)
-    backward = other(ARCHS.take(slice(None, None, -1)))[::-1]
-    np.testing.assert_array_equal(forward, backward)
-    subnet, score = one.judge(ARCHS[0])
-    assert score == forward[0]
-    assert accuracy(subnet, one.images.at(ARCHS[0].resolution)[1]) == score
+    backward = other(ARCHS.take(slice(None, None, -1)))
+    np.testing.assert_array_equal(forward.correct, backward.correct[::-1])
+    np.testing.assert_allclose(forward.accuracy, 100 * forward.correct.mean(axis=1))
+    images = one.images.at(ARCHS[0].resolution)[1]
+    assert accuracy(one.subnet(ARCHS[0]), images) == forward.accuracy[0]
+
+
+def test_more_images_continue_fewer_ones_and_are_kept(tmp_path: Path) -> None:
+    sizes = Sizes(recalibration_images=64, search_images=100, batch_size=32)
+    store = JudgementStore(tmp_path / "judgements.sqlite")
+    whole = SupernetEvaluator(trained(), digits(), sizes)(ARCHS)
+    judge = SupernetEvaluator(trained(), digits(), sizes, store=store)
+    assert judge.most_images == 100
+    for images in (40, 33, 100):
+        found = judge(ARCHS.take(slice(0, 3)), images)
+        np.testing.assert_array_equal(found.correct, whole.correct[:3, :images])
+    later = SupernetEvaluator(trained(), digits(), sizes, store=store)
+    np.testing.assert_array_equal(later(ARCHS).correct, whole.correct)
+    assert set(later.kept) == set(ARCHS.take(slice(3, None)))  # the others were not run again
+    other = SupernetEvaluator(trained(), digits(), sizes, seed=1, store=store)
+    assert not len(other.known.get([ARCHS[0]])[0])
 
 
 def test_training_and_search_images_are_not_mixed_up() -> None:
@@ -157,7 +181,7 @@ def test_training_and_search_images_are_not_mixed_up() -> None:
         )))[0].flatten(1)  # fmt: skip
         for images, _ in part:
             distances = torch.cdist(images.flatten(1), whole).min(dim=1).values
-            assert distances.max() < 1e-2
+            assert distances.max() < 0.2  # resizing rounds differently by batch on some CPUs
 
 
 def test_images_of_few_resolutions_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,15 +189,66 @@ def test_images_of_few_resolutions_are_kept(monkeypatch: pytest.MonkeyPatch) -> 
     evaluator = SupernetEvaluator(
         trained(), digits(), Sizes(recalibration_images=64, search_images=64)
     )
-    first = evaluator(ARCHS)
+    first = evaluator(ARCHS).accuracy
     assert len(evaluator.images.kept) == 1
-    np.testing.assert_array_equal(evaluator(ARCHS), first)
+    np.testing.assert_array_equal(evaluator(ARCHS).accuracy, first)
 
 
 def test_sizes_follow_the_arithmetic_and_the_data() -> None:
     data = digits()
     small, large = (Sizes.within(4.0, m, data) for m in (1.0, 1000.0))
     assert small == Sizes(recalibration_images=512, search_images=data.info.search_images)
-    assert large.recalibration_images == 64
+    assert large.recalibration_images == 128
     assert large.search_images == min(256, data.info.search_images)
+    many = replace(data, info=replace(data.info, train_images=10_000, search_images=10_000))
+    for macs_m in (2.0, 7.0, 20.0):  # whatever is under the caps: what one judged, others find
+        sizes = Sizes.within(4.0, macs_m, many, space_macs_m=5.0)
+        assert sizes.recalibration_images == 256
+        assert sizes.search_images % sizes.batch_size == 0
     assert ArchBatch.of([SMALL.smallest]).genes.shape == (1, 13)
+
+
+def test_what_was_judged_is_kept_when_the_work_is_broken_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = Sizes(recalibration_images=64, search_images=64)
+    store = JudgementStore(tmp_path / "judgements.sqlite")
+    judge = SupernetEvaluator(trained(), digits(), sizes, store=store)
+    extend, left = judge.extend, [1, 1]
+
+    def breaking(stretch: Stretch) -> np.ndarray:
+        if not left:
+            raise KeyboardInterrupt
+        left.pop()
+        return extend(stretch)
+
+    monkeypatch.setattr(judge, "extend", breaking)
+    with pytest.raises(KeyboardInterrupt):
+        judge(ARCHS)
+    assert sorted(len(bits) for bits in judge.known.get(list(ARCHS))) == [0, 0, 0, 0, 64, 64]
+
+
+@settings(max_examples=6)
+@given(
+    calls=st.lists(
+        st.tuples(st.lists(st.integers(0, 5), min_size=1, max_size=4), st.integers(1, 150)),
+        min_size=2,
+        max_size=4,
+    )
+)
+def test_stored_judgements_are_the_same_as_fresh_ones(
+    calls: list[tuple[list[int], int]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Whatever was asked before, in whatever order, with however many images."""
+    sizes = Sizes(recalibration_images=64, search_images=150, batch_size=32)
+    store = JudgementStore(tmp_path_factory.mktemp("store") / "judgements.sqlite")
+    for rows, images in calls:
+        judge = SupernetEvaluator(trained(), digits(), sizes, store=store)
+        found = judge(ARCHS.take(np.array(rows)), images).correct
+        np.testing.assert_array_equal(found, fresh()[rows, :images])
+
+
+@cache
+def fresh() -> np.ndarray:
+    sizes = Sizes(recalibration_images=64, search_images=150, batch_size=32)
+    return SupernetEvaluator(trained(), digits(), sizes)(ARCHS).correct

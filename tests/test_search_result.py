@@ -15,7 +15,8 @@ from elasticvit.arch import Arch
 from elasticvit.errors import CheckpointError, NextStep, TargetError
 from elasticvit.searching.plan import make_plan
 from elasticvit.searching.report import draw_front
-from elasticvit.searching.result import CapResult, FrontPoint, SearchResult
+from elasticvit.searching.result import FrontPoint, SearchResult
+from elasticvit.searching.winner import CapResult
 
 numbers = st.floats(0.001, 1e4)
 percents = st.floats(0, 100)
@@ -168,7 +169,7 @@ def test_no_result_names_the_flow_that_makes_one(tmp_path: Path) -> None:
     [
         lambda d: None,
         lambda d: [d],
-        lambda d: d | {"schema": 3},
+        lambda d: d | {"schema": 4},
         lambda d: d | {"accuracy": 101.0},
         lambda d: d | {"target": -1.0},
         lambda d: d | {"caps": [d["caps"][0] | {"target": -1.0}], "target": -1.0},
@@ -211,7 +212,8 @@ def test_every_damage_is_refused_or_reads_as_a_result(tmp_path: Path) -> None:
     _fixed().save(tmp_path)
     path = tmp_path / "search.json"
     whole = path.read_bytes()
-    optional = {"predicted_ms", "upper_ms", "upper", "evolution"}
+    optional = {"predicted_ms", "upper_ms", "upper", "evolution", "winners", "agreement", "costs"}
+    optional |= {"accuracy_source", "runner_up", "confidence", "test_accuracy", "measured"}
     refused = 0
     for mutation in mutations(json.loads(whole)):
         path.write_text(json.dumps(mutation.document))
@@ -253,7 +255,7 @@ def test_a_plan_fits_its_budget() -> None:
     for budget_s in (30.0, 120.0, 3600.0):
         plan = make_plan(evaluation_s=0.2, finalist_s=0.5, test_s=1.0, budget_s=budget_s)
         assert plan.total_s() <= budget_s
-        assert plan.config.evaluations * 0.2 > 0.2 * budget_s or plan.config.population == 64
+        assert plan.config.evaluations * 0.2 > 0.2 * budget_s or plan.config.evaluations == 1030
         assert 4 <= plan.finalists <= 16
     tight = make_plan(evaluation_s=30.0, finalist_s=60.0, test_s=9.0, budget_s=60.0)
     assert tight.deadline_s == 0.0  # the end alone takes all of it: at least one call is made
@@ -265,8 +267,15 @@ def test_a_plan_keeps_the_sizes_that_are_named() -> None:
     assert (both.population, both.generations, both.crossover) == (10, 7, 20)
     assert make_plan(population=10, budget_s=600.0, **times).config.population == 10
     assert make_plan(generations=7, budget_s=600.0, **times).config.generations == 7
-    assert make_plan(**(times | {"evaluation_s": 0.001})).config.evaluations == 64 + 40 * 256
-    assert make_plan(**(times | {"evaluation_s": 1.0})).config.evaluations >= 300
+    assert make_plan(evaluations=77, budget_s=60.0, **times).config.evaluations == 77
+    usual = make_plan(**(times | {"evaluation_s": 0.001})).config
+    assert usual.guided
+    assert 200 < usual.evaluations <= 260
+    several = make_plan(goals=4, **(times | {"evaluation_s": 0.001})).config
+    assert 400 < several.evaluations <= 650
+    rich = make_plan(budget_s=3600.0, **(times | {"evaluation_s": 0.001})).config
+    assert 900 < rich.evaluations <= 1030
+    assert make_plan(**(times | {"evaluation_s": 1.0})).config.evaluations >= 120
     for sizes in ({"population": 4096}, {"generations": 4096}):  # however much time there is
         large = make_plan(**sizes, budget_s=6e5, **(times | {"evaluation_s": 1e-3})).config
         assert 50_000 < large.evaluations <= 100_000

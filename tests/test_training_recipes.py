@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from training_small import DATA, MICRO
 
@@ -15,7 +16,7 @@ from elasticvit.training.choice import choose, choose_recipe, few_photographs, t
 from elasticvit.training.config import TrainConfig, default_config
 from elasticvit.training.data import ImageData, open_data
 from elasticvit.training.recipes import CPU_MINUTES, ONE_GPU, PAPER, RECIPES
-from elasticvit.training.start import parameter_groups
+from elasticvit.training.start import make_schedule, parameter_groups
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def test_settings_follow_the_size_of_the_data_set() -> None:
 def test_the_papers_recipe_scales_its_rates_with_the_batch() -> None:
     info = replace(DATA.info, train_images=1_281_167)
     config = default_config(info, MOBILE, PAPER)
-    assert (config.epochs, config.batch_size) == (600, 768)
+    assert (config.epochs, config.batch_size) == (610, 768)
     assert config.lr == pytest.approx(7.5e-4)
     assert config.min_lr == pytest.approx(7.5e-6)
     assert config.warmup_start * config.lr == pytest.approx(1.5e-6)
@@ -134,3 +135,21 @@ def test_settings_do_not_depend_on_where_the_data_lie(photos: ImageData, tmp_pat
     assert default_config(photos.info, MICRO) == default_config(
         replace(photos.info, spec=str(tmp_path)), MICRO
     )
+
+
+def test_the_paper_ends_with_ten_epochs_at_the_lowest_rate() -> None:
+    settings = PAPER.settings(images=100 * 768, width=320)
+    config = TrainConfig(**settings)
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimiser = torch.optim.AdamW([weight], lr=config.lr)
+    steps = 100 * config.epochs
+    schedule = make_schedule(optimiser, config, steps)
+
+    def rate(step: int) -> float:
+        schedule.step_update(step)
+        return float(optimiser.param_groups[0]["lr"])
+
+    last = steps - 10 * 100
+    assert rate(500) == pytest.approx(config.lr, rel=1e-2)
+    assert rate(last - 100) > config.min_lr
+    assert rate(last) == rate(steps - 1) == config.min_lr

@@ -37,6 +37,12 @@ INTERRUPTED = (
     help="Folder of the search.  [default: the latest one]",
 )
 @click.option(
+    "--goal",
+    type=click.IntRange(min=1),
+    default=1,
+    help="Number of the goal whose subnet is exported, of a search with several targets.",
+)
+@click.option(
     "--device",
     default=None,
     help="Device to time the model file on.  [default: the one of the search, or the one profiled "

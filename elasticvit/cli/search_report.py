@@ -6,30 +6,49 @@ from collections.abc import Callable
 from pathlib import Path
 
 from elasticvit.cli.report import Report
-from elasticvit.cli.wording import counted, duration
+from elasticvit.cli.search_goals import goals_table
+from elasticvit.cli.wording import counted, duration, listed
 from elasticvit.events import Event
-from elasticvit.flows.search import FrontPoint, SearchResult
+from elasticvit.flows.search import FrontPoint, Measured, SearchResult, Winner
 from elasticvit.flows.search_events import (
     CapsResolved,
+    FinalistMeasured,
+    RankedArch,
     ResolvedCap,
+    ScoresChosen,
     SearchPlanned,
     SearchProgress,
     SearchStarted,
+    TopRanked,
 )
 
+REPORT_FILE = "report.html"
+EQUAL = 0.6  # confidence below which winner and runner-up are as good as equal
 FRONT_ROWS = 16  # of the table that is printed
 
 
 class SearchReport:
-    """Handler of the events of a search: prints targets and plan, and how far the evolution is."""
+    """Handler of the events of a search: prints targets and plan, and how far the evolution is.
+
+    Attributes:
+        top: The best architectures of each goal, once they are known; empty if none are asked for.
+    """
 
     def __init__(self, report: Report) -> None:
-        self.report, self._units = report, tuple[str, ...]()
+        self.report, self._units, self._round = report, tuple[str, ...](), "generation"
+        self.top: tuple[RankedArch, ...] = ()
 
     def __call__(self, event: Event) -> None:
         match event:
             case SearchStarted():
                 self._print_start(event)
+            case ScoresChosen():
+                self.report.say(
+                    f"there is no supernet: architectures are ordered by {event.source}, "
+                    f"{event.about}"
+                )
+            case FinalistMeasured():
+                self.report.say(_measured(event.measured))
             case CapsResolved():
                 self._units = tuple(resolved.cap.cost.unit for resolved in event.caps)
                 for resolved in event.caps:
@@ -38,6 +57,8 @@ class SearchReport:
                 self._print_plan(event)
             case SearchProgress():
                 self._advance(event)
+            case TopRanked():
+                self.top = event.rows
             case _:
                 self.report.show(event)
 
@@ -46,7 +67,7 @@ class SearchReport:
         budget = duration(started.budget_s)
         if started.longest_s > started.budget_s:
             budget = f"about {budget}, {duration(started.longest_s)} on a slow machine"
-        self.report.say(f"searching training run {started.run}; time budget: {budget}")
+        self.report.say(f"searching the supernet of {started.run}; time budget: {budget}")
 
     def _print_cap(self, resolved: ResolvedCap, space: str) -> None:
         """What is capped, and what the space can do."""
@@ -55,7 +76,7 @@ class SearchReport:
         if cap.device is not None:
             what = f"predicted {what}" if resolved.coverage is None else f"upper bound of {what}"
         say(
-            f"target: {what} at most {cap.target:g} {cap.cost.unit}; space {space} has "
+            f"target: {what} at most {listed(resolved.targets)} {cap.cost.unit}; space {space} has "
             f"{can.low:.3g} to {can.high:.3g}, median {can.median:.3g}"
         )
         if cap.device is not None:
@@ -74,6 +95,7 @@ class SearchReport:
     def _print_plan(self, planned: SearchPlanned) -> None:
         """The size of the search, and how long it will take."""
         plan, config = planned.plan, planned.plan.config
+        self._round = "round" if config.guided else "generation"
         new = planned.resumes is None
         start = "searching" if new else f"going on with {planned.resumes}:"
         done = "" if new else f", {planned.evaluated} of which are evaluated"
@@ -82,7 +104,7 @@ class SearchReport:
             limit = f" (the time budget ends them after {duration(plan.deadline_s)})"
         self.report.say(
             f"{start} up to {counted(config.evaluations, 'architecture')} "
-            f"({config.population} first ones and {counted(config.generations, 'generation')})"
+            f"({config.population} first ones and {counted(config.generations, self._round)})"
             f"{done}: {duration(plan.evaluation_s)} each, {plan.left(planned.evaluated)} to go"
             f"{limit}, then {duration(plan.after_s)} for finalists and test; about "
             f"{duration(plan.total_s(planned.evaluated))} in all\n"
@@ -99,8 +121,8 @@ class SearchReport:
             now.done,
             now.total,
             "architectures",
-            f"generation {now.generation} of {now.generations}, best {now.best_accuracy:.2f} % at "
-            f"{costs}",
+            f"{self._round} {now.generation} of {now.generations}, best {now.best_accuracy:.2f} % "
+            f"at {costs}",
         )
 
 
@@ -123,31 +145,107 @@ def print_front(report: Report, result: SearchResult) -> None:
     }
     if result.predicted_ms is None:
         del columns["ms"], columns["bound ms"]
-    table.add_column("", no_wrap=True)
+    if not result.has_weights:
+        columns["score"] = columns.pop("accuracy %")
+    for index, cap in result.other_caps:
+        where = "" if cap.device is None else f" on {cap.device}"
+        columns[cap.unit + where] = lambda p, index=index: (  # type: ignore[misc]
+            f"{p.costs[index]:.4g}" if p.costs else "-"
+        )
+    several = len(result.goals) > 1
+    table.add_column("goal" if several else "", no_wrap=True)
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("architecture")
     step = max(1, -(-len(result.front) // FRONT_ROWS))
+    winners = {winner.arch for winner in result.goals}
     for i, point in enumerate(reversed(result.front)):
-        chosen = point.arch == result.arch
+        chosen = point.arch in winners
         if chosen or i % step == 0:
-            cells = ["*" if chosen else "", *(show(point) for show in columns.values())]
+            mark = result.chosen_for(point.arch) if several else "*"
+            cells = [mark if chosen else "", *(show(point) for show in columns.values())]
             table.add_row(*cells, str(point.arch), style="bold" if chosen else None)
     report.say(table)
 
 
-def print_choice(report: Report, result: SearchResult, path: Path) -> None:
-    """Print the chosen architecture beside its targets, its accuracies and its folder."""
+def print_choices(report: Report, result: SearchResult, path: Path) -> None:
+    """Print what was chosen for each goal beside its targets and accuracies, and the folder."""
     say = report.say
     if not result.complete:
-        say("the time was up before all generations were done; more time may find better")
-    for cap in result.caps:
+        say("the time was up before all architectures were judged; more time may find better")
+    if result.agreement is not None:
+        say(
+            f"accuracy predictor: of the {result.agreement.archs} architectures that it chose, it "
+            f"ranked {(1 + result.agreement.tau) / 2:.0%} of the pairs as they were judged "
+            f"(Kendall's tau {result.agreement.tau:.2f})"
+        )
+    if len(result.goals) > 1:
+        say(goals_table(result))
+        for number, winner in enumerate(result.goals, 1):
+            _print_verdict(report, winner, f"goal {number}: ")
+    else:
+        _print_winner(report, result.goals[0], result)
+    say(f"report: {path / REPORT_FILE}")
+    report.place(path)
+
+
+def _print_winner(report: Report, winner: Winner, result: SearchResult) -> None:
+    say = report.say
+    for cap in winner.caps:
         where = f"on {cap.device}" if cap.device else "in all"
         upper = "" if cap.upper is None else f", upper bound {cap.upper:.4g} {cap.unit}"
         say(f"{where}: predicted {cap.predicted:.4g} {cap.unit}{upper}; target {cap.target:g}")
+    _print_verdict(report, winner)
+    if not result.has_weights:
+        say(
+            f"chosen {winner.arch}: {result.accuracy_source} gives {winner.accuracy:.2f}; nothing "
+            "is trained yet"
+        )
+        return
+    tested = ""
+    if winner.test_accuracy is not None:
+        tested = (
+            f", {winner.test_accuracy:.2f} % on {result.test_images} test images that nothing has "
+            "looked at before"
+        )
     say(
-        f"chosen {result.arch}: {result.accuracy:.2f} % on the {result.search_images} images that "
-        f"it was chosen by, {result.test_accuracy:.2f} % on {result.test_images} test images that "
-        "nothing has looked at before"
+        f"chosen {winner.arch}: {winner.accuracy:.2f} % (standard error {winner.error:.2f}) on the "
+        f"{result.search_images} images that it was chosen by{tested}"
     )
-    report.place(path)
+    if winner.confidence is not None:
+        say(
+            f"it is better than the next best with a probability of {winner.confidence:.0%}, by "
+            "the images that both were judged on"
+            + ("; of equals the cheaper one is chosen" if winner.confidence < EQUAL else "")
+        )
+
+
+def _measured(one: Measured) -> str:
+    verdict = "kept" if one.kept else "missed"
+    return (
+        f"timed on {one.device}: {one.measured_ms:.4g} ms ({one.low_ms:.4g} to {one.high_ms:.4g}, "
+        f"predicted {one.predicted_ms:.4g}); target {one.target_ms:g}: {verdict}: {one.arch}"
+    )
+
+
+def _print_verdict(report: Report, winner: Winner, which: str = "") -> None:
+    """Say whether the winner of a goal was timed, and what came of it."""
+    own = [one for one in winner.measured if one.arch == winner.arch]
+    passed = len({one.arch for one in winner.measured if not one.kept} - {winner.arch})
+    if any(not one.kept for one in own):
+        lowest = min(one.target_ms - (one.measured_ms - one.target_ms) for one in own)
+        timed = len({one.arch for one in winner.measured})
+        report.say(
+            f"{which}none of the {timed} finalists that were timed "
+            f"keeps the target; this one comes nearest. Search again with a target of {lowest:.4g} "
+            "ms or so: the predictor has learnt from what was measured"
+        )
+    elif own and passed:
+        report.say(f"{which}{counted(passed, 'better finalist')} missed the target as measured")
+
+
+def next_command(result: SearchResult) -> str:
+    """The command that makes sense after a search."""
+    if result.has_weights:
+        return "evit-export --format tflite" + (" --goal 1" if len(result.goals) > 1 else "")
+    return f"evit-train --data FOLDER --subnet '{result.arch}'"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.padding import Padding
 
 from elasticvit.cli.report import Report
-from elasticvit.cli.wording import counted, duration, file_size
+from elasticvit.cli.wording import counted, duration, file_size, listed
 from elasticvit.flows.status import (
     DeviceStatus,
     ExportStatus,
@@ -75,26 +75,33 @@ def _run(one: RunStatus) -> str:
         state = f"interrupted{at} {_ago(one.changed_s)}"
     else:
         state = f"finished {_ago(one.changed_s)}"
+    kept = ", ".join(map(str, one.checkpoints))
+    state += f", checkpoints of steps {kept}" if len(one.checkpoints) > 1 else ""
     best = "" if one.accuracy is None else f", best accuracy {one.accuracy:.2f} %"
     return f"{one.folder.name}: space {one.space} on {one.data}, {epochs}, {state}{best}"
 
 
 def _search(one: SearchStatus) -> str:
-    targets = " and ".join(map(_target, one.targets)) or "an unknown target"
     state = "finished" if one.finished else "interrupted"
     line = (
-        f"{one.folder.name}: at most {targets}, {state} {_ago(one.changed_s)} after "
+        f"{one.folder.name}: at most {_targets(one.targets)}, {state} {_ago(one.changed_s)} after "
         f"{counted(one.evaluated, 'architecture')}"
     )
     if one.arch is None:
         return line
     ms = "" if one.predicted_ms is None else f" at {one.predicted_ms:.3g} ms as predicted"
+    if one.accuracy is None:
+        return f"{line}; chosen {one.arch} by {one.chosen_by}{ms}"
     return f"{line}; chosen {one.arch}: {one.accuracy:.2f} % of test images{ms}"
 
 
-def _target(target: Target) -> str:
-    where = "" if target.device is None else f" on {target.device}"
-    return f"{target.limit:g} {target.unit}{where}"
+def _targets(targets: Sequence[Target]) -> str:
+    """The targets of all goals, cost by cost: `10 or 15 ms on pixel6 and 4 MB of file`."""
+    limits: dict[str, list[float]] = {}
+    for target in targets:
+        where = "" if target.device is None else f" on {target.device}"
+        limits.setdefault(target.unit + where, []).append(target.limit)
+    return " and ".join(f"{listed(n)} {what}" for what, n in limits.items()) or "an unknown target"
 
 
 def _export(one: ExportStatus) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 PLURALS = {"class": "classes", "search": "searches", "batch": "batches"}
 
@@ -42,3 +43,9 @@ def file_size(size: float) -> str:
 def printable(text: str) -> str:
     """A text without characters that move the cursor or colour a terminal; lines are kept."""
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
+
+def listed(targets: Sequence[float]) -> str:
+    """Targets of several goals as a text: `10, 15 or 20`."""
+    *most, last = (f"{target:g}" for target in targets)
+    return f"{', '.join(most)} or {last}" if most else last

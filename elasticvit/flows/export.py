@@ -103,7 +103,7 @@ def _export(
     from elasticvit.flows.export_search import SearchedSubnet
     from export.conversion import convert, load
 
-    searched = SearchedSubnet.load(place.search)
+    searched = SearchedSubnet.load(place.search, settings.goal)
     subnet = searched.subnet
     images = open_run_data(searched.data, subnet.layout.classes)
     events(ExportStarted(arch=subnet.arch, format=backend.name))

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from elasticvit.errors import ExportError, NextStep
+from elasticvit.errors import ExportError, NextStep, SettingError
 from elasticvit.flows.places import path_text
 from elasticvit.nn import Subnet
-from elasticvit.searching.result import SUBNET_FILE, SearchResult
+from elasticvit.searching.result import SearchResult, subnet_file
+from elasticvit.searching.winner import Winner
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,55 +50,85 @@ class SearchedSubnet:
     sources: Mapping[str, Any]
 
     @classmethod
-    def load(cls, folder: Path) -> SearchedSubnet:
+    def load(cls, folder: Path, goal: int = 1) -> SearchedSubnet:
         """The subnet of a finished search.
 
         Args:
             folder: Folder of the search.
+            goal: Number of the goal that the subnet was chosen for, from 1.
 
         Raises:
             CheckpointError: The folder holds no finished search, or a damaged one.
+            SettingError: The search has no such goal.
             ExportError: The weights are not those of the architecture that was chosen.
         """
         result = SearchResult.load(folder)
-        subnet = Subnet.load(folder / SUBNET_FILE)
-        if subnet.arch != result.arch:
+        if not result.has_weights:
             raise ExportError(
-                f"{folder / SUBNET_FILE} holds {subnet.arch}, the search chose {result.arch}; "
-                "search again",
+                f"the search in {folder} chose {result.arch} by {result.accuracy_source}, without "
+                "a supernet, so there are no weights to export; train this subnet alone, or a "
+                "supernet, and search in that",
+                next_step=NextStep("train", {"subnet": str(result.arch)}),
+            )
+        winner = _winner(result, goal, folder)
+        path = folder / subnet_file(goal)
+        subnet = Subnet.load(path)
+        if subnet.arch != winner.arch:
+            raise ExportError(
+                f"{path} holds {subnet.arch}, the search chose {winner.arch}; search again",
                 next_step=NextStep("search"),
             )
         if subnet.layout.classes != result.classes:
             raise ExportError(
-                f"{folder / SUBNET_FILE} tells {subnet.layout.classes} classes apart, the search "
+                f"{path} tells {subnet.layout.classes} classes apart, the search "
                 f"{result.classes}; search again",
                 next_step=NextStep("search"),
             )
         return cls(
             subnet=subnet,
             data=result.data,
-            macs_m=result.macs_m,
+            macs_m=winner.macs_m,
             device=result.device,
-            predictions=_predictions(result),
+            predictions=_predictions(winner, result.device),
             sources={
                 "space": result.space,
                 "data": result.data,
                 "search": path_text(folder),
                 "run": result.run,
                 "seed": result.seed,
-                "search_accuracy": result.accuracy,
-                "test_accuracy": result.test_accuracy,
+                "goal": goal,
+                "search_accuracy": winner.accuracy,
+                "test_accuracy": winner.test_accuracy,
             },
         )
 
 
-def _predictions(result: SearchResult) -> dict[str, Prediction]:
+def _winner(result: SearchResult, goal: int, folder: Path) -> Winner:
+    """What was chosen for a goal.
+
+    Raises:
+        SettingError: The search has no such goal.
+    """
+    winners = result.goals
+    if goal > len(winners):
+        told = "; ".join(
+            f"{number}: " + " and ".join(f"{cap.target:g} {cap.unit}" for cap in winner.caps)
+            for number, winner in enumerate(winners, 1)
+        )
+        raise SettingError(
+            f"goal is {goal}; the search in {folder} has {len(winners)} ({told})",
+            settings=["goal"],
+        )
+    return winners[goal - 1]
+
+
+def _predictions(winner: Winner, device: str | None) -> dict[str, Prediction]:
     found = {
         cap.device: Prediction(predicted_ms=cap.predicted, upper_ms=cap.upper, target_ms=cap.target)
-        for cap in result.caps
+        for cap in winner.caps
         if cap.device is not None and cap.unit == "ms"
     }
-    if result.device is not None and result.predicted_ms is not None:
-        first = Prediction(predicted_ms=result.predicted_ms, upper_ms=result.upper_ms)
-        found.setdefault(result.device, first)
+    if device is not None and winner.predicted_ms is not None:
+        first = Prediction(predicted_ms=winner.predicted_ms, upper_ms=winner.upper_ms)
+        found.setdefault(device, first)
     return found

@@ -9,6 +9,7 @@ from typing import Protocol
 from elasticvit.errors import SettingError
 from elasticvit.files import writing
 from elasticvit.flows.places import check_path
+from elasticvit.flows.search_targets import MOST_GOALS
 from elasticvit.flows.settings import check_whole
 from elasticvit.names import check_name
 from elasticvit.reading import shown
@@ -31,6 +32,7 @@ class ExportSettings:
         format: Name of the export format. None: the format of the suffix of `out`, or `tflite`.
         search: Search with the subnet to export: its folder, or the outcome that the search flow
             returned. None: the latest search of the workspace.
+        goal: Number of the goal, from 1, whose subnet is exported, of a search with several.
         device: Device to time the model file on. None: the device that the search was for, the
             device that was profiled last, or `host`; the export then succeeds even if that device
             does not answer.
@@ -49,6 +51,7 @@ class ExportSettings:
 
     format: str | None = None
     search: InFolder | Path | str | None = None
+    goal: int = 1
     device: str | None = None
     out: Path | str | None = None
     folder: Path | str | None = None
@@ -56,6 +59,7 @@ class ExportSettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "images", check_whole("images", self.images, 1, MOST_IMAGES))
+        object.__setattr__(self, "goal", check_whole("goal", self.goal, 1, MOST_GOALS))
         for name in ("out", "folder"):
             check_path(name, getattr(self, name))
         if self.format is not None and not isinstance(self.format, str):

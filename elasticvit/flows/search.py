@@ -11,25 +11,44 @@ from typing import TYPE_CHECKING, Any
 
 from elasticvit.errors import PredictorError, SettingError
 from elasticvit.events import EventHandler, Notice, Phase, ignore
-from elasticvit.flows.places import check_writable, kept, path_text
-from elasticvit.flows.run_data import open_run_data
+from elasticvit.flows.places import check_writable, kept
 from elasticvit.flows.search_caps import resolve_caps, shown_latency
 from elasticvit.flows.search_events import CapsResolved, SearchPlanned, SearchStarted
-from elasticvit.flows.search_place import checked_out, run_folder, working_in
+from elasticvit.flows.search_place import by_scores, checked_out, working_in
+from elasticvit.flows.search_scores import search_by_scores
+from elasticvit.flows.search_seeds import find_seeds
 from elasticvit.flows.search_settings import SearchSettings
+from elasticvit.flows.search_starts import USUAL
+from elasticvit.flows.search_supernet import TrainedSupernet
+from elasticvit.flows.search_team import leading, serve_search
+from elasticvit.flows.search_verify import make_verifier
 from elasticvit.flows.settings import WorkspaceLike, settings_of, workspace_of
 from elasticvit.flows.torch_threads import torch_threads
+from elasticvit.flows.train import is_first_rank
 from elasticvit.flows.unreadable import unreadable_notices
+from elasticvit.kept_genes import keep_genes
 from elasticvit.reading import shown
 from elasticvit.searching.plan import DEFAULT_BUDGET_S, SOUND_BUDGET_S
-from elasticvit.searching.result import SUBNET_FILE, FrontPoint, SearchResult
+from elasticvit.searching.result import FrontPoint, SearchResult, subnet_file
 from elasticvit.searching.state import STATE_FILE, SearchState
+from elasticvit.searching.winner import CapResult, Measured, Winner
 from elasticvit.space import SearchSpace
 
 if TYPE_CHECKING:
     from elasticvit.nn.subnet import Subnet
+    from elasticvit.searching.spread import Team
+    from elasticvit.workspace import Workspace
 
-__all__ = ["FrontPoint", "SearchOutcome", "SearchResult", "SearchSettings", "search"]
+__all__ = [
+    "CapResult",
+    "FrontPoint",
+    "Measured",
+    "SearchOutcome",
+    "SearchResult",
+    "SearchSettings",
+    "Winner",
+    "search",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,23 +56,26 @@ class SearchOutcome:
     """A finished search.
 
     Attributes:
-        folder: Folder of the search, with `search.json`, `front.csv`, the front as a picture and
-            the chosen subnet.
+        folder: Folder of the search, with `search.json`, `front.csv`, `top.csv`, the front as a
+            picture, `report.html` and the chosen subnet.
         result: What was found.
     """
 
     folder: Path
     result: SearchResult
 
-    def subnet(self) -> Subnet:
+    def subnet(self, goal: int = 1) -> Subnet:
         """The chosen subnet with its recalibrated weights, on the CPU in evaluation mode.
 
+        Args:
+            goal: Number of the goal that it was chosen for, from 1.
+
         Raises:
-            CheckpointError: the file is gone or damaged.
+            CheckpointError: the search had no supernet, or the file is gone or damaged.
         """
         from elasticvit.nn.subnet import Subnet
 
-        return Subnet.load(self.folder / SUBNET_FILE)
+        return Subnet.load(self.folder / subnet_file(goal))
 
 
 def search(
@@ -65,17 +87,22 @@ def search(
 ) -> SearchOutcome:
     """Find the most accurate architecture that keeps the caps, and cut it out of the supernet.
 
-    Space and data set are those of the training run. A search that was interrupted is resumed when
-    called with the same settings, and ends with the same result. A search that fails before it has
-    evaluated anything leaves no folder.
+    Space and data set are those of the training run. Without one, or where a proxy or a file of
+    accuracies is named, architectures are ordered by that, and there are no weights. A search that
+    was interrupted is resumed when called with the same settings, and ends with the same result. A
+    search that fails before it has evaluated anything leaves no folder.
+
+    On several processes that torchrun started, all call the flow with the same settings and return
+    the same outcome: the first one searches, reads and writes the workspace and reports, the others
+    judge what it asks for, for which they need the data set.
 
     Args:
         settings: What to search for; defaults if left out.
         workspace: Workspace or its folder; `.evit` by default. Nothing is taken from it if the
             settings name a run and predictors, and nothing is written to it if they name `out`.
         events: Receives `SearchStarted`, `CapsResolved`, `SearchPlanned`, `SearchProgress` after
-            every few architectures, and a `Phase` when another part of the work begins; what it
-            raises ends the search.
+            every few architectures, `TopRanked` if more than the best are asked for, and a `Phase`
+            when another part of the work begins; what it raises ends the search.
         changes: Single settings by name, such as `target_ms=30`.
 
     Raises:
@@ -88,46 +115,72 @@ def search(
             goes on with that search.
         DataError: the data set of the run is gone, or has other classes now.
         FileError: the result cannot be written.
+        ProcessError: another process of several is gone; its rank is named.
     """
-    started_s = time.monotonic()
     chosen = settings_of(SearchSettings, settings, changes)
-    here = workspace_of(workspace)
+    if not is_first_rank():
+        torch_device = _checked_torch_device(chosen.torch_device)
+        outcome: SearchOutcome = serve_search(chosen.threads, torch_device)
+        return outcome
+    with leading() as team:
+        found = _search(chosen, workspace_of(workspace), events, team)
+        if team is not None:
+            team.end(found)
+        return found
+
+
+def _search(
+    chosen: SearchSettings, here: Workspace, events: EventHandler, team: Team | None
+) -> SearchOutcome:
+    """The search on the one process, or on the first of several, which judge for it."""
+    started_s = time.monotonic()
     out = checked_out(chosen)
-    run = run_folder(chosen, here)
+    scored = by_scores(chosen, here)
+    trained = None if scored else TrainedSupernet.of(chosen, here)
     check_writable(here.root if out is None else out)
-    events(_started(chosen, run))
+    if trained is None:
+        scored_folder, scores = search_by_scores(chosen, here, out, events)
+        return SearchOutcome(folder=scored_folder, result=scores)
+    events(_started(chosen, trained.name))
     events(Phase(text="reading the training run and the predictors"))
-
-    from elasticvit.training.run_info import RunInfo
-
-    info = RunInfo.load(run)
-    problem = resolve_caps(chosen, here, info.space)
-    events(CapsResolved(space=info.space.name, caps=problem.caps))
+    space = keep_genes(trained.space, chosen.keep or {})
+    problem = resolve_caps(chosen, here, space)
+    events(CapsResolved(space=space.name, caps=problem.caps))
     try:
-        latency = shown_latency(chosen, here, info.space, problem.caps)
+        latency = shown_latency(chosen, here, space, problem.caps)
     except PredictorError as error:
         latency = None
         events(Notice(text=f"the result shows no latency: {error}", warning=True))
 
+    verify = make_verifier(chosen, here, space, problem, events)
     from elasticvit.searching.job import SearchJob
-    from elasticvit.training.checkpoint import load_supernet
+    from elasticvit.searching.judgement_store import STORE_FILE, JudgementStore
 
-    events(Phase(text=f"loading the trained supernet and data set {info.data}"))
+    events(Phase(text=f"loading the trained supernet and data set {trained.data}"))
     torch_device = _checked_torch_device(chosen.torch_device)
     with ExitStack() as held:
         held.enter_context(torch_threads(chosen.threads))
-        images = open_run_data(info.data, info.space.layout.classes)
+        images, supernet = trained.images(), trained.load()
+        if team is not None:
+            events(Phase(text="sending the supernet to the other processes"))
+            team.begin(supernet, images)
         job = SearchJob(
-            load_supernet(run),
+            supernet,
             images,
-            [resolved.cap for resolved in problem.caps],
+            problem.goals,
+            space=space,
             seed=chosen.seed,
-            run=path_text(run),
+            run=trained.name,
             latency=latency,
             feasible=problem.feasible,
+            seeds=find_seeds(chosen.start, trained.run, here, space),
+            store=JudgementStore(here.root / STORE_FILE) if out is None else None,
+            spread=team,
             torch_device=torch_device,
         )
-        asked = [chosen.population, chosen.generations, chosen.budget_minutes]
+        asked: list[Any] = [chosen.population, chosen.generations, chosen.budget_minutes]
+        if chosen.evaluations is not None or tuple(chosen.start) != USUAL:
+            asked += [chosen.evaluations, sorted(chosen.start)]
         found = job.unfinished(here.folders("search") if out is None else [out], asked)
         config = None if found is None else found[1]
         folder = out if found is None else found[0]
@@ -135,8 +188,10 @@ def search(
             held.enter_context(working_in(folder, here))
         events(Phase(text="timing the evaluation of single architectures"))
         plan = job.plan(
-            population=chosen.population if config is None else config.population,
-            generations=chosen.generations if config is None else config.generations,
+            evaluations=chosen.evaluations,
+            population=chosen.population,
+            generations=chosen.generations,
+            config=config,
             budget_s=_seconds_left(chosen.budget_minutes, started_s),
         )
         events(
@@ -145,7 +200,7 @@ def search(
                 recalibration_images=job.quick.sizes.recalibration_images,
                 search_images=job.quick.sizes.search_images,
                 resumes=None if found is None else found[0],
-                evaluated=0 if found is None else _evaluated(found[0], info.space),
+                evaluated=0 if found is None else _evaluated(found[0], trained.space),
             )
         )
         if folder is None:
@@ -158,7 +213,10 @@ def search(
             asked=asked,
             events=events,
             stop=lambda: time.monotonic() > ends_s,
+            verify=verify,
+            top=chosen.top,
         )
+        verify.save()
     for notice in unreadable_notices(images):
         events(notice)
     if out is None:
@@ -167,7 +225,7 @@ def search(
     return SearchOutcome(folder=folder, result=result)
 
 
-def _started(settings: SearchSettings, run: Path) -> SearchStarted:
+def _started(settings: SearchSettings, run: str) -> SearchStarted:
     if settings.budget_minutes is None:
         return SearchStarted(run=run, budget_s=DEFAULT_BUDGET_S, longest_s=SOUND_BUDGET_S)
     budget_s = 60 * settings.budget_minutes

@@ -14,7 +14,9 @@ from elasticvit.cost import CostModel, MacsCost
 from elasticvit.errors import NextStep, SettingError, TargetError, WorkspaceError
 from elasticvit.flows.search_events import ResolvedCap
 from elasticvit.flows.search_settings import SearchSettings
-from elasticvit.searching.caps import TARGETS, Cap, find_feasible, reach
+from elasticvit.flows.search_targets import COSTS
+from elasticvit.searching.caps import TARGETS, Cap, reach
+from elasticvit.searching.goal import Goal, Goals
 from elasticvit.space import SearchSpace
 from elasticvit.workspace import Workspace
 
@@ -29,12 +31,14 @@ class Problem:
     """The caps of a search, which at least one architecture meets.
 
     Attributes:
-        caps: All caps with the range of their costs, latencies first; they can be met.
-        feasible: An architecture that keeps all caps.
+        caps: The caps of the first goal with the range of their costs, latencies first.
+        goals: All goals; each can be met.
+        feasible: For each goal an architecture that keeps it.
     """
 
     caps: tuple[ResolvedCap, ...]
-    feasible: Arch
+    goals: Goals
+    feasible: tuple[Arch, ...]
 
 
 def resolve_caps(settings: SearchSettings, workspace: Workspace, space: SearchSpace) -> Problem:
@@ -53,21 +57,51 @@ def resolve_caps(settings: SearchSettings, workspace: Workspace, space: SearchSp
     """
     if not settings.has_target:
         raise no_target(settings, workspace, space)
-    caps: list[Cap] = []
+    limited: list[list[Cap]] = []  # for each cost a cap of every goal, or one for all
     predictors: list[Predictor | None] = []
-    for name, target_ms in _device_targets(settings, workspace):
+    for name, targets in _device_targets(settings, workspace):
         predictor = _predictor(settings, workspace, name)
         cost = predictor.cost(space, extrapolate=settings.extrapolate)
-        caps.append(Cap(cost=cost, target=float(target_ms), device=name, source=predictor.source))
+        source = predictor.source
+        setting = "target" if settings.named_targets else "target_ms"
+        limited.append(
+            [
+                Cap(cost=cost, target=float(t), device=name, source=source, setting=setting)
+                for t in targets
+            ]
+        )
         predictors.append(predictor)
-    if settings.target_mmacs is not None:
-        caps.append(Cap(cost=MacsCost(space), target=float(settings.target_mmacs)))
+    for name, targets in settings.cost_targets.items():
+        own = COSTS[name].cost(space)
+        setting = "target" if name in (settings.target or {}) else "target_mmacs"
+        limited.append([Cap(cost=own, target=float(t), setting=setting) for t in targets])
         predictors.append(None)
-    feasible = find_feasible(space, caps, np.random.default_rng(0))
+    count = max(map(len, limited))
+    goals = Goals(
+        tuple(
+            Goal(tuple(caps[goal if len(caps) > 1 else 0] for caps in limited))
+            for goal in range(count)
+        )
+    )
+    feasible = _feasible(settings, goals, space)
     resolved = [
-        _resolved(cap, predictor, space) for cap, predictor in zip(caps, predictors, strict=True)
+        _resolved(caps, predictor, space)
+        for caps, predictor in zip(limited, predictors, strict=True)
     ]
-    return Problem(caps=tuple(resolved), feasible=feasible)
+    return Problem(caps=tuple(resolved), goals=goals, feasible=feasible)
+
+
+def _feasible(settings: SearchSettings, goals: Goals, space: SearchSpace) -> tuple[Arch, ...]:
+    """For each goal an architecture that keeps it; the error says which genes are fixed."""
+    try:
+        return goals.feasible(space, np.random.default_rng(0))
+    except TargetError as error:
+        if not settings.keep:
+            raise
+        kept = ", ".join(f"{name}={value}" for name, value in settings.keep.items())
+        raise TargetError(
+            f"{error} (with {kept} kept)", settings=(*error.settings, "keep")
+        ) from error
 
 
 def no_target(settings: SearchSettings, workspace: Workspace, space: SearchSpace) -> TargetError:
@@ -89,7 +123,7 @@ def no_target(settings: SearchSettings, workspace: Workspace, space: SearchSpace
         )
     missing = "" if costs else ", which needs a profiled device,"
     return TargetError(
-        f"no target; name a latency in ms{missing} or a number of multiply-accumulates. Space "
+        f"no target; name a latency in ms{missing} or another cost ({', '.join(COSTS)}). Space "
         f"{space.name} has {'; '.join(ranges)}",
         settings=TARGETS,
         next_step=None if costs else PROFILE,
@@ -123,8 +157,13 @@ def _device_names(settings: SearchSettings, workspace: Workspace) -> tuple[str, 
     return settings.devices or tuple(settings.predictor or ()) or ((default,) if default else ())
 
 
-def _device_targets(settings: SearchSettings, workspace: Workspace) -> list[tuple[str, float]]:
-    """Devices and their targets in ms; one target is that of all devices."""
+def _device_targets(
+    settings: SearchSettings, workspace: Workspace
+) -> list[tuple[str, tuple[float, ...]]]:
+    """Devices and their targets in ms, each that of every goal or one for all; what is named once
+    is that of all devices."""
+    if settings.named_targets:
+        return list(settings.named_targets.items())
     targets = settings.targets_ms
     if not targets:
         return []
@@ -141,7 +180,7 @@ def _device_targets(settings: SearchSettings, workspace: Workspace) -> list[tupl
     if len(targets) != len(names):
         raise SettingError(
             f"{len(targets)} targets for {len(names)} devices ({', '.join(names)}); give one for "
-            "all, or one for each device in its order",
+            "all, or one for each device in its order; several goals are one list, such as 10,15",
             settings=["target_ms", "device"],
         )
     return list(zip(names, targets, strict=True))
@@ -156,14 +195,16 @@ def _predictor(settings: SearchSettings, workspace: Workspace, name: str) -> Pre
     return load_predictor(Path(given)) if isinstance(given, (str, Path)) else given
 
 
-def _resolved(cap: Cap, predictor: Predictor | None, space: SearchSpace) -> ResolvedCap:
+def _resolved(caps: Sequence[Cap], predictor: Predictor | None, space: SearchSpace) -> ResolvedCap:
+    cap, targets = caps[0], tuple(cap.target for cap in caps)
     can = reach(space, cap.bound, np.random.default_rng(0))
     if predictor is None:
-        return ResolvedCap(cap=cap, reach=can)
+        return ResolvedCap(cap=cap, targets=targets, reach=can)
     from predictors.provenance import origin, remarks
 
     return ResolvedCap(
         cap=cap,
+        targets=targets,
         reach=can,
         coverage=predictor.interval.coverage,
         origin=origin(predictor),

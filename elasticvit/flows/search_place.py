@@ -19,6 +19,17 @@ from elasticvit.workspace import Workspace
 LOCK_FILE = ".lock"
 
 
+def by_scores(settings: SearchSettings, workspace: Workspace) -> bool:
+    """Whether architectures are ordered without a supernet: as the settings ask, or where the
+    workspace has a target and a space but no training run."""
+    if settings.proxy is not None or settings.accuracies is not None:
+        return True
+    if settings.run is not None or settings.supernet is not None or workspace.folders("run"):
+        return False
+    named = settings.space is not None or workspace.settings().space is not None
+    return settings.has_target and named
+
+
 def run_folder(settings: SearchSettings, workspace: Workspace) -> Path:
     """Folder of the training run.
 

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from elasticvit.errors import SettingError, TargetError
 from elasticvit.flows.places import check_path
-from elasticvit.flows.settings import (
-    check_distinct,
-    check_minutes,
-    check_ranges,
-    check_real,
-    device_names,
-)
+from elasticvit.flows.search_starts import CHECKPOINTS, STARTS, USUAL
+from elasticvit.flows.search_targets import COSTS, check_targets, several
+from elasticvit.flows.settings import check_distinct, check_minutes, check_ranges, device_names
 from elasticvit.names import check_name
 from elasticvit.reading import shown
-from elasticvit.searching.config import EvolutionConfig
+from elasticvit.searching.config import MOST_EVALUATIONS, EvolutionConfig
 
 if TYPE_CHECKING:
+    from elasticvit.space import SearchSpace
     from predictors.predictor import Predictor
 
 SHORTEST_MINUTES = 0.05
-TARGET_RANGES = {  # least and greatest value, unit
-    "target_ms": (1e-6, 1e9, "milliseconds"),
-    "target_mmacs": (1e-6, 1e9, "millions of multiply-accumulates"),
-}
+Target = float | Sequence[float]
 RANGES = {
+    "verify": (0, 64),
+    "top": (1, 64),
+    "evaluations": (2, MOST_EVALUATIONS),
     "population": (2, 4096),
     "generations": (1, 4096),
     "seed": (0, 2**31 - 1),
@@ -42,22 +39,50 @@ class SearchSettings:
 
     Attributes:
         target_ms: Latency cap in milliseconds per image: one number for all devices, or one for
-            each device in the order of `device`.
+            each device in the order of `device`. In place of a number a list of several: a goal
+            each, for which one architecture is chosen.
+        target: Caps by name, each a number or a list of several goals: latencies in milliseconds
+            by the device's name, and `mmacs` (multiply-accumulates in millions), `params`
+            (parameters in millions), `memory` (peak of activations in MB) and `size` (exported
+            file in MB), which no device in `target` can be called.
         device: Names of the devices that `target_ms` applies to. None: all devices of `predictor`,
             or else the device that was profiled last.
-        target_mmacs: Cap on multiply-accumulates per image, in millions.
+        target_mmacs: The same as `mmacs` of `target`.
         run: Folder of the training run with the supernet. None: the workspace's latest run.
+        checkpoint: Which weights of the training run: `latest`, or `best` by the mean accuracy of
+            the panel that was judged while it trained.
+        supernet: A trained supernet in place of that of a training run: the name of one that comes
+            with the package, a file of this project's, or the authors' checkpoint.
+        data: Data set to judge `supernet` on, with its classes: a folder of images, a file, or
+            another form that training takes. Images are normalised by its own statistics.
+        proxy: Name of the proxy that architectures are ordered by, in place of a supernet's
+            accuracies (`searching.proxy`). None: `macs` where there is no training run.
+        accuracies: File with accuracies of architectures (CSV or parquet, columns `architecture`
+            and `accuracy`), which a regression is fitted to, in place of a supernet's.
+        space: Space that is searched without a supernet: itself, a preset or a TOML file. None:
+            the workspace's last one.
         predictor: Predictors, or the folders they were saved in, by device name; predictors of
             other devices are loaded from the workspace.
         out: Folder to write the result to: new in a folder that exists, empty, or holding an
             interrupted search with the same settings; the workspace is not changed then. None: a
             new folder in the workspace, which becomes its latest search.
-        population: Number of parents in each generation, at most 4096. None: chosen by the time
-            budget.
-        generations: Number of generations, at most 4096. None: chosen by the time budget. A search
-            has at most 100,000 evaluations, which are population * (1 + 4 * generations).
+        evaluations: Number of architectures that are judged, most of them chosen by an accuracy
+            predictor. None: chosen by the time budget.
+        population: Number of parents in each generation of the paper's evolution, at most 4096,
+            which takes the place of the accuracy predictor then. None: chosen by the time budget.
+        generations: Number of its generations, at most 4096. None: chosen by the time budget. A
+            search has at most 100,000 evaluations, which are population * (1 + 4 * generations).
         budget_minutes: Time budget of the whole search in minutes. None: about 3 minutes, up to
             15 on a slow machine.
+        verify: Number of the best finalists that are timed on the device before one is chosen; as
+            many again are if none of them keeps the cap. None: 3 where the device was profiled in
+            this workspace and answers now, without `out`. 0: none.
+        top: Number of the best architectures of each goal, at most 64. If it is more than one, as
+            many are judged again and written to `top.csv`, with their subnets.
+        start: Architectures that the search begins with, besides those that fill the space: any of
+            `bank` (the memory banks of the training run), `published` and `searches` (winners and
+            fronts of the workspace's latest searches, on which the result then depends).
+        keep: Genes that are fixed, by name: `{"resolution": 192, "attn1.width": 64}`.
         extrapolate: Whether kernels outside the measured range are priced, with wider bounds,
             instead of refused.
         seed: Random seed.
@@ -70,14 +95,26 @@ class SearchSettings:
             too many evaluations.
     """
 
-    target_ms: float | list[float] | tuple[float, ...] | None = None
+    target_ms: Target | Sequence[Target] | None = None
+    target: Mapping[str, Target] | None = None
     device: str | list[str] | tuple[str, ...] | None = None
-    target_mmacs: float | None = None
+    target_mmacs: Target | None = None
     run: Path | str | None = None
+    checkpoint: str = "latest"
+    supernet: Path | str | None = None
+    data: str | None = None
+    proxy: str | None = None
+    accuracies: Path | str | None = None
+    space: SearchSpace | str | None = None
     predictor: Mapping[str, Path | str | Predictor] | None = None
     out: Path | str | None = None
+    evaluations: int | None = None
     population: int | None = None
     generations: int | None = None
+    verify: int | None = None
+    top: int = 1
+    start: tuple[str, ...] | list[str] = USUAL
+    keep: Mapping[str, int] | None = None
     budget_minutes: float | None = None
     extrapolate: bool = False
     seed: int = 0
@@ -85,14 +122,15 @@ class SearchSettings:
     torch_device: str | None = None
 
     def __post_init__(self) -> None:
+        check_targets(self)
         for name in self.devices:
             check_name("device", name, SettingError, "device")
         check_distinct("device", self.devices)
-        self._check_targets()
+        self._check_start()
         check_minutes("budget_minutes", self.budget_minutes, SHORTEST_MINUTES)
         check_ranges(self, RANGES)
         self._check_evaluations()
-        for name in ("run", "out"):
+        for name in ("run", "out", "accuracies", "supernet"):
             check_path(name, getattr(self, name))
         if self.torch_device is not None and not isinstance(self.torch_device, str):
             raise SettingError(
@@ -101,17 +139,49 @@ class SearchSettings:
                 settings=["torch_device"],
             )
 
-    def _check_targets(self) -> None:
-        named = [("target_ms", value) for value in self.targets_ms]
-        if self.target_mmacs is not None:
-            named.append(("target_mmacs", self.target_mmacs))
-        for name, value in named:
-            least, most, unit = TARGET_RANGES[name]
-            if value is None:  # one of several; `check_real` takes it for left out
+    def _check_start(self) -> None:
+        unknown = [name for name in self.start if name not in STARTS]
+        if unknown or isinstance(self.start, str):
+            raise SettingError(
+                f"start is {shown(self.start)}; it may name {', '.join(STARTS)}",
+                settings=["start"],
+            )
+        named = [
+            n for n in ("run", "supernet", "proxy", "accuracies") if getattr(self, n) is not None
+        ]
+        if len(named) > 1:
+            raise SettingError(
+                f"{' and '.join(named)} are all named; name one source of accuracies",
+                settings=named,
+            )
+        for other in ("run", "supernet"):
+            if self.space is not None and other in named:
                 raise SettingError(
-                    f"{name} is None for one of the devices; it must be a number", settings=[name]
+                    f"space and {other} are both named; a trained supernet has its space",
+                    settings=["space", other],
                 )
-            check_real(name, value, least, most, unit)
+        if self.checkpoint not in CHECKPOINTS:
+            raise SettingError(
+                f"checkpoint is {shown(self.checkpoint)}; it is one of {', '.join(CHECKPOINTS)}",
+                settings=["checkpoint"],
+            )
+        if self.data is not None and self.supernet is None:
+            raise SettingError(
+                "data is named without supernet; a training run is judged on its own data set",
+                settings=["data"],
+            )
+        for name, value in (self.keep or {}).items():
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise SettingError(
+                    f"keep {shown(name)} is {shown(value)}; it must be a whole number",
+                    settings=["keep"],
+                )
+        if self.evaluations is not None and (self.population or self.generations):
+            raise SettingError(
+                "evaluations and the sizes of the paper's evolution (population, generations) are "
+                "both named; name one of them",
+                settings=["evaluations", "population", "generations"],
+            )
 
     def _check_evaluations(self) -> None:
         """Check the sizes that are named together; one alone leaves the other to the budget."""
@@ -123,12 +193,27 @@ class SearchSettings:
             raise SettingError(str(error), settings=error.settings) from error
 
     @property
-    def targets_ms(self) -> tuple[float, ...]:
-        """The latency targets in milliseconds; empty if there are none."""
+    def targets_ms(self) -> tuple[tuple[float, ...], ...]:
+        """The latency targets in milliseconds: one for all devices or one for each, and for each
+        that of every goal, or one for all; empty if there are none."""
         value = self.target_ms
         if value is None:
             return ()
-        return tuple(value) if isinstance(value, list | tuple) else (value,)
+        return tuple(map(several, value if isinstance(value, list | tuple) else [value]))
+
+    @property
+    def named_targets(self) -> dict[str, tuple[float, ...]]:
+        """The latency targets by device, and for each that of every goal, or one for all."""
+        named = (self.target or {}).items()
+        return {name: several(value) for name, value in named if name not in COSTS}
+
+    @property
+    def cost_targets(self) -> dict[str, tuple[float, ...]]:
+        """The targets of other costs by their name in `COSTS`, each that of every goal, or one for
+        all."""
+        macs = {} if self.target_mmacs is None else {"mmacs": self.target_mmacs}
+        named = {**macs, **(self.target or {})}.items()
+        return {name: several(value) for name, value in named if name in COSTS}
 
     @property
     def devices(self) -> tuple[str, ...]:
@@ -138,4 +223,5 @@ class SearchSettings:
     @property
     def has_target(self) -> bool:
         """Whether a target is named; if a device is named, it must be a latency target."""
-        return bool(self.targets_ms) or (self.target_mmacs is not None and not self.devices)
+        latency = bool(self.targets_ms or self.named_targets)
+        return latency or bool(self.cost_targets and not self.devices)

@@ -91,8 +91,19 @@ def check_ranges(settings: Any, ranges: Mapping[str, tuple[int, int]]) -> None:
             object.__setattr__(settings, name, check_whole(name, value, least, most))
 
 
-def check_real(name: str, value: Any, least: float, most: float, unit: str = "") -> None:
+def check_real(
+    name: str,
+    value: Any,
+    least: float,
+    most: float,
+    unit: str = "",
+    *,
+    setting: str | None = None,
+) -> None:
     """Check a setting that is a real number; None is allowed.
+
+    Args:
+        setting: Name of the setting; `name`, which the message says, by default.
 
     Raises:
         SettingError: The value is no finite number from `least` to `most`.
@@ -100,7 +111,7 @@ def check_real(name: str, value: Any, least: float, most: float, unit: str = "")
     real = isinstance(value, Real) and not isinstance(value, bool)
     if value is not None and not (real and least <= float(value) <= most):
         rule = f"it must be a number from {least:g} to {most:,g} {unit}".rstrip()
-        raise SettingError(f"{name} is {shown(value)}; {rule}", settings=[name])
+        raise SettingError(f"{name} is {shown(value)}; {rule}", settings=[setting or name])
 
 
 def check_minutes(name: str, value: Any, least: float) -> None:

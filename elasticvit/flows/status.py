@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from elasticvit.errors import EvitError, NextStep
+from elasticvit.flows.search_targets import COSTS
 from elasticvit.flows.settings import WorkspaceLike, workspace_of
 from elasticvit.flows.status_parts import (
     Damages,
@@ -150,12 +151,18 @@ def _next(
 
 
 def _search_settings(search: SearchStatus) -> dict[str, object]:
-    """The first latency target of a search as settings of the search flow, or its cap on
-    multiply-accumulates."""
-    for target in search.targets:
-        if target.unit == "ms":
-            return {"device": target.device, "target_ms": f"{target.limit:g}"}
-    return {"target_mmacs": f"{search.targets[0].limit:g}"} if search.targets else {}
+    """The targets of a search as settings of the search flow: those of the first latency, or else
+    of the first cost."""
+    latencies = [target for target in search.targets if target.device is not None]
+    first = next(iter(latencies or search.targets), None)
+    if first is None:
+        return {}
+    same = [t for t in search.targets if (t.device, t.unit) == (first.device, first.unit)]
+    limits = ",".join(f"{target.limit:g}" for target in same)
+    if first.device is not None:
+        return {"device": first.device, "target_ms": limits}
+    name = next((name for name, one in COSTS.items() if one.cost.unit == first.unit), "mmacs")
+    return {"target_mmacs": limits} if name == "mmacs" else {"target": f"{name}={limits}"}
 
 
 def _suggested_ms(workspace: Workspace, run: RunStatus) -> str:

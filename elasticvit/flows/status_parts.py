@@ -6,7 +6,7 @@ torch is not loaded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +29,7 @@ from elasticvit.process_lock import held_by
 from elasticvit.reading import Format
 from elasticvit.searching.result import RESULT_FILE, SearchResult
 from elasticvit.searching.state import STATE_FILE
-from elasticvit.training.run_info import LOCK_FILE, LOG_FILE, RunInfo
+from elasticvit.training.run_info import CHECKPOINTS, LOCK_FILE, LOG_FILE, RunInfo
 from elasticvit.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ def run_statuses(workspace: Workspace, latest: Path | None, damages: Damages) ->
                     seed=info.seed,
                     finished=finished,
                     step=_last_step(folder / LOG_FILE),
+                    checkpoints=_checkpoint_steps(folder / CHECKPOINTS),
                     process=held_by(folder / LOCK_FILE),
                     accuracy=accuracy,
                     changed_s=_changed_s(folder),
@@ -123,6 +124,12 @@ def run_statuses(workspace: Workspace, latest: Path | None, damages: Damages) ->
                 )
             )
     return statuses
+
+
+def _checkpoint_steps(folder: Path) -> tuple[int, ...]:
+    """The steps of the checkpoints in a folder, rising; the files themselves are not read."""
+    named = folder.glob("[0-9]*.json") if folder.is_dir() else ()
+    return tuple(sorted(int(path.stem) for path in named if path.stem.isdecimal()))
 
 
 def _last_step(log: Path) -> int | None:
@@ -189,13 +196,16 @@ def _finished_search(folder: Path, latest: bool) -> SearchStatus:
         folder=folder,
         finished=True,
         evaluated=result.evaluations,
-        targets=tuple(
-            Target(device=cap.device, unit=cap.unit, limit=cap.target) for cap in result.caps
+        targets=_distinct(
+            Target(device=cap.device, unit=cap.unit, limit=cap.target)
+            for winner in result.goals
+            for cap in winner.caps
         ),
         arch=result.arch,
         accuracy=result.test_accuracy,
         predicted_ms=result.predicted_ms,
         run=result.run,
+        chosen_by=result.accuracy_source,
         changed_s=_changed_s(folder),
         latest=latest,
     )
@@ -204,7 +214,7 @@ def _finished_search(folder: Path, latest: bool) -> SearchStatus:
 def _targets(saved: Any) -> tuple[Target, ...]:
     """The caps that a state names, as far as it does: name of the cost, unit and limit each."""
     rows = saved if isinstance(saved, list) else []
-    return tuple(
+    return _distinct(
         Target(
             device=str(name).removeprefix("latency on ") if unit == "ms" else None,
             unit=str(unit),
@@ -213,6 +223,11 @@ def _targets(saved: Any) -> tuple[Target, ...]:
         for name, unit, limit in (row for row in rows if isinstance(row, list) and len(row) == 3)
         if isinstance(limit, (int, float))
     )
+
+
+def _distinct(targets: Iterable[Target]) -> tuple[Target, ...]:
+    """Targets of all goals, each once."""
+    return tuple(dict.fromkeys(targets))
 
 
 def export_statuses(

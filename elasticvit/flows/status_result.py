@@ -49,6 +49,7 @@ class RunStatus:
         seed: Random seed.
         finished: Whether it has trained to the end.
         step: Number of steps in its log; None if it has none.
+        checkpoints: Steps of the checkpoints that are kept, rising.
         process: Number of the process that trains it now; None if none does.
         accuracy: Highest accuracy in percent of the subnets that were judged; None before the end.
         changed_s: Time of the latest change, in seconds since the epoch.
@@ -62,6 +63,7 @@ class RunStatus:
     seed: int
     finished: bool
     step: int | None
+    checkpoints: tuple[int, ...]
     process: str | None
     accuracy: float | None
     changed_s: float
@@ -73,8 +75,8 @@ class Target:
     """A cap of a search.
 
     Attributes:
-        device: Name of the device whose latency is capped; None for multiply-accumulates.
-        unit: `ms` or `MMACs`.
+        device: Name of the device whose latency is capped; None for other costs.
+        unit: Unit of the cost, such as `ms` or `MMACs`.
         limit: Largest value allowed.
     """
 
@@ -91,11 +93,13 @@ class SearchStatus:
         folder: Its folder.
         finished: Whether it has chosen an architecture.
         evaluated: Number of architectures that were evaluated.
-        targets: Its caps.
-        arch: The chosen architecture; None before the end, as are all below.
-        accuracy: Its accuracy in percent on test images.
+        targets: The caps of all its goals.
+        arch: The architecture that was chosen for the first goal; None before the end, as are all
+            below.
+        accuracy: Its accuracy in percent on test images; None also without a supernet.
         predicted_ms: Its predicted latency; None also without a predictor.
         run: Folder of the training run.
+        chosen_by: What architectures were ordered by (`SearchResult.accuracy_source`).
         changed_s: Time of the latest change, in seconds since the epoch.
         latest: Whether exports use it by default.
     """
@@ -108,6 +112,7 @@ class SearchStatus:
     accuracy: float | None = None
     predicted_ms: float | None = None
     run: str | None = None
+    chosen_by: str | None = None
     changed_s: float
     latest: bool
 

@@ -57,6 +57,7 @@ class TrainJob:
             run = self._folder(stack) if self.ranks.writes else None
             run = self.ranks.share(run)
             assert run is not None
+            stack.callback(self._close_watch)
             if not self._finished(run):
                 expected_s, took_s = self._train(run)
                 if self.ranks.writes:
@@ -70,6 +71,10 @@ class TrainJob:
             result = replace(result, suggested_target_ms=target_ms)
         shared: TrainResult = self.ranks.share(result)
         return shared
+
+    def _close_watch(self) -> None:
+        if self.watch is not None:
+            self.watch.close()
 
     def _folder(self, stack: ExitStack) -> Path:
         """The folder to train in, locked; it is removed if training fails before the first

@@ -112,6 +112,15 @@ class TrainWatch:
         self.events(PanelJudged(result=result, total=self.trainer.steps))
         return result
 
+    def close(self) -> None:
+        """Write what TensorBoard's writer has not written yet, and let go of its file; that it
+        cannot be written is a warning."""
+        if self.board is not None:
+            try:
+                self.board.close()
+            except EvitError as error:
+                self.handler(Notice(text=f"TensorBoard's curves end early: {error}", warning=True))
+
     def report(self) -> None:
         """Write the report of the run as it is now; that it cannot be written is a warning, which
         ends no training."""

@@ -75,9 +75,21 @@ def accuracy(model: nn.Module, loader: Iterable[Batch]) -> float:
         DataError: no images.
         CheckpointError: logits that are not numbers, which a diverged training leaves.
     """
+    right = correct(model, loader)
+    if not len(right):
+        raise DataError("accuracy of no images; the loader gave no batch")
+    return 100.0 * int(right.sum()) / len(right)
+
+
+def correct(model: nn.Module, loader: Iterable[Batch]) -> Tensor:
+    """Whether the label of each image gets the highest logit, a bool tensor (images,) on the CPU.
+
+    Raises:
+        CheckpointError: logits that are not numbers, which a diverged training leaves.
+    """
     model.eval()
     device = next(model.parameters()).device
-    right = total = 0
+    found = [torch.zeros(0, dtype=torch.bool)]
     with torch.inference_mode():
         for images, labels in loader:
             logits = model(images.to(device))
@@ -87,8 +99,5 @@ def accuracy(model: nn.Module, loader: Iterable[Batch]) -> float:
                     "again from the start",
                     next_step=NextStep("train", {"fresh": True}),
                 )
-            right += int((logits.argmax(dim=1) == labels.to(device)).sum())
-            total += len(labels)
-    if not total:
-        raise DataError("accuracy of no images; the loader gave no batch")
-    return 100.0 * right / total
+            found.append((logits.argmax(dim=1) == labels.to(device)).cpu())
+    return torch.cat(found)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from elasticvit.arch import ArchBatch
 from elasticvit.arrays import FloatArray, IndexArray
@@ -29,17 +31,30 @@ class Archive:
     born: IndexArray
     complete: bool
 
+    def rows(self, chosen: npt.NDArray[Any]) -> Archive:
+        """The architectures at some rows (indices or a mask)."""
+        return Archive(
+            archs=self.archs.take(chosen),
+            accuracy=self.accuracy[chosen],
+            load=self.load[chosen],
+            born=self.born[chosen],
+            complete=self.complete,
+        )
+
     def ranking(self) -> IndexArray:
         """Rows from the best: highest accuracy, then lowest load, then first evaluated."""
         return best_first(self.accuracy, self.load)
 
     def front(self, cost: FloatArray | None = None) -> IndexArray:
-        """Rows that no other beats in accuracy and cost (the load by default), cheapest first.
+        """Rows that no other beats in accuracy and costs, cheapest first.
 
-        Of architectures that are equal in both only the first evaluated one is given.
+        Of architectures that are equal in all only the first evaluated one is given.
+
+        Args:
+            cost: A cost, shape (n,), or k costs, shape (n, k); the load by default.
         """
         cost = self.load if cost is None else cost
-        points = np.stack([cost, -self.accuracy], axis=1)
+        points = np.column_stack([cost, -self.accuracy])
         rows = np.flatnonzero(on_front(points))
         _, first = np.unique(points[rows], axis=0, return_index=True)
         return rows[first]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 import numpy as np
 
 from elasticvit.arch import Arch, ArchBatch
 from elasticvit.searching.archive import Archive
-from elasticvit.searching.caps import Cap, loads
 from elasticvit.searching.config import EvolutionConfig
+from elasticvit.searching.goal import Goals
 from elasticvit.searching.pareto import ranks
 from elasticvit.space import SearchSpace
 
@@ -30,13 +30,13 @@ def select_parents(archive: Archive, count: int) -> ArchBatch:
 
 def breed(
     space: SearchSpace,
-    caps: Sequence[Cap],
+    goals: Goals,
     parents: ArchBatch,
     config: EvolutionConfig,
     evaluated: Collection[Arch],
     rng: np.random.Generator,
 ) -> ArchBatch:
-    """Distinct children under all caps.
+    """Distinct children that keep a goal.
 
     Args:
         parents: Architectures that the children are made from.
@@ -58,7 +58,7 @@ def breed(
                 drawn = space.crossover(drawn, others, rng)
             else:
                 drawn = space.mutate(drawn, rng, config.mutation_rate)
-            drawn = drawn.take(loads(caps, drawn) <= 1)
+            drawn = drawn.take(goals.loads(drawn) <= 1)
             fresh: list[int] = []
             for row, arch in enumerate(drawn):
                 if len(fresh) == need:

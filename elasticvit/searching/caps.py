@@ -24,7 +24,7 @@ from elasticvit.space import SearchSpace
 Pricing = Callable[[ArchBatch], FloatArray]
 SAMPLES = 20_000  # architectures drawn at random to learn a cost's range
 STEPS = 200  # most steps of one descent; a space of 30 genes takes about 10
-TARGETS = ("target_ms", "target_mmacs")  # the settings that make caps
+TARGETS = ("target_ms", "target", "target_mmacs")  # the settings that make caps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +34,9 @@ class Cap:
     Attributes:
         cost: Cost model whose upper bound, or else price, is capped.
         target: Largest value allowed, in the unit of the cost.
-        device: Name of the device whose latency is capped; None for multiply-accumulates.
+        device: Name of the device whose latency is capped; None for other costs.
         source: Where the latencies of that device come from, such as `host:CPU model`.
+        setting: Setting that the target comes from; None if it comes from none.
 
     Raises:
         TargetError: the target is not a positive number.
@@ -45,12 +46,17 @@ class Cap:
     target: float
     device: str | None = None
     source: str | None = None
+    setting: str | None = None
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.target) and self.target > 0):
             raise TargetError(
                 f"target {self.target} {self.cost.unit}; a target must be above 0", settings=TARGETS
             )
+
+    def __str__(self) -> str:
+        where = "" if self.device is None else f" on {self.device}"
+        return f"{self.target:g} {self.cost.unit}{where}"
 
     def bound(self, batch: ArchBatch) -> FloatArray:
         """What is held against the target, shape (n,): the upper bound of the cost, or the cost
@@ -162,12 +168,30 @@ def find_feasible(space: SearchSpace, caps: Sequence[Cap], rng: np.random.Genera
                 f"no architecture of space {space.name} has {what} of {cap.target:g} "
                 f"{cap.cost.unit} or less; the lowest is {can.low:.4g} {cap.cost.unit} "
                 f"({can.cheapest}): set the target above it, or train a smaller space",
-                settings=[TARGETS[cap.device is None]],
+                settings=[cap.setting] if cap.setting else TARGETS,
             )
-    targets = ", ".join(f"{cap.target:g} {cap.cost.unit} of {cap.cost.name}" for cap in caps)
-    near = ", ".join(f"{cap.bound(found)[0]:.4g} {cap.cost.unit}" for cap in caps)
-    raise TargetError(
-        f"each of the targets {targets} can be met, but no architecture of space {space.name} "
-        f"was found that meets all at once; the nearest has {near}: raise one of them",
-        settings=TARGETS,
+    raise _conflict(space, caps, found)
+
+
+def _conflict(space: SearchSpace, caps: Sequence[Cap], found: ArchBatch) -> TargetError:
+    """The error of caps that no architecture keeps at once, although it keeps each alone: which of
+    them exclude each other, so that every one of these is part of it."""
+    left = list(caps)
+    for cap in caps:
+        rest = [other for other in left if other is not cap]
+        if len(rest) > 1 and _lowest_load(space, rest, found) > 1:
+            left = rest
+    targets = " and ".join(f"{cap.target:g} {cap.cost.unit} of {cap.cost.name}" for cap in left)
+    near = ", ".join(f"{cap.bound(found)[0]:.4g} {cap.cost.unit}" for cap in left)
+    return TargetError(
+        f"the targets {targets} exclude each other: each can be met, but no architecture of space "
+        f"{space.name} was found that meets {'both' if len(left) == 2 else 'all'} at once; the "
+        f"nearest has {near}: raise one of them",
+        settings=sorted({cap.setting for cap in left if cap.setting}) or TARGETS,
     )
+
+
+def _lowest_load(space: SearchSpace, caps: Sequence[Cap], start: ArchBatch) -> float:
+    """The lowest load that a descent finds."""
+    ends = start.concat(ArchBatch.of([space.smallest]))
+    return float(loads(caps, descend(space, lambda batch: loads(caps, batch), ends))[0])

@@ -8,6 +8,11 @@ from typing import Any
 
 from elasticvit.errors import TargetError
 
+ROUNDS = 16  # of a guided search, each of which fits the accuracy predictor anew
+FEWEST_FIRST, MOST_FIRST = 12, 96  # first architectures of a guided search
+FEWEST_EACH = 6  # architectures of a round
+MOST_GUIDED = 1_030  # a tenth of the paper's 10,304
+FEWEST_GUIDED = 32
 SMALLEST_SCALE = 2.0**-7
 MOST_EVALUATIONS = 100_000  # ten times the paper's; all are kept in memory and in the state's file
 
@@ -21,6 +26,8 @@ class EvolutionConfig:
         crossover, mutation: Number of children of either kind in a generation.
         generations: Number of generations after the initial population.
         mutation_rate: Probability that a gene is drawn anew in a mutation.
+        guided: Whether the children are chosen by an accuracy predictor (`searching.guided`)
+            instead of bred from parents.
         at_once: Number of architectures handed to the evaluator in one call; between calls a
             search reports, saves and may be stopped. Does not change what is found.
 
@@ -33,6 +40,7 @@ class EvolutionConfig:
     mutation: int = 128
     generations: int = 40
     mutation_rate: float = 0.1
+    guided: bool = False
     at_once: int = 8
 
     def __post_init__(self) -> None:
@@ -82,6 +90,32 @@ class EvolutionConfig:
             mutation=2 * population,
             generations=generations,
         )
+
+    @classmethod
+    def guided_by(cls, evaluations: int, *, at_once: int = 8) -> EvolutionConfig:
+        """A search that is guided by an accuracy predictor: a quarter of the evaluations spread
+        over the space under the caps, the others chosen in at most `ROUNDS` rounds."""
+        first = min(max(evaluations // 4, min(evaluations, FEWEST_FIRST)), MOST_FIRST)
+        rest = max(evaluations - first, 1)
+        each = max(-(-rest // ROUNDS), min(rest, FEWEST_EACH))
+        rounds = max(rest // each, 1)
+        return cls(
+            population=max(evaluations - rounds * each, 1),
+            crossover=each,
+            mutation=0,
+            generations=rounds,
+            guided=True,
+            at_once=at_once,
+        )
+
+    @classmethod
+    def guided_within(cls, evaluations: float, goals: int = 1) -> EvolutionConfig:
+        """The largest guided search of a ladder of sizes that needs at most so many evaluations;
+        the top is a tenth of the paper's evaluations."""
+        size = MOST_GUIDED
+        while size > FEWEST_GUIDED * goals and size > evaluations:
+            size //= 2
+        return cls.guided_by(max(size, FEWEST_GUIDED))
 
     @classmethod
     def within(cls, evaluations: float) -> EvolutionConfig:

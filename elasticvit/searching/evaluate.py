@@ -3,75 +3,85 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from elasticvit.arch import Arch, ArchBatch
-from elasticvit.arrays import FloatArray
-from elasticvit.nn.judging import accuracy, recalibrate
+from elasticvit.nn.judging import accuracy, correct, recalibrate
 from elasticvit.nn.subnet import Subnet
 from elasticvit.nn.supernet import Supernet
+from elasticvit.searching.judge import BoolArray, Judged
+from elasticvit.searching.judgement_store import Judgements, JudgementStore
+from elasticvit.searching.judging_sizes import (
+    ACCELERATOR_GMACS,
+    QUICK_GMACS,
+    THOROUGH_FACTOR,
+    Sizes,
+    quick_gmacs,
+)
 from elasticvit.training.data import ImageData
 from elasticvit.training.judged_images import JudgedImages
 
-__all__ = ["Sizes", "SupernetEvaluator", "accuracy", "quick_gmacs", "recalibrate", "weights_hash"]
+__all__ = [
+    "ACCELERATOR_GMACS",
+    "QUICK_GMACS",
+    "THOROUGH_FACTOR",
+    "Sizes",
+    "Spread",
+    "Stretch",
+    "SupernetEvaluator",
+    "accuracy",
+    "quick_gmacs",
+    "recalibrate",
+    "weights_hash",
+]
 
-QUICK_GMACS = {"cpu": 4.0, "cuda": 400.0}  # for one architecture: about 0.2 s on two cores
-ACCELERATOR_GMACS = 40.0  # on torch devices of other types, such as mps and xpu
-THOROUGH_FACTOR = 8.0  # how much more the finalists of a search may take
 CACHE_BYTES = 2**30
+KEPT_SUBNETS = 16  # recalibrated ones that are kept for more images
+STORE_EVERY_S = 1.0  # what is judged is stored this often
 
 
-def quick_gmacs(torch_device: torch.device | str) -> float:
-    """Billions of multiply-accumulates for one architecture during a search, by the type of the
-    torch device (`cuda` of `cuda:0`)."""
-    return QUICK_GMACS.get(torch.device(torch_device).type, ACCELERATOR_GMACS)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sizes:
-    """How many images an architecture is judged with.
+@dataclass(frozen=True)
+class Stretch:
+    """Images of the search part that an architecture is to be run on.
 
     Attributes:
-        recalibration_images: Number of images of the training part.
-        search_images: Number of images of the part that is held out for choosing.
-        batch_size: Images in a batch of either.
+        arch: The architecture.
+        first: Number of the first image, a multiple of the batch size.
+        images: Number of the image behind the last one.
     """
 
-    recalibration_images: int
-    search_images: int
-    batch_size: int = 64
+    arch: Arch
+    first: int
+    images: int
+
+
+class Spread(Protocol):
+    """Runs architectures on several processes (`searching.spread`)."""
 
     @property
-    def images(self) -> int:
-        """Images that are run for one architecture."""
-        return self.recalibration_images + self.search_images
+    def processes(self) -> int:
+        """Number of processes, this one included."""
 
-    @classmethod
-    def within(cls, gmacs: float, macs_m: float, data: ImageData) -> Sizes:
-        """As many images as a budget allows, a third of them for recalibration.
-
-        It is a budget of arithmetic and not of time, so that the same search judges with the
-        same images on every machine of a kind.
-
-        Args:
-            gmacs: Billions of multiply-accumulates for one architecture.
-            macs_m: Millions of them that a typical architecture takes for an image.
-            data: Data set whose sizes are the upper limits.
-        """
-        images = int(1000 * gmacs / macs_m)
-        return cls(
-            recalibration_images=min(max(images // 3, 64), 512, data.info.train_images),
-            search_images=min(max(images - images // 3, 256), data.info.search_images),
-        )
+    def __call__(
+        self, evaluator: SupernetEvaluator, stretches: Sequence[Stretch]
+    ) -> Iterator[tuple[Stretch, BoolArray]]:
+        """What `evaluator.extend` gives of each stretch, in any order."""
 
 
 class SupernetEvaluator:
-    """Accuracies of batches of architectures: cut, recalibrated, run on the search part.
+    """Judges architectures (`searching.judge.Judge`): cut, recalibrated, run on the search part.
 
     Which images are used is fixed by the seed, so an accuracy depends on the architecture alone.
+    What is stored holds for every torch device: they round differently, which changes far fewer
+    images than chance does.
     The images are kept, resized, for the resolutions that were used last.
 
     Args:
@@ -80,7 +90,11 @@ class SupernetEvaluator:
         sizes: Numbers of images.
         seed: Random seed of the choice of images.
         torch_device: Torch device to run on, such as `cpu` or `cuda:0`.
+        store: Keeps what was judged, for other searches with the same weights.
+        spread: Runs architectures on several processes; by default this one does.
     """
+
+    name = "accuracy with the supernet's weights"
 
     def __init__(
         self,
@@ -90,7 +104,10 @@ class SupernetEvaluator:
         *,
         seed: int = 0,
         torch_device: torch.device | str = "cpu",
+        store: JudgementStore | None = None,
+        spread: Spread | None = None,
     ) -> None:
+        self.spread = spread
         self.torch_device = torch.device(torch_device)
         self.supernet = supernet.eval().to(self.torch_device)
         self.data, self.sizes, self.seed = data, sizes, seed
@@ -103,19 +120,87 @@ class SupernetEvaluator:
             torch_device=self.torch_device,
             keep_bytes=CACHE_BYTES,
         )
+        self.kept: OrderedDict[Arch, Subnet] = OrderedDict()  # recalibrated, the latest last
+        self.known: Judgements | None = None
+        if store is not None:
+            facts = data.info
+            context = [weights_hash(supernet), facts.spec, facts.train_images, facts.search_images]
+            chosen = [seed, sizes.recalibration_images, sizes.batch_size]
+            self.known = store.of(json.dumps([*context, *chosen]))
 
-    def __call__(self, batch: ArchBatch) -> FloatArray:
-        """Accuracy on the search part in percent, shape (n,)."""
-        scores = np.empty(len(batch))
-        for row in np.argsort(batch.genes[:, 0], kind="stable"):  # images of a resolution once
-            scores[row] = self.judge(batch[int(row)])[1]
-        return scores
+    @property
+    def most_images(self) -> int:
+        """Most images that it judges with."""
+        return self.sizes.search_images
 
-    def judge(self, arch: Arch) -> tuple[Subnet, float]:
-        """The recalibrated subnet of an architecture, and its accuracy in percent."""
+    def __call__(self, archs: ArchBatch, images: int | None = None) -> Judged:
+        """Judge architectures on the first images of the search part, all by default."""
+        images = min(self.most_images if images is None else images, self.most_images)
+        found = self._found(archs, images)
+        return Judged.of(np.stack([found[arch][:images] for arch in archs]))
+
+    def run(self, arch: Arch) -> None:
+        """Judge an architecture without looking up or keeping anything, for the time it takes."""
         training, search = self.images.at(arch.resolution)
         subnet = recalibrate(Subnet.cut(self.supernet, arch), training, len(training))
-        return subnet, accuracy(subnet, search)
+        correct(subnet, search)
+
+    def subnet(self, arch: Arch) -> Subnet:
+        """The recalibrated subnet of an architecture."""
+        if arch not in self.kept:
+            training = self.images.at(arch.resolution)[0]
+            cut = Subnet.cut(self.supernet, arch)
+            self.kept[arch] = recalibrate(cut, training, len(training))
+            while len(self.kept) > KEPT_SUBNETS:
+                self.kept.popitem(last=False)
+        self.kept.move_to_end(arch)
+        return self.kept[arch]
+
+    def extend(self, stretch: Stretch) -> BoolArray:
+        """Which images of a stretch an architecture classifies right, shape (images,); whole
+        batches are run."""
+        size = self.sizes.batch_size
+        search = self.images.at(stretch.arch.resolution)[1]
+        batches = search[stretch.first // size : -(-stretch.images // size)]
+        return correct(self.subnet(stretch.arch), batches).numpy()
+
+    def _found(self, archs: Iterable[Arch], images: int) -> dict[Arch, BoolArray]:
+        """Which of the first images each architecture classifies right: of those that were not
+        judged on as many before, the images that are missing are run. What is new is stored, also
+        where the work is broken off."""
+        distinct = list(dict.fromkeys(archs))
+        empty = [np.zeros(0, dtype=bool) for _ in distinct]
+        known = empty if self.known is None else self.known.get(distinct)
+        found = dict(zip(distinct, known, strict=True))
+        size, new = self.sizes.batch_size, list[Arch]()
+        stretches = [
+            Stretch(arch, len(bits) // size * size, images)
+            for arch, bits in found.items()
+            if len(bits) < images
+        ]
+        stored_s = time.monotonic()
+        try:
+            for stretch, bits in self._run(stretches):
+                old = found[stretch.arch]
+                found[stretch.arch] = np.concatenate([old, bits[len(old) - stretch.first :]])
+                new.append(stretch.arch)
+                if time.monotonic() - stored_s > STORE_EVERY_S:
+                    self._store(found, new)
+                    stored_s, new = time.monotonic(), []
+        finally:
+            self._store(found, new)
+        return found
+
+    def _run(self, stretches: Sequence[Stretch]) -> Iterator[tuple[Stretch, BoolArray]]:
+        if self.spread is not None:
+            yield from self.spread(self, stretches)
+            return
+        for stretch in sorted(stretches, key=lambda stretch: stretch.arch.resolution):
+            yield stretch, self.extend(stretch)  # images of a resolution once
+
+    def _store(self, found: dict[Arch, BoolArray], archs: Sequence[Arch]) -> None:
+        if self.known is not None and archs:
+            self.known.add(archs, [found[arch] for arch in archs])
 
 
 def weights_hash(supernet: Supernet) -> str:

@@ -22,26 +22,29 @@ from elasticvit.events import EventHandler, ignore
 from elasticvit.rng_state import RngState
 from elasticvit.searching.archive import Archive
 from elasticvit.searching.breeding import breed, select_parents
-from elasticvit.searching.caps import Cap, fingerprint, loads
+from elasticvit.searching.caps import Cap
 from elasticvit.searching.config import EvolutionConfig
-from elasticvit.searching.population import initial_population
+from elasticvit.searching.goal import Goals
 from elasticvit.searching.progress import SearchProgress
 from elasticvit.searching.state import SearchState
 from elasticvit.searching.state_file import STATE_FORMAT
 from elasticvit.space import SearchSpace
 
 Accuracy = Callable[[ArchBatch], FloatArray]
+Propose = Callable[[Archive, np.random.Generator], ArchBatch]
 SAVE_EVERY_S = 5.0  # inside a generation
 
 
 def evolve(
     space: SearchSpace,
-    caps: Sequence[Cap],
+    caps: Sequence[Cap] | Goals,
     accuracy: Accuracy,
     config: EvolutionConfig | None = None,
     *,
     rng: np.random.Generator,
-    feasible: Arch | None = None,
+    feasible: Arch | Sequence[Arch] | None = None,
+    seeds: ArchBatch | None = None,
+    propose: Propose | None = None,
     state_path: Path | None = None,
     settings: Mapping[str, Any] | None = None,
     events: EventHandler = ignore,
@@ -51,14 +54,18 @@ def evolve(
 
     Args:
         space: Space to search.
-        caps: Hard caps, at least one.
+        caps: Hard caps, at least one; or several goals, each of its own caps.
         accuracy: Gives the accuracy of every architecture of a batch in percent, shape (n,). It
             must depend on the architecture alone for a resumed search to equal a
             whole one.
         config: Size of the evolution.
         rng: Random generator of numpy's default kind; what is found depends on its state and on
             the arguments only.
-        feasible: Result of `find_feasible` for these caps, if it is known already.
+        feasible: Result of `find_feasible` for these caps, or of `Goals.feasible`, if it is known
+            already.
+        seeds: Architectures that belong to the initial population if they keep the caps.
+        propose: Chooses the architectures of a generation from everything before, none of which
+            it repeats; children of the best ones by default.
         state_path: File to save the state to, and to go on from when it exists.
         settings: JSON-ready description of this search; a state with others is refused.
         events: Receives a `SearchProgress` after every call of `accuracy`.
@@ -69,19 +76,21 @@ def evolve(
         CheckpointError: the state cannot be read or belongs to another search.
         FileError: the state cannot be written.
     """
-    config = config or EvolutionConfig()
-    full = {**(settings or {}), "evolution": config.sizes, "caps": fingerprint(space, caps)}
+    config, goals = config or EvolutionConfig(), Goals.of(caps)
+    full = {**(settings or {}), "evolution": config.sizes, "caps": goals.fingerprint(space)}
     state = SearchState.start(space, full)
     if state_path is not None and state_path.exists():
-        state = _resume(state_path, space, caps, full)
+        state = _resume(state_path, space, goals, full)
         assert state.rng is not None
         state.rng.restore(rng)
     evolution = _Evolution(
         space=space,
-        caps=caps,
+        goals=goals,
         accuracy=accuracy,
         config=config,
         rng=rng,
+        seeds=seeds,
+        propose=propose,
         state=state,
         state_path=state_path,
         events=events,
@@ -91,10 +100,10 @@ def evolve(
 
 
 def _resume(
-    path: Path, space: SearchSpace, caps: Sequence[Cap], settings: Mapping[str, Any]
+    path: Path, space: SearchSpace, goals: Goals, settings: Mapping[str, Any]
 ) -> SearchState:
     state = SearchState.load(path, space, settings)
-    over = np.flatnonzero(loads(caps, state.archive(caps).archs) > 1)
+    over = np.flatnonzero(state.archive(goals).load > 1)
     if len(over):
         raise STATE_FORMAT.failure(
             f"{path}: architecture {int(over[0])} exceeds a target of the search; a search keeps "
@@ -108,11 +117,13 @@ class _Evolution:
     """The loop over generations, and the state that it saves."""
 
     space: SearchSpace
-    caps: Sequence[Cap]
+    goals: Goals
     accuracy: Accuracy
     config: EvolutionConfig
     rng: np.random.Generator
     state: SearchState
+    seeds: ArchBatch | None
+    propose: Propose | None
     state_path: Path | None
     events: EventHandler
     stop: Callable[[], bool]
@@ -120,7 +131,7 @@ class _Evolution:
     def __post_init__(self) -> None:
         self.evaluated: set[Arch] = set(self.state.archs)
 
-    def run(self, feasible: Arch | None) -> Archive:
+    def run(self, feasible: Arch | Sequence[Arch] | None) -> Archive:
         """Everything that is evaluated when the evolution ends or is stopped."""
         self.state.rng = self.state.rng or RngState.of(self.rng)
         try:
@@ -131,7 +142,7 @@ class _Evolution:
                 self.state_path.unlink(missing_ok=True)
             raise
 
-    def _generations(self, feasible: Arch | None) -> Archive:
+    def _generations(self, feasible: Arch | Sequence[Arch] | None) -> Archive:
         state = self.state
         while state.generation <= self.config.generations:
             state.rng = RngState.of(self.rng)
@@ -139,22 +150,27 @@ class _Evolution:
             if not len(batch):  # every architecture near the parents has been evaluated
                 break
             if not self._evaluate(batch):
-                return state.archive(self.caps)
+                return state.archive(self.goals)
             state.commit(batch)
             self.evaluated.update(batch)
             state.rng = RngState.of(self.rng)
             self._save()
             if self.stop() and state.generation <= self.config.generations:
-                return state.archive(self.caps)
-        return state.archive(self.caps, complete=True)
+                return state.archive(self.goals)
+        return state.archive(self.goals, complete=True)
 
-    def _next_generation(self, feasible: Arch | None) -> ArchBatch:
+    def _next_generation(self, feasible: Arch | Sequence[Arch] | None) -> ArchBatch:
         count = self.config.population
         if self.state.generation == 0:
-            return initial_population(self.space, self.caps, count, self.rng, feasible=feasible)
-        finished = self.state.finished(self.caps)
+            known = [feasible] if isinstance(feasible, Arch) else feasible
+            return self.goals.population(
+                self.space, count, self.rng, feasible=known, seeds=self.seeds
+            )
+        finished = self.state.finished(self.goals)
+        if self.propose is not None:
+            return self.propose(finished, self.rng)
         parents = select_parents(finished, count)
-        return breed(self.space, self.caps, parents, self.config, self.evaluated, self.rng)
+        return breed(self.space, self.goals, parents, self.config, self.evaluated, self.rng)
 
     def _evaluate(self, batch: ArchBatch) -> bool:
         """Evaluate what is not pending; False when stopped before all is done."""
@@ -189,7 +205,7 @@ class _Evolution:
         return accuracies
 
     def _progress(self) -> SearchProgress:
-        archive = self.state.archive(self.caps)
+        archive = self.state.archive(self.goals)
         row = int(archive.ranking()[0])
         best = archive.archs.take(slice(row, row + 1))
         return SearchProgress(
@@ -200,7 +216,7 @@ class _Evolution:
             best=best[0],
             best_accuracy=float(archive.accuracy[row]),
             best_load=float(archive.load[row]),
-            best_costs=tuple(float(cap.cost.price(best)[0]) for cap in self.caps),
+            best_costs=tuple(float(cap.cost.price(best)[0]) for cap in self.goals[0].caps),
         )
 
     def _save(self) -> None:

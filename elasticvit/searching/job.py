@@ -1,42 +1,49 @@
 """A whole search: supernet and data in, chosen subnet and `search.json` out.
 
-The evolution judges with few images; its finalists are judged again with many, and the chosen
-one is tested once, on images that neither training nor the search has looked at.
+The search judges with few images, chosen by an accuracy predictor or bred as in the paper; the
+finalists of each goal are judged again with more, and the chosen ones are tested once, on images
+that neither training nor the search has looked at.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from elasticvit.arch import Arch
+from elasticvit.arch import Arch, ArchBatch
+from elasticvit.arrays import FloatArray
 from elasticvit.cost import CostModel, MacsCost
-from elasticvit.events import EventHandler, Phase, ignore
+from elasticvit.events import EventHandler, Notice, Phase, ignore
 from elasticvit.nn.supernet import Supernet
 from elasticvit.searching import finalists
 from elasticvit.searching.archive import Archive
-from elasticvit.searching.caps import Cap, find_feasible, fingerprint, loads
+from elasticvit.searching.caps import Cap
 from elasticvit.searching.config import EvolutionConfig
-from elasticvit.searching.evaluate import (
-    THOROUGH_FACTOR,
-    Sizes,
-    SupernetEvaluator,
-    accuracy,
-    quick_gmacs,
-    weights_hash,
-)
+from elasticvit.searching.evaluate import Spread, accuracy, weights_hash
 from elasticvit.searching.evolution import evolve
+from elasticvit.searching.goal import Goal, Goals
+from elasticvit.searching.guided import POOR_TAU, Guide, without
+from elasticvit.searching.halving import Ranking, rank_finalists
+from elasticvit.searching.judge import standard_errors
+from elasticvit.searching.judgement_store import JudgementStore
+from elasticvit.searching.judges import make_judges
 from elasticvit.searching.plan import FINALISTS, SearchPlan, make_plan, time_evaluation
-from elasticvit.searching.population import initial_population
 from elasticvit.searching.report import draw_front
-from elasticvit.searching.result import RESULT_FILE, SUBNET_FILE, SearchResult
+from elasticvit.searching.result import RESULT_FILE, SearchResult, subnet_file
+from elasticvit.searching.search_page import SearchPage, write_search_page
 from elasticvit.searching.state_file import STATE_FILE, evolution_of, read_state
 from elasticvit.searching.summary import front_of, summarise_archs, summarise_caps
+from elasticvit.searching.top import TopRanked, rank_top, top_subnet_file, write_top
+from elasticvit.searching.verified import Choice, Verify, choose, promising, unverified
+from elasticvit.searching.winner import Agreement, Winner
+from elasticvit.space import SearchSpace
 from elasticvit.training.data import ImageData
 
 TYPICAL = 9  # architectures under the caps that stand for all when sizes are chosen
@@ -46,13 +53,18 @@ class SearchJob:
     """One search.
 
     Args:
-        supernet: Trained supernet; its space is searched.
+        supernet: Trained supernet.
         data: Data set that it was trained on.
-        caps: Hard caps; the first one's cost is the axis of the front.
+        limits: Hard caps, or several goals; the first cap's cost is the axis of the front.
+        space: Part of the supernet's space that is searched; all of it by default.
         seed: Random seed of the search.
         run: Folder that the weights come from, for the record.
         latency: Cost model that the result's milliseconds come from, if there is one.
-        feasible: Result of `find_feasible` for these caps, if it is known already.
+        feasible: Result of `find_feasible` for these caps, or of `Goals.feasible`, if it is known
+            already.
+        seeds: Architectures to begin with, as far as they keep a goal.
+        store: Keeps judgements for later searches.
+        spread: Judges on several processes; by default this one does.
         torch_device: Torch device to run on, such as `cpu` or `cuda:1`; by default CUDA's
             current one if there is any, else the CPU.
 
@@ -64,53 +76,68 @@ class SearchJob:
         self,
         supernet: Supernet,
         data: ImageData,
-        caps: Sequence[Cap],
+        limits: Sequence[Cap] | Goals,
         *,
+        space: SearchSpace | None = None,
         seed: int = 0,
         run: str = "",
         latency: CostModel | None = None,
-        feasible: Arch | None = None,
+        feasible: Arch | Sequence[Arch] | None = None,
+        seeds: ArchBatch | None = None,
+        store: JudgementStore | None = None,
+        spread: Spread | None = None,
         torch_device: torch.device | str | None = None,
     ) -> None:
         place = torch.device(torch_device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.space, self.data, self.caps = supernet.space, data, tuple(caps)
+        self.space, self.data, self.goals = space or supernet.space, data, Goals.of(limits)
+        self.caps = self.goals[0].caps
+        self.seeds = seeds
         self.seed, self.run_name, self.latency = seed, run, latency
         rng = np.random.default_rng(seed)
-        self.feasible = feasible or find_feasible(self.space, self.caps, np.random.default_rng(0))
-        self.typical = initial_population(
-            self.space, self.caps, TYPICAL, rng, feasible=self.feasible
-        )
+        self.feasible = (feasible,) if isinstance(feasible, Arch) else feasible
+        self.feasible = self.feasible or self.goals.feasible(self.space, np.random.default_rng(0))
+        self.typical = self.goals.population(self.space, TYPICAL, rng, feasible=self.feasible)
         macs_m = float(np.median(MacsCost(self.space).price(self.typical)))
-        gmacs = quick_gmacs(place)
-        self.quick, self.thorough = (
-            SupernetEvaluator(supernet, data, Sizes.within(g, macs_m, data), torch_device=place)
-            for g in (gmacs, gmacs * THOROUGH_FACTOR)
+        self.quick, self.thorough = make_judges(
+            supernet, data, macs_m, torch_device=place, store=store, spread=spread
         )
+        self.processes = 1 if spread is None else spread.processes
         self.twice = self.thorough.sizes != self.quick.sizes
         self.settings: dict[str, Any] = {
-            "targets": [[cap.cost.name, cap.cost.unit, cap.target] for cap in self.caps],
+            "targets": [[cap.cost.name, cap.cost.unit, cap.target] for cap in self.goals.caps],
             "weights": weights_hash(supernet),
             "data": data.info.spec,
             "seed": seed,
             "sizes": asdict(self.quick.sizes),
+            "choices": [list(options) for options in self.space.choices],
         }
 
     def plan(
         self,
         *,
+        evaluations: int | None = None,
         population: int | None = None,
         generations: int | None = None,
+        config: EvolutionConfig | None = None,
         budget_s: float | None = None,
     ) -> SearchPlan:
-        """Time a few evaluations and choose the sizes that are not named (`make_plan`)."""
+        """Time a few evaluations and choose the sizes that are not named (`make_plan`).
+
+        Args:
+            config: Size of an interrupted search, in place of all others.
+        """
         each_s = time_evaluation(self.quick, self.typical)
         image_s = each_s / self.quick.sizes.images
+        finalist_s = image_s * self.thorough.sizes.images * len(self.goals) / self.processes
         return make_plan(
-            evaluation_s=each_s,
-            finalist_s=image_s * self.thorough.sizes.images if self.twice else 0.0,
+            evaluation_s=each_s / self.processes,
+            finalist_s=finalist_s if self.twice else 0,
             test_s=image_s * (self.thorough.sizes.images + self.data.info.test_images),
+            goals=len(self.goals),
+            evaluations=evaluations,
             population=population,
             generations=generations,
+            config=config,
             budget_s=budget_s,
         )
 
@@ -126,7 +153,7 @@ class SearchJob:
         Raises:
             CheckpointError: the newest candidate's state cannot be read.
         """
-        wanted = {**self.settings, "asked": asked, "caps": fingerprint(self.space, self.caps)}
+        wanted = {**self.settings, "asked": asked, "caps": self.goals.fingerprint(self.space)}
         for folder in reversed(folders):
             if (folder / RESULT_FILE).exists() or not (folder / STATE_FILE).exists():
                 continue
@@ -145,73 +172,204 @@ class SearchJob:
         asked: Any = None,
         events: EventHandler = ignore,
         stop: Callable[[], bool] | None = None,
+        verify: Verify = unverified,
+        top: int = 1,
     ) -> SearchResult:
-        """Search, or go on with the search in `folder`; save result and subnet there.
+        """Search, or go on with the search in `folder`; save result and subnets there.
 
         Args:
             folder: Folder of this search.
-            config: Size of the evolution.
-            finalist_count: Number of architectures that are judged again.
+            config: Size of the search.
+            finalist_count: Number of architectures that are judged again, for each goal.
             asked: JSON-ready sizes that the user asked for; part of what makes two searches the
                 same.
             events: Receives the events of `evolve`, and a `Phase` for each part after it.
-            stop: Asked between evaluations; when true, the evolution ends with what there is.
+            stop: Asked between evaluations; when true, the search ends with what there is.
+            verify: Chooses among the finalists of a goal, for instance by timing them.
+            top: Number of the best architectures of each goal that are written, with their
+                subnets if it is more than one.
         """
+        started_s = time.monotonic()
+        config = replace(config, at_once=config.at_once * self.processes)
+        guide = Guide(space=self.space, goals=self.goals, config=config, errors=self._errors)
+        rng = np.random.default_rng(self.seed)
         archive = evolve(
             self.space,
-            self.caps,
-            self.quick,
+            self.goals,
+            lambda batch: self.quick(batch).accuracy,
             config,
-            rng=np.random.default_rng(self.seed),
+            rng=rng,
             feasible=self.feasible,
+            seeds=self.seeds,
+            propose=guide if config.guided else None,
             state_path=folder / STATE_FILE,
             settings={**self.settings, "asked": asked},
             events=events,
             stop=stop,
         )
-        last, scores = finalists.select(archive, finalist_count)
-        if self.twice:
-            images = self.thorough.sizes.search_images
-            events(Phase(text=f"judging {len(last)} finalists on {images} images"))
-            scores = self.thorough(last)
-        final = finalists.ranked(last, scores, loads(self.caps, last))
-        chosen, again = self.thorough.judge(final.archs[0])
-        final.accuracy[0] = again  # the saved weights' own, where a device is not reproducible
-        events(Phase(text=f"testing the chosen subnet on {self.data.info.test_images} images"))
-        loader = self.data.loader("test", resolution=chosen.arch.resolution, batch_size=64)
-        test_accuracy = accuracy(chosen, loader)
-        chosen.cpu().save(folder / SUBNET_FILE)
-        result = self._result(final, test_accuracy, archive, config)
+        agreement = None
+        expected = archive
+        if config.guided and len(archive.archs) > 1:
+            agreement = guide.agreement(archive, np.random.default_rng(self.seed))
+            mean, _ = guide.fit(archive, np.random.default_rng(self.seed)).predict(archive.archs)
+            expected = replace(archive, accuracy=np.clip(mean, 0, 100))
+            if agreement is not None and agreement.tau < POOR_TAU:
+                events(Notice(text=poor_agreement(agreement), warning=True))
+        choices = self._choices(expected, max(finalist_count, top), verify, events)
+        winners = [
+            self._winner(number, choice, folder, events) for number, choice in enumerate(choices, 1)
+        ]
+        result = self._result(winners, choices, archive, config, agreement)
         draw_front(folder, result, self.caps[0].cost.price(archive.archs), archive.accuracy)
+        foreseen, judged = np.empty(0), np.empty(0)
+        if agreement is not None:
+            foreseen, judged = guide.foreseen(archive, np.random.default_rng(self.seed))
+        shown = SearchPage(
+            result=result,
+            space=self.space,
+            goals=Goals(tuple(choice.verified.goal for choice in choices)),
+            archs=archive.archs,
+            accuracy=archive.accuracy,
+            images=self.quick.sizes.search_images,
+            again={
+                arch: error
+                for choice in reversed(choices)
+                for arch, error in zip(
+                    choice.ranking.archs, choice.ranking.error.tolist(), strict=True
+                )
+            },
+            foreseen=foreseen,
+            judged=judged,
+            latency=self.latency,
+            took_s=time.monotonic() - started_s,
+        )
+        write_search_page(folder, shown)
+        if top > 1:
+            best = rank_top(self.space, choices, top)
+            for row in (row for row in best if row.rank > 1):
+                self.thorough.subnet(row.arch).cpu().save(folder / top_subnet_file(row))
+            write_top(folder, best)
+            events(TopRanked(rows=best))
         result.save(folder)  # last: a folder with a result is a finished search
         return result
 
+    def _errors(self, accuracy: FloatArray) -> FloatArray:
+        """Standard errors of accuracies in percent on the images of the search."""
+        return standard_errors(accuracy, self.quick.sizes.search_images)
+
+    def _choices(
+        self, archive: Archive, count: int, verify: Verify, events: EventHandler
+    ) -> list[Choice[Ranking]]:
+        """What is chosen for each goal. Winners of tighter goals are among the finalists of looser
+        ones, so that more latency never brings less accuracy."""
+        found: dict[int, Choice[Ranking]] = {}
+        won = self.space.sample(0, np.random.default_rng(0))
+        for number in self.goals.tightest_first():
+            rank = partial(self._rank, archive=archive, won=won, count=count, events=events)
+            choice = choose(self.goals[number], rank, verify)
+            row = choice.verified.row
+            won = won.concat(choice.ranking.archs.take(slice(row, row + 1)))
+            found[number] = choice
+        return [found[number] for number in range(len(self.goals))]
+
+    def _rank(
+        self, goal: Goal, archive: Archive, won: ArchBatch, count: int, events: EventHandler
+    ) -> Ranking | None:
+        """The finalists of a goal, judged again, from the best; None if nothing keeps it."""
+        load = goal.loads(archive.archs)
+        if not (load <= 1).any():
+            return None
+        kept = replace(archive.rows(load <= 1), load=load[load <= 1])
+        archs, _ = finalists.select(kept, count)
+        others = won.take(goal.loads(won) <= 1)
+        archs = archs.concat(without(others, archs).unique())
+        images = self.thorough.most_images
+        which = "" if len(self.goals) == 1 else f" of {goal}"
+        events(Phase(text=f"judging {len(archs)} finalists{which} on up to {images} images"))
+        return rank_finalists(
+            self.thorough, archs, goal.loads(archs), first_images=self.quick.most_images
+        )
+
+    def _winner(
+        self,
+        number: int,
+        choice: Choice[Ranking],
+        folder: Path,
+        events: EventHandler,
+    ) -> Winner:
+        """Test the winner of a goal once, and save its subnet."""
+        ranking, verified = choice.ranking, choice.verified
+        goal, row = verified.goal, verified.row
+        batch = ranking.archs.take(slice(row, row + 1))
+        arch = batch[0]
+        which = "subnet" if len(self.goals) == 1 else f"subnet of {goal}"
+        events(Phase(text=f"testing the chosen {which} on {self.data.info.test_images} images"))
+        chosen = self.thorough.subnet(arch)
+        loader = self.data.loader("test", resolution=arch.resolution, batch_size=64)
+        test_accuracy = accuracy(chosen, loader)
+        chosen.cpu().save(folder / subnet_file(number))
+        scores = ranking.accuracy[row : row + 1]
+        (point,) = summarise_archs(self.space, batch, scores, goal.latency or self.latency)
+        other = verified.runner_up(len(ranking.archs))
+        return Winner(
+            arch=arch,
+            caps=summarise_caps(goal.caps, batch),
+            macs_m=point.macs_m,
+            predicted_ms=point.predicted_ms,
+            upper_ms=point.upper_ms,
+            accuracy=point.accuracy,
+            error=float(ranking.error[row]),
+            runner_up=None if other is None else ranking.archs[other],
+            confidence=None if other is None else ranking.better(row, other),
+            test_accuracy=test_accuracy,
+            measured=tuple(verified.measured),
+            untimed=dict(verified.untimed),
+        )
+
     def _result(
         self,
-        final: finalists.Finalists,
-        test_accuracy: float,
+        winners: Sequence[Winner],
+        choices: Sequence[Choice[Ranking]],
         archive: Archive,
         config: EvolutionConfig,
+        agreement: Agreement | None,
     ) -> SearchResult:
-        points = summarise_archs(self.space, final.archs, final.accuracy, self.latency)
-        chosen = points[0]
+        first, rankings = winners[0], [choice.ranking for choice in choices]
+        goal = choices[-1].verified.goal  # its costs are the latest ones
+        archs = rankings[0].archs.concat(*(ranking.archs for ranking in rankings[1:]))
+        scores = np.concatenate([ranking.accuracy for ranking in rankings])
+        _, rows = np.unique(archs.genes, axis=0, return_index=True)
+        rows = rows[promising([choice.verified for choice in choices], archs.take(rows))]
+        archs, scores = archs.take(rows), scores[rows]
+        points = summarise_archs(self.space, archs, scores, goal.latency or self.latency, goal.caps)
         return SearchResult(
             space=self.space.name,
             data=self.data.info.spec,
             classes=self.data.info.classes,
-            arch=chosen.arch,
-            predicted_ms=chosen.predicted_ms,
-            upper_ms=chosen.upper_ms,
-            macs_m=chosen.macs_m,
-            accuracy=chosen.accuracy,
-            test_accuracy=test_accuracy,
-            search_images=self.thorough.sizes.search_images,
+            arch=first.arch,
+            predicted_ms=first.predicted_ms,
+            upper_ms=first.upper_ms,
+            macs_m=first.macs_m,
+            accuracy=first.accuracy,
+            test_accuracy=first.test_accuracy,
+            search_images=int(rankings[0].images[0]),
             test_images=self.data.info.test_images,
-            front=front_of(points, self.caps[0].cost.price(final.archs)),
-            caps=summarise_caps(self.caps, final.archs.take(slice(0, 1))),
+            front=front_of(points),
+            caps=first.caps,
+            winners=tuple(winners),
+            agreement=agreement,
             run=self.run_name,
             seed=self.seed,
             evaluations=len(archive.archs),
             complete=archive.complete,
             evolution=config.sizes,
         )
+
+
+def poor_agreement(agreement: Agreement) -> str:
+    """What is said of a predictor that ranks badly."""
+    return (
+        f"the accuracy predictor ranked the {agreement.archs} architectures that it chose hardly "
+        f"better than chance (Kendall's tau {agreement.tau:.2f}): their accuracies differ less "
+        "than the images at hand can tell, or more evaluations are needed"
+    )

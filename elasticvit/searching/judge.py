@@ -38,30 +38,30 @@ class Judged:
     def of(cls, correct: BoolArray) -> Judged:
         """Judgements from what was classified right, shape (n, images).
 
-        The standard error is that of a share, with one image more of either kind, so that it is
-        not zero where all images are right or all are wrong.
+        The standard errors are those of shares (`standard_errors`).
         """
-        images = correct.shape[1]
-        share = correct.mean(axis=1)
-        smoothed = (correct.sum(axis=1) + 1) / (images + 2)
-        return cls(
-            accuracy=100 * share,
-            error=100 * np.sqrt(smoothed * (1 - smoothed) / images),
-            correct=correct,
-        )
+        accuracy = 100.0 * correct.sum(axis=1) / correct.shape[1]  # rounded as `nn.judging` does
+        error = standard_errors(accuracy, correct.shape[1])
+        return cls(accuracy=accuracy, error=error, correct=correct)
+
+
+def standard_errors(accuracy: FloatArray, images: int) -> FloatArray:
+    """Standard errors of accuracies in percent on as many images, shape (n,); one image of either
+    kind is added, so that they are never zero."""
+    smoothed = (accuracy / 100 * images + 1) / (images + 2)
+    error: FloatArray = 100 * np.sqrt(smoothed * (1 - smoothed) / images)
+    return error
 
 
 class Judge(Protocol):
     """Judges architectures; what it gives depends on the architecture and the number of images
     alone, and more images continue the fewer ones."""
 
-    @property
-    def name(self) -> str:
-        """What the figures are, for people, such as `accuracy with the supernet's weights`."""
+    name: str  # what the figures are, for people
 
     @property
-    def images(self) -> int:
+    def most_images(self) -> int:
         """Most images that it can judge with; 0 where images play no part."""
 
     def __call__(self, archs: ArchBatch, images: int) -> Judged:
-        """Judge architectures on the first `images` images of a fixed order."""
+        """Judge architectures on the first `images` images of a fixed order, at most all."""

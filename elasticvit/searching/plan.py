@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from elasticvit.searching.evaluate import SupernetEvaluator
 
 DEFAULT_BUDGET_S = 3 * 60.0
-SOUND = 320  # evaluations that a search without a budget gets on slow machines as well
+USUAL = 260  # evaluations of a guided search without a budget, and half as many a further goal
+SOUND = 130  # evaluations that a search without a budget gets on slow machines as well
+SOUND_EVOLUTION = 320  # the same for the paper's evolution
 SOUND_BUDGET_S = 15 * 60.0  # as long as they take no longer than this
 FINALISTS = 16
 FEWEST_FINALISTS = 4
@@ -69,10 +71,10 @@ def time_evaluation(evaluator: SupernetEvaluator, typical: ArchBatch) -> float:
     """
     seconds = []
     for row in np.linspace(0, len(typical) - 1, min(TIMED, len(typical))).astype(int):
-        one = typical.take(slice(row, row + 1))
-        evaluator(one)
+        arch = typical[int(row)]
+        evaluator.run(arch)
         start = time.perf_counter()
-        evaluator(one)
+        evaluator.run(arch)
         seconds.append(time.perf_counter() - start)
     return float(np.median(seconds))
 
@@ -82,21 +84,28 @@ def make_plan(
     evaluation_s: float,
     finalist_s: float,
     test_s: float,
+    goals: int = 1,
+    evaluations: int | None = None,
     population: int | None = None,
     generations: int | None = None,
+    config: EvolutionConfig | None = None,
     budget_s: float | None = None,
 ) -> SearchPlan:
     """The largest search that fits.
 
     Sizes that the user names are kept. What is not named comes from the budget. Without a
     budget it comes from a few minutes, or from a quarter of an hour on a machine so slow that a
-    few minutes make no sound search; one that is fast enough gets the paper's size.
+    few minutes make no sound search. A search is guided by an accuracy predictor unless a size of
+    the paper's evolution is named.
 
     Args:
         evaluation_s: Seconds to evaluate one architecture.
         finalist_s: Seconds to judge one finalist.
         test_s: Seconds for the test.
-        population, generations: Sizes that the user named.
+        goals: Number of goals.
+        evaluations: Number of architectures that the user named.
+        population, generations: Sizes of the paper's evolution that the user named.
+        config: Size of an interrupted search, in place of all others.
         budget_s: Seconds for everything.
     """
     all_s = budget_s if budget_s is not None else DEFAULT_BUDGET_S
@@ -106,9 +115,17 @@ def make_plan(
     usable_s = max(all_s - after_s, 0.0)
     affordable = usable_s / evaluation_s
     if budget_s is None:
-        affordable = max(affordable, min(SOUND, SOUND_BUDGET_S / evaluation_s))
-    if population is None and generations is None:
-        config = EvolutionConfig.within(affordable)
+        sound = SOUND if population is None and generations is None else SOUND_EVOLUTION
+        affordable = max(affordable, min(sound, SOUND_BUDGET_S / evaluation_s))
+    if config is not None:
+        pass
+    elif population is None and generations is None:
+        if evaluations is not None:
+            config = EvolutionConfig.guided_by(evaluations)
+        else:
+            if budget_s is None:
+                affordable = min(affordable, USUAL * (1 + goals) / 2)
+            config = EvolutionConfig.guided_within(affordable, goals)
     elif population is not None and generations is not None:
         config = EvolutionConfig.of(population, generations)
     elif population is not None:

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from elasticvit.arrays import FloatArray
+from elasticvit.cost import MacsCost
 from elasticvit.files import write_atomic
-from elasticvit.searching.result import SearchResult
+from elasticvit.searching.pareto import on_front
+from elasticvit.searching.result import FrontPoint, SearchResult
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 PICTURE = "front"
 SEEN, FRONT, CHOSEN, LIMIT = "#9aa5b1", "#1f5fa8", "#d1495b", "#4a4a4a"
+
+
+def _chosen(result: SearchResult) -> str:
+    if len(result.winners) > 1:
+        return "chosen for each target"
+    if result.test_accuracy is None:
+        return f"chosen: score {result.accuracy:.1f}"
+    return f"chosen: {result.accuracy:.1f} % (test part: {result.test_accuracy:.1f} %)"
 
 
 def draw_front(folder: Path, result: SearchResult, cost: FloatArray, accuracy: FloatArray) -> None:
@@ -29,48 +45,45 @@ def draw_front(folder: Path, result: SearchResult, cost: FloatArray, accuracy: F
     axes.scatter(
         cost, accuracy, s=12, color=SEEN, alpha=0.55, linewidths=0, label="evaluated", zorder=1
     )
-    in_ms = result.unit == "ms"
-    points = [(p.predicted_ms if in_ms else p.macs_m, p.accuracy) for p in result.front]
-    x, y = [float(px or 0) for px, _ in points], [py for _, py in points]
-    axes.step(x, y, where="post", color=FRONT, linewidth=1.2, zorder=2)
-    axes.scatter(x, y, s=28, color=FRONT, zorder=3, label="front, judged again with more images")
-    chosen_x = result.caps[0].predicted
+    front = np.array([(_first_cost(point, result), point.accuracy) for point in result.front])
+    line = front[on_front(front * (1, -1))]  # with several costs there are points below it
+    axes.step(line[:, 0], line[:, 1], where="post", color=FRONT, linewidth=1.2, zorder=2)
+    label = "front, judged again with more images" if result.has_weights else "front"
+    axes.scatter(front[:, 0], front[:, 1], s=28, color=FRONT, zorder=3, label=label)
+    chosen = [(winner.caps[0], winner.accuracy) for winner in result.winners]
+    chosen = chosen or [(result.caps[0], result.accuracy)]
     axes.scatter(
-        [chosen_x],
-        [result.accuracy],
+        [cap.predicted for cap, _ in chosen],
+        [value for _, value in chosen],
         s=170,
         marker="*",
         color=CHOSEN,
         edgecolors="white",
         linewidths=0.8,
         zorder=5,
-        label=f"chosen: {result.accuracy:.1f} % (test part: {result.test_accuracy:.1f} %)",
+        label=_chosen(result),
     )
-    upper = result.caps[0].upper
-    if upper is not None and upper > chosen_x:
-        axes.plot(
-            [chosen_x, upper], [result.accuracy] * 2, color=CHOSEN, linewidth=1.4, zorder=4,
-            marker="|", markersize=9, markevery=[1], label="its upper bound",
-        )  # fmt: skip
-    high = max([*x, float(cost.max()), chosen_x, upper or 0])
-    if result.target <= 1.5 * high:  # a limit far to the right would squeeze everything else
-        axes.axvline(result.target, color=LIMIT, linestyle="--", linewidth=1, zorder=1)
-        axes.annotate(
-            f"target {result.target:g} {result.unit}",
-            (result.target, 1.0),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, 3),
-            textcoords="offset points",
-            ha="center",
-            va="bottom",
-            color=LIMIT,
-            fontsize=8,
-        )
-    what = f"predicted latency on {result.device} (ms)" if in_ms else "MACs (millions)"
-    axes.set_xlabel(what)
-    axes.set_ylabel("accuracy on the search part (%)")
+    high = max(front[:, 0].max(), float(cost.max()))
+    bounded = "its upper bound" if len(chosen) == 1 else "their upper bounds"
+    for cap, value in chosen:
+        if cap.upper is not None and cap.upper > cap.predicted:
+            high = max(high, cap.upper)
+            axes.plot(
+                [cap.predicted, cap.upper], [value] * 2, color=CHOSEN, linewidth=1.4, zorder=4,
+                marker="|", markersize=9, markevery=[1], label=bounded,
+            )  # fmt: skip
+            bounded = "_"  # one entry of the legend for all
+    for target in sorted({cap.target for cap, _ in chosen}):
+        if target <= 1.5 * high:  # a limit far to the right would squeeze everything else
+            _draw_target(axes, target, result.unit)
+    axes.set_xlabel(_axis(result))
+    own = result.has_weights
+    axes.set_ylabel(
+        "accuracy on the search part (%)" if own else f"score: {result.accuracy_source}"
+    )
+    where = f" on {result.data}" if own else ""
     axes.set_title(
-        f"{result.evaluations} architectures of space {result.space} on {result.data}",
+        f"{result.evaluations} architectures of space {result.space}{where}",
         loc="left",
         fontsize=11,
         pad=16,
@@ -83,3 +96,32 @@ def draw_front(folder: Path, result: SearchResult, cost: FloatArray, accuracy: F
         picture = io.BytesIO()
         figure.savefig(picture, format=kind)
         write_atomic(folder / f"{PICTURE}.{kind}", picture.getvalue())
+
+
+def _draw_target(axes: Axes, target: float, unit: str) -> None:
+    axes.axvline(target, color=LIMIT, linestyle="--", linewidth=1, zorder=1)
+    axes.annotate(
+        f"target {target:g} {unit}",
+        (target, 1.0),
+        xycoords=("data", "axes fraction"),
+        xytext=(0, 3),
+        textcoords="offset points",
+        ha="center",
+        va="bottom",
+        color=LIMIT,
+        fontsize=8,
+    )
+
+
+def _first_cost(point: FrontPoint, result: SearchResult) -> float:
+    """Cost of a point that is the axis of the front."""
+    if point.costs:
+        return point.costs[0]
+    return float((point.predicted_ms if result.unit == "ms" else point.macs_m) or 0)
+
+
+def _axis(result: SearchResult) -> str:
+    """What the axis of costs shows."""
+    if result.device is not None:
+        return f"predicted latency on {result.device} (ms)"
+    return "MACs (millions)" if result.unit == MacsCost.unit else result.unit

@@ -11,9 +11,8 @@ from elasticvit.arch import ArchBatch
 from elasticvit.arrays import FloatArray
 from elasticvit.cost import CostModel
 from elasticvit.page import figure
-from elasticvit.searching.judge import Judged
 from elasticvit.searching.pareto import on_front
-from elasticvit.searching.report_data import Judgements, SearchPage, cost_title, price_of
+from elasticvit.searching.report_data import SearchPage, cost_title
 from elasticvit.svg import COLOURS
 from elasticvit.svg_curves import PALE, Curve, curves, ramp
 from elasticvit.svg_marks import Mark
@@ -34,12 +33,8 @@ def front_figures(page: SearchPage) -> list[str]:
     for cost in page.capped_costs:
         chart, notes = _front(page, cost)
         said = "".join(f"<p>{escape(note)}</p>" for note in notes)
-        found.append(figure(f"{_kind(page)} against {_predicted(cost)}", chart + said))
+        found.append(figure(f"{page.what} against {_predicted(cost)}", chart + said))
     return found
-
-
-def _kind(page: SearchPage) -> str:
-    return "score" if page.proxy else "accuracy"
 
 
 def _predicted(cost: CostModel) -> str:
@@ -48,72 +43,77 @@ def _predicted(cost: CostModel) -> str:
 
 def _front(page: SearchPage, cost: CostModel) -> tuple[str, list[str]]:
     """The chart of one cost, and sentences on what lies outside of it."""
-    colours, notes = goal_colours(page), []
-    prices, accuracy = cost.price(page.evaluated.archs), page.evaluated.judged.accuracy
-    front, front_prices = _front_of(page.best_judged, cost)
-    stars = [
-        Curve(
-            label="winner" if len(page.goals) == 1 else f"winner for {page.goals[index]}",
-            points=[(price_of(cost, winner.arch), winner.accuracy)],
-            colour=colours[index],
-            line=False,
-            stars=True,
-            texts=_winner_texts(page, index),
-            errors=_ends([winner.accuracy], [winner.error]),
-            reach=_reach(page, cost, index),
-        )
-        for index, winner in enumerate(page.winners)
-    ]
-    kept = [*front.judged.accuracy, *(winner.accuracy for winner in page.winners)]
-    floor = min(_floor(accuracy), *kept)
-    inside = np.flatnonzero(accuracy >= floor)
-    if len(inside) < len(accuracy):
+    notes, prices = [], cost.price(page.archs)
+    line, stars = _front_curve(page, cost), _stars(page, cost)
+    kept = [y for curve in (line, *stars) for _, y in curve.points]
+    floor = min(_floor(page.accuracy), *kept)
+    inside = np.flatnonzero(page.accuracy >= floor)
+    if len(inside) < len(prices):
         notes.append(
-            f"{len(accuracy) - len(inside)} of the {len(accuracy):,} evaluated architectures lie "
-            f"below the chart, the lowest at {page.figure(float(accuracy.min()), 0.0)}."
+            f"{len(prices) - len(inside)} of the {len(prices):,} evaluated architectures lie below "
+            f"the chart, the lowest at {page.figure(float(page.accuracy.min()))}."
         )
-    caps = page.caps_of(cost)
-    drawn = [curve for curve in stars if curve.points]
-    highest = max([*prices[inside], *(x for curve in drawn for x in curve.xs())])
-    marks = {
-        cap.target: Mark(at=cap.target, label=f"{cap.target:g} {cost.unit}", colour=colours[index])
-        for index, cap in caps
-        if cap.target <= FAR * highest
-    }
-    far = sorted({cap.target for _, cap in caps} - set(marks))
+    highest = max([*prices[inside], *(x for curve in (line, *stars) for x in curve.xs())])
+    colours = goal_colours(page)
+    caps = {cap.target: colours[number] for number, _, cap in page.caps_of(cost)}
+    marks = [
+        Mark(at=target, label=f"{target:g} {cost.unit}", colour=colour)
+        for target, colour in caps.items()
+        if target <= FAR * highest
+    ]
+    far = sorted(set(caps) - {mark.at for mark in marks})
     if far:
         names = ", ".join(f"{target:g}" for target in far)
         notes.append(f"To the right of the chart: the cap of {names} {cost.unit}.")
-    again = page.finalists is not None
     chart = curves(
-        [
-            *_dots(page, page.evaluated.take(inside), prices[inside]),
-            Curve(
-                label="front, judged again with more images" if again else "front",
-                points=list(zip(front_prices, front.judged.accuracy, strict=True)),
-                colour=COLOURS[0],
-                dots=True,
-                stairs=True,
-                texts=page.described(front),
-                errors=_ends(front.judged.accuracy, front.judged.error),
-            ),
-            *stars,
-        ],
+        [*_dots(page, inside, prices), line, *stars],
         f"{_predicted(cost)}, {cost.unit}",
-        page.figure_name,
-        upright=list(marks.values()),
+        page.axis,
+        upright=marks,
     )
     return chart, notes
 
 
-def _front_of(judgements: Judgements, cost: CostModel) -> tuple[Judgements, FloatArray]:
-    """Those that no other beats in figure and cost, cheapest first, and their costs."""
-    prices = cost.price(judgements.archs)
-    points = np.stack([prices, -judgements.judged.accuracy], axis=1)
-    rows = np.flatnonzero(on_front(points))
-    _, first = np.unique(points[rows], axis=0, return_index=True)
-    rows = rows[first]
-    return judgements.take(rows), prices[rows]
+def _front_curve(page: SearchPage, cost: CostModel) -> Curve:
+    """Those of the result's front that no other beats in this cost alone."""
+    archs = ArchBatch.of([point.arch for point in page.result.front])
+    values = np.array([point.accuracy for point in page.result.front])
+    errors = np.array([page.again.get(arch, 0.0) for arch in archs])
+    prices = cost.price(archs)
+    rows = np.flatnonzero(on_front(np.stack([prices, -values], axis=1)))
+    rows = rows[np.argsort(prices[rows], kind="stable")]
+    return Curve(
+        label="front, judged again with more images" if page.again else "front",
+        points=list(zip(prices[rows].tolist(), values[rows].tolist(), strict=True)),
+        colour=COLOURS[0],
+        dots=True,
+        stairs=True,
+        texts=page.described(archs.take(rows), values[rows].tolist(), errors[rows].tolist()),
+        errors=_ends(values[rows], errors[rows]),
+    )
+
+
+def _stars(page: SearchPage, cost: CostModel) -> list[Curve]:
+    """The winner of each goal that caps this cost, up to its upper bound."""
+    found, colours = [], goal_colours(page)
+    for number, index, _ in page.caps_of(cost):
+        winner, goal = page.winners[number], page.goals[number]
+        used = winner.caps[index]
+        batch = ArchBatch.of([winner.arch])
+        (text,) = page.described(batch, [winner.accuracy], [winner.error])
+        found.append(
+            Curve(
+                label="winner" if len(page.goals) == 1 else f"winner for {goal}",
+                points=[(used.predicted, winner.accuracy)],
+                colour=colours[number],
+                line=False,
+                stars=True,
+                texts=[f"winner for {goal}: {text}"],
+                errors=_ends([winner.accuracy], [winner.error]),
+                reach=[used.upper],
+            )
+        )
+    return found
 
 
 def _floor(figures: FloatArray) -> float:
@@ -122,37 +122,25 @@ def _floor(figures: FloatArray) -> float:
     return float(share if share - low > high - share else low)
 
 
-def _dots(page: SearchPage, judgements: Judgements, prices: FloatArray) -> list[Curve]:
+def _dots(page: SearchPage, inside: np.ndarray, prices: FloatArray) -> list[Curve]:
     """All that was evaluated, the least accurate without texts if there are very many."""
-    order = np.argsort(-judgements.judged.accuracy, kind="stable")
-    sets = []
+    order = inside[np.argsort(-page.accuracy[inside], kind="stable")]
+    errors, sets = page.errors, []
     for rows, named in ((order[MOST_TEXTS:], False), (order[:MOST_TEXTS], True)):
-        part = judgements.take(rows)
+        values = page.accuracy[rows].tolist()
+        archs = page.archs.take(rows)
         sets.append(
             Curve(
                 label="evaluated",
-                points=list(zip(prices[rows], part.judged.accuracy, strict=True)),
+                points=list(zip(prices[rows].tolist(), values, strict=True)),
                 colour=PALE,
                 line=False,
                 dots=named,
                 faint=True,
-                texts=page.described(part) if named else (),
+                texts=page.described(archs, values, errors[rows].tolist()) if named else (),
             )
         )
     return sets
-
-
-def _winner_texts(page: SearchPage, index: int) -> list[str]:
-    winner = page.winners[index]
-    judged = Judged(accuracy=np.array([winner.accuracy]), error=np.array([winner.error]))
-    one = Judgements(archs=ArchBatch.of([winner.arch]), judged=judged)
-    return [f"winner for {page.goals[index]}: {text}" for text in page.described(one)]
-
-
-def _reach(page: SearchPage, cost: CostModel, index: int) -> list[float | None]:
-    """Upper bound of a winner's cost."""
-    upper = cost.upper(ArchBatch.of([page.winners[index].arch]))
-    return [None if upper is None else float(upper[0])]
 
 
 def _ends(
@@ -165,21 +153,20 @@ def _ends(
 
 def convergence(page: SearchPage) -> str:
     """The best figure under each goal's caps over the number of evaluations."""
-    archs, accuracy = page.evaluated.archs, page.evaluated.judged.accuracy
     shown = []
     for goal, colour in zip(page.goals, goal_colours(page), strict=True):
-        best = np.maximum.accumulate(np.where(goal.loads(archs) <= 1, accuracy, -np.inf))
-        rises = np.flatnonzero(best > np.concatenate([[-np.inf], best[:-1]]))
-        points = [(float(row + 1), float(best[row])) for row in rises]
+        under = np.where(goal.loads(page.archs) <= 1, page.accuracy, -np.inf)
+        best = np.maximum.accumulate(under)
+        rises = np.flatnonzero(best > np.concatenate([[-np.inf], best[:-1]])).tolist()
+        points = [(row + 1.0, float(best[row])) for row in rises]
         texts = [
-            f"evaluation {row + 1:,}: {page.figure(best[row], 0.0)}\n{archs[int(row)]}"
-            for row in rises
+            f"evaluation {row + 1:,}: {page.figure(best[row])}\n{page.archs[row]}" for row in rises
         ]
-        if points and rises[-1] + 1 < len(best):
+        if points and points[-1][0] < len(best):
             points.append((float(len(best)), points[-1][1]))
-            texts.append(f"after {len(best):,} evaluations: {page.figure(best[-1], 0.0)}")
+            texts.append(f"after {len(best):,} evaluations: {page.figure(best[-1])}")
         label = f"under {goal}"
         shown.append(
             Curve(label=label, points=points, colour=colour, dots=True, stairs=True, texts=texts)
         )
-    return curves(shown, "evaluations", page.figure_name)
+    return curves(shown, "evaluations", page.axis)

@@ -4,18 +4,15 @@ candidates that were timed, and accuracies that were predicted before they were 
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import numpy as np
+from html import escape
 
 from elasticvit.page import figure, table
-from elasticvit.searching.report_charts import MOST_TEXTS
+from elasticvit.searching.guided import POOR_TAU
 from elasticvit.searching.report_data import SearchPage
 from elasticvit.searching.winner import Measured
 from elasticvit.svg import COLOURS
 from elasticvit.svg_curves import Curve, curves
 from elasticvit.svg_marks import Mark
-
-POOR_TAU = 0.5  # below which more than a quarter of all pairs are ranked the wrong way round
 
 
 def measured_section(page: SearchPage) -> list[str]:
@@ -46,7 +43,7 @@ def measured_section(page: SearchPage) -> list[str]:
         *charts,
         "</div><p>Solid line: measured as predicted. Bars: confidence interval of what was "
         "measured. Dashed: the target.</p>",
-        table([*head, "target ms", "kept"], rows),
+        f'<div class="archs">{table([*head, "target ms", "kept"], rows)}</div>',
     ]
 
 
@@ -80,42 +77,34 @@ def _measured(timed: Sequence[Measured]) -> str:
 
 
 def agreement_section(page: SearchPage) -> list[str]:
-    """What the accuracy predictor said against what was judged; nothing without one."""
-    if page.predicted is None:
+    """What the accuracy predictor expected against what was judged then; nothing without one."""
+    known = page.result.agreement
+    if known is None or not len(page.judged):
         return []
-    rows = np.flatnonzero(np.isfinite(page.predicted))
-    said, judged = page.predicted[rows], page.evaluated.judged.accuracy[rows]
-    sets = []
-    for part, named in ((slice(MOST_TEXTS, None), False), (slice(MOST_TEXTS), True)):
-        texts = [
-            f"{page.evaluated.archs[int(row)]}\npredicted {page.figure(p, 0.0)}, judged "
-            f"{page.figure(j, 0.0)}"
-            for row, p, j in zip(rows[part], said[part], judged[part], strict=True)
-        ]
-        sets.append(
-            Curve(
-                label="architecture",
-                points=list(zip(map(float, said[part]), map(float, judged[part]), strict=True)),
-                colour=COLOURS[0],
-                line=False,
-                dots=named,
-                faint=True,
-                texts=texts if named else (),
-            )
+    pairs = list(zip(page.foreseen.tolist(), page.judged.tolist(), strict=True))
+    dots = Curve(
+        label="chosen by the predictor",
+        points=pairs,
+        colour=COLOURS[0],
+        line=False,
+        dots=True,
+        faint=True,
+        texts=[f"expected {page.figure(x)}, judged {page.figure(y)}" for x, y in pairs],
+    )
+    chart = curves([dots], f"expected {page.axis}", f"judged {page.axis}", equal=True)
+    text = (
+        f"Kendall's tau of what was expected and what was judged then is {known.tau:.2f} over "
+        f"{known.archs:,} architectures: {(1 + known.tau) / 2:.0%} of the pairs were ranked as "
+        "they were judged."
+    )
+    poor = known.tau < POOR_TAU
+    if poor:
+        text += (
+            " That is hardly better than chance: the accuracies differ less than the images can "
+            "tell, or more evaluations are needed."
         )
-    known = page.agreement
-    text = "Its rank correlation is not known: too few were judged."
-    if known is not None:
-        text = f"Kendall's tau is {known.tau:.2f} over {known.archs:,} architectures."
-        if known.tau < POOR_TAU:
-            text += (
-                " That is poor: its ranking decides little, and more evaluations are what would "
-                "find better architectures."
-            )
-    what = "score" if page.proxy else "accuracy, %"
-    chart = curves(sets, f"predicted {what}", f"judged {what}", equal=True)
     return [
-        "<h2>The accuracy predictor</h2>",
-        figure("what it said of architectures before they were judged", chart),
-        f"<p{'' if known is None or known.tau >= POOR_TAU else ' class=warning'}>{text}</p>",
+        "<h2>Accuracy predictor</h2>",
+        figure("judged against expected, each before it was judged", chart),
+        f"<p{' class=warning' if poor else ''}>{escape(text)}</p>",
     ]

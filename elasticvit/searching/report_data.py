@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -11,38 +11,11 @@ from elasticvit.arch import Arch, ArchBatch
 from elasticvit.arrays import FloatArray
 from elasticvit.cost import CostModel, MacsCost
 from elasticvit.searching.caps import Cap
-from elasticvit.searching.goal import Goal
-from elasticvit.searching.judge import Judged
-from elasticvit.searching.winner import Agreement, Winner
+from elasticvit.searching.goal import Goals
+from elasticvit.searching.judge import standard_errors
+from elasticvit.searching.result import SearchResult
+from elasticvit.searching.winner import Winner
 from elasticvit.space import SearchSpace
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Judgements:
-    """Architectures with their figures.
-
-    Attributes:
-        archs: The architectures, n of them, in the order in which they were judged.
-        judged: Their accuracies or scores.
-        images: Number of images of each figure; 0 where images play no part.
-    """
-
-    archs: ArchBatch
-    judged: Judged
-    images: int = 0
-
-    @classmethod
-    def of_shares(cls, archs: ArchBatch, accuracy: FloatArray, images: int) -> Judgements:
-        """Judgements from accuracies in percent on a number of images, shape (n,): the standard
-        error is that of a share, as `Judged.of` gives it."""
-        smoothed = (accuracy / 100 * images + 1) / (images + 2)
-        error = 100 * np.sqrt(smoothed * (1 - smoothed) / images)
-        return cls(archs=archs, judged=Judged(accuracy=accuracy, error=error), images=images)
-
-    def take(self, rows: np.ndarray) -> Judgements:
-        """Those at some rows, without what was right on single images."""
-        judged = Judged(accuracy=self.judged.accuracy[rows], error=self.judged.error[rows])
-        return replace(self, archs=self.archs.take(rows), judged=judged)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,105 +23,91 @@ class SearchPage:
     """Content of the report of a search.
 
     Attributes:
-        name: Name of the search.
-        space: Space that was searched.
-        data: Data set; None if there was none.
-        weights: Where the weights come from, such as a folder; None without a supernet.
-        source: What the figures are, as `Judge.name` says it.
-        proxy: Whether the figures are scores and no accuracies.
-        evaluated: All architectures that the search judged, in that order.
-        finalists: Those that were judged again with more images; None if none were.
-        predicted: What the accuracy predictor said of each evaluated architecture before it was
-            judged, shape (n,); NaN where it said nothing. None without a predictor.
-        agreement: How well it ranked them; None if unknown.
-        goals: The goals, at least one.
-        winners: What was found for each goal, in the same order.
-        latency: Cost model of the milliseconds that are shown besides the caps; None for none.
-        test_images: Number of images of the test accuracies.
-        took_s: Seconds that the search took since it was last started; None if unknown.
-        complete: Whether the search was done; False when its time was up before.
-        notes: Sentences that the reader must know, shown at the top.
-
-    Raises:
-        ValueError: Goals and winners, or predictions and architectures, are not of one number.
+        result: The result.
+        space: The space.
+        goals: The goals, their costs as they were known last.
+        archs: Everything that was evaluated, in order, n architectures.
+        accuracy: Accuracies or scores of these as they were seen, shape (n,).
+        images: Number of images of each of these accuracies; 0 for scores.
+        again: Standard errors of those that were judged again, by architecture.
+        foreseen, judged: What the accuracy predictor expected of each architecture that it chose,
+            and what that was judged at; empty without one.
+        latency: Cost model of milliseconds that are shown where none are capped; None for none.
+        took_s: Seconds since the search was last started; None if unknown.
     """
 
-    name: str
+    result: SearchResult
     space: SearchSpace
-    data: str | None
-    weights: str | None
-    source: str
-    proxy: bool = False
-    evaluated: Judgements
-    finalists: Judgements | None = None
-    predicted: FloatArray | None = None
-    agreement: Agreement | None = None
-    goals: Sequence[Goal]
-    winners: Sequence[Winner]
+    goals: Goals
+    archs: ArchBatch
+    accuracy: FloatArray
+    images: int = 0
+    again: Mapping[Arch, float] = field(default_factory=dict)
+    foreseen: FloatArray = field(default_factory=lambda: np.empty(0))
+    judged: FloatArray = field(default_factory=lambda: np.empty(0))
     latency: CostModel | None = None
-    test_images: int | None = None
     took_s: float | None = None
-    complete: bool = True
-    notes: Sequence[str] = ()
-
-    def __post_init__(self) -> None:
-        if len(self.goals) != len(self.winners):
-            raise ValueError(f"{len(self.winners)} winners of {len(self.goals)} goals")
-        if self.predicted is not None and len(self.predicted) != len(self.evaluated.archs):
-            raise ValueError(
-                f"{len(self.predicted)} predictions of {len(self.evaluated.archs)} architectures"
-            )
 
     @property
-    def unit(self) -> str:
-        """Unit of the figures with a blank before it; empty for the scores of a proxy."""
-        return "" if self.proxy else " %"
+    def winners(self) -> Sequence[Winner]:
+        """What was chosen for each goal, in their order."""
+        return self.result.goals
 
     @property
-    def figure_name(self) -> str:
+    def what(self) -> str:
+        """What the figures are, in a word."""
+        return "accuracy" if self.result.has_weights else "score"
+
+    @property
+    def axis(self) -> str:
         """What an axis with the figures is called."""
-        return "score of the proxy" if self.proxy else "accuracy, %"
-
-    def figure(self, accuracy: float, error: float) -> str:
-        """A figure with its standard error where that is known, for people."""
-        if self.proxy:
-            return f"{accuracy:.4g}" + (f" ± {error:.2g}" if error else "")
-        return f"{accuracy:.2f}" + (f" ± {error:.2f}" if error else "") + " %"
+        own = self.result.has_weights
+        return "accuracy, %" if own else f"score ({self.result.accuracy_source})"
 
     @property
-    def best_judged(self) -> Judgements:
-        """What the front is drawn from: the finalists, or all that was evaluated."""
-        return self.finalists or self.evaluated
+    def errors(self) -> FloatArray:
+        """Standard errors of the accuracies, shape (n,); zero for scores."""
+        if not self.images:
+            return np.zeros(len(self.archs))
+        return standard_errors(self.accuracy, self.images)
+
+    def figure(self, value: float, error: float = 0.0) -> str:
+        """A figure with its standard error where that is known, for people."""
+        text = f"{value:.2f}" + (f" ± {error:.2f}" if error else "")
+        return f"{text} %" if self.result.has_weights else text
 
     @property
     def capped_costs(self) -> list[CostModel]:
-        """The costs that are capped, each once, in the order of the goals."""
-        found = {cost_name(cap.cost): cap.cost for goal in self.goals for cap in goal.caps}
+        """The costs that are capped, each once, as they were known last."""
+        found = {_key(cap.cost): cap.cost for cap in self.goals.caps}
         return list(found.values())
 
     @property
     def shown_costs(self) -> list[CostModel]:
         """The capped costs, then the latency and the multiply-accumulates if they are not among
         them."""
-        more = [*([] if self.latency is None else [self.latency]), MacsCost(self.space)]
-        found = {cost_name(cost): cost for cost in [*self.capped_costs, *more][::-1]}
-        return list(found.values())[::-1]
+        found = {_key(cost): cost for cost in self.capped_costs}
+        for cost in (self.latency, MacsCost(self.space)):
+            if cost is not None:
+                found.setdefault(_key(cost), cost)
+        return list(found.values())
 
-    def caps_of(self, cost: CostModel) -> list[tuple[int, Cap]]:
-        """The caps on a cost, each with the index of its goal."""
+    def caps_of(self, cost: CostModel) -> list[tuple[int, int, Cap]]:
+        """The caps on a cost, each with the index of its goal and its own in that goal."""
         return [
-            (index, cap)
-            for index, goal in enumerate(self.goals)
-            for cap in goal.caps
-            if cost_name(cap.cost) == cost_name(cost)
+            (number, index, cap)
+            for number, goal in enumerate(self.goals)
+            for index, cap in enumerate(goal.caps)
+            if _key(cap.cost) == _key(cost)
         ]
 
-    def described(self, judgements: Judgements) -> list[str]:
+    def described(
+        self, archs: ArchBatch, values: Sequence[float], errors: Sequence[float]
+    ) -> list[str]:
         """A text for each architecture: its genes, its figure and its costs."""
-        archs, judged = judgements.archs, judgements.judged
         texts = [
-            f"{arch}\n{self.figure(accuracy, error)}"
-            for arch, accuracy, error in zip(archs, judged.accuracy, judged.error, strict=True)
+            f"{arch}\n{self.figure(value, error)}"
+            for arch, value, error in zip(archs, values, errors, strict=True)
         ]
         for cost in self.shown_costs:
             uppers = cost.upper(archs)
@@ -158,14 +117,13 @@ class SearchPage:
         return texts
 
 
-def cost_name(cost: CostModel) -> tuple[str, str]:
-    """What tells costs of one space apart."""
+def _key(cost: CostModel) -> tuple[str, str]:
     return cost.name, cost.unit
 
 
 def cost_title(cost: CostModel) -> str:
     """Name of a cost for people."""
-    return "multiply-accumulates" if cost.name == "macs" else cost.name
+    return "multiply-accumulates" if cost.name == MacsCost.name else cost.name
 
 
 def price_of(cost: CostModel, arch: Arch) -> float:

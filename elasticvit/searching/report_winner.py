@@ -13,6 +13,7 @@ from elasticvit.kernels import Place, stage_sizes
 from elasticvit.page import facts_table, figure, table
 from elasticvit.searching.nearest import nearest_published
 from elasticvit.searching.report_data import SearchPage, cost_title, price_of
+from elasticvit.searching.winner import Winner
 from elasticvit.space import SearchSpace
 from elasticvit.svg import COLOURS, WIDTH, legend, stacked_bars
 
@@ -54,27 +55,27 @@ def _facts(page: SearchPage, index: int) -> dict[str, str]:
     winner = page.winners[index]
     facts = {
         "architecture": str(winner.arch),
-        page.figure_name.removesuffix(", %"): page.figure(winner.accuracy, winner.error),
+        page.what: page.figure(winner.accuracy, winner.error),
     }
     if winner.test_accuracy is not None:
-        on = "" if page.test_images is None else f" on {page.test_images:,} images"
-        facts["test accuracy"] = f"{winner.test_accuracy:.2f} %{on}"
+        images = page.result.test_images
+        facts["test accuracy"] = f"{winner.test_accuracy:.2f} % on {images:,} images"
     for cap in winner.caps:
         upper = "" if cap.upper is None else f", upper bound {cap.upper:.4g} {cap.unit}"
         where = f"on {cap.device}" if cap.device else cap.unit
         facts[where] = f"{cap.predicted:.4g} {cap.unit}{upper}; at most {cap.target:g} is allowed"
     facts["multiply-accumulates"] = f"{winner.macs_m:.4g} M"
     if winner.runner_up is not None:
-        sure = confidence_text(winner.confidence)
-        facts["runner-up"] = f"{winner.runner_up}; the winner is better {sure}"
+        sure = confidence_text(winner)
+        facts["runner-up"] = f"{winner.runner_up}; the winner is better: {sure}"
+    for device, reason in winner.untimed.items():
+        facts[f"not timed on {device}"] = reason
     return facts
 
 
-def confidence_text(confidence: float | None) -> str:
+def confidence_text(winner: Winner) -> str:
     """How sure it is that a winner beats its runner-up."""
-    if confidence is None:
-        return "with unknown confidence"
-    return f"with {100 * confidence:.0f} % confidence"
+    return "unknown" if winner.confidence is None else f"{winner.confidence:.0%} sure"
 
 
 def stage_rows(arch: Arch) -> dict[str, ConvStage | AttnStage]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -11,59 +9,27 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 from msgspec import Meta
 
 from elasticvit.arch import Arch
+from elasticvit.cost import MacsCost
 from elasticvit.errors import CheckpointError, NextStep
 from elasticvit.files import write_atomic
-from elasticvit.reading import Count, Format, NotNegative, Percent, Positive, Whole, shown
+from elasticvit.reading import Count, Format, Percent, Positive, Whole, shown
+from elasticvit.searching.front_table import FrontPoint as FrontPoint
+from elasticvit.searching.front_table import front_csv
+from elasticvit.searching.judge import standard_errors
+from elasticvit.searching.winner import Agreement, CapResult, Winner
 
-SCHEMA = 2  # 1 had no text form of architectures, and no source of a cap but the first one's
+SCHEMA = 3  # 1 had no text form of architectures, and no source of a cap but the first one's;
+# 2 had one goal alone
 RESULT_FILE = "search.json"
 FRONT_FILE = "front.csv"
-SUBNET_FILE = "subnet.pt"
+SUBNET_FILE = "subnet.pt"  # of the first goal's winner
+SUPERNET = "supernet"  # accuracy source of a search in a trained supernet
 FIRST_CAP = ("device", "source", "unit", "target")  # repeated in the file for its readers
-
-
-@dataclass(frozen=True, kw_only=True)
-class FrontPoint:
-    """An architecture that none beats in accuracy and cost.
-
-    Attributes:
-        arch: The architecture.
-        predicted_ms, upper_ms: Predicted latency on the first device, and its upper bound; None
-            without a predictor, or if the predictor gives no bound.
-        macs_m: Millions of multiply-accumulates.
-        accuracy: Accuracy on the search part in percent.
-    """
-
-    arch: Arch
-    predicted_ms: Positive | None
-    upper_ms: Positive | None
-    macs_m: Positive
-    accuracy: Percent
-
-
-@dataclass(frozen=True, kw_only=True)
-class CapResult:
-    """A cap, and how much of it the chosen architecture uses.
-
-    Attributes:
-        device: Name of the device whose latency is capped; None for multiply-accumulates.
-        source: Where the latencies of that device come from, such as `host:CPU model`; None if
-            not reported.
-        unit: `ms` or `MMACs`.
-        target: Largest value allowed.
-        predicted: Predicted cost of the chosen architecture.
-        upper: Upper bound of that cost; None if the cost has none.
-    """
-
-    device: str | None
-    source: str | None = None
-    unit: str
-    target: Positive
-    predicted: NotNegative
-    upper: NotNegative | None
+FIRST_WINNER = ("arch", "caps", "macs_m", "predicted_ms", "upper_ms", "accuracy", "test_accuracy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,11 +45,20 @@ class SearchResult:
             if only multiply-accumulates are capped, and its upper bound; None if unknown.
         macs_m: Its multiply-accumulates in millions.
         accuracy: Accuracy of the recalibrated subnet on the search part, in percent. It is the
-            best of many on these images, so it flatters; `test_accuracy` does not.
-        test_accuracy: Accuracy of the same subnet on the test part, in percent.
-        search_images, test_images: Numbers of images of the two accuracies.
-        front: Architectures that no other beats, cheapest first.
-        caps: All caps, at least one; the first one's cost is the axis of the front.
+            best of many on these images, so it flatters; `test_accuracy` does not. Without a
+            supernet, the score (`accuracy_source`).
+        test_accuracy: Accuracy of the same subnet on the test part, in percent; None without a
+            supernet.
+        search_images, test_images: Numbers of images of the two accuracies; 0 without a supernet.
+        front: Architectures that no other beats in accuracy and what the caps limit, cheapest
+            first.
+        caps: The caps of the first goal, at least one; the first one's cost is the axis of the
+            front.
+        winners: What was chosen for each goal, in the order of the goals; the fields above are
+            those of the first one. Empty if an earlier version wrote the file.
+        agreement: How well the accuracy predictor ranked what it chose; None without one.
+        accuracy_source: What the accuracies are: `supernet`; `proxy NAME`, scores that are no
+            accuracies; or `file NAME`, a regression fitted to the accuracies in a file.
         run: Folder of the training run.
         seed: Random seed of the search.
         evaluations: Number of architectures that were evaluated.
@@ -99,16 +74,41 @@ class SearchResult:
     upper_ms: Positive | None
     macs_m: Positive
     accuracy: Percent
-    test_accuracy: Percent
-    search_images: Whole
-    test_images: Whole
+    test_accuracy: Percent | None
+    search_images: Count
+    test_images: Count
     front: tuple[FrontPoint, ...]
     caps: Annotated[tuple[CapResult, ...], Meta(min_length=1)]
     run: str
     seed: Count
     evaluations: Whole
     complete: bool
-    evolution: dict[str, int | float] = field(default_factory=dict)
+    evolution: dict[str, int | float | bool] = field(default_factory=dict)
+    winners: tuple[Winner, ...] = ()
+    agreement: Agreement | None = None
+    accuracy_source: str = SUPERNET
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether there are weights of the chosen architectures."""
+        return self.accuracy_source == SUPERNET
+
+    @property
+    def goals(self) -> tuple[Winner, ...]:
+        """What was chosen for each goal, whichever version wrote the file."""
+        if self.winners:
+            return self.winners
+        alone = Winner(
+            arch=self.arch,
+            caps=self.caps,
+            macs_m=self.macs_m,
+            predicted_ms=self.predicted_ms,
+            upper_ms=self.upper_ms,
+            accuracy=self.accuracy,
+            error=float(standard_errors(np.array([self.accuracy]), max(self.search_images, 1))[0]),
+            test_accuracy=self.test_accuracy,
+        )
+        return (alone,)
 
     @property
     def device(self) -> str | None:
@@ -142,24 +142,31 @@ class SearchResult:
             **_both_forms(self.arch),
             "front": [{**vars(point), **_both_forms(point.arch)} for point in self.front],
             "caps": [asdict(cap) for cap in self.caps],
+            "winners": [_winner_dict(winner) for winner in self.winners],
+            "agreement": None if self.agreement is None else asdict(self.agreement),
         }
 
     def save(self, folder: Path) -> None:
         """Write `search.json` and `front.csv` into a folder."""
-        write_atomic(folder / FRONT_FILE, self._front_csv())
+        write_atomic(folder / FRONT_FILE, front_csv(self))
         text = json.dumps(self.to_dict(), indent=2, allow_nan=False)
         write_atomic(folder / RESULT_FILE, text + "\n")
 
-    def _front_csv(self) -> str:
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        costs = ("predicted_ms", "upper_ms", "macs_m")
-        writer.writerow([*costs, "search_accuracy_percent", "chosen", "architecture"])
-        for p in self.front:
-            ms = ["" if v is None else f"{v:.6g}" for v in (p.predicted_ms, p.upper_ms)]
-            chosen = int(p.arch == self.arch)
-            writer.writerow([*ms, f"{p.macs_m:.6f}", f"{p.accuracy:.4f}", chosen, str(p.arch)])
-        return text.getvalue()
+    @property
+    def other_caps(self) -> list[tuple[int, CapResult]]:
+        """The caps with their numbers from 0, but for the first latency and multiply-accumulates,
+        which every point of the front has a field for."""
+        first_ms = next((i for i, cap in enumerate(self.caps) if cap.device is not None), None)
+        return [
+            (i, cap)
+            for i, cap in enumerate(self.caps)
+            if i != first_ms and cap.unit != MacsCost.unit
+        ]
+
+    def chosen_for(self, arch: Arch) -> str:
+        """Numbers of the goals, from 1, that an architecture was chosen for; 0 for none."""
+        goals = (str(i) for i, winner in enumerate(self.goals, 1) if winner.arch == arch)
+        return " ".join(goals) or "0"
 
     @classmethod
     def load(cls, folder: Path) -> SearchResult:
@@ -180,6 +187,11 @@ class SearchResult:
                 raise RESULT_FORMAT.failure(
                     f"{path}: {name[0]} is {shown(repeated)}, but {name[1]} is {shown(value)}; "
                     "they must be the same"
+                )
+        for own in FIRST_WINNER:
+            if getattr(result, own) != getattr(result.goals[0], own):
+                raise RESULT_FORMAT.failure(
+                    f"{path}: {own} is not that of winners[0]; they must be the same"
                 )
         return result
 
@@ -229,6 +241,26 @@ FORMAT_FACTS: dict[str, Any] = {
 }
 RESULT_FORMAT: Format[SearchResult] = Format(kind=SearchResult, **FORMAT_FACTS)
 REPEATS_FORMAT: Format[ResultRepeats] = Format(kind=ResultRepeats, **FORMAT_FACTS)
+
+
+def subnet_file(number: int) -> str:
+    """Name of the file with the subnet of a goal's winner.
+
+    Args:
+        number: Number of the goal, from 1.
+    """
+    return SUBNET_FILE if number == 1 else f"subnet-{number}.pt"
+
+
+def _winner_dict(winner: Winner) -> dict[str, Any]:
+    """JSON-ready form of a winner."""
+    return {
+        **vars(winner),
+        **_both_forms(winner.arch),
+        "runner_up": None if winner.runner_up is None else winner.runner_up.to_dict(),
+        "caps": [asdict(cap) for cap in winner.caps],
+        "measured": [{**vars(one), **_both_forms(one.arch)} for one in winner.measured],
+    }
 
 
 def _both_forms(arch: Arch) -> dict[str, Any]:

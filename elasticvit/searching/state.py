@@ -22,7 +22,7 @@ from elasticvit.files import write_atomic
 from elasticvit.reading import shown
 from elasticvit.rng_state import RngState
 from elasticvit.searching.archive import Archive
-from elasticvit.searching.caps import Cap, loads
+from elasticvit.searching.goal import Goals
 from elasticvit.searching.state_file import (
     SCHEMA,
     STATE_FORMAT,
@@ -75,19 +75,19 @@ class SearchState:
         self.pending = {}
         self.generation += 1
 
-    def finished(self, caps: Sequence[Cap], *, complete: bool = False) -> Archive:
+    def finished(self, goals: Goals, *, complete: bool = False) -> Archive:
         """Everything that the finished generations evaluated."""
         return Archive(
             archs=self.archs,
             accuracy=self.accuracy,
-            load=loads(caps, self.archs),
+            load=goals.loads(self.archs),
             born=self.born,
             complete=complete,
         )
 
-    def archive(self, caps: Sequence[Cap], *, complete: bool = False) -> Archive:
+    def archive(self, goals: Goals, *, complete: bool = False) -> Archive:
         """Everything that is evaluated, the pending architectures last."""
-        archive = self.finished(caps, complete=complete)
+        archive = self.finished(goals, complete=complete)
         if not self.pending:
             return archive
         pending = ArchBatch.of(list(self.pending))
@@ -95,7 +95,7 @@ class SearchState:
             archive,
             archs=self.archs.concat(pending),
             accuracy=np.append(self.accuracy, list(self.pending.values())),
-            load=np.append(archive.load, loads(caps, pending)),
+            load=np.append(archive.load, goals.loads(pending)),
             born=np.append(self.born, np.full(len(pending), self.generation)),
         )
 

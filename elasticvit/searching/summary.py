@@ -11,19 +11,26 @@ from elasticvit.arrays import FloatArray
 from elasticvit.cost import CostModel, MacsCost
 from elasticvit.searching.caps import Cap
 from elasticvit.searching.pareto import on_front
-from elasticvit.searching.result import CapResult, FrontPoint
+from elasticvit.searching.result import FrontPoint
+from elasticvit.searching.winner import CapResult
 from elasticvit.space import SearchSpace
 
 
 def summarise_archs(
-    space: SearchSpace, archs: ArchBatch, accuracy: FloatArray, latency: CostModel | None
+    space: SearchSpace,
+    archs: ArchBatch,
+    accuracy: FloatArray,
+    latency: CostModel | None,
+    caps: Sequence[Cap] = (),
 ) -> list[FrontPoint]:
     """Figures of architectures.
 
     Args:
         accuracy: Accuracies in percent, shape (n,).
         latency: Cost model that the milliseconds come from; None leaves them out.
+        caps: Caps whose costs are among the figures.
     """
+    costs = np.array([cap.cost.price(archs) for cap in caps]).reshape(len(caps), len(archs))
     macs_m = MacsCost(space).price(archs)
     predicted_ms = None if latency is None else latency.price(archs)
     upper_ms = None if latency is None else latency.upper(archs)
@@ -34,20 +41,18 @@ def summarise_archs(
             upper_ms=None if upper_ms is None else float(upper_ms[i]),
             macs_m=float(macs_m[i]),
             accuracy=float(accuracy[i]),
+            costs=tuple(costs[:, i].tolist()),
         )
         for i, arch in enumerate(archs)
     ]
 
 
-def front_of(points: Sequence[FrontPoint], cost: FloatArray) -> tuple[FrontPoint, ...]:
-    """The points that no other beats in accuracy and cost, cheapest first.
-
-    Args:
-        cost: Costs of the points, shape (n,).
-    """
-    accuracy = np.array([point.accuracy for point in points])
-    rows = np.flatnonzero(on_front(np.stack([cost, -accuracy], axis=1)))
-    return tuple(points[i] for i in rows[np.argsort(cost[rows], kind="stable")])
+def front_of(points: Sequence[FrontPoint]) -> tuple[FrontPoint, ...]:
+    """The points that no other beats in accuracy and all their costs, cheapest in the first cost
+    first."""
+    figures = np.array([(*point.costs, -point.accuracy) for point in points])
+    rows = np.flatnonzero(on_front(figures))
+    return tuple(points[i] for i in rows[np.argsort(figures[rows, 0], kind="stable")])
 
 
 def summarise_caps(caps: Sequence[Cap], chosen: ArchBatch) -> tuple[CapResult, ...]:

@@ -7,21 +7,31 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from elasticvit.arch import Arch, ArchBatch
+from elasticvit.arrays import FloatArray
 from elasticvit.cost import MacsCost
 from elasticvit.events import Event
 from elasticvit.files import write_atomic
-from elasticvit.searching.archive import best_first
-from elasticvit.searching.goal import Goal
-from elasticvit.searching.report_data import Judgements
 from elasticvit.searching.summary import summarise_caps
+from elasticvit.searching.verified import Choice
 from elasticvit.searching.winner import CapResult
 from elasticvit.space import SearchSpace
 
 TOP_FILE = "top.csv"
+
+
+class Scored(Protocol):
+    """Finalists from the best, with their accuracies or scores."""
+
+    @property
+    def archs(self) -> ArchBatch: ...
+
+    @property
+    def accuracy(self) -> FloatArray: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,17 +39,17 @@ class RankedArch:
     """One of the best architectures of a goal.
 
     Attributes:
-        goal: The goal, such as `15 ms`.
-        rank: 1 for the best.
+        goal: Number of the goal, from 1.
+        rank: 1 for the winner.
         arch: The architecture.
-        accuracy: Accuracy in percent, or score of a proxy.
-        error: Its standard error.
-        images: Number of images of the accuracy; 0 where images play no part.
+        accuracy: Accuracy in percent, or score.
+        error: Its standard error; 0 for scores.
+        images: Number of images of the accuracy; 0 for scores.
         macs_m: Multiply-accumulates in millions.
         caps: What it uses of each cap of the goal.
     """
 
-    goal: str
+    goal: int
     rank: int
     arch: Arch
     accuracy: float
@@ -51,7 +61,7 @@ class RankedArch:
 
 @dataclass(frozen=True, kw_only=True)
 class TopRanked(Event):
-    """The best architectures are known.
+    """The best architectures are known, and their table is written.
 
     Attributes:
         rows: Those of each goal, the best first.
@@ -61,74 +71,55 @@ class TopRanked(Event):
 
 
 def rank_top(
-    space: SearchSpace, goals: Sequence[Goal], judgements: Sequence[Judgements], count: int
-) -> list[RankedArch]:
-    """The `count` best architectures of each goal, fewer if fewer keep it.
+    space: SearchSpace, choices: Sequence[Choice[Scored]], count: int
+) -> tuple[RankedArch, ...]:
+    """The `count` best finalists of each goal, its winner first; fewer if there are fewer.
+
+    Those that timing said to miss a cap are left out.
 
     Args:
-        judgements: What was judged, on the most images first; an architecture has the first
-            figure that is there, and those of a set come before those of the next, whose figures
-            are of fewer images.
+        choices: Finalists of each goal, and what timing said of them.
     """
     found = []
-    for goal in goals:
-        best: dict[Arch, tuple[float, float, int]] = {}
-        for part in judgements:
-            loads = goal.loads(part.archs)
-            for row in best_first(part.judged.accuracy, loads):
-                if len(best) == count:
-                    break
-                if loads[row] <= 1:
-                    figures = float(part.judged.accuracy[row]), float(part.judged.error[row])
-                    best.setdefault(part.archs[int(row)], (*figures, part.images))
-        found += _ranked(space, goal, best)
-    return found
-
-
-def _ranked(
-    space: SearchSpace, goal: Goal, best: dict[Arch, tuple[float, float, int]]
-) -> list[RankedArch]:
-    if not best:
-        return []
-    archs = ArchBatch.of(list(best))
-    macs_m = MacsCost(space).price(archs)
-    return [
-        RankedArch(
-            goal=str(goal),
-            rank=i + 1,
-            arch=arch,
-            accuracy=accuracy,
-            error=error,
-            images=images,
-            macs_m=float(macs_m[i]),
-            caps=summarise_caps(goal.caps, archs.take(np.array([i]))),
-        )
-        for i, (arch, (accuracy, error, images)) in enumerate(best.items())
-    ]
+    for number, choice in enumerate(choices, 1):
+        ranking, verified = choice.ranking, choice.verified
+        others = (r for r in range(len(ranking.archs)) if r not in {verified.row, *verified.passed})
+        rows = np.array([verified.row, *others][:count])
+        archs = ranking.archs.take(rows)
+        macs_m = MacsCost(space).price(archs)
+        errors, images = getattr(ranking, "error", None), getattr(ranking, "images", None)
+        for i, row in enumerate(rows.tolist()):
+            ranked = RankedArch(
+                goal=number,
+                rank=i + 1,
+                arch=archs[i],
+                accuracy=float(ranking.accuracy[row]),
+                error=0.0 if errors is None else float(errors[row]),
+                images=0 if images is None else int(images[row]),
+                macs_m=float(macs_m[i]),
+                caps=summarise_caps(verified.goal.caps, archs.take(slice(i, i + 1))),
+            )
+            found.append(ranked)
+    return tuple(found)
 
 
 def write_top(folder: Path, rows: Sequence[RankedArch]) -> Path:
     """Write the table into the folder of a search; returns its path.
 
-    Columns: goal, rank, accuracy with its standard error and number of images, millions of
-    multiply-accumulates, prediction and upper bound of each cap, architecture.
+    Columns: goal and rank, accuracy or score with its standard error and number of images,
+    millions of multiply-accumulates, prediction and upper bound of each cap, architecture.
 
     Raises:
         FileError: It cannot be written; an earlier one stays.
     """
-    names = list(dict.fromkeys(_name(cap) for row in rows for cap in row.caps))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
+    costs = [f"{kind}_{cap.column}" for cap in rows[0].caps for kind in ("predicted", "upper")]
     head = ["goal", "rank", "accuracy", "standard_error", "images", "macs_m"]
-    costs = [column for name in names for column in (f"predicted_{name}", f"upper_{name}")]
     writer.writerow([*head, *costs, "architecture"])
     for row in rows:
-        used = {_name(cap): cap for cap in row.caps}
-        cells = []
-        for name in names:
-            cap = used.get(name)
-            values = (None, None) if cap is None else (cap.predicted, cap.upper)
-            cells += ["" if value is None else f"{value:.6g}" for value in values]
+        used = [value for cap in row.caps for value in (cap.predicted, cap.upper)]
+        cells = ["" if value is None else f"{value:.6g}" for value in used]
         figures = [f"{row.accuracy:.6g}", f"{row.error:.4g}", row.images, f"{row.macs_m:.6f}"]
         writer.writerow([row.goal, row.rank, *figures, *cells, str(row.arch)])
     path = folder / TOP_FILE
@@ -136,6 +127,7 @@ def write_top(folder: Path, rows: Sequence[RankedArch]) -> Path:
     return path
 
 
-def _name(cap: CapResult) -> str:
-    """What the columns of a cap are called, such as `ms_pixel6`."""
-    return cap.unit.lower() if cap.device is None else f"{cap.unit}_{cap.device}"
+def top_subnet_file(row: RankedArch) -> str:
+    """Name of the file with the subnet of an architecture behind the winner."""
+    goal = "" if row.goal == 1 else f"-{row.goal}"
+    return f"subnet{goal}-rank-{row.rank}.pt"

@@ -3,7 +3,8 @@ measured at."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 
 from elasticvit.arch import Arch
 from elasticvit.reading import Count, NotNegative, Percent, Positive, Whole
@@ -30,6 +31,12 @@ class CapResult:
     predicted: NotNegative
     upper: NotNegative | None
 
+    @property
+    def column(self) -> str:
+        """Name of a table's column with the cost, such as `pixel4_ms` or `mb_of_activations`."""
+        words = self.unit if self.device is None else f"{self.device}_{self.unit}"
+        return re.sub(r"\W+", "_", words).lower()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
@@ -40,8 +47,9 @@ class Measured:
         device, source: The device, and where its figures come from, such as `host:CPU model`.
         target_ms: Latency that is allowed there.
         predicted_ms: Latency that was predicted before it was timed.
-        measured_ms: Median of the rounds' medians.
-        low_ms, high_ms: Bounds of its confidence interval.
+        measured_ms: Latency by the estimator of the device's latency table, at its speed: the
+            median over the rounds.
+        low_ms, high_ms: Bounds of its 95 % confidence interval, from how the rounds differ.
         rounds: Number of rounds.
         kept: Whether `measured_ms` is at most `target_ms`.
     """
@@ -76,6 +84,7 @@ class Winner:
             that both were judged on; None where it is unknown.
         test_accuracy: Accuracy on the test part in percent; None if it was not tested.
         measured: What was timed on devices for this goal, in order; empty without `verify`.
+        untimed: Why nothing, or not everything, was timed on a capped device, by its name.
     """
 
     arch: Arch
@@ -89,6 +98,13 @@ class Winner:
     confidence: float | None = None
     test_accuracy: Percent | None = None
     measured: tuple[Measured, ...] = ()
+    untimed: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def kept(self) -> bool | None:
+        """Whether it keeps its caps as measured; None if it was not timed on a device."""
+        own = [one.kept for one in self.measured if one.arch == self.arch]
+        return all(own) if own else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,6 +37,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {  # least and greatest value
     "cutmix": (0, 100),
     "erasing": (0, 1),
     "warmup_start": (0, 1),
+    "final_share": (0, 0.9),
     "start_share": (0, 0.9),
     "ema_share": (0, 1),
     "ema_limit": (0, 1),
@@ -57,6 +58,7 @@ class TrainConfig:
         min_lr: Learning rate at the end of the cosine schedule.
         warmup_share: Share of the steps over which the learning rate rises.
         warmup_start: Learning rate of the first step, as a share of `lr`.
+        final_share: Share of the steps that are left at `min_lr` after the cosine.
         weight_decay: Weight decay of weights; norms and biases have none.
         decay_convs: Whether convolutions decay: the first one and those of MBConv and downsampling
             blocks.
@@ -124,6 +126,7 @@ class TrainConfig:
     recipe: str = field(default="", compare=False)  # a name; the numbers are what counts
     start: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
     start_share: float = 0.0
+    final_share: float = 0.0
 
     def __post_init__(self) -> None:
         for name, (least, most) in LIMITS.items():

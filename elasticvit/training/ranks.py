@@ -9,6 +9,7 @@ process fails, all end: what is left of the others is ended by torchrun.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -149,8 +150,24 @@ def _variable(name: str, default: int) -> int:
 
 
 @contextmanager
-def joined() -> Iterator[Ranks]:
+def _quiet_output() -> Iterator[None]:
+    """Let what gloo prints go to standard error: standard output belongs to the results."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+@contextmanager
+def joined(backend: str | None = None) -> Iterator[Ranks]:
     """The ranks that torchrun started, or this process alone; on a GPU where there is one.
+
+    Args:
+        backend: What torch.distributed sends with; by default `nccl` on GPUs, else `gloo`.
 
     Raises:
         TrainingError: The variables that torchrun sets are not as torchrun sets them.
@@ -164,7 +181,8 @@ def joined() -> Iterator[Ranks]:
     if cuda:
         torch.cuda.set_device(local)
     try:
-        dist.init_process_group("nccl" if cuda else "gloo")
+        with _quiet_output():
+            dist.init_process_group(backend or ("nccl" if cuda else "gloo"))
     except ValueError as error:
         raise TrainingError(
             f"the processes cannot be joined: {str(error).splitlines()[0]}; start them with "

@@ -77,10 +77,10 @@ def make_optimiser(supernet: Supernet, config: TrainConfig) -> torch.optim.Optim
 def make_schedule(
     optimiser: torch.optim.Optimizer, config: TrainConfig, steps: int
 ) -> CosineLRScheduler:
-    """Learning rates of each step: a warm-up and a cosine."""
+    """Learning rates of each step: a warm-up, a cosine, and the lowest one for what is left."""
     return CosineLRScheduler(
         optimiser,
-        t_initial=steps,
+        t_initial=max(1, steps - round(config.final_share * steps)),
         lr_min=config.min_lr,
         warmup_t=max(1, round(config.warmup_share * steps)),
         warmup_lr_init=config.warmup_start * config.lr,

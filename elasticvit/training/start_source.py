@@ -168,6 +168,16 @@ def _network(path: Path, way: Way) -> Network:
         return _authors_supernet(path, theirs)
 
 
+def authors_supernet(path: Path) -> Supernet | None:
+    """The supernet of a checkpoint of the authors; None if the file is none.
+
+    Raises:
+        CheckpointError: Its weights are damaged.
+    """
+    weights = _authors_weights(path)
+    return None if weights is None else _authors_supernet(path, weights)
+
+
 def _authors_weights(path: Path) -> dict[str, Tensor] | None:
     """The weights of a checkpoint of the authors; None if the file is none."""
     for form in FORMATS:

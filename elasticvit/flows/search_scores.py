@@ -1,0 +1,96 @@
+"""A search without a supernet: architectures ordered by a proxy, or by accuracies from a file."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+from elasticvit.errors import PredictorError
+from elasticvit.events import EventHandler, Notice, Phase
+from elasticvit.flows.places import kept
+from elasticvit.flows.search_caps import Problem, resolve_caps, shown_latency
+from elasticvit.flows.search_events import CapsResolved, ScoresChosen
+from elasticvit.flows.search_place import working_in
+from elasticvit.flows.search_seeds import find_seeds
+from elasticvit.flows.search_settings import SearchSettings
+from elasticvit.flows.search_verify import make_verifier
+from elasticvit.flows.settings import space_of
+from elasticvit.kept_genes import keep_genes
+from elasticvit.searching.accuracy_table import AccuracyTable
+from elasticvit.searching.config import EvolutionConfig
+from elasticvit.searching.proxy import Score, find_proxy, scaled
+from elasticvit.searching.result import SearchResult
+from elasticvit.searching.score_job import ScoreJob
+from elasticvit.space import SearchSpace
+from elasticvit.workspace import Workspace
+
+DEFAULT_PROXY = "macs"
+
+
+def search_by_scores(
+    settings: SearchSettings, workspace: Workspace, out: Path | None, events: EventHandler
+) -> tuple[Path, SearchResult]:
+    """Search by a proxy or by a table of accuracies; the folder of the search, and its result.
+
+    Args:
+        settings: Settings of the flow.
+        workspace: Has the predictors, and the space if none is named.
+        out: Folder for the result; None for a new one in the workspace.
+        events: Receives what the search flow tells.
+
+    Raises:
+        EvitError: As the search flow raises.
+    """
+    space = keep_genes(space_of(workspace, settings.space, events), settings.keep or {})
+    score, source, about = _score(settings, space)
+    events(ScoresChosen(source=source, about=about))
+    problem = resolve_caps(settings, workspace, space)
+    events(CapsResolved(space=space.name, caps=problem.caps))
+    try:
+        latency = shown_latency(settings, workspace, space, problem.caps)
+    except PredictorError as error:
+        latency = None
+        events(Notice(text=f"the result shows no latency: {error}", warning=True))
+    job = ScoreJob(
+        space,
+        problem.goals,
+        score,
+        source=source,
+        seed=settings.seed,
+        latency=latency,
+        feasible=problem.feasible,
+        seeds=find_seeds(settings.start, None, workspace, space),
+    )
+    verify = make_verifier(settings, workspace, space, problem, events)
+    with ExitStack() as held:
+        folder = out or workspace.new_folder("search")
+        held.enter_context(working_in(folder, workspace))
+        events(Phase(text=f"searching {_goals(problem)} by {source}"))
+        result = job.run(folder, _size(settings), events=events, verify=verify, top=settings.top)
+        verify.save()
+    if out is None:
+        with kept(f"the finished search is kept in {folder}"):
+            workspace.set_latest("search", folder)
+    return folder, result
+
+
+def _score(settings: SearchSettings, space: SearchSpace) -> tuple[Score, str, str]:
+    """The score of each architecture, what it is, and what is known of its worth."""
+    if settings.accuracies is not None:
+        table = AccuracyTable.read(Path(settings.accuracies), space)
+        return table.score(settings.seed), f"file {Path(settings.accuracies).name}", table.about
+    proxy = find_proxy(settings.proxy or DEFAULT_PROXY)
+    return scaled(space, proxy.of(space)), f"proxy {proxy.name}", proxy.about
+
+
+def _size(settings: SearchSettings) -> EvolutionConfig:
+    population, generations = settings.population, settings.generations
+    if population is None and generations is None:
+        return EvolutionConfig()
+    usual = EvolutionConfig()
+    return EvolutionConfig.of(population or usual.population, generations or usual.generations)
+
+
+def _goals(problem: Problem) -> str:
+    count = len(problem.goals)
+    return "one goal" if count == 1 else f"{count} goals"

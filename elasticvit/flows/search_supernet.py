@@ -1,0 +1,122 @@
+"""The trained supernet that a search looks in: that of a training run, or one by name or file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from elasticvit.errors import CheckpointError, DataError, NextStep, SettingError
+from elasticvit.flows.places import path_text
+from elasticvit.flows.run_data import open_run_data
+from elasticvit.flows.search_place import run_folder
+from elasticvit.flows.search_settings import SearchSettings
+from elasticvit.space import SearchSpace
+from elasticvit.workspace import Workspace
+
+if TYPE_CHECKING:
+    from elasticvit.nn.supernet import Supernet
+    from elasticvit.training.data import ImageData
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainedSupernet:
+    """A trained supernet and the images that it is judged on.
+
+    Attributes:
+        name: Where it comes from, for the record.
+        space: Its space.
+        data: Spec of the data set.
+        run: Folder of the training run; None if it is not of one.
+        best: Whether its best checkpoint is taken instead of the latest.
+        given: The supernet, if it is not of a training run.
+    """
+
+    name: str
+    space: SearchSpace
+    data: str
+    run: Path | None = None
+    best: bool = False
+    given: Supernet | None = None
+
+    @classmethod
+    def of(cls, settings: SearchSettings, workspace: Workspace) -> TrainedSupernet:
+        """The supernet that the settings name, or that of the workspace's latest run.
+
+        Raises:
+            CheckpointError: It is missing or damaged.
+            WorkspaceError: None is named, and there is no training run.
+            SettingError: A supernet is named, but no data set.
+        """
+        from elasticvit.training.run_info import RunInfo
+
+        if settings.supernet is None:
+            run = run_folder(settings, workspace)
+            info = RunInfo.load(run)
+            best = settings.checkpoint == "best"
+            return cls(name=path_text(run), space=info.space, data=info.data, run=run, best=best)
+        if settings.data is None:
+            raise SettingError(
+                "supernet is named without data; name the images to judge it on, such as a folder "
+                "with CLASS/IMAGE",
+                settings=["data"],
+            )
+        supernet = _load(settings.supernet)
+        name = str(settings.supernet)
+        return cls(name=name, space=supernet.space, data=settings.data, given=supernet)
+
+    def images(self) -> ImageData:
+        """The data set.
+
+        Raises:
+            DataError: It is gone or unreadable, or has other classes than the supernet.
+        """
+        classes = self.space.layout.classes
+        if self.run is not None:
+            return open_run_data(self.data, classes)
+        from elasticvit.training.data import open_data
+
+        data = open_data(self.data)
+        if data.info.classes != classes:
+            raise DataError(
+                f"data set {self.data} has {data.info.classes} classes, supernet {self.name} tells "
+                f"{classes} apart; name images of the same classes, in the same order of names, or "
+                "train a supernet on yours",
+                settings=["data"],
+                next_step=NextStep("train", {"data": self.data}),
+            )
+        return data
+
+    def load(self) -> Supernet:
+        """The supernet, on the CPU in evaluation mode.
+
+        Raises:
+            CheckpointError: Its checkpoint is missing or damaged.
+        """
+        if self.given is not None:
+            return self.given
+        from elasticvit.training.checkpoint import load_supernet
+
+        assert self.run is not None
+        return load_supernet(self.run, best=self.best)
+
+
+def _load(name: Path | str) -> Supernet:
+    """A supernet by its name, from a file of this project's, or from the authors' checkpoint."""
+    from elasticvit.flows.supernet import load_supernet
+    from elasticvit.nn.shipped import SUFFIX, list_supernets
+
+    path = Path(name)
+    if str(name) in list_supernets() or path.is_dir() or path.suffix == SUFFIX:
+        return load_supernet(name)
+    from elasticvit.training.start_source import authors_supernet
+
+    found = authors_supernet(path) if path.is_file() else None
+    if found is None:
+        raise CheckpointError(
+            f"{name} is no supernet: neither one that comes with the package "
+            f"({', '.join(list_supernets()) or 'none does'}), nor a {SUFFIX} file of this "
+            "project, nor the authors' checkpoint",
+            settings=["supernet"],
+        )
+    return found

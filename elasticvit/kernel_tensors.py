@@ -1,0 +1,202 @@
+"""Tensors of the model that a kernel is exported as: what it computes, and what it holds constant.
+
+The steps are those of the operators that `export.kernel_models` and the converter write, in their
+order; a test holds both equal. Reshapes are left out: they move nothing and need no memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from elasticvit.kernels import (
+    FFN,
+    QK_DIM,
+    SE_RATIO,
+    Attention,
+    Downsample,
+    FirstConv,
+    Head,
+    Kernel,
+    MBConv,
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operator.
+
+    Attributes:
+        reads: Numbers of the tensors that it reads; 0 is the kernel's input, n the output of the
+            n-th step.
+        writes: Floats of its output.
+    """
+
+    reads: tuple[int, ...]
+    writes: int
+
+
+@dataclass
+class KernelTensors:
+    """The operators of a kernel, in the order in which they run, and its constants.
+
+    Attributes:
+        floats_in: Floats of the kernel's input.
+        steps: The operators; the last one writes the kernel's output.
+        constants: Floats of each constant.
+        reshapes: Number of reshapes, which are no steps.
+    """
+
+    floats_in: int
+    steps: list[Step] = field(default_factory=list)
+    constants: list[int] = field(default_factory=list)
+    reshapes: int = 0
+
+    @classmethod
+    def of(cls, kernel: Kernel) -> KernelTensors:
+        """The operators of a kernel.
+
+        Raises:
+            TypeError: It is of no kernel kind.
+        """
+        try:
+            floats_in, write = _KINDS[type(kernel)]
+        except KeyError:
+            raise TypeError(f"{type(kernel).__name__} is not a kernel kind") from None
+        tensors = cls(floats_in(kernel))
+        write(tensors, kernel)
+        return tensors
+
+    def peak(self, *, with_input: bool = True) -> int:
+        """Largest number of floats that must be kept at once while the kernel runs.
+
+        While an operator runs these are its output and all that it or a later one reads. Nothing is
+        written over in place.
+
+        Args:
+            with_input: Whether the kernel's input is among them.
+        """
+        last = {number: at for at, step in enumerate(self.steps) for number in step.reads}
+        floats = [self.floats_in * with_input, *(step.writes for step in self.steps)]
+        kept, most = {0}, floats[0]
+        for at in range(len(self.steps)):
+            kept.add(at + 1)
+            most = max(most, sum(floats[number] for number in kept))
+            kept = {number for number in kept if last.get(number, -1) > at}
+        return most
+
+    def step(self, *reads: int, writes: int) -> int:
+        """Append an operator; the number of its output."""
+        self.steps.append(Step(reads, writes))
+        return len(self.steps)
+
+    def weighted(self, x: int, weights: int, bias: int, writes: int) -> int:
+        """Append a convolution or linear layer, with floats of its weights and its bias."""
+        self.constants += [weights, bias]
+        return self.step(x, writes=writes)
+
+    def copied(self, x: int) -> int:
+        """Append an operator whose output is as large as its input `x`."""
+        return self.step(x, writes=self.steps[x - 1].writes if x else self.floats_in)
+
+
+def _first_conv(t: KernelTensors, kernel: FirstConv) -> None:
+    x = _padded(t, 0, kernel.size, kernel.cin, 3, 2)
+    out = kernel.out_size**2 * kernel.cout
+    t.copied(t.weighted(x, 9 * kernel.cin * kernel.cout, kernel.cout, out))
+
+
+def _mbconv(t: KernelTensors, kernel: MBConv) -> None:
+    inner, area = kernel.inner, kernel.out_size**2
+    y = 0
+    if kernel.expansion > 1:
+        writes = kernel.size**2 * inner
+        y = t.copied(t.weighted(0, kernel.cin * inner, inner, writes))
+    y = _padded(t, y, kernel.size, inner, kernel.kernel, kernel.stride)
+    y = t.copied(t.weighted(y, kernel.kernel**2 * inner, inner, area * inner))
+    if kernel.se:
+        squeezed = inner // SE_RATIO
+        gate = t.step(y, writes=inner)
+        gate = t.weighted(gate, inner * squeezed, squeezed, squeezed)
+        gate = t.weighted(gate, squeezed * inner, inner, inner)
+        y = t.step(y, gate, writes=area * inner)
+    y = t.weighted(y, inner * kernel.cout, kernel.cout, area * kernel.cout)
+    x = 0
+    if kernel.stride == 2:
+        if kernel.size % 2:
+            x = t.step(x, writes=(kernel.size + 2) ** 2 * kernel.cin)
+        x = t.step(x, writes=area * kernel.cin)
+    if kernel.cin != kernel.cout:
+        x = t.weighted(x, kernel.cin * kernel.cout, kernel.cout, area * kernel.cout)
+    t.step(y, x, writes=area * kernel.cout)
+
+
+def _downsample(t: KernelTensors, kernel: Downsample) -> None:
+    _mbconv(t, kernel.as_mbconv)
+    t.reshapes += 1  # the map becomes tokens; tokens that come in become a map
+
+
+def _attention(t: KernelTensors, kernel: Attention) -> None:
+    n, width, heads = kernel.size**2, kernel.width, kernel.heads
+    keys, values = heads * QK_DIM, heads * kernel.v_dim
+    normed = _layer_norm(t, n, width)
+    q = t.copied(t.weighted(normed, width * keys, keys, n * keys))
+    k = t.weighted(normed, width * keys, keys, n * keys)
+    v = t.weighted(normed, width * values, values, n * values)
+    v = t.copied(t.weighted(v, 9 * values, values, n * values))
+    scores = t.step(q, t.copied(k), writes=heads * n * n)
+    t.constants.append(heads * n * n)
+    attended = t.step(t.copied(t.copied(scores)), v, writes=n * values)
+    y = t.copied(t.copied(attended))
+    t.reshapes += 5
+    t.step(0, t.weighted(y, values * width, width, n * width), writes=n * width)
+
+
+def _ffn(t: KernelTensors, kernel: FFN) -> None:
+    n, width, inner = kernel.size**2, kernel.width, kernel.inner
+    y = t.weighted(_layer_norm(t, n, width), width * inner, inner, n * inner)
+    y = t.weighted(t.copied(y), inner * width, width, n * width)
+    t.step(0, y, writes=n * width)
+
+
+def _head(t: KernelTensors, kernel: Head) -> None:
+    inner, n = kernel.inner, kernel.size**2
+    y = t.copied(t.weighted(0, kernel.width * inner, inner, n * inner))
+    y = t.step(y, writes=inner)
+    y = t.copied(t.weighted(y, inner * kernel.hidden, kernel.hidden, kernel.hidden))
+    t.weighted(y, kernel.hidden * kernel.classes, kernel.classes, kernel.classes)
+
+
+def _layer_norm(t: KernelTensors, n: int, width: int) -> int:
+    centred = t.step(0, t.step(0, writes=n), writes=n * width)
+    variance = t.step(t.copied(centred), writes=n)
+    t.constants.append(1)  # what is added to the variance
+    t.reshapes += 1
+    return t.step(centred, t.copied(t.copied(variance)), writes=n * width)
+
+
+def _padded(t: KernelTensors, x: int, size: int, channels: int, side: int, stride: int) -> int:
+    """Zeros around a map where the padding of the runtime would be uneven."""
+    margin = side // 2
+    if max((-(-size // stride) - 1) * stride + side - size, 0) == 2 * margin:
+        return x
+    return t.step(x, writes=(size + 2 * margin) ** 2 * channels)
+
+
+def _map(kernel: Any) -> int:
+    return int(kernel.size**2 * kernel.cin)
+
+
+def _tokens(kernel: Any) -> int:
+    return int(kernel.size**2 * kernel.width)
+
+
+_KINDS: Mapping[type[Kernel], tuple[Callable[[Any], int], Callable[[KernelTensors, Any], None]]] = {
+    FirstConv: (_map, _first_conv),
+    MBConv: (_map, _mbconv),
+    Downsample: (_map, _downsample),
+    Attention: (_tokens, _attention),
+    FFN: (_tokens, _ffn),
+    Head: (_tokens, _head),
+}

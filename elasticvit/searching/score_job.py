@@ -1,0 +1,219 @@
+"""A whole search without a supernet: scores in place of accuracies, no images, no weights."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from elasticvit.arch import Arch, ArchBatch
+from elasticvit.cost import CostModel
+from elasticvit.errors import TargetError
+from elasticvit.events import EventHandler, Phase, ignore
+from elasticvit.searching.archive import Archive
+from elasticvit.searching.config import EvolutionConfig
+from elasticvit.searching.evolution import evolve
+from elasticvit.searching.goal import Goal, Goals
+from elasticvit.searching.proxy import Score
+from elasticvit.searching.report import draw_front
+from elasticvit.searching.result import SearchResult
+from elasticvit.searching.search_page import SearchPage, write_search_page
+from elasticvit.searching.summary import front_of, summarise_archs, summarise_caps
+from elasticvit.searching.top import TopRanked, rank_top, write_top
+from elasticvit.searching.verified import Choice, Verify, choose, promising, unverified
+from elasticvit.searching.winner import Winner
+from elasticvit.space import SearchSpace
+
+FINALISTS = 64  # architectures of a goal that may be timed
+FRONT = 64  # architectures of the front that the result keeps, at most
+
+
+class ScoreJob:
+    """One search by scores, which are exact and cost nothing, so that it always has the paper's
+    size and needs no state: it takes seconds.
+
+    Args:
+        space: Space that is searched.
+        goals: The goals.
+        score: Gives the score of each architecture of a batch, from 0 to 100, shape (n,).
+        source: What the scores are, as `SearchResult.accuracy_source`.
+        seed: Random seed of the search.
+        latency: Cost model that the result's milliseconds come from, if there is one.
+        feasible: Result of `Goals.feasible`.
+        seeds: Architectures to begin with, as far as they keep a goal.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        goals: Goals,
+        score: Score,
+        *,
+        source: str,
+        seed: int = 0,
+        latency: CostModel | None = None,
+        feasible: Sequence[Arch] | None = None,
+        seeds: ArchBatch | None = None,
+    ) -> None:
+        self.space, self.goals, self.score, self.source = space, goals, score, source
+        self.seed, self.latency, self.feasible, self.seeds = seed, latency, feasible, seeds
+
+    def run(
+        self,
+        folder: Path,
+        config: EvolutionConfig,
+        *,
+        events: EventHandler = ignore,
+        verify: Verify = unverified,
+        top: int = 1,
+    ) -> SearchResult:
+        """Search, and write the result into `folder`.
+
+        Args:
+            folder: Folder of this search.
+            config: Size of the evolution, for each goal.
+            events: Receives the events of `evolve`.
+            verify: Chooses among the best of a goal, for instance by timing them.
+            top: Number of the best architectures of each goal that are written.
+        """
+        started_s = time.monotonic()
+        archives = [self._search(goal, i, config, events) for i, goal in enumerate(self.goals)]
+        events(Phase(text="drawing the front"))
+        choices = [
+            choose(goal, partial(self._rank, number, archives, config, events), verify)
+            for number, goal in enumerate(self.goals)
+        ]
+        winners = [self._winner(choice) for choice in choices]
+        latest = choices[-1].verified.goal  # its costs are the latest ones
+        archs = archives[0].archs.concat(*(archive.archs for archive in archives[1:]))
+        _, first_seen = np.unique(archs.genes, axis=0, return_index=True)
+        archs = archs.take(np.sort(first_seen))  # in the order of the search
+        archs = archs.take(promising([choice.verified for choice in choices], archs))
+        scores = self.score(archs)
+        caps = latest.caps
+        costs = np.stack([cap.cost.price(archs) for cap in caps], axis=1)
+        every = Archive(
+            archs=archs,
+            accuracy=scores,
+            load=costs[:, 0],
+            born=np.zeros(len(archs), dtype=np.int64),
+            complete=True,
+        )
+        rows = every.front(costs)
+        rows = rows[np.unique(np.linspace(0, len(rows) - 1, FRONT).round().astype(int))]
+        chosen = ArchBatch.of([winner.arch for winner in winners])
+        shown = archs.take(rows).concat(chosen).unique()
+        points = summarise_archs(
+            self.space, shown, self.score(shown), latest.latency or self.latency, caps
+        )
+        first = winners[0]
+        result = SearchResult(
+            space=self.space.name,
+            data="",
+            classes=self.space.layout.classes,
+            arch=first.arch,
+            predicted_ms=first.predicted_ms,
+            upper_ms=first.upper_ms,
+            macs_m=first.macs_m,
+            accuracy=first.accuracy,
+            test_accuracy=None,
+            search_images=0,
+            test_images=0,
+            front=front_of(points),
+            caps=first.caps,
+            winners=tuple(winners),
+            accuracy_source=self.source,
+            run="",
+            seed=self.seed,
+            evaluations=len(archs),
+            complete=True,
+            evolution=config.sizes,
+        )
+        draw_front(folder, result, costs[:, 0], scores)
+        seen = SearchPage(
+            result=result,
+            space=self.space,
+            goals=Goals(tuple(choice.verified.goal for choice in choices)),
+            archs=archs,
+            accuracy=scores,
+            latency=self.latency,
+            took_s=time.monotonic() - started_s,
+        )
+        write_search_page(folder, seen)
+        if top > 1:
+            best = rank_top(self.space, choices, top)
+            write_top(folder, best)
+            events(TopRanked(rows=best))
+        result.save(folder)
+        return result
+
+    def _rank(
+        self,
+        number: int,
+        archives: list[Archive],
+        config: EvolutionConfig,
+        events: EventHandler,
+        goal: Goal,
+    ) -> Archive | None:
+        """The finalists of a goal, of all that was searched; if its costs were corrected it is
+        searched anew, which the archives grow by; None if no architecture keeps it."""
+        if goal != self.goals[number]:
+            try:
+                archives.append(self._search(goal, number, config, events, again=True))
+            except TargetError:
+                return None
+        archs = archives[0].archs.concat(*(archive.archs for archive in archives[1:])).unique()
+        load = goal.loads(archs)
+        kept = archs.take(load <= 1)
+        every = Archive(
+            archs=kept,
+            accuracy=self.score(kept),
+            load=load[load <= 1],
+            born=np.zeros(len(kept), dtype=np.int64),
+            complete=True,
+        )
+        return every.rows(every.ranking()[:FINALISTS])
+
+    def _search(
+        self,
+        goal: Goal,
+        number: int,
+        config: EvolutionConfig,
+        events: EventHandler,
+        *,
+        again: bool = False,
+    ) -> Archive:
+        return evolve(
+            self.space,
+            Goals((goal,)),
+            self.score,
+            replace(config, at_once=config.evaluations),
+            rng=np.random.default_rng([self.seed, number]),
+            feasible=None if self.feasible is None or again else self.feasible[number],
+            seeds=self.seeds,
+            events=events,
+        )
+
+    def _winner(self, choice: Choice[Archive]) -> Winner:
+        archive, verified = choice.ranking, choice.verified
+        goal, row = verified.goal, verified.row
+        batch = archive.archs.take(slice(row, row + 1))
+        latency = goal.latency or self.latency
+        (point,) = summarise_archs(self.space, batch, archive.accuracy[row : row + 1], latency)
+        other = verified.runner_up(len(archive.archs))
+        return Winner(
+            arch=batch[0],
+            caps=summarise_caps(goal.caps, batch),
+            macs_m=point.macs_m,
+            predicted_ms=point.predicted_ms,
+            upper_ms=point.upper_ms,
+            accuracy=point.accuracy,
+            error=0.0,
+            runner_up=None if other is None else archive.archs[other],
+            measured=tuple(verified.measured),
+            untimed=dict(verified.untimed),
+        )
