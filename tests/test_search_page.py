@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from search_pages import EVIL, content, latency, proxy
 from strategies import space_and_batch
@@ -233,6 +233,7 @@ def test_distances_of_genes_are_distances(case) -> None:
 
 
 @given(case=space_and_batch)
+@settings(max_examples=20, deadline=None)
 def test_the_cost_of_the_places_is_that_of_the_whole(case) -> None:
     space, batch = case
     cost = MacsCost(space)

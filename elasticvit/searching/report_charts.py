@@ -19,7 +19,7 @@ from elasticvit.svg_marks import Mark
 
 MOST_TEXTS = 1000  # dots of a chart that have a text under the pointer, the most accurate ones
 FAR = 1.5  # times the largest cost drawn, beyond which a cap would squeeze all else
-LOW_SHARE = 0.05  # of the figures, which may lie below a chart if they would squeeze all else
+LOW_SHARE = 0.05  # of the figures, which lie below a chart if they would take half of it
 
 
 def goal_colours(page: SearchPage) -> list[str]:
@@ -117,9 +117,9 @@ def _stars(page: SearchPage, cost: CostModel) -> list[Curve]:
 
 
 def _floor(figures: FloatArray) -> float:
-    """Least figure that a chart shows: the lowest few are left out if they take half of it."""
-    low, share, high = np.quantile(figures, [0.0, LOW_SHARE, 1.0])
-    return float(share if share - low > high - share else low)
+    """Least figure that a chart shows: those far below nearly all others are left out."""
+    share, high = np.quantile(figures, [LOW_SHARE, 1.0])
+    return float(figures[figures >= share - (high - share)].min())
 
 
 def _dots(page: SearchPage, inside: np.ndarray, prices: FloatArray) -> list[Curve]:
