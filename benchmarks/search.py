@@ -1,5 +1,6 @@
 """Searches compared: how good is what they find after how many evaluations?
 
+    pip install '.[benchmarks]'
     python benchmarks/search.py [--table FILE] [--seeds 10] [--cap 20] [--budgets 50 ... 1311]
 
 The guided search (what `evit-search` does), the paper's evolution, random search and pymoo's

@@ -28,7 +28,7 @@ PARSERS = {
     },
     "torch.load": {"elasticvit.nn.torch_file"},
     "np.load": {"predictors.saved"},  # bytes whose checksum matched
-    "sqlite3.connect": {"lut.table_file"},
+    "sqlite3.connect": {"lut.table_file", "elasticvit.searching.judgement_store"},
     "pickle.load": set[str](),
     "pickle.loads": set[str](),
 }

@@ -77,7 +77,9 @@ def test_what_the_packages_import_is_a_dependency_and_used() -> None:
 def test_what_tests_and_benchmarks_import_is_declared_and_used() -> None:
     extras = PROJECT["optional-dependencies"]
     needed = imported("tests", "benchmarks")
-    assert needed <= names(PROJECT["dependencies"]) | names(extras["dev"])
+    benchmarks = names(extras["benchmarks"])
+    assert needed <= names(PROJECT["dependencies"]) | names(extras["dev"]) | benchmarks
+    assert benchmarks <= needed
     assert names(extras["dev"]) <= needed | NOT_IMPORTED | NOTEBOOK
 
 

@@ -98,7 +98,7 @@ class Winner:
     confidence: float | None = None
     test_accuracy: Percent | None = None
     measured: tuple[Measured, ...] = ()
-    untimed: dict[str, str] = field(default_factory=dict)
+    untimed: dict[str, str] = field(default_factory=dict, compare=False)  # not what was found
 
     @property
     def kept(self) -> bool | None:
