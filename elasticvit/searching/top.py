@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -70,8 +70,11 @@ class TopRanked(Event):
     rows: tuple[RankedArch, ...]
 
 
+S = TypeVar("S", bound=Scored)
+
+
 def rank_top(
-    space: SearchSpace, choices: Sequence[Choice[Scored]], count: int
+    space: SearchSpace, choices: Sequence[Choice[S]], count: int
 ) -> tuple[RankedArch, ...]:
     """The `count` best finalists of each goal, its winner first; fewer if there are fewer.
 
