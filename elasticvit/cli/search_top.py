@@ -22,7 +22,8 @@ def print_top(report: Report, rows: Sequence[RankedArch], result: SearchResult) 
         table.add_column("goal", justify="right", no_wrap=True)
     units = [cap.unit + ("" if cap.device is None else f" on {cap.device}") for cap in rows[0].caps]
     figure = "accuracy %" if result.has_weights else "score"
-    for name in ("rank", *units, "MMACs", figure):
+    macs = "MMACs" not in units
+    for name in ("rank", *units, *(["MMACs"] if macs else []), figure):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("architecture")
     for row in rows:
@@ -31,7 +32,7 @@ def print_top(report: Report, rows: Sequence[RankedArch], result: SearchResult) 
             *([str(row.goal)] if several else []),
             str(row.rank),
             *(f"{cap.predicted:.4g}" for cap in row.caps),
-            f"{row.macs_m:.1f}",
+            *([f"{row.macs_m:.1f}"] if macs else []),
             f"{row.accuracy:.2f}{error}",
             str(row.arch),
             style="bold" if row.rank == 1 else None,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from html import escape
 
 from elasticvit.arch import Arch, AttnStage, ConvStage
-from elasticvit.cost import CostModel, PlacedCost
+from elasticvit.cost import CostModel, MacsCost, PlacedCost
 from elasticvit.kernels import Place, stage_sizes
 from elasticvit.page import facts_table, figure, table
 from elasticvit.searching.nearest import nearest_published
@@ -64,10 +64,12 @@ def _facts(page: SearchPage, index: int) -> dict[str, str]:
         upper = "" if cap.upper is None else f", upper bound {cap.upper:.4g} {cap.unit}"
         where = f"on {cap.device}" if cap.device else cap.unit
         facts[where] = f"{cap.predicted:.4g} {cap.unit}{upper}; at most {cap.target:g} is allowed"
-    facts["multiply-accumulates"] = f"{winner.macs_m:.4g} M"
+    if all(cap.unit != MacsCost.unit for cap in winner.caps):
+        facts["multiply-accumulates"] = f"{winner.macs_m:.4g} M"
     if winner.runner_up is not None:
-        sure = confidence_text(winner)
-        facts["runner-up"] = f"{winner.runner_up}; the winner is better: {sure}"
+        known = winner.confidence is not None
+        sure = f"; the winner is better: {confidence_text(winner)}" if known else ""
+        facts["runner-up"] = f"{winner.runner_up}{sure}"
     for device, reason in winner.untimed.items():
         facts[f"not timed on {device}"] = reason
     return facts
