@@ -12,15 +12,23 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from elasticvit.arch import ArchBatch, AttnStage, ConvStage
+from elasticvit.arch import Arch, ArchBatch, AttnStage, ConvStage
 from elasticvit.arrays import FloatArray
 from elasticvit.errors import ArchError
-from elasticvit.kernels import FirstConv, Kernel, head_kernel, stage_blocks, stage_sizes
+from elasticvit.kernels import (
+    FirstConv,
+    Kernel,
+    Place,
+    head_kernel,
+    stage_blocks,
+    stage_sizes,
+    walk,
+)
 from elasticvit.space import SearchSpace
 
 KernelCost = Callable[[Sequence[Kernel]], FloatArray]
@@ -55,6 +63,20 @@ class CostModel(Protocol):
         ...
 
 
+@runtime_checkable
+class PlacedCost(Protocol):
+    """A cost model that can tell which kernels an architecture's cost comes from."""
+
+    def by_place(self, arch: Arch) -> list[tuple[Place, float]]:
+        """Cost of every kernel of an architecture in its place, input to output, in the unit of the
+        cost. What the price has beyond their sum belongs to no kernel.
+
+        Raises:
+            ArchError: the space of this cost does not have the architecture.
+        """
+        ...
+
+
 class StageTables:
     """Sum of a kernel cost over architectures of a space, by table look-up.
 
@@ -79,7 +101,7 @@ class StageTables:
         plans, kernels = _plan(space), space_kernels(space)
         choices = dict(zip(space.names, space.choices, strict=True))
         values = dict(zip(kernels, np.asarray(cost(kernels), dtype=np.float64), strict=True))
-        self.space = space
+        self.space, self._values = space, values
         self._tables: list[tuple[FloatArray, list[tuple[int, npt.NDArray[np.int32]]]]] = []
         for plan in plans:
             genes = plan.genes
@@ -117,6 +139,14 @@ class StageTables:
             rows = np.ascontiguousarray(batch.genes[start : start + CHUNK].T)
             total[start : start + CHUNK] = self._sum_chunk(rows)
         return total
+
+    def by_place(self, arch: Arch) -> list[tuple[Place, float]]:
+        """Cost of every kernel of an architecture in its place; raises `ArchError` outside the
+        space."""
+        self.space.check(arch)
+        return [
+            (place, float(self._values[kernel])) for place, kernel in walk(arch, self.space.layout)
+        ]
 
     def _sum_chunk(self, columns: npt.NDArray[np.int16]) -> FloatArray:
         total: FloatArray = np.zeros(columns.shape[1])
@@ -234,6 +264,10 @@ class MacsCost:
         """Millions of multiply-accumulates of every architecture, shape (n,)."""
         millions: FloatArray = self._tables.sum(batch) / 1e6
         return millions
+
+    def by_place(self, arch: Arch) -> list[tuple[Place, float]]:
+        """Millions of multiply-accumulates of every kernel in its place, input to output."""
+        return [(place, macs / 1e6) for place, macs in self._tables.by_place(arch)]
 
     def upper(self, batch: ArchBatch) -> None:
         """None: multiply-accumulates are exact."""

@@ -15,9 +15,11 @@ STYLE = f"""
 }}
 body {{ font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
   max-width: 980px; margin: 2em auto; padding: 0 1em; overflow-wrap: anywhere; }}
+.warning {{ border-left: 4px solid #d07030; padding: .3em .8em; margin: .8em 0; }}
 h1 {{ font-size: 1.5em; }} h2 {{ font-size: 1.15em; margin-top: 2em; }}
 .scroll {{ overflow-x: auto; overflow-wrap: normal; }} .scroll td {{ white-space: nowrap; }}
 .scroll td:first-child {{ white-space: normal; min-width: 7.5em; }}
+.archs .scroll td:first-child {{ min-width: 17em; }}
 table {{ border-collapse: collapse; margin: .6em 0; }}
 td, th {{ padding: .25em .8em; border-bottom: 1px solid var(--faint); text-align: right; }}
 td:first-child, th:first-child, .facts td {{ text-align: left; vertical-align: top; }}

@@ -11,11 +11,12 @@ COLOURS = ("#3567b0", "#c8553d", "#3d8f5f", "#8a63b0", "#b8892b", "#4f9aa8", "#7
 WIDTH, HEIGHT = 460, 340
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 14, 44
 BAR = 20  # height of a bar in pixels
-# of the page that shows the charts; --ink and --faint are its colours of text and of lines
+# of the page that shows the charts, whose colours of text, ground and lines are these variables
 CHART_STYLE = """
 svg { max-width: 100%; height: auto; } svg text { font-size: 12px; fill: var(--ink); }
 .grid { stroke: var(--faint); stroke-width: .6; } .box { fill: none; stroke: var(--ink); }
 .rule { stroke: var(--ink); stroke-width: .8; }
+.halo { paint-order: stroke; stroke: var(--paper); stroke-width: 4px; stroke-linejoin: round; }
 .bars { display: grid; grid-template-columns: fit-content(40%) 1fr max-content;
   gap: .5em .8em; align-items: center; margin: .6em 0; }
 .bars svg { width: 100%; height: 20px; }

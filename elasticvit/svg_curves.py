@@ -1,10 +1,11 @@
-"""SVG charts of what changes over time: many curves in one frame, and shares as stacked areas."""
+"""SVG charts of many curves or sets of dots in one frame, and of shares as stacked areas."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
 from elasticvit.svg import (
     BOTTOM,
@@ -18,6 +19,15 @@ from elasticvit.svg import (
     frame,
     legend,
     picture,
+)
+from elasticvit.svg_marks import (
+    Mark,
+    cloud,
+    error_bar,
+    level_lines,
+    reach_bar,
+    star,
+    upright_lines,
 )
 
 # from low to high, told apart on light and on dark paper
@@ -38,6 +48,11 @@ class Curve:
         dots: Whether they are drawn, each with its text under the pointer.
         dashed: Whether the line is dashed.
         texts: Texts of the dots; by default the label and the point.
+        stairs: Whether a height holds until the next point, instead of a straight line to it.
+        faint: Whether the dots are pale and without outline.
+        stars: Whether stars are drawn instead of dots.
+        errors: Lower and upper end of an upright bar through each point.
+        reach: Right end of a level bar from each point; None for none.
     """
 
     label: str
@@ -47,6 +62,19 @@ class Curve:
     dots: bool = False
     dashed: bool = False
     texts: Sequence[str] = ()
+    stairs: bool = False
+    faint: bool = False
+    stars: bool = False
+    errors: Sequence[tuple[float, float]] = ()
+    reach: Sequence[float | None] = ()
+
+    def xs(self) -> list[float]:
+        """Every value that the horizontal axis must hold."""
+        return [*(x for x, _ in self.points), *(x for x in self.reach if x is not None)]
+
+    def ys(self) -> list[float]:
+        """Every value that the vertical axis must hold."""
+        return [*(y for _, y in self.points), *(y for ends in self.errors for y in ends)]
 
 
 def ramp(count: int) -> list[str]:
@@ -71,6 +99,9 @@ def curves(
     log_x: bool = False,
     from_zero: bool = False,
     level: float | None = None,
+    upright: Sequence[Mark] = (),
+    levels: Sequence[Mark] = (),
+    equal: bool = False,
 ) -> str:
     """Curves in one frame, with a legend.
 
@@ -80,16 +111,26 @@ def curves(
         log_x: Whether the horizontal axis is logarithmic.
         from_zero: Whether the vertical axis holds 0.
         level: A height that is marked by a line.
+        upright, levels: Values of the horizontal and of the vertical axis that are marked by a
+            line with a name.
+        equal: Whether both axes hold the same values, and the line of equal ones is drawn.
     """
     shown = [curve for curve in shown if curve.points]
     if not shown:
         return NOTHING
-    ys = [y for curve in shown for _, y in curve.points]
-    ys += [0.0] * from_zero + ([] if level is None else [level])
-    xs = [x for curve in shown for x, _ in curve.points]
+    ys = [y for curve in shown for y in curve.ys()]
+    ys += [0.0] * from_zero + ([] if level is None else [level]) + [mark.at for mark in levels]
+    xs = [x for curve in shown for x in curve.xs()] + [mark.at for mark in upright]
+    if equal:
+        xs = ys = [*xs, *ys]
     x_axis = Axis.around(xs, LEFT, WIDTH - RIGHT, log_x)
     y_axis = Axis.around(ys, HEIGHT - BOTTOM, TOP, False)
     parts = frame(x_axis, y_axis, x_label, y_label)
+    if equal:
+        parts.append(
+            f'<line x1="{LEFT}" y1="{HEIGHT - BOTTOM}" x2="{WIDTH - RIGHT}" y2="{TOP}" '
+            'class="rule"/>'
+        )
     if level is not None:
         y = y_axis.at(level)
         parts.append(
@@ -97,24 +138,51 @@ def curves(
             'stroke-dasharray="3 4"/>'
         )
     for curve in shown:
-        at = [(x_axis.at(x), y_axis.at(y)) for x, y in curve.points]
-        if curve.line:
-            path = " ".join(f"{x:.1f},{y:.1f}" for x, y in at)
-            dashes = ' stroke-dasharray="5 3"' if curve.dashed else ""
-            parts.append(
-                f'<polyline points="{path}" fill="none" stroke="{curve.colour}" '
-                f'stroke-width="1.6"{dashes}/>'
-            )
-        if curve.dots or len(at) == 1:
-            texts = curve.texts or [f"{curve.label}: {x:.4g}, {y:.4g}" for x, y in curve.points]
-            parts += [
-                f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" fill="{curve.colour}" '
-                f'fill-opacity="0.75"><title>{escape(text)}</title></circle>'
-                for (x, y), text in zip(at, texts, strict=True)
-            ]
-    names = [curve.label for curve in shown]
-    text = f"{y_label} over {x_label}: {', '.join(names)}"
-    return picture(parts, text) + legend(names, [curve.colour for curve in shown])
+        parts += _drawn(curve, x_axis, y_axis)
+    parts += [*upright_lines(upright, x_axis), *level_lines(levels, y_axis)]
+    names = {curve.label: curve.colour for curve in reversed(shown) if curve.label}
+    labels = list(reversed(names))
+    text = f"{y_label} over {x_label}: {', '.join(labels)}"
+    return picture(parts, text) + legend(labels, [names[label] for label in labels])
+
+
+def _drawn(curve: Curve, x_axis: Axis, y_axis: Axis) -> list[str]:
+    """The parts of one curve, what lies behind the dots first."""
+    at = [(x_axis.at(x), y_axis.at(y)) for x, y in curve.points]
+    parts: list[str] = []
+    if curve.line:
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (_stairs(at) if curve.stairs else at))
+        dashes = ' stroke-dasharray="5 3"' if curve.dashed else ""
+        parts.append(
+            f'<polyline points="{path}" fill="none" stroke="{curve.colour}" '
+            f'stroke-width="1.6"{dashes}/>'
+        )
+    elif not curve.dots and not curve.stars:
+        parts.append(cloud(at, curve.colour))
+    for (x, _), (low, high) in zip(at, curve.errors, strict=False):
+        parts.append(error_bar(x, y_axis.at(low), y_axis.at(high), curve.colour))
+    for (x, y), end in zip(at, curve.reach, strict=False):
+        if end is not None:
+            parts.append(reach_bar(x, x_axis.at(end), y, curve.colour))
+    if curve.dots or curve.stars or (curve.line and len(at) == 1):
+        texts = curve.texts or [f"{curve.label}: {x:.4g}, {y:.4g}" for x, y in curve.points]
+        opacity = 0.4 if curve.faint else 0.75
+        parts += [
+            star(x, y, curve.colour, text)
+            if curve.stars
+            else f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" fill="{curve.colour}" '
+            f'fill-opacity="{opacity}"><title>{escape(text)}</title></circle>'
+            for (x, y), text in zip(at, texts, strict=True)
+        ]
+    return parts
+
+
+def _stairs(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The points with a corner before each but the first."""
+    found = list(points[:1])
+    for (_, before), (x, y) in pairwise(points):
+        found += [(x, before), (x, y)]
+    return found
 
 
 def stacked_areas(

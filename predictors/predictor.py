@@ -19,7 +19,7 @@ from elasticvit.arch import Arch, ArchBatch
 from elasticvit.arrays import FloatArray
 from elasticvit.cost import StageTables, reachable_kernels, space_kernels
 from elasticvit.errors import NextStep, PredictorError
-from elasticvit.kernels import Kernel, lower, walk
+from elasticvit.kernels import Kernel, Place, lower, walk
 from elasticvit.space import SearchSpace
 from elasticvit.workspace import Workspace
 from predictors.extrapolation import ExtrapolationWarning, extra_ms, with_extrapolation
@@ -244,6 +244,11 @@ class LatencyCost:
             return None
         bound = self.price(batch) * self.predictor.interval.upper
         return bound if self._extra is None else bound + self._extra.sum(batch)
+
+    def by_place(self, arch: Arch) -> list[tuple[Place, float]]:
+        """Milliseconds of every kernel of an architecture in its place, input to output; what the
+        subnet adds to their sum is not among them. Raises `ArchError` outside the space."""
+        return self._tables.by_place(arch)
 
 
 def load_predictor(folder: Path) -> Predictor:

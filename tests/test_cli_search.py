@@ -1,5 +1,6 @@
 """`evit-search` as a user runs it, on a supernet and predictors made in a moment."""
 
+import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from checkpoint_forms import files_of, plain_of, put
 from click.testing import CliRunner, Result
 from small_search import SMALL, add_predictor, digits, one_thread, workspace_with_run
 
-from elasticvit.arch import ArchBatch
+from elasticvit.arch import Arch, ArchBatch
 from elasticvit.cli.report import Report
 from elasticvit.cli.search import main
 from elasticvit.cli.search_report import SearchReport
@@ -92,6 +93,27 @@ def test_a_search_from_the_target_to_the_subnet(workspace: Workspace) -> None:
     assert "made to hold for 95%" in said
     assert "next: evit-export --format tflite" in said
     assert "about" in said.split("searching up to 15 architectures")[1].splitlines()[0]
+
+
+def test_more_than_the_best_are_written_where_asked_for(workspace: Workspace) -> None:
+    done = search(workspace, "--target-ms", "4,6", *SIZES, "--top", "3")
+    assert done.exit_code == 0, done.output
+    assert "The best for each target" in done.stdout
+    folder = workspace.latest("search")
+    assert f"report: {folder / 'report.html'}" in done.stdout.replace("\n", "")
+    result = SearchResult.load(folder)
+    rows = list(csv.DictReader((folder / "top.csv").open()))
+    assert [(row["goal"], row["rank"]) for row in rows] == [(g, r) for g in "12" for r in "123"]
+    for row in rows:
+        winner = result.winners[int(row["goal"]) - 1]
+        arch = Arch.parse(row["architecture"])
+        assert float(row["upper_phone_ms"]) <= winner.caps[0].target
+        if row["rank"] == "1":
+            assert arch == winner.arch
+            assert float(row["accuracy"]) == pytest.approx(winner.accuracy, rel=1e-5)
+        else:
+            goal = "" if row["goal"] == "1" else "-2"
+            assert Subnet.load(folder / f"subnet{goal}-rank-{row['rank']}.pt").arch == arch
 
 
 def test_its_threads_may_be_named(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

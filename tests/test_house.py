@@ -39,6 +39,7 @@ VOCABULARY = {
         "rng_state",
         "svg",
         "svg_curves",
+        "svg_marks",
         "page",
         "published",
         "version",

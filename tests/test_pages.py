@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 from pages import Browser, browser_program, open_browser, page_problems
+from search_pages import content, proxy
 from test_predictors_report import DATA, WIDE_DATA
 from test_training_report import EARLY, FULL
 
+from elasticvit.searching.search_page import render as render_search
 from elasticvit.training.report import render as render_training
 from predictors.report import render
 
@@ -19,6 +21,11 @@ PAGES: dict[str, Callable[[], str]] = {
     "profile with long names": lambda: render(WIDE_DATA),
     "training": lambda: render_training(FULL),
     "training that has just begun": lambda: render_training(EARLY),
+    "search": lambda: render_search(content()),
+    "search with several goals": lambda: render_search(
+        content((12.0, 20.0), 240, ("pixel6", "board"), True)
+    ),
+    "search by a proxy": lambda: render_search(proxy()),
 }
 GOOD = (
     '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Good</title>'

@@ -126,6 +126,13 @@ INTERRUPTED = (
     "device is at hand]",
 )
 @click.option(
+    "--top",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Architectures to write for each target, the best first: a table, top.csv, and subnets.",
+)
+@click.option(
     "--keep",
     type=NamedNumbers(whole=True),
     multiple=True,
@@ -166,14 +173,16 @@ def main(
     **settings: Any,
 ) -> None:
     from elasticvit.cli.search_report import SearchReport, next_command, print_choices, print_front
+    from elasticvit.cli.search_top import print_top
     from elasticvit.flows.search import search
     from elasticvit.flows.train import is_first_rank
 
     if not is_first_rank():
         report.silence()
+    shown = SearchReport(report)
     found = search(
         workspace=Workspace.open(workspace),
-        events=SearchReport(report),
+        events=shown,
         target=distinct(target, "target"),
         keep=distinct(keep, "keep"),
         start=tuple(dict.fromkeys(name for name in start if name != "none")),
@@ -183,6 +192,7 @@ def main(
     if not is_first_rank():
         return
     print_front(report, found.result)
+    print_top(report, shown.top, found.result)
     print_choices(report, found.result, found.folder)
     report.close(
         {"command": "evit-search", "folder": str(found.folder), **found.result.to_dict()},

@@ -14,11 +14,13 @@ from elasticvit.flows.search import FrontPoint, SearchResult, Winner
 from elasticvit.flows.search_events import (
     CapsResolved,
     FinalistMeasured,
+    RankedArch,
     ResolvedCap,
     ScoresChosen,
     SearchPlanned,
     SearchProgress,
     SearchStarted,
+    TopRanked,
 )
 
 REPORT_FILE = "report.html"
@@ -27,10 +29,15 @@ FRONT_ROWS = 16  # of the table that is printed
 
 
 class SearchReport:
-    """Handler of the events of a search: prints targets and plan, and how far the evolution is."""
+    """Handler of the events of a search: prints targets and plan, and how far the evolution is.
+
+    Attributes:
+        top: The best architectures of each goal, once they are known; empty if none are asked for.
+    """
 
     def __init__(self, report: Report) -> None:
         self.report, self._units, self._round = report, tuple[str, ...](), "generation"
+        self.top: tuple[RankedArch, ...] = ()
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -51,6 +58,8 @@ class SearchReport:
                 self._print_plan(event)
             case SearchProgress():
                 self._advance(event)
+            case TopRanked():
+                self.top = event.rows
             case _:
                 self.report.show(event)
 

@@ -56,8 +56,8 @@ class SearchOutcome:
     """A finished search.
 
     Attributes:
-        folder: Folder of the search, with `search.json`, `front.csv`, the front as a picture and
-            the chosen subnet.
+        folder: Folder of the search, with `search.json`, `front.csv`, `top.csv`, the front as a
+            picture, `report.html` and the chosen subnet.
         result: What was found.
     """
 
@@ -102,8 +102,9 @@ def search(
             settings name a run and predictors, and nothing is written to it if they name `out`,
             unless `verify` asks for finalists to be timed.
         events: Receives `SearchStarted`, `CapsResolved`, `SearchPlanned`, `SearchProgress` after
-            every few architectures, `FinalistMeasured` when one was timed on a device, and a
-            `Phase` when another part of the work begins; what it raises ends the search.
+            every few architectures, `FinalistMeasured` when one was timed on a device, `TopRanked`
+            if more than the best are asked for, and a `Phase` when another part of the work begins;
+            what it raises ends the search.
         changes: Single settings by name, such as `target_ms=30`.
 
     Raises:
@@ -207,6 +208,7 @@ def _search(
             events=events,
             stop=lambda: time.monotonic() > ends_s,
             verify=verify,
+            top=chosen.top,
         )
         verify.save()
     for notice in unreadable_notices(images):

@@ -9,16 +9,19 @@ from elasticvit.events import Event
 from elasticvit.searching.caps import Cap, Reach
 from elasticvit.searching.plan import SearchPlan
 from elasticvit.searching.progress import SearchProgress
+from elasticvit.searching.top import RankedArch, TopRanked
 from elasticvit.searching.winner import Measured
 
 __all__ = [
     "CapsResolved",
     "FinalistMeasured",
+    "RankedArch",
     "ResolvedCap",
     "ScoresChosen",
     "SearchPlanned",
     "SearchProgress",
     "SearchStarted",
+    "TopRanked",
 ]
 
 

@@ -24,6 +24,7 @@ SHORTEST_MINUTES = 0.05
 Target = float | Sequence[float]
 RANGES = {
     "verify": (0, 64),
+    "top": (1, 64),
     "evaluations": (2, MOST_EVALUATIONS),
     "population": (2, 4096),
     "generations": (1, 4096),
@@ -77,6 +78,8 @@ class SearchSettings:
             many again are while the best one that is left was not timed, or misses its cap. What is
             measured goes into the workspace's latency table and predictor. None: 3 where the device
             was profiled in this workspace and answers now, without `out` and `predictor`. 0: none.
+        top: Number of the best architectures of each goal, at most 64. If it is more than one, as
+            many are judged again and written to `top.csv`, with their subnets.
         start: Architectures that the search begins with, besides those that fill the space: any of
             `bank` (the memory banks of the training run), `published` and `searches` (winners and
             fronts of the workspace's latest searches, on which the result then depends).
@@ -110,6 +113,7 @@ class SearchSettings:
     population: int | None = None
     generations: int | None = None
     verify: int | None = None
+    top: int = 1
     start: tuple[str, ...] | list[str] = USUAL
     keep: Mapping[str, int] | None = None
     budget_minutes: float | None = None

@@ -7,6 +7,7 @@ that neither training nor the search has looked at.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -39,6 +40,7 @@ from elasticvit.searching.result import RESULT_FILE, SearchResult, subnet_file
 from elasticvit.searching.search_page import SearchPage, write_search_page
 from elasticvit.searching.state_file import STATE_FILE, evolution_of, read_state
 from elasticvit.searching.summary import front_of, summarise_archs, summarise_caps
+from elasticvit.searching.top import TopRanked, rank_top, top_subnet_file, write_top
 from elasticvit.searching.verified import Choice, Verify, choose, promising, unverified
 from elasticvit.searching.winner import Agreement, Winner
 from elasticvit.space import SearchSpace
@@ -171,6 +173,7 @@ class SearchJob:
         events: EventHandler = ignore,
         stop: Callable[[], bool] | None = None,
         verify: Verify = unverified,
+        top: int = 1,
     ) -> SearchResult:
         """Search, or go on with the search in `folder`; save result and subnets there.
 
@@ -183,7 +186,10 @@ class SearchJob:
             events: Receives the events of `evolve`, and a `Phase` for each part after it.
             stop: Asked between evaluations; when true, the search ends with what there is.
             verify: Chooses among the finalists of a goal, for instance by timing them.
+            top: Number of the best architectures of each goal that are written, with their
+                subnets if it is more than one.
         """
+        started_s = time.monotonic()
         config = replace(config, at_once=config.at_once * self.processes)
         guide = Guide(space=self.space, goals=self.goals, config=config, errors=self._errors)
         rng = np.random.default_rng(self.seed)
@@ -209,7 +215,7 @@ class SearchJob:
         agreement = agreement_of(foreseen, judged)
         if agreement is not None and agreement.doubt is not None:
             events(Notice(text=agreement.doubt, warning=True))
-        choices = self._choices(expected, finalist_count, verify, events)
+        choices = self._choices(expected, max(finalist_count, top), verify, events)
         winners = [
             self._winner(number, choice, folder, events) for number, choice in enumerate(choices, 1)
         ]
@@ -218,13 +224,29 @@ class SearchJob:
         shown = SearchPage(
             result=result,
             space=self.space,
-            goals=self.goals,
+            goals=Goals(tuple(choice.verified.goal for choice in choices)),
             archs=archive.archs,
             accuracy=archive.accuracy,
+            images=self.quick.sizes.search_images,
+            again={
+                arch: error
+                for choice in reversed(choices)
+                for arch, error in zip(
+                    choice.ranking.archs, choice.ranking.error.tolist(), strict=True
+                )
+            },
             foreseen=foreseen,
             judged=judged,
+            latency=self.latency,
+            took_s=time.monotonic() - started_s,
         )
         write_search_page(folder, shown)
+        if top > 1:
+            best = rank_top(self.space, choices, top)
+            for row in (row for row in best if row.rank > 1):
+                self.thorough.subnet(row.arch).cpu().save(folder / top_subnet_file(row))
+            write_top(folder, best)
+            events(TopRanked(rows=best))
         result.save(folder)  # last: a folder with a result is a finished search
         return result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -22,6 +23,7 @@ from elasticvit.searching.report import draw_front
 from elasticvit.searching.result import SearchResult
 from elasticvit.searching.search_page import SearchPage, write_search_page
 from elasticvit.searching.summary import front_of, summarise_archs, summarise_caps
+from elasticvit.searching.top import TopRanked, rank_top, write_top
 from elasticvit.searching.verified import Choice, Verify, choose, promising, unverified
 from elasticvit.searching.winner import Winner
 from elasticvit.space import SearchSpace
@@ -67,6 +69,7 @@ class ScoreJob:
         *,
         events: EventHandler = ignore,
         verify: Verify = unverified,
+        top: int = 1,
     ) -> SearchResult:
         """Search, and write the result into `folder`.
 
@@ -75,7 +78,9 @@ class ScoreJob:
             config: Size of the evolution, for each goal.
             events: Receives the events of `evolve`.
             verify: Chooses among the best of a goal, for instance by timing them.
+            top: Number of the best architectures of each goal that are written.
         """
+        started_s = time.monotonic()
         archives = [self._search(goal, i, config, events) for i, goal in enumerate(self.goals)]
         events(Phase(text="drawing the front"))
         choices = [
@@ -132,11 +137,17 @@ class ScoreJob:
         seen = SearchPage(
             result=result,
             space=self.space,
-            goals=self.goals,
+            goals=Goals(tuple(choice.verified.goal for choice in choices)),
             archs=archs,
             accuracy=scores,
+            latency=self.latency,
+            took_s=time.monotonic() - started_s,
         )
         write_search_page(folder, seen)
+        if top > 1:
+            best = rank_top(self.space, choices, top)
+            write_top(folder, best)
+            events(TopRanked(rows=best))
         result.save(folder)
         return result
 
