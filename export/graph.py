@@ -11,7 +11,7 @@ filters (1, kh, kw, channels), linear weights (out, in).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -220,8 +220,14 @@ class Graph:
         shape = tuple(old[i] for i in order)
         return self._operator("TRANSPOSE", [x, self.integers(order)], shape)
 
-    def finish(self, outputs: Sequence[int]) -> bytes:
-        """Content of the TFLite file with these outputs, and one signature."""
+    def finish(
+        self, outputs: Sequence[int], change: Callable[[Any], object] | None = None
+    ) -> bytes:
+        """Content of the TFLite file with these outputs, and one signature.
+
+        Args:
+            change: Changes the schema's object of the model before it is packed.
+        """
         subgraph = schema.SubGraphT()
         subgraph.name = b"main"
         subgraph.tensors, subgraph.operators = self._tensors, self._operators
@@ -236,6 +242,8 @@ class Graph:
         signature.inputs = [_named(b"args_%d" % i, t) for i, t in enumerate(self._inputs)]
         signature.outputs = [_named(b"output_%d" % i, t) for i, t in enumerate(outputs)]
         model.signatureDefs = [signature]
+        if change is not None:
+            change(model)
         return packed(model)
 
     def _tensor(self, shape: Shape, kind: int = schema.TensorType.FLOAT32, buffer: int = 0) -> int:
