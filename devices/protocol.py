@@ -137,6 +137,12 @@ class Measurement:
         calibration_us: Latencies of the runs of each calibration model (see `TimingConfig`) around
             and between the runs of this measurement, in microseconds, by the key of the
             calibration model; empty if none was timed.
+        load_us: Time from the bytes of the model to a model that is ready to run, its weights
+            packed, in microseconds; None if not reported.
+        first_us: Latency of the first run, which is untimed otherwise, in microseconds; None if not
+            reported.
+        threads_started: Number of threads that the runtime computes with, counted by the operating
+            system; None if not reported.
     """
 
     key: str
@@ -155,6 +161,9 @@ class Measurement:
     statistic: str = "run"
     runs: tuple[int, ...] | None = None
     calibration_us: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    load_us: float | None = None
+    first_us: float | None = None
+    threads_started: int | None = None
 
     @property
     def median_ms(self) -> float:

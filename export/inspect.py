@@ -34,7 +34,8 @@ class Operator:
 
 
 def operators(data: bytes) -> tuple[Operator, ...]:
-    """The operators of a TFLite flatbuffer in the order in which they run.
+    """The operators of a TFLite flatbuffer in the order in which they run: those of its first
+    subgraph, which is what runs unless another one is asked for.
 
     Raises:
         ExportError: The data is no TFLite flatbuffer.
@@ -42,7 +43,7 @@ def operators(data: bytes) -> tuple[Operator, ...]:
     if data[4:8] != b"TFL3":
         raise ExportError("not a TFLite model: its identifier is missing; export it again")
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
-    (graph,) = model.subgraphs
+    graph = model.subgraphs[0]
 
     def shape(index: int) -> tuple[int, ...]:
         found = graph.tensors[index].shape
@@ -57,13 +58,21 @@ def operators(data: bytes) -> tuple[Operator, ...]:
         code = model.operatorCodes[operator.opcodeIndex]
         result.append(
             Operator(
-                _NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)],
-                tuple(None if i < 0 else (shape(i), constant(i)) for i in operator.inputs),
-                tuple(shape(i) for i in operator.outputs),
+                _name(max(code.builtinCode, code.deprecatedBuiltinCode)),
+                tuple(None if i < 0 else (shape(i), constant(i)) for i in _some(operator.inputs)),
+                tuple(shape(i) for i in _some(operator.outputs)),
                 _options(operator.builtinOptions),
             )
         )
     return tuple(result)
+
+
+def _name(code: int) -> str:
+    return _NAMES.get(code, f"BUILTIN_{code}")  # of a later schema than this library's
+
+
+def _some(indices: Any) -> Any:
+    return () if indices is None else indices
 
 
 def _options(options: Any) -> tuple[tuple[str, Any], ...]:
