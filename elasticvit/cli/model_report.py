@@ -11,6 +11,8 @@ from elasticvit.events import Event
 from elasticvit.flows.model_events import TimingProgress
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from elasticvit.flows.model_timing_result import DeviceTiming, ModelTiming
 
 NAMED = 4  # operators that are named before the rest is counted
@@ -37,71 +39,72 @@ def show_models(report: Report, result: DeviceTiming) -> None:
     show_files(report, result)
     show_conditions(report, result)
     report.place(str(result.folder), "raw runs:")
-    report.say(f"the same again: {result.command}")
+    report.say(f"the same again: {result.command}", wrap=False)
 
 
 def show_latencies(report: Report, result: DeviceTiming) -> None:
     """A row a model with its latency."""
-    from rich.table import Table
-
     report.say(f"{result.device}: {result.source}, {result.runtime}")
-    table = Table("model")
-    for column in ("ms", "95 % interval", "median run", "rounds from - to", "rounds", "runs"):
-        table.add_column(column, justify="right")
-    starts = [t for t in result.timings.values() if t.load_ms is not None or t.first_ms is not None]
-    if starts:
-        table.add_column("load", justify="right")
-        table.add_column("first run", justify="right")
+    table = numbers_table("ms", "95 % interval", "median run", "of the rounds", "runs")
     for model in result.models:
         name = printable(model.name)
         timing = result.timings.get(model.name)
         if timing is None:
             why = result.refused.get(model.name, "not timed before the device went away")
-            table.add_row(name, "-", *[""] * (len(table.columns) - 2))
+            table.add_row(name, "-")
             report.warn(f"{name}: {'refused: ' if model.name in result.refused else ''}{why}")
             continue
-        cells = [
+        table.add_row(
+            name,
             f"{timing.ms:.4g}",
             f"{timing.low_ms:.4g} - {timing.high_ms:.4g}",
             f"{timing.median_ms:.4g}",
             f"{timing.fastest_ms:.4g} - {timing.slowest_ms:.4g}",
-            str(timing.rounds),
             str(timing.runs),
-        ]
-        cells += [_some_ms(timing.load_ms), _some_ms(timing.first_ms)] if starts else []
-        table.add_row(name, *cells)
+        )
     report.say(table)
 
 
 def show_files(report: Report, result: DeviceTiming) -> None:
-    """A row a model with what its file says, and what is not delegated."""
-    from rich.table import Table
-
-    table = Table("model", "input", "weights")
-    for column in ("size", "MMACs, counted", "operators", "partitions", "not delegated"):
-        table.add_column(column, justify="right")
+    """A row a model with what its file says and how it starts, and what is not delegated."""
+    started = any(t.load_ms is not None or t.first_ms is not None for t in result.timings.values())
+    starts = ("load, ms", "first run, ms") if started else ()
+    table = numbers_table("input", "weights", "size", "MMACs, counted", *starts)
     for model in result.models:
-        facts, taken = model.facts, model.delegation
+        facts, timing = model.facts, result.timings.get(model.name)
         table.add_row(
             printable(model.name),
-            ", ".join(one.text for one in facts.inputs),
+            ", ".join(one.text for one in facts.inputs) or "-",
             facts.weight_type or "-",
             file_size(facts.bytes),
             f"{facts.macs_m:.4g}",
-            str(sum(facts.operators.values())),
-            "-" if taken is None else str(taken.partitions),
-            "-" if taken is None else str(sum(taken.left.values())),
+            *([some_ms(timing.load_ms), some_ms(timing.first_ms)] if starts and timing else []),
         )
     report.say(table)
     for model in result.models:
+        name, count = printable(model.name), sum(model.facts.operators.values())
         for note in model.notes:
-            report.say(f"{printable(model.name)}: {printable(note)}")
-        if model.delegation is not None and not model.delegation.whole:
-            report.say(
-                f"{printable(model.name)} is not delegated in one piece: "
-                f"{counted(model.delegation.partitions, 'partition')}; left to the reference "
-                f"kernels: {operators_text(model.delegation.left)}"
+            report.say(f"{name}: {printable(note)}")
+        taken = model.delegation
+        if taken is not None and taken.whole:
+            report.say(f"{name}: the CPU delegate takes all {count} operators in one piece")
+        elif taken is not None:
+            report.warn(
+                f"{name}: the CPU delegate takes {count - sum(taken.left.values())} of {count} "
+                f"operators, in {counted(taken.partitions, 'partition')}; left to the reference "
+                f"kernels: {operators_text(taken.left)}"
             )
+
+
+def numbers_table(*columns: str) -> Table:
+    """A table of models whose other columns are numbers that stay in one line."""
+    from rich.table import Table
+
+    table = Table()
+    table.add_column("model", overflow="fold", min_width=8)
+    for column in columns:
+        table.add_column(column, justify="right", overflow="fold")
+    return table
 
 
 def operators_text(left: Mapping[str, int]) -> str:
@@ -120,7 +123,8 @@ def show_conditions(report: Report, result: DeviceTiming) -> None:
         first = timed[0]
         started = first.threads_started
         seen = "" if started is None else f" ({started} seen at work)"
-        parts = [f"{counted(first.threads, 'thread')}{seen} on core(s) {first.cores}"]
+        parts = [counted(result.rounds, "round")]
+        parts += [f"{counted(first.threads, 'thread')}{seen} on core(s) {first.cores}"]
         parts += range_texts(result)
         known = [t.interrupted_runs for t in timed if t.interrupted_runs is not None]
         if known:
@@ -147,5 +151,5 @@ def range_texts(result: DeviceTiming) -> list[str]:
     return parts
 
 
-def _some_ms(value: float | None) -> str:
+def some_ms(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"

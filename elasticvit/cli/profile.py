@@ -37,7 +37,6 @@ FILE = click.Path(dir_okay=False)
 )
 @click.option(
     "--model",
-    "models",
     type=FILE,
     multiple=True,
     help="TFLite file to time, whoever made it; repeat for several, which are timed in turns. "
@@ -115,7 +114,7 @@ def main(
     report: Report,
     workspace: str | None,
     device: tuple[str, ...],
-    models: tuple[str, ...],
+    model: tuple[str, ...],
     space: str | None,
     budget_minutes: float | None,
     like: str | None,
@@ -137,11 +136,11 @@ def main(
     _check(device, address or serial, [table, export_lut, explain, list_devices or None], like)
     one = device[0] if device else None
     place = {"address": address, "serial": serial, "runner": runner}
-    if models:
+    if model:
         others = [space, budget_minutes, like, budget_kernels, table, export_lut, explain]
         _check_models([*others, list_devices or None, force or None])
         how = {"rounds": rounds, "threads": threads, "cores": cores, "seed": seed}
-        _models(report, folder, model=models, device=device or ("host",), **how, **place)
+        _models(report, folder, model=model, device=device or ("host",), **how, **place)
     elif list_devices:
         _list(report, folder, [address] if address else [])
     elif table is not None:
