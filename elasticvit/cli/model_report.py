@@ -44,7 +44,7 @@ def show_models(report: Report, result: DeviceTiming) -> None:
 
 def show_latencies(report: Report, result: DeviceTiming) -> None:
     """A row a model with its latency."""
-    report.say(f"{result.device}: {result.source}, {result.runtime}")
+    report.say(f"{result.device} ({result.source}), {result.runtime}")
     table = numbers_table("ms", "95 % interval", "median run", "of the rounds", "runs")
     for model in result.models:
         name = printable(model.name)
