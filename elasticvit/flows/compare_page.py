@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from html import escape
 
 from elasticvit.flows.compare_charts import accuracy_chart, colours, latency_bars
-from elasticvit.flows.compare_result import Comparison
+from elasticvit.flows.compare_result import Compared, Comparison
 from elasticvit.page import facts_table, figure, page, table
 
 
@@ -30,9 +31,18 @@ def render(result: Comparison) -> str:
         "<h2>The same again</h2>",
         f"<p><code>{escape(timing.command)}</code></p>",
         f"<p>The raw runs are in {escape(str(timing.folder))}. The files by their SHA-256:</p>",
-        facts_table({one.name: one.candidate.model.facts.sha256 for one in result.models}),
+        f"<ul>{''.join(_checksum(one) for one in result.models)}</ul>",
     ]
     return page(f"{len(result.models)} models on {timing.device}", sections)
+
+
+def _checksum(one: Compared) -> str:
+    return f"<li>{escape(one.name)}: <code>{one.candidate.model.facts.sha256}</code></li>"
+
+
+def _breakable(name: str) -> str:
+    """A name that may be broken after its separators, where a column is narrow."""
+    return re.sub(r"([_/.-])", "\\1\u200b", name)
 
 
 def _warnings(result: Comparison) -> list[str]:
@@ -80,7 +90,7 @@ def _side_by_side(result: Comparison) -> str:
         timing, ratio, accuracy = one.timing, one.ratio, one.candidate.accuracy
         rows.append(
             [
-                one.name,
+                _breakable(one.name),
                 "-" if timing is None else f"{timing.ms:.4g}",
                 "-" if timing is None else f"{timing.low_ms:.4g} - {timing.high_ms:.4g}",
                 "-" if ratio is None else f"{ratio.value:.3f}",
@@ -96,7 +106,7 @@ def _runs(result: Comparison) -> str:
     head = ["model", "runs", "median, ms", "fastest round", "slowest round", "load, ms"]
     rows = [
         [
-            one.name,
+            _breakable(one.name),
             f"{timing.runs:,}",
             f"{timing.median_ms:.4g}",
             f"{timing.fastest_ms:.4g}",
@@ -110,21 +120,21 @@ def _runs(result: Comparison) -> str:
 
 
 def _files(result: Comparison) -> str:
-    head = ["model", "input", "weights", "MB", "MMACs, counted", "operators", "partitions"]
+    head = ["model", "input", "weights", "MB", "MMACs, counted", "partitions"]
     head += ["not delegated"]
     rows = []
     for one in result.models:
+        count = sum(one.candidate.model.facts.operators.values())
         facts, taken = one.candidate.model.facts, one.candidate.model.delegation
         rows.append(
             [
-                one.name,
+                _breakable(one.name),
                 ", ".join(given.text for given in facts.inputs) or "-",
                 facts.weight_type or "-",
                 f"{facts.bytes / 1e6:.2f}",
                 f"{facts.macs_m:.4g}",
-                f"{sum(facts.operators.values())}",
                 "-" if taken is None else f"{taken.partitions}",
-                "-" if taken is None else f"{sum(taken.left.values())}",
+                "-" if taken is None else f"{sum(taken.left.values())} of {count}",
             ]
         )
     return table(head, rows)
