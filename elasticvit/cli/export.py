@@ -20,7 +20,7 @@ of any origin; NAME=PATH gives one a name.
 """
 INTERRUPTED = (
     "an export that is not complete leaves nothing behind, and the same command starts it again "
-    "from the beginning"
+    "from the beginning; of a comparison the rounds that were timed are kept"
 )
 
 
