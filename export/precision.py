@@ -27,6 +27,7 @@ from ai_edge_litert import schema_py_generated as schema
 from elasticvit.arrays import Float32Array
 from elasticvit.errors import ExportError
 from elasticvit.reading import shown
+from export.calibration import activation_ranges, check_images
 from export.flatbuffer import AlignedBuffer, packed, unpacked
 from export.precision_check import check_float, check_precision
 from export.quiet import converting
@@ -42,7 +43,6 @@ DESCRIPTIONS: Mapping[str, str] = {
     "ranges fixed by calibration images",
 }
 CALIBRATED = ("int8-full",)  # precisions that need calibration images
-LEAST_CALIBRATION = 16  # images; fewer give ranges that other images exceed
 
 REDUCED_PRECISION = "reduced_precision_support"  # metadata that XNNPACK reads
 FP16_ARITHMETIC = b"fp16accfp16"  # its value for products and sums in 16 bits
@@ -73,7 +73,8 @@ def in_precision(
         model: Content of a TFLite file with one input, all float32: of a network or of kernels.
         precision: One of `PRECISIONS`; `fp32` gives the file back as it is.
         calibration: Inputs of the model, each of the input's shape, from whose activations
-            `int8-full` takes its ranges; at least `LEAST_CALIBRATION`. Other precisions ignore it.
+            `int8-full` takes its ranges; at least
+            `calibration.LEAST_IMAGES`. Other precisions ignore it.
 
     Returns:
         Content of the TFLite file, with the same float32 input and outputs, and all constants
@@ -88,29 +89,32 @@ def in_precision(
     if precision == "fp32":
         return model
     check_float(model)
-    inputs = _checked(calibration, model) if precision in CALIBRATED else None
-    return _quantised(model, precision, inputs)
+    prepared = unpacked(model)
+    if precision in CALIBRATED:
+        calibration = check_images(calibration, _input_shape(prepared), precision)
+    data = _quantised(prepared, precision, calibration)
+    check_precision(model, data, precision)
+    return data
 
 
-def _quantised(model: bytes, precision: str, inputs: list[Float32Array] | None) -> bytes:
+def _quantised(prepared: Any, precision: str, calibration: Sequence[Float32Array] | None) -> bytes:
     with converting("ai-edge-quantizer"):
         from ai_edge_quantizer.quantizer import Quantizer
 
-        prepared = unpacked(model)
-        name, signature = _signature(prepared)
-        quantizer = Quantizer(bytearray(packed(prepared)), _recipe(precision))
+        recipe = _recipe(precision)
+        signature = _signature(prepared)
+        data = packed(prepared)
         ranges = None
-        if inputs is not None:
-            ranges = quantizer.calibrate({name: [{signature: x} for x in inputs]}, num_threads=1)
-        result = quantizer.quantize(
+        if precision in CALIBRATED and calibration is not None:
+            ranges = activation_ranges(prepared, data, recipe, signature, list(calibration))
+            data = packed(prepared)
+        result = Quantizer(bytearray(data), recipe.get_quantization_recipe()).quantize(
             ranges, enable_progress_bar=False, enable_progress_report=False
-        ).quantized_model
-        finished = unpacked(bytes(result))
+        )
+        finished = unpacked(bytes(result.quantized_model))
     if precision == "fp16":
         _allow_fp16_arithmetic(finished)
-    data = packed(finished)
-    check_precision(model, data, precision)
-    return data
+    return packed(finished)
 
 
 def _recipe(precision: str) -> Any:
@@ -133,7 +137,7 @@ def _recipe(precision: str) -> Any:
         recipe.add_static_config(
             ".*", TFLOperationName(name), activation_num_bits=8, weight_num_bits=8
         )
-    return recipe.get_quantization_recipe()
+    return recipe
 
 
 def _signature(model: Any) -> tuple[str, str]:
@@ -167,30 +171,6 @@ def _allow_fp16_arithmetic(model: Any) -> None:
     model.metadata = [*(model.metadata or []), entry]
 
 
-def _checked(calibration: Sequence[Float32Array] | None, model: bytes) -> list[Float32Array]:
-    """Calibration inputs that fit the model.
-
-    Raises:
-        ExportError: They are too few, have another shape or type, or are not finite.
-    """
-    count = 0 if calibration is None else len(calibration)
-    if calibration is None or count < LEAST_CALIBRATION:
-        raise ExportError(
-            f"precision int8-full needs at least {LEAST_CALIBRATION} calibration images, there are "
-            f"{count}; take a data set with more training images, or precision int8, which needs "
-            "none",
-            settings=["precision"],
-        )
-    graph = unpacked(model).subgraphs[0]
-    wanted = tuple(int(n) for n in graph.tensors[graph.inputs[0]].shape)
-    for number, image in enumerate(calibration, 1):
-        if image.shape != wanted or image.dtype != np.float32:
-            raise ExportError(
-                f"calibration input {number} is {image.dtype} of shape {image.shape}; the model "
-                f"takes float32 of shape {wanted}"
-            )
-        if not np.isfinite(image).all():
-            raise ExportError(
-                f"calibration input {number} holds values that are not finite; look at the data set"
-            )
-    return list(calibration)
+def _input_shape(model: Any) -> tuple[int, ...]:
+    graph = model.subgraphs[0]
+    return tuple(int(n) for n in graph.tensors[graph.inputs[0]].shape)

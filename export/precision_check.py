@@ -15,15 +15,13 @@ from ai_edge_litert import schema_py_generated as schema
 
 from elasticvit.errors import ExportError
 from export.flatbuffer import unpacked
-from export.inspect import Delegation, delegation
+from export.inspect import Delegation, delegation, operator_name
 
 _TYPES = {code: name for name, code in vars(schema.TensorType).items() if not name.startswith("_")}
-_OPERATORS = {
-    code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")
-}
 _UNQUANTISED = ("FLOAT32", "INT32", "INT64", "BOOL")  # the integers are shapes and axes
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 _WEIGHT_TYPES = {"fp16": "FLOAT16", "int8": "INT8", "int8-full": "INT8"}
+_FINEST = 256  # XNNPACK's own limit
 _FLOAT_BY_CHOICE = {"int8": ("DEPTHWISE_CONV_2D",)}
 
 
@@ -82,6 +80,7 @@ def check_precision(before: bytes, after: bytes, precision: str) -> None:
                 f"input or output of the model, {kind}; it must stay FLOAT32",
                 settings=["precision"],
             )
+    _check_steps(model, precision)
     _check_delegation(delegation(before), delegation(after), precision)
 
 
@@ -91,7 +90,7 @@ def _not_in(model: Any, precision: str) -> Iterator[str]:
     for graph in model.subgraphs:
         sources = {int(t): op for op in graph.operators for t in op.outputs}
         for operator in graph.operators:
-            name = _operator_name(model, operator)
+            name = operator_name(model, operator)
             if name not in _WEIGHTED or name in spared:
                 continue
             kinds = [_stored_type(model, graph, sources, operator.inputs[1])]
@@ -105,10 +104,41 @@ def _not_in(model: Any, precision: str) -> Iterator[str]:
 def _stored_type(model: Any, graph: Any, sources: dict[int, Any], index: int) -> str | None:
     """Type that weights are stored in; None if they are computed by the model itself."""
     source = sources.get(int(index))
-    if source is not None and _operator_name(model, source) == "DEQUANTIZE":
+    if source is not None and operator_name(model, source) == "DEQUANTIZE":
         index = source.inputs[0]
     tensor = graph.tensors[index]
     return None if model.buffers[tensor.buffer].data is None else _TYPES[tensor.type]
+
+
+def _check_steps(model: Any, precision: str) -> None:
+    """Check that XNNPACK can bring the sums of each 8-bit layer to the output's steps: it crashes
+    where these are finer by more than `_FINEST`.
+
+    Raises:
+        ExportError: It cannot; the operator is named.
+    """
+    graph = model.subgraphs[0]
+    for operator in graph.operators:
+        if operator_name(model, operator) not in _WEIGHTED:
+            continue
+        tensors = [*operator.inputs[:2], operator.outputs[0]]
+        scales = [_scale(graph.tensors[index]) for index in tensors]
+        if None in scales:
+            continue
+        given, weights, found = (float(scale) for scale in scales if scale is not None)
+        if not given * weights < _FINEST * found:
+            raise ExportError(
+                f"precision {precision}: the output {_name(graph.tensors[operator.outputs[0]])} of "
+                f"a {operator_name(model, operator)} has steps of {found:.2g}, too fine for sums "
+                f"in steps of {given * weights:.2g}; try precision int8",
+                settings=["precision"],
+            )
+
+
+def _scale(tensor: Any) -> float | None:
+    """The coarsest step of a quantised tensor; None if it is not quantised."""
+    found = None if tensor.quantization is None else tensor.quantization.scale
+    return None if found is None or len(found) == 0 else float(max(found))
 
 
 def _check_delegation(before: Delegation, after: Delegation, precision: str) -> None:
@@ -127,11 +157,6 @@ def _check_delegation(before: Delegation, after: Delegation, precision: str) -> 
             f"partitions instead of {before.partitions}; try precision fp16, or another format",
             settings=["precision", "format"],
         )
-
-
-def _operator_name(model: Any, operator: Any) -> str:
-    code = model.operatorCodes[operator.opcodeIndex]
-    return _OPERATORS[max(code.builtinCode, code.deprecatedBuiltinCode)]
 
 
 def _name(tensor: Any) -> str:
