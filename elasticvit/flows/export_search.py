@@ -10,6 +10,7 @@ from typing import Any
 from elasticvit.errors import ExportError, NextStep, SettingError
 from elasticvit.flows.places import path_text
 from elasticvit.nn import Subnet
+from elasticvit.precisions import FP32
 from elasticvit.searching.result import SearchResult, subnet_file
 from elasticvit.searching.winner import Winner
 
@@ -22,11 +23,13 @@ class Prediction:
         predicted_ms: Predicted latency.
         upper_ms: Upper bound of the predicted latency; None if there is none.
         target_ms: Latency cap of the search; None if there was none on this device.
+        precision: Precision that the latency is of.
     """
 
     predicted_ms: float
     upper_ms: float | None
     target_ms: float | None = None
+    precision: str = FP32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,7 @@ class SearchedSubnet:
         macs_m: Multiply-accumulates, in millions.
         device: Device that the search was for; None if it capped multiply-accumulates.
         predictions: Predicted latency by device.
+        precision: Precision that the search was for, which the file is in unless another is named.
         sources: JSON-ready facts about where the subnet comes from.
     """
 
@@ -48,6 +52,7 @@ class SearchedSubnet:
     device: str | None
     predictions: Mapping[str, Prediction]
     sources: Mapping[str, Any]
+    precision: str = FP32
 
     @classmethod
     def load(cls, folder: Path, goal: int = 1) -> SearchedSubnet:
@@ -89,7 +94,8 @@ class SearchedSubnet:
             data=result.data,
             macs_m=winner.macs_m,
             device=result.device,
-            predictions=_predictions(winner, result.device),
+            predictions=_predictions(winner, result),
+            precision=result.precision,
             sources={
                 "space": result.space,
                 "data": result.data,
@@ -97,6 +103,7 @@ class SearchedSubnet:
                 "run": result.run,
                 "seed": result.seed,
                 "goal": goal,
+                "search_precision": result.precision,
                 "search_accuracy": winner.accuracy,
                 "test_accuracy": winner.test_accuracy,
             },
@@ -122,13 +129,21 @@ def _winner(result: SearchResult, goal: int, folder: Path) -> Winner:
     return winners[goal - 1]
 
 
-def _predictions(winner: Winner, device: str | None) -> dict[str, Prediction]:
+def _predictions(winner: Winner, result: SearchResult) -> dict[str, Prediction]:
+    device, precision = result.device, result.precision
     found = {
-        cap.device: Prediction(predicted_ms=cap.predicted, upper_ms=cap.upper, target_ms=cap.target)
+        cap.device: Prediction(
+            predicted_ms=cap.predicted,
+            upper_ms=cap.upper,
+            target_ms=cap.target,
+            precision=precision,
+        )
         for cap in winner.caps
         if cap.device is not None and cap.unit == "ms"
     }
     if device is not None and winner.predicted_ms is not None:
-        first = Prediction(predicted_ms=winner.predicted_ms, upper_ms=winner.upper_ms)
+        first = Prediction(
+            predicted_ms=winner.predicted_ms, upper_ms=winner.upper_ms, precision=precision
+        )
         found.setdefault(device, first)
     return found

@@ -22,6 +22,7 @@ from elasticvit.arrays import FloatArray
 from elasticvit.cost import CostModel, MacsCost
 from elasticvit.events import EventHandler, Notice, Phase, ignore
 from elasticvit.nn.supernet import Supernet
+from elasticvit.precisions import FP32
 from elasticvit.searching import finalists
 from elasticvit.searching.archive import Archive
 from elasticvit.searching.caps import Cap
@@ -60,6 +61,8 @@ class SearchJob:
         seed: Random seed of the search.
         run: Folder that the weights come from, for the record.
         latency: Cost model that the result's milliseconds come from, if there is one.
+        precision: Precision that the chosen subnet is to be deployed in, of all latencies; its
+            accuracies are those of fp32.
         feasible: Result of `find_feasible` for these caps, or of `Goals.feasible`, if it is known
             already.
         seeds: Architectures to begin with, as far as they keep a goal.
@@ -82,6 +85,7 @@ class SearchJob:
         seed: int = 0,
         run: str = "",
         latency: CostModel | None = None,
+        precision: str = FP32,
         feasible: Arch | Sequence[Arch] | None = None,
         seeds: ArchBatch | None = None,
         store: JudgementStore | None = None,
@@ -92,7 +96,7 @@ class SearchJob:
         self.space, self.data, self.goals = space or supernet.space, data, Goals.of(limits)
         self.caps = self.goals[0].caps
         self.seeds = seeds
-        self.seed, self.run_name, self.latency = seed, run, latency
+        self.seed, self.run_name, self.latency, self.precision = seed, run, latency, precision
         rng = np.random.default_rng(seed)
         self.feasible = (feasible,) if isinstance(feasible, Arch) else feasible
         self.feasible = self.feasible or self.goals.feasible(self.space, np.random.default_rng(0))
@@ -111,6 +115,8 @@ class SearchJob:
             "sizes": asdict(self.quick.sizes),
             "choices": [list(options) for options in self.space.choices],
         }
+        if precision != FP32:  # of which earlier versions said nothing
+            self.settings["precision"] = precision
 
     def plan(
         self,
@@ -316,6 +322,7 @@ class SearchJob:
             agreement=agreement,
             run=self.run_name,
             seed=self.seed,
+            precision=self.precision,
             evaluations=len(archive.archs),
             complete=archive.complete,
             evolution=config.sizes,

@@ -14,6 +14,7 @@ from elasticvit.arch import Arch, ArchBatch
 from elasticvit.cost import CostModel
 from elasticvit.errors import TargetError
 from elasticvit.events import EventHandler, Phase, ignore
+from elasticvit.precisions import FP32
 from elasticvit.searching.archive import Archive
 from elasticvit.searching.config import EvolutionConfig
 from elasticvit.searching.evolution import evolve
@@ -41,6 +42,7 @@ class ScoreJob:
         source: What the scores are, as `SearchResult.accuracy_source`.
         seed: Random seed of the search.
         latency: Cost model that the result's milliseconds come from, if there is one.
+        precision: Precision that the chosen subnet is to be deployed in, of all latencies.
         feasible: Result of `Goals.feasible`.
         seeds: Architectures to begin with, as far as they keep a goal.
     """
@@ -54,11 +56,13 @@ class ScoreJob:
         source: str,
         seed: int = 0,
         latency: CostModel | None = None,
+        precision: str = FP32,
         feasible: Sequence[Arch] | None = None,
         seeds: ArchBatch | None = None,
     ) -> None:
         self.space, self.goals, self.score, self.source = space, goals, score, source
         self.seed, self.latency, self.feasible, self.seeds = seed, latency, feasible, seeds
+        self.precision = precision
 
     def run(
         self,
@@ -119,6 +123,7 @@ class ScoreJob:
             accuracy_source=self.source,
             run="",
             seed=self.seed,
+            precision=self.precision,
             evaluations=evaluations,
             complete=True,
             evolution=config.sizes,

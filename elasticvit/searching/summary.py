@@ -66,6 +66,7 @@ def summarise_caps(caps: Sequence[Cap], chosen: ArchBatch) -> tuple[CapResult, .
             CapResult(
                 device=cap.device,
                 source=cap.source,
+                precision=cap.precision,
                 unit=cap.cost.unit,
                 target=cap.target,
                 predicted=float(cap.cost.price(chosen)[0]),
