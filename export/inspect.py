@@ -8,7 +8,7 @@ from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
-from elasticvit.errors import ExportError
+from export.flatbuffer import unpacked
 
 _NAMES = {
     code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")
@@ -40,9 +40,7 @@ def operators(data: bytes) -> tuple[Operator, ...]:
     Raises:
         ExportError: The data is no TFLite flatbuffer.
     """
-    if data[4:8] != b"TFL3":
-        raise ExportError("not a TFLite model: its identifier is missing; export it again")
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
+    model = unpacked(data)
     graph = model.subgraphs[0]
 
     def shape(index: int) -> tuple[int, ...]:
@@ -55,10 +53,9 @@ def operators(data: bytes) -> tuple[Operator, ...]:
 
     result = []
     for operator in graph.operators:
-        code = model.operatorCodes[operator.opcodeIndex]
         result.append(
             Operator(
-                _name(max(code.builtinCode, code.deprecatedBuiltinCode)),
+                operator_name(model, operator),
                 tuple(None if i < 0 else (shape(i), constant(i)) for i in _some(operator.inputs)),
                 tuple(shape(i) for i in _some(operator.outputs)),
                 _options(operator.builtinOptions),
@@ -67,8 +64,11 @@ def operators(data: bytes) -> tuple[Operator, ...]:
     return tuple(result)
 
 
-def _name(code: int) -> str:
-    return _NAMES.get(code, f"BUILTIN_{code}")  # of a later schema than this library's
+def operator_name(model: Any, operator: Any) -> str:
+    """Name of the builtin operator, such as `CONV_2D`, of an operator of the schema's object."""
+    code = model.operatorCodes[operator.opcodeIndex]
+    number = max(code.builtinCode, code.deprecatedBuiltinCode)
+    return _NAMES.get(number, f"BUILTIN_{number}")  # of a later schema than this library's
 
 
 def _some(indices: Any) -> Any:

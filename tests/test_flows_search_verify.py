@@ -22,8 +22,8 @@ from elasticvit.flows.search_events import FinalistMeasured, SearchPlanned
 from elasticvit.searching import evaluate, judges
 from elasticvit.searching.result import SearchResult
 from elasticvit.workspace import Workspace
-from lut.interval import interval
 from lut.frames import DRIFT_ROUND
+from lut.interval import interval
 from lut.store import Store
 from predictors.predictor import load_predictor
 

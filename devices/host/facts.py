@@ -16,6 +16,7 @@ from devices.protocol import Conditions
 
 SYS = Path("/sys")
 PROC = Path("/proc")
+_FP16_FLAGS = {"asimdhp", "avx512_fp16"}
 CPU_SENSORS = ("cpu", "soc", "x86_pkg", "coretemp", "k10temp", "zenpower", "tctl", "package")
 
 
@@ -39,6 +40,15 @@ def cpu_model() -> str:
             return value.strip()
     board = _text(PROC / "device-tree" / "model")
     return board or platform.processor() or platform.machine()
+
+
+def has_fp16_arithmetic() -> bool:
+    """Whether the CPU computes with 16-bit floats (ARMv8.2, AVX512-FP16), as XNNPACK then does."""
+    for line in (_text(PROC / "cpuinfo") or "").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() in ("Features", "flags") and _FP16_FLAGS & set(value.split()):
+            return True
+    return False
 
 
 def usable_cores() -> tuple[int, ...]:

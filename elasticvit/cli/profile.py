@@ -13,6 +13,7 @@ from elasticvit.cli.wording import counted
 from elasticvit.errors import SettingError
 from elasticvit.flows.learn import DEFAULT_KERNELS, LearnSettings, learn_device
 from elasticvit.flows.profile import DEFAULT_MINUTES, ProfileSettings, profile
+from elasticvit.precisions import FP32, PRECISIONS, in_words
 from elasticvit.workspace import Workspace
 
 HELP = """Time kernels and whole subnets on a device and fit its latency predictor.
@@ -75,6 +76,13 @@ FILE = click.Path(dir_okay=False)
 @click.option(
     "--cores", default="auto", help="CPU cores: auto, big, mid, little or a hexadecimal mask."
 )
+@click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default=None,
+    help="Precision that the models are deployed and so timed in.  [default: fp32; with --explain "
+    "and --export-lut the one profiled last; with --import the table's]",
+)
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, help="Random seed.")
 @click.option("--address", default=None, help="HOST[:PORT] of a phone, instead of USB.")
 @click.option("--serial", default=None, help="Serial number of the phone, if several are on USB.")
@@ -122,6 +130,7 @@ def main(
     rounds: int | None,
     threads: int,
     cores: str,
+    precision: str | None,
     seed: int,
     address: str | None,
     serial: str | None,
@@ -144,11 +153,11 @@ def main(
     elif list_devices:
         _list(report, folder, [address] if address else [])
     elif table is not None:
-        _import(report, folder, table, one, space, force)
+        _import(report, folder, table, one, space, precision, force)
     elif export_lut is not None:
-        _export(report, folder, export_lut, one, force)
+        _export(report, folder, export_lut, one, precision, force)
     elif explain is not None:
-        _explain(report, folder, one, space, explain)
+        _explain(report, folder, one, space, precision, explain)
     else:
         settings: dict[str, Any] = {
             "device": device or ("host",),
@@ -157,6 +166,7 @@ def main(
             "rounds": 3 if rounds is None else rounds,
             "threads": threads,
             "cores": cores,
+            "precision": precision or FP32,
             "seed": seed,
             **place,
         }
@@ -247,38 +257,56 @@ def _import(
     table: str,
     device: str | None,
     space: str | None,
+    precision: str | None,
     force: bool,
 ) -> None:
     from elasticvit.cli.profile_report import show_import
     from elasticvit.flows.tables import import_table
 
     report.activity.phase(f"importing {table} and fitting its predictor")
-    result = import_table(table, device, space=space, force=force, workspace=folder)
+    result = import_table(
+        table, device, space=space, precision=precision, force=force, workspace=folder
+    )
     show_import(report, result)
     report.close(result.to_dict(), NEXT)
 
 
-def _export(report: Report, folder: Workspace, path: str, device: str | None, force: bool) -> None:
+def _export(
+    report: Report,
+    folder: Workspace,
+    path: str,
+    device: str | None,
+    precision: str | None,
+    force: bool,
+) -> None:
     from elasticvit.flows.tables import export_table
 
     name = folder.device(device) or "host"
-    report.activity.phase(f"exporting the latency table of {name}")
-    count = export_table(path, device, force=force, workspace=folder)
-    report.say(counted(count, "measurement") + f" of {name}")
+    chosen = folder.precision(name, precision)
+    told = name + in_words(chosen)
+    report.activity.phase(f"exporting the latency table of {told}")
+    count = export_table(path, device, precision=chosen, force=force, workspace=folder)
+    report.say(counted(count, "measurement") + f" of {told}")
     report.place(path)
     report.close(
-        {"device": name, "exported": path, "count": count}, f"evit-profile --import {path}"
+        {"device": name, "precision": chosen, "exported": path, "count": count},
+        f"evit-profile --import {path}",
     )
 
 
 def _explain(
-    report: Report, folder: Workspace, device: str | None, space: str | None, what: str
+    report: Report,
+    folder: Workspace,
+    device: str | None,
+    space: str | None,
+    precision: str | None,
+    what: str,
 ) -> None:
     from elasticvit.cli.profile_report import explained, show_explained
     from elasticvit.flows.latency import load_latency
 
     report.activity.phase("reading the predictor")
-    latency = load_latency(device, space=space, workspace=folder)
+    latency = load_latency(device, space=space, precision=precision, workspace=folder)
     result = explained(latency, what)
     show_explained(report, latency, result)
     report.close(result)

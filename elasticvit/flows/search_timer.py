@@ -18,6 +18,7 @@ from elasticvit.errors import ArchError, DeviceError, PredictorError
 from elasticvit.events import EventHandler, Notice, Phase
 from elasticvit.flows.search_events import FinalistMeasured
 from elasticvit.kernels import Layout, lower
+from elasticvit.precisions import in_words
 from elasticvit.searching.winner import Measured
 from elasticvit.space import SearchSpace
 from elasticvit.workspace import Workspace
@@ -87,7 +88,8 @@ class Timer:
         by_key = {subnet_key(arch, layout): arch for arch in archs}
         prices = self.cost().price(ArchBatch.of(list(by_key.values())))
         predicted_ms = dict(zip(by_key.values(), map(float, prices), strict=True))
-        self.events(Phase(text=f"timing {len(by_key)} finalists on {name}"))
+        told = name + in_words(self.series.precision)
+        self.events(Phase(text=f"timing {len(by_key)} finalists on {told}"))
         device = open_device(name, self.workspace)
         with latency_table(self.workspace) as store, device as opened, store.exclusive(name):
             recorder = self._recorder(opened, store)
@@ -111,7 +113,7 @@ class Timer:
     def _recorder(self, device: Device, store: Store) -> Recorder:
         """What times models as the series was timed, with its calibration models."""
         from devices import TimingConfig
-        from export.kernel_models import kernel_model
+        from export.precise_kernels import kernel_models_in
         from lut.calibration import table_calibration_models
         from lut.recorder import Recorder
 
@@ -125,8 +127,12 @@ class Timer:
                 f"finalists cannot be brought to their speed ({error}); profile {name} again"
             ) from error
         timing = TimingConfig(rounds=1, threads=self.series.threads, cores=self.series.cores)
-        built = lru_cache(maxsize=BUILT)(kernel_model)  # each is timed in round after round
-        recorder = Recorder(device, self.space, store, timing, built, calibration)
+        precision = self.series.precision
+        # each is timed in round after round
+        built = lru_cache(maxsize=BUILT)(kernel_models_in(precision))
+        recorder = Recorder(
+            device, self.space, store, timing, built, calibration, precision=precision
+        )
         now = recorder.series()
         if now is None or now.id != self.series.id:
             raise DeviceError(
@@ -147,7 +153,8 @@ class Timer:
         from lut.plan import Job
         from lut.turns import missing
 
-        note_fitted(store, self.series.device, list(by_key), recorder.have)
+        series = self.series
+        note_fitted(store, series.device, series.precision, list(by_key), recorder.have)
         layout = self.space.layout
         jobs = [Job(key, lower(arch, layout), False, rounds) for key, arch in by_key.items()]
         turns = missing(jobs, recorder.have, recorder.rejected)
@@ -176,6 +183,7 @@ class Timer:
             arch=arch,
             device=self.series.device,
             source=self.series.source,
+            precision=self.series.precision,
             target_ms=target_ms,
             predicted_ms=predicted_ms,
             measured_ms=middle,
@@ -221,7 +229,8 @@ class Timer:
             FileError: It cannot be written; the old one stays.
         """
         if self.learnt and self.keep:
-            self.predictor.save(self.workspace.predictor_path(self.series.device))
+            series = self.series
+            self.predictor.save(self.workspace.predictor_path(series.device, series.precision))
             self.learnt = False
 
 
