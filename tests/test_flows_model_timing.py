@@ -397,6 +397,7 @@ def test_the_command_shows_what_was_measured_before_a_device_went_away(
     [
         (("--space", "tiny"), "leave out the others"),
         (("--budget-minutes", "1"), "leave out the others"),
+        (("--precision", "int8"), "leave out the others"),
         (("--list-devices",), "leave out the others"),
         (("--model", "gone.tflite"), "gone.tflite cannot be read: No such file"),
     ],
