@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from devices.protocol import Measurement
@@ -18,15 +18,41 @@ from elasticvit.reading import Format, shown
 from lut.checked_rows import SLOWEST_US
 
 RAW_FILE = "samples.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawRound(Measurement):
+    """A measurement of a model file, whose key is the file's name.
+
+    Attributes:
+        sha256: SHA-256 of the file.
+        asked_cores: Cores as they were asked for, such as `auto`.
+    """
+
+    sha256: str
+    asked_cores: str
+
+    @classmethod
+    def of(cls, measurement: Measurement, sha256: str, asked_cores: str) -> RawRound:
+        """A measurement with what is known of its model."""
+        return cls(**vars(measurement), sha256=sha256, asked_cores=asked_cores)
+
+    @property
+    def device_state(self) -> tuple[str, str, str, int, str]:
+        """What must be the same for latencies to be comparable: origin, runtime and its hash,
+        threads, and cores as asked for."""
+        return (self.source, self.runtime, self.runtime_hash, self.threads, self.asked_cores)
+
+
 ROUND_FORMAT = Format(
-    kind=Measurement,
+    kind=RawRound,
     what="a measurement of a model file",
     error=StoreError,
     mend="time the models again",
 )
 
 
-def append_round(path: Path, measurement: Measurement) -> None:
+def append_round(path: Path, measurement: RawRound) -> None:
     """Append a measurement; a process that is killed loses at most the one in flight.
 
     Raises:
@@ -48,7 +74,7 @@ def append_round(path: Path, measurement: Measurement) -> None:
         file.write(f"{line}\n")
 
 
-def read_rounds(path: Path) -> Sequence[Measurement]:
+def read_rounds(path: Path) -> Sequence[RawRound]:
     """The measurements of a file, in the order in which they were made.
 
     Raises:

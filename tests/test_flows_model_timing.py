@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +15,20 @@ from click.testing import CliRunner, Result
 
 import elasticvit as ev
 from devices.fake import FakeDevice
-from devices.protocol import Measurement
 from elasticvit.cli.profile import main
 from elasticvit.errors import DeviceError, ExportError, SettingError, StoreError
 from elasticvit.events import Event
-from elasticvit.flows import model_session
 from elasticvit.flows.model_events import TimingProgress
 from elasticvit.flows.model_files import distinct_names
-from elasticvit.flows.model_session import SUMMARY_FILE
+from elasticvit.flows.model_session import SUMMARY_FILE, _calibration_spread
+from elasticvit.flows.model_speed import at_usual_speed
 from elasticvit.flows.model_timing import time_models
 from elasticvit.flows.model_timing_settings import rounds_of
 from elasticvit.workspace import Workspace
 from export.inspect import delegation
+from lut.estimate import ESTIMATOR
 from lut.interval import interval, ratio_interval
-from lut.raw_rounds import RAW_FILE, append_round, read_rounds
+from lut.raw_rounds import RAW_FILE, RawRound, append_round, read_rounds
 
 
 @pytest.fixture
@@ -239,8 +241,6 @@ def test_threads_that_did_not_take_effect_are_warned_of(
 ) -> None:
     class OneThread(FakeDevice):
         def _rounds(self, *args: Any) -> Any:
-            from dataclasses import replace
-
             for answer in super()._rounds(*args):
                 yield replace(answer, threads_started=1)
 
@@ -253,27 +253,65 @@ def test_threads_that_did_not_take_effect_are_warned_of(
     )
 
 
-def test_background_load_is_corrected_where_there_are_calibration_models() -> None:
-    rng = np.random.default_rng(0)
-    load = 1 + 0.3 * (np.arange(40) % 2)
-    rounds = [
-        Measurement(
-            key="m",
-            samples_us=tuple(1000 * slow * rng.lognormal(0, 0.01, 20)),
-            round=i,
-            threads=1,
-            cores="0",
-            source="fake:x",
-            runtime="x",
-            runtime_hash="",
-            time_s=1.0,
-            calibration_us={"c": tuple(500 * slow * rng.lognormal(0, 0.01, 20))},
+def session(folder: Path, load: Sequence[float], level: float, time_s: float) -> list[RawRound]:
+    """Rounds of a model of 1 ms on a device that is slower by a factor in each, and by `level`
+    throughout."""
+    rng = np.random.default_rng(int(100 * level))
+    folder.mkdir(parents=True)
+    rounds = []
+    for i, slow in enumerate(load):
+        us = {"m": 1000.0, "c": 500.0}
+        runs = {k: tuple(v * level * slow * rng.lognormal(0, 0.01, 20)) for k, v in us.items()}
+        rounds.append(
+            RawRound(
+                key="m",
+                samples_us=runs["m"],
+                round=i,
+                threads=1,
+                cores="0",
+                source="fake:x",
+                runtime="x",
+                runtime_hash="",
+                time_s=time_s,
+                calibration_us={"c": runs["c"]},
+                sha256="0" * 64,
+                asked_cores="auto",
+            )
         )
-        for i, slow in enumerate(load)
-    ]
-    steady = model_session.steady_ms(model_session.Rounds.of_measurements(rounds, kind="model"))
-    assert steady.std() / steady.mean() < 0.03
-    assert model_session._calibration_spread(rounds) == pytest.approx(0.26, abs=0.04)
+        append_round(folder / RAW_FILE, rounds[-1])
+    return rounds
+
+
+def test_background_load_is_corrected_where_there_are_calibration_models(tmp_path: Path) -> None:
+    load = 1 + 0.3 * (np.arange(40) % 2)
+    rounds = session(tmp_path / "a", load.tolist(), 1.0, 1e9)
+    speed = at_usual_speed(rounds, tmp_path / "a")
+    assert speed.corrected
+    assert speed.ms.std() / speed.ms.mean() < 0.03
+    assert "background load" in speed.estimator
+    assert _calibration_spread(rounds) == pytest.approx(0.26, abs=0.04)
+    few = at_usual_speed(rounds[:4], tmp_path / "a")
+    assert not few.corrected
+    assert few.estimator == ESTIMATOR
+
+
+def test_a_slow_session_is_brought_to_the_speed_of_the_earlier_ones(tmp_path: Path) -> None:
+    load = (1 + 0.2 * (np.arange(20) % 2)).tolist()
+    usual = [session(tmp_path / f"{i}", load, 1.0, 1e9 + i) for i in range(3)]
+    slow = session(tmp_path / "9", load, 1.3, 1e9 + 9)
+    speed = at_usual_speed(slow, tmp_path / "9")
+    assert speed.sessions == 3
+    assert np.median(speed.ms) == pytest.approx(1.0, rel=0.03)
+    assert "those of 3 earlier sessions" in speed.estimator
+    (tmp_path / "1" / RAW_FILE).write_text("{}\n")
+    path = tmp_path / "2" / RAW_FILE
+    path.write_text(path.read_text().replace('"threads": 1', '"threads": 2'))
+    speed = at_usual_speed(slow, tmp_path / "9")
+    assert speed.sessions == 1
+    assert "an earlier session was left out" in speed.damaged[0]
+    days = at_usual_speed(session(tmp_path / "z", load, 1.3, 1e9 + 1e6), tmp_path / "z")
+    assert days.sessions == 0
+    assert len(usual[0]) == 20
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
@@ -293,17 +331,8 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
 
 
 def test_a_latency_that_cannot_be_true_is_not_written(tmp_path: Path) -> None:
-    measured = Measurement(
-        key="m",
-        samples_us=(float("nan"),),
-        round=0,
-        threads=1,
-        cores="0",
-        source="fake:x",
-        runtime="x",
-        runtime_hash="",
-        time_s=1.0,
-    )
+    (good,) = session(tmp_path / "a", [1.0], 1.0, 1e9)
+    measured = replace(good, samples_us=(float("nan"),))
     with pytest.raises(DeviceError, match="a run of nan us"):
         append_round(tmp_path / RAW_FILE, measured)
     assert not (tmp_path / RAW_FILE).exists()

@@ -18,16 +18,16 @@ from elasticvit.events import EventHandler
 from elasticvit.files import write_atomic
 from elasticvit.flows.model_events import TimingProgress
 from elasticvit.flows.model_files import ModelFile
+from elasticvit.flows.model_speed import at_usual_speed
 from elasticvit.flows.model_timing_result import DeviceTiming, ModelTiming, Range
 from elasticvit.space import MOBILE
 from elasticvit.workspace import Workspace
 from export.kernel_models import kernel_model
 from lut.calibration import calibration_models
-from lut.estimate import ESTIMATOR, round_ms
+from lut.estimate import round_ms
 from lut.interval import interval
-from lut.raw_rounds import RAW_FILE, append_round
+from lut.raw_rounds import RAW_FILE, RawRound, append_round
 from lut.recorder import SUBNET_MS, SUBNET_RUNS
-from lut.steady import Rounds, steady_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 SUMMARY_FILE = "timing.json"
 MAX_RUNS = 2000  # of a model in a round
-KIND = "model"  # all models answer to background load alike, as far as is known
-CORRECTED = "corrected for background load by calibration models"
 CLOCK_CHANGE = 0.05  # of the clock, from which it is warned of
 
 
@@ -82,7 +80,8 @@ class ModelSession:
             FileError: The raw runs cannot be written.
         """
         folder = self.workspace.new_folder("timing")
-        measured: list[Measurement] = []
+        measured: list[RawRound] = []
+        hashes = {model.name: model.facts.sha256 for model in self.models}
         refused: dict[str, str] = {}
         ended: DeviceError | None = None
         with self.workspace.nothing_left_behind(folder, RAW_FILE):
@@ -91,8 +90,9 @@ class ModelSession:
                     if isinstance(answer, Rejected):
                         refused[answer.key] = answer.reason
                     else:
-                        append_round(folder / RAW_FILE, answer)
-                        measured.append(answer)
+                        made = RawRound.of(answer, hashes[answer.key], self.cores)
+                        append_round(folder / RAW_FILE, made)
+                        measured.append(made)
                     self._progress(name, answer.key, len(measured), len(refused))
                     check()
             except DeviceError as error:
@@ -140,14 +140,13 @@ class ModelSession:
         device: Device,
         name: str,
         folder: Path,
-        measured: Sequence[Measurement],
+        measured: Sequence[RawRound],
         refused: dict[str, str],
         ended: DeviceError | None,
     ) -> DeviceTiming:
         """The result, which is also written beside the raw runs."""
-        raw = np.array([round_ms(m.samples_us) for m in measured])
-        steady = steady_ms(Rounds.of_measurements(measured, kind=KIND))
-        corrected = not np.array_equal(raw, steady)
+        speed = at_usual_speed(measured, folder)
+        steady = speed.ms
         timings = {}
         for model in self.models:
             rows = [i for i, m in enumerate(measured) if m.key == model.name]
@@ -161,8 +160,9 @@ class ModelSession:
             runtime=first.runtime,
             runtime_hash=first.runtime_hash,
             facts=info.facts,
-            estimator=f"{ESTIMATOR}, {CORRECTED}" if corrected else ESTIMATOR,
-            corrected=corrected,
+            estimator=speed.estimator,
+            corrected=speed.corrected,
+            earlier_sessions=speed.sessions,
             models=tuple(self.models),
             timings=timings,
             refused=refused,
@@ -176,7 +176,7 @@ class ModelSession:
             command=self.command,
             ended=ended,
         )
-        result = replace(result, warnings=tuple(_warnings(result)))
+        result = replace(result, warnings=(*_warnings(result), *speed.damaged))
         text = json.dumps(result.to_dict(), indent=2, allow_nan=False)
         write_atomic(folder / SUMMARY_FILE, f"{text}\n")
         return result

@@ -69,6 +69,7 @@ class DeviceTiming:
         facts: Facts of the device.
         estimator: What `ModelTiming.ms` is, in words.
         corrected: Whether background load was corrected for, by the calibration models.
+        earlier_sessions: Number of earlier sessions that the device's usual speed was taken from.
         models: The models, in the order in which they were named.
         timings: Their latencies, by name; a model that was refused, or not reached before the
             device went away, is missing.
@@ -92,6 +93,7 @@ class DeviceTiming:
     facts: Mapping[str, Any]
     estimator: str
     corrected: bool
+    earlier_sessions: int
     models: tuple[ModelFile, ...]
     timings: Mapping[str, ModelTiming]
     refused: Mapping[str, str]
@@ -115,6 +117,7 @@ class DeviceTiming:
             "facts": dict(self.facts),
             "estimator": self.estimator,
             "corrected": self.corrected,
+            "earlier_sessions": self.earlier_sessions,
             "temperature_c": self.temperature_c,
             "frequency_mhz": self.frequency_mhz,
             "calibration_spread": self.calibration_spread,
