@@ -92,7 +92,8 @@ def in_precision(
     if precision in CALIBRATED:
         calibration = check_images(calibration, _input_shape(prepared), precision)
     data = _quantised(prepared, precision, calibration)
-    check_precision(model, data, precision)
+    with converting("reading the model back"):  # the runtime announces its delegate
+        check_precision(model, data, precision)
     return data
 
 

@@ -111,10 +111,11 @@ def _export(
     check_takes(backend, precision)
     images = open_run_data(searched.data, subnet.layout.classes)
     events(ExportStarted(arch=subnet.arch, format=backend.name, precision=precision))
-    started_s = time.monotonic()
     pixels, calibration = None, None
     if precision in CALIBRATED:
+        events(Phase(text="reading training images to calibrate with"))
         pixels, calibration = calibration_images(images, subnet.arch.resolution)
+    started_s = time.monotonic()
     data = convert(backend, subnet, precision, pixels)
     seconds = time.monotonic() - started_s
     events(ModelConverted(bytes=len(data), seconds=seconds))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from devices.host.facts import cpu_model, has_fp16_arithmetic
+from devices.host.facts import computes_in_fp16, cpu_model
 from elasticvit.precisions import FP16
 
 
 def arithmetic_remark(precision: str) -> str | None:
     """That this computer only stores what phones compute in 16 bits; None if that is not so."""
-    if precision != FP16 or has_fp16_arithmetic():
+    if precision != FP16 or computes_in_fp16():
         return None
     return (
-        f"fp16 is what the file stores: this computer ({cpu_model()}) has no 16-bit arithmetic and "
-        "computes in fp32, so parity and accuracy, and a latency on host, are those of rounded "
-        "weights; a CPU with ARMv8.2 computes in fp16"
+        f"fp16 is what the file stores: on this computer ({cpu_model()}) it is computed in fp32, "
+        "so that parity, accuracy and a latency on host are those of rounded weights; a CPU with "
+        "ARMv8.2's 16-bit arithmetic computes in fp16"
     )
