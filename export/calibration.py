@@ -9,21 +9,43 @@ accuracy, where the extremes cost less than can be measured.)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
 from elasticvit.arrays import Float32Array
 from elasticvit.errors import ExportError
+from elasticvit.precisions import INT8_FULL
+from elasticvit.reading import Whole
 from export.inspect import operator_name
 
+CALIBRATED = (INT8_FULL,)  # precisions that need calibration images
 LEAST_IMAGES = 16  # fewer give ranges that other images exceed
-IMAGES = 256  # of an export; more change nothing that can be measured
+IMAGES = 256  # of an export
+RULE = "from the smallest to the largest value over all images"
 _OUT_AXES = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}  # of the weights
 _STEPS, _WEIGHT_STEPS = 255, 127  # of activations and of weights, which are symmetric
 _LARGEST_SUM = 2**30  # half of what 32 bits hold
 
 Ranges = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """How the ranges of a model's activations were found.
+
+    Attributes:
+        images: Number of images.
+        part: Part of the data set that they are from.
+        seed: Random seed of their choice.
+        rule: The range of a tensor, in words.
+    """
+
+    images: Whole
+    part: Literal["train"] = "train"
+    seed: int = 0
+    rule: str = RULE
 
 
 def check_images(

@@ -13,8 +13,10 @@ from msgspec import Meta
 from elasticvit.arch import Arch
 from elasticvit.errors import ExportError, NextStep
 from elasticvit.kernels import Layout, lower
+from elasticvit.precisions import FP32, Precision
 from elasticvit.reading import Count, Format, Positive, Whole
 from elasticvit.version import __version__
+from export.calibration import Calibration
 from export.parity import Parity
 
 SCHEMA = 1
@@ -113,6 +115,10 @@ class Card:
         untimed: Why the model was not timed; None if it was.
         operators: Number of each operator, by name; empty if the file is not TFLite.
         partitions: Pieces that the CPU delegate takes the model in; None if not TFLite.
+        precision: Precision of the file, whose parity, accuracy and latency these are.
+        tensor_types: Number of tensors of each type as read back from the file; empty if the
+            format does not tell.
+        calibration: How the ranges of 8-bit activations were found; None if there are none.
         created: Local time of the export.
         elasticvit: Version of elasticvit.
 
@@ -137,6 +143,9 @@ class Card:
     untimed: str | None = None
     operators: dict[str, Whole] = field(default_factory=dict)
     partitions: Count | None = None
+    precision: Precision = FP32
+    tensor_types: dict[str, Whole] = field(default_factory=dict)
+    calibration: Calibration | None = None
     created: str = field(default_factory=lambda: time.strftime("%Y-%m-%dT%H:%M:%S%z"))
     elasticvit: str = __version__
 

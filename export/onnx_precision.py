@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from elasticvit.arrays import Float32Array
 from elasticvit.errors import ExportError
+from elasticvit.precisions import FP16, INT8, INT8_FULL
 from export.calibration import check_images
 from export.quiet import converting
 
@@ -53,9 +54,9 @@ def onnx_in_precision(
             "the float32 model",
             settings=["precision"],
         )
-    if precision == "fp16":
+    if precision == FP16:
         data = _in_fp16(model)
-    elif precision == "int8":
+    elif precision == INT8:
         data = _dynamic(model)
     else:
         data = _static(model, check_images(calibration, _input_shape(model), precision))
@@ -120,18 +121,11 @@ class _Reader:
     """Gives calibration images to ONNX Runtime one by one, by its `CalibrationDataReader`."""
 
     def __init__(self, name: str, images: list[Float32Array]) -> None:
-        self._name = name
-        self._images = iter(images)
-
-    def __iter__(self) -> Iterator[dict[str, Float32Array]]:
-        return ({self._name: image} for image in self._images)
-
-    def __next__(self) -> dict[str, Float32Array]:
-        return {self._name: next(self._images)}
+        self._inputs = ({name: image} for image in images)
 
     def get_next(self) -> dict[str, Float32Array] | None:
         """The next image by the input's name; None after the last one."""
-        return next(iter(self), None)
+        return next(self._inputs, None)
 
 
 def _check(data: bytes, precision: str) -> None:
@@ -145,8 +139,8 @@ def _check(data: bytes, precision: str) -> None:
     graph = _loaded(data).graph
     types = {c.name: onnx.TensorProto.DataType.Name(c.data_type) for c in graph.initializer}
     sources = {output: node for node in graph.node for output in node.output}
-    reached = {"fp16": _PRODUCTS, "int8": _LINEAR, "int8-full": _PRODUCTS}[precision]
-    wanted = "FLOAT16" if precision == "fp16" else "INT8"
+    reached = {FP16: _PRODUCTS, INT8: _LINEAR, INT8_FULL: _PRODUCTS}[precision]
+    wanted = "FLOAT16" if precision == FP16 else "INT8"
     stayed = []
     for node in graph.node:
         if node.op_type in reached:

@@ -26,23 +26,22 @@ from ai_edge_litert import schema_py_generated as schema
 
 from elasticvit.arrays import Float32Array
 from elasticvit.errors import ExportError
+from elasticvit.precisions import FP16, FP32, INT8, INT8_FULL, PRECISIONS
 from elasticvit.reading import shown
-from export.calibration import activation_ranges, check_images
+from export.calibration import CALIBRATED, activation_ranges, check_images
 from export.flatbuffer import AlignedBuffer, packed, unpacked
 from export.precision_check import check_float, check_precision
 from export.quiet import converting
 
-PRECISIONS = ("fp32", "fp16", "int8", "int8-full")
 DESCRIPTIONS: Mapping[str, str] = {
-    "fp32": "weights and arithmetic in 32 bits",
-    "fp16": "weights in 16 bits; arithmetic in 16 bits where the CPU has it (ARMv8.2), "
+    FP32: "weights and arithmetic in 32 bits",
+    FP16: "weights in 16 bits; arithmetic in 16 bits where the CPU has it (ARMv8.2), "
     "elsewhere in 32",
-    "int8": "weights in 8 bits, but for depthwise convolutions; activations are brought to 8 bits "
+    INT8: "weights in 8 bits, but for depthwise convolutions; activations are brought to 8 bits "
     "while the model runs",
-    "int8-full": "weights and activations of convolutions and linear layers in 8 bits, their "
+    INT8_FULL: "weights and activations of convolutions and linear layers in 8 bits, their "
     "ranges fixed by calibration images",
 }
-CALIBRATED = ("int8-full",)  # precisions that need calibration images
 
 REDUCED_PRECISION = "reduced_precision_support"  # metadata that XNNPACK reads
 FP16_ARITHMETIC = b"fp16accfp16"  # its value for products and sums in 16 bits
@@ -86,14 +85,15 @@ def in_precision(
             or an operator stayed float or fell out of the CPU delegate; it is then named.
     """
     check_known(precision)
-    if precision == "fp32":
+    if precision == FP32:
         return model
     check_float(model)
     prepared = unpacked(model)
     if precision in CALIBRATED:
         calibration = check_images(calibration, _input_shape(prepared), precision)
     data = _quantised(prepared, precision, calibration)
-    check_precision(model, data, precision)
+    with converting("reading the model back"):  # the runtime announces its delegate
+        check_precision(model, data, precision)
     return data
 
 
@@ -112,7 +112,7 @@ def _quantised(prepared: Any, precision: str, calibration: Sequence[Float32Array
             ranges, enable_progress_bar=False, enable_progress_report=False
         )
         finished = unpacked(bytes(result.quantized_model))
-    if precision == "fp16":
+    if precision == FP16:
         _allow_fp16_arithmetic(finished)
     return packed(finished)
 
@@ -124,16 +124,16 @@ def _recipe(precision: str) -> Any:
     from ai_edge_quantizer.recipe_manager import RecipeManager
 
     recipe = RecipeManager()
-    if precision == "fp16":
+    if precision == FP16:
         recipe.add_weight_only_config(
             ".*",
             TFLOperationName.ALL_SUPPORTED,
             num_bits=16,
             algorithm_key=AlgorithmName.FLOAT_CASTING,
         )
-    for name in _DYNAMIC if precision == "int8" else ():
+    for name in _DYNAMIC if precision == INT8 else ():
         recipe.add_dynamic_config(".*", TFLOperationName(name), num_bits=8)
-    for name in _STATIC if precision == "int8-full" else ():
+    for name in _STATIC if precision == INT8_FULL else ():
         recipe.add_static_config(
             ".*", TFLOperationName(name), activation_num_bits=8, weight_num_bits=8
         )

@@ -14,15 +14,16 @@ from typing import Any
 from ai_edge_litert import schema_py_generated as schema
 
 from elasticvit.errors import ExportError
+from elasticvit.precisions import FP16, INT8, INT8_FULL
 from export.flatbuffer import unpacked
 from export.inspect import Delegation, delegation, operator_name
 
 _TYPES = {code: name for name, code in vars(schema.TensorType).items() if not name.startswith("_")}
 _UNQUANTISED = ("FLOAT32", "INT32", "INT64", "BOOL")  # the integers are shapes and axes
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
-_WEIGHT_TYPES = {"fp16": "FLOAT16", "int8": "INT8", "int8-full": "INT8"}
+_WEIGHT_TYPES = {FP16: "FLOAT16", INT8: "INT8", INT8_FULL: "INT8"}
 _FINEST = 256  # XNNPACK's own limit
-_FLOAT_BY_CHOICE = {"int8": ("DEPTHWISE_CONV_2D",)}
+_FLOAT_BY_CHOICE = {INT8: ("DEPTHWISE_CONV_2D",)}
 
 
 def tensor_types(data: bytes) -> dict[str, int]:
@@ -94,7 +95,7 @@ def _not_in(model: Any, precision: str) -> Iterator[str]:
             if name not in _WEIGHTED or name in spared:
                 continue
             kinds = [_stored_type(model, graph, sources, operator.inputs[1])]
-            if precision == "int8-full":  # the activations as well
+            if precision == INT8_FULL:  # the activations as well
                 tensors = (operator.inputs[0], operator.outputs[0])
                 kinds += [_TYPES[graph.tensors[index].type] for index in tensors]
             if any(kind not in (wanted, None) for kind in kinds):

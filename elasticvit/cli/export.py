@@ -11,6 +11,7 @@ from elasticvit.cli.export_report import ExportReport, print_result
 from elasticvit.cli.report import Report
 from elasticvit.flows.export import export
 from elasticvit.flows.settings import workspace_of
+from elasticvit.precisions import PRECISIONS
 
 HELP = """Export the searched subnet, compare it with torch on held-out images, and time it.
 
@@ -29,6 +30,14 @@ INTERRUPTED = (
     help="tflite: litert-torch, the default; tflite-direct: written by elasticvit itself in a "
     "fraction of a second, same operators; tflite-onnx2tf: by way of ONNX and onnx2tf; onnx: "
     "torch's exporter; or a format of another package.  [default: by --out's suffix, or tflite]",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default=None,
+    help="fp16: weights in 16 bits, and arithmetic where the CPU has it (ARMv8.2); int8: 8-bit "
+    "weights, and activations brought to 8 bits while the model runs; int8-full: 8-bit weights and "
+    "activations, whose ranges training images give.  [default: the search's, or fp32]",
 )
 @click.option(
     "--search",

@@ -15,6 +15,7 @@ from elasticvit.flows.export_events import (
     ModelConverted,
     TimingStarted,
 )
+from elasticvit.precisions import FP32, in_words
 
 
 class ExportReport:
@@ -34,7 +35,8 @@ class ExportReport:
                     f"{counted(event.images, 'test image')}{timed}"
                 )
             case ExportStarted():
-                say(f"exporting {event.arch} with {event.format} ...")
+                told = in_words(event.precision)
+                say(f"exporting {event.arch} with {event.format}{told} ...")
                 activity.phase(f"converting with {event.format}")
             case ModelConverted():
                 say(f"{file_size(event.bytes)} in {duration(event.seconds)}; comparing with torch")
@@ -94,4 +96,12 @@ def print_result(report: Report, result: ExportResult, advice: list[str]) -> Non
         count = sum(card.operators.values())
         parts = counted(card.partitions, "partition")
         say(f"{counted(count, 'operator')} in {parts} of the CPU delegate")
+    if card.precision != FP32:
+        types = ", ".join(f"{count} {name}" for name, count in card.tensor_types.items())
+        say(f"{card.precision}: tensors in the file are {types}")
+    if card.calibration is not None:
+        images = counted(card.calibration.images, "training image")
+        say(f"ranges of activations are from {images}, {card.calibration.rule}")
+    if result.remark is not None:
+        say(result.remark)
     report.place(result.model)

@@ -17,6 +17,7 @@ from elasticvit.flows.export_events import (
     TimingStarted,
 )
 from elasticvit.flows.export_place import ExportPlace
+from elasticvit.flows.export_remark import arithmetic_remark
 from elasticvit.flows.export_result import ExportResult
 from elasticvit.flows.export_settings import ExportSettings, InFolder
 from elasticvit.flows.run_data import open_run_data
@@ -100,20 +101,28 @@ def _export(
     settings: ExportSettings, backend: Backend, place: ExportPlace, events: EventHandler
 ) -> ExportResult:
     """The export itself: nothing is written before everything is known."""
+    from elasticvit.flows.export_calibration import calibration_images
     from elasticvit.flows.export_search import SearchedSubnet
-    from export.conversion import convert, load
+    from export.calibration import CALIBRATED
+    from export.conversion import check_takes, convert, load
 
     searched = SearchedSubnet.load(place.search, settings.goal)
-    subnet = searched.subnet
+    subnet, precision = searched.subnet, settings.precision or searched.precision
+    check_takes(backend, precision)
     images = open_run_data(searched.data, subnet.layout.classes)
-    events(ExportStarted(arch=subnet.arch, format=backend.name))
+    events(ExportStarted(arch=subnet.arch, format=backend.name, precision=precision))
+    pixels, calibration = None, None
+    if precision in CALIBRATED:
+        events(Phase(text="reading training images to calibrate with"))
+        pixels, calibration = calibration_images(images, subnet.arch.resolution)
     started_s = time.monotonic()
-    data = convert(backend, subnet)
+    data = convert(backend, subnet, precision, pixels)
     seconds = time.monotonic() - started_s
     events(ModelConverted(bytes=len(data), seconds=seconds))
     parity = _parity(load(backend, data), subnet, images, settings.images, events)
-    parity.check(f"the {backend.name} export")
-    card = _card(backend, data, searched, images, parity)
+    parity.check(f"the {backend.name} export", precision)
+    card = _card(backend, data, searched, images, parity, precision)
+    card = replace(card, calibration=calibration)
     card, untimed = _timed(card, backend, data, searched, settings, place.workspace, events)
     folder, model, card = place.write(data, card)
     if untimed is not None and settings.device is not None:  # named, so that its absence matters
@@ -122,7 +131,14 @@ def _export(
             settings=untimed.settings,
             next_step=untimed.next_step,
         ) from untimed
-    return ExportResult(model=model, folder=folder, card=card, seconds=seconds, untimed=untimed)
+    return ExportResult(
+        model=model,
+        folder=folder,
+        card=card,
+        seconds=seconds,
+        untimed=untimed,
+        remark=arithmetic_remark(precision),
+    )
 
 
 def _format(settings: ExportSettings) -> str:
@@ -160,12 +176,17 @@ def _parity(
 
 
 def _card(
-    backend: Backend, data: bytes, searched: SearchedSubnet, images: ImageData, parity: Parity
+    backend: Backend,
+    data: bytes,
+    searched: SearchedSubnet,
+    images: ImageData,
+    parity: Parity,
+    precision: str,
 ) -> Card:
     """The card of a model that is not timed yet."""
     from export.bundle import MODEL_NAME, sha256
     from export.card import Card, ImageInput
-    from export.conversion import inspect
+    from export.conversion import inspect, tensor_types, versions
 
     operators, partitions = inspect(backend, data)
     layout, resolution = searched.subnet.layout, searched.subnet.arch.resolution
@@ -186,9 +207,11 @@ def _card(
         macs_m=searched.macs_m,
         parity=parity,
         sources={**searched.sources, "data_name": images.info.name},
-        versions=backend.versions(),
+        versions=versions(backend, precision),
         operators=operators,
         partitions=partitions,
+        precision=precision,
+        tensor_types=tensor_types(backend, data),
     )
 
 
@@ -217,8 +240,12 @@ def _timed(
     device = settings.device or searched.device or last or DEFAULT_DEVICE
     events(TimingStarted(device=device))
     prediction = searched.predictions.get(device)
+    if prediction is not None and card.precision != searched.precision:
+        prediction = prediction.of_another_precision()
     try:
-        timing = time_export(workspace, device, data, searched.subnet.layout, prediction)
+        timing = time_export(
+            workspace, device, data, searched.subnet.layout, prediction, card.precision
+        )
     except DeviceError as error:
         if is_imported(workspace, device):
             error = type(error)(

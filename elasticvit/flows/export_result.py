@@ -23,6 +23,8 @@ class ExportResult:
         seconds: Seconds that the conversion took.
         untimed: The error that kept the model from being timed, with the settings that would
             change that; None if it was timed, or no device can time its format.
+        remark: What is to be known of the figures, as a sentence without a full stop; None if
+            nothing is.
     """
 
     model: Path
@@ -30,6 +32,7 @@ class ExportResult:
     card: Card
     seconds: float
     untimed: DeviceError | None = None
+    remark: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form."""
@@ -39,6 +42,11 @@ class ExportResult:
             "path": str(self.model),
             "folder": str(self.folder),
             "format": self.card.format,
+            "precision": self.card.precision,
+            "tensor_types": self.card.tensor_types,
+            "calibration_images": None
+            if self.card.calibration is None
+            else self.card.calibration.images,
             "bytes": self.card.bytes,
             "convert_s": round(self.seconds, 2),
             "device": None if timing is None else timing.device,

@@ -10,7 +10,6 @@ from typing import Any
 from elasticvit.errors import ExportError, NextStep, SettingError
 from elasticvit.flows.places import path_text
 from elasticvit.nn import Subnet
-from elasticvit.precisions import FP32
 from elasticvit.searching.result import SearchResult, subnet_file
 from elasticvit.searching.winner import Winner
 
@@ -20,16 +19,18 @@ class Prediction:
     """Latency of a subnet on one device as a search predicted it.
 
     Attributes:
-        predicted_ms: Predicted latency.
+        predicted_ms: Predicted latency; None if the file is of another precision.
         upper_ms: Upper bound of the predicted latency; None if there is none.
         target_ms: Latency cap of the search; None if there was none on this device.
-        precision: Precision that the latency is of.
     """
 
-    predicted_ms: float
+    predicted_ms: float | None
     upper_ms: float | None
     target_ms: float | None = None
-    precision: str = FP32
+
+    def of_another_precision(self) -> Prediction:
+        """What holds of a file in another precision: the cap alone."""
+        return Prediction(predicted_ms=None, upper_ms=None, target_ms=self.target_ms)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +42,8 @@ class SearchedSubnet:
         data: Canonical spec of the data set.
         macs_m: Multiply-accumulates, in millions.
         device: Device that the search was for; None if it capped multiply-accumulates.
+        precision: Precision that the search was for, of all predicted latencies.
         predictions: Predicted latency by device.
-        precision: Precision that the search was for, which the file is in unless another is named.
         sources: JSON-ready facts about where the subnet comes from.
     """
 
@@ -50,9 +51,9 @@ class SearchedSubnet:
     data: str
     macs_m: float
     device: str | None
+    precision: str
     predictions: Mapping[str, Prediction]
     sources: Mapping[str, Any]
-    precision: str = FP32
 
     @classmethod
     def load(cls, folder: Path, goal: int = 1) -> SearchedSubnet:
@@ -94,8 +95,8 @@ class SearchedSubnet:
             data=result.data,
             macs_m=winner.macs_m,
             device=result.device,
-            predictions=_predictions(winner, result),
             precision=result.precision,
+            predictions=_predictions(winner, result.device),
             sources={
                 "space": result.space,
                 "data": result.data,
@@ -103,7 +104,6 @@ class SearchedSubnet:
                 "run": result.run,
                 "seed": result.seed,
                 "goal": goal,
-                "search_precision": result.precision,
                 "search_accuracy": winner.accuracy,
                 "test_accuracy": winner.test_accuracy,
             },
@@ -129,21 +129,13 @@ def _winner(result: SearchResult, goal: int, folder: Path) -> Winner:
     return winners[goal - 1]
 
 
-def _predictions(winner: Winner, result: SearchResult) -> dict[str, Prediction]:
-    device, precision = result.device, result.precision
+def _predictions(winner: Winner, device: str | None) -> dict[str, Prediction]:
     found = {
-        cap.device: Prediction(
-            predicted_ms=cap.predicted,
-            upper_ms=cap.upper,
-            target_ms=cap.target,
-            precision=precision,
-        )
+        cap.device: Prediction(predicted_ms=cap.predicted, upper_ms=cap.upper, target_ms=cap.target)
         for cap in winner.caps
         if cap.device is not None and cap.unit == "ms"
     }
     if device is not None and winner.predicted_ms is not None:
-        first = Prediction(
-            predicted_ms=winner.predicted_ms, upper_ms=winner.upper_ms, precision=precision
-        )
+        first = Prediction(predicted_ms=winner.predicted_ms, upper_ms=winner.upper_ms)
         found.setdefault(device, first)
     return found

@@ -12,6 +12,7 @@ from elasticvit.flows.places import check_path
 from elasticvit.flows.search_targets import MOST_GOALS
 from elasticvit.flows.settings import check_whole
 from elasticvit.names import check_name
+from elasticvit.precisions import check_precision
 from elasticvit.reading import shown
 
 MOST_IMAGES = 10_000_000
@@ -43,6 +44,9 @@ class ExportSettings:
         folder: Folder to write the bundle to. None: the folder of `out` as described above, or a
             new folder in the workspace.
         images: Largest number of test images to compare the model file with torch on.
+        precision: Precision of the model file: `fp32`, `fp16`, `int8` (activations brought to 8
+            bits while it runs) or `int8-full` (their ranges fixed by training images). None: the
+            precision that the search was for.
 
     Raises:
         SettingError: A value is out of range, or a path is of the wrong kind.
@@ -56,10 +60,12 @@ class ExportSettings:
     out: Path | str | None = None
     folder: Path | str | None = None
     images: int = 2000
+    precision: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "images", check_whole("images", self.images, 1, MOST_IMAGES))
         object.__setattr__(self, "goal", check_whole("goal", self.goal, 1, MOST_GOALS))
+        check_precision(self.precision, optional=True)
         for name in ("out", "folder"):
             check_path(name, getattr(self, name))
         if self.format is not None and not isinstance(self.format, str):

@@ -37,8 +37,8 @@ def time_export(
     prediction: Prediction | None,
     precision: str = FP32,
 ) -> ExportTiming:
-    """Latency of a TFLite file, measured as the device's latency table in its precision was: on the
-    same threads and cores, brought to the speed of that table by its calibration models.
+    """Latency of a TFLite file, measured as the device's latency table was: on the same threads
+    and cores, brought to the speed of that table by its calibration models.
 
     Args:
         workspace: Workspace with the latency table and the user's devices; None for none.
@@ -46,23 +46,19 @@ def time_export(
         data: Content of the TFLite file.
         layout: Layout of the search space.
         prediction: Predicted latency on this device; None if there is none.
-        precision: Precision of the file; what was predicted in another one is no prediction of it.
+        precision: Precision of the file. A table of another one gives threads and cores alone.
 
     Raises:
         DeviceError: The device is unknown, does not answer or gives no measurement.
         ExportError: The device's runtime refuses the model.
     """
-    if prediction is not None and prediction.precision != precision:
-        prediction = None
     series, table = _table(workspace, device, precision)
     config = TimingConfig(rounds=ROUNDS, min_ms=ROUND_MS, max_runs=MAX_RUNS)
-    if series is not None and table is not None:
-        config = replace(
-            config,
-            threads=series.threads,
-            cores=series.cores,
-            calibration_models=_calibration_models(table, layout, precision),
-        )
+    if series is not None:
+        config = replace(config, threads=series.threads, cores=series.cores)
+    if table is not None:
+        models = _calibration_models(table, layout, precision)
+        config = replace(config, calibration_models=models)
     rounds: list[Measurement] = []
     with open_device(device, workspace) as opened:
         for answer in opened.measure([TimedModel(KEY, data)], config):
@@ -94,13 +90,16 @@ def is_imported(workspace: Workspace | None, device: str) -> bool:
 def _table(
     workspace: Workspace | None, device: str, precision: str
 ) -> tuple[Series | None, pd.DataFrame | None]:
-    """The device's own measurements in a precision; None if there are none, or only imported
-    ones."""
+    """The series of the device's own measurements, in a precision if there is one, and these; None
+    if there are none, or only imported ones, or only of another precision."""
     if workspace is None or not workspace.lut_path.exists():
         return None, None
     with Store(workspace.lut_path, read_only=True) as store:
-        own = [s for s in store.series(device, precision) if not s.imported]
-        return (own[0], store.measurements(device, series=own[0])) if own else (None, None)
+        own = [s for s in store.series(device) if not s.imported]
+        for series in own:
+            if series.precision == precision:
+                return series, store.measurements(device, series=series)
+        return (own[0] if own else None), None
 
 
 def _calibration_models(
@@ -111,8 +110,8 @@ def _calibration_models(
         models = table_calibration_models(table, layout)
     except ArchError:
         return ()
-    build = kernel_models_in(precision)
-    return tuple(TimedModel(key, build(chain)) for key, chain in models.items())
+    made = kernel_models_in(precision)
+    return tuple(TimedModel(key, made(chain)) for key, chain in models.items())
 
 
 def _timing(
