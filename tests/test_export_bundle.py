@@ -19,10 +19,13 @@ from export.bundle import (
     sha256,
     write_bundle,
 )
+from export.calibration import Calibration
 from export.card import CARD_FORMAT, Card, ExportTiming, ImageInput, timed
 from export.parity import Parity
 
 MODEL = b"a model"
+
+DEFAULTED = ("input", "layout", "precision", "calibration")  # missing in older cards
 
 
 def card() -> Card:
@@ -181,7 +184,12 @@ def test_every_damage_of_the_card_is_refused_or_reads_as_a_card(tmp_path: Path) 
     path = tmp_path / CARD_FILE
     whole = path.read_bytes()
     names = {"created", "elasticvit", "sources", "versions", "format", "timing", "operators"}
-    free = names | {"labels", "untimed", "partitions"}  # may have other values, or none
+    free = names | {
+        "labels",
+        "untimed",
+        "partitions",
+        "tensor_types",
+    }  # may have other values, or none
     refused = 0
     for mutation in mutations(json.loads(whole)):
         path.write_text(json.dumps(mutation.document))
@@ -192,7 +200,7 @@ def test_every_damage_of_the_card_is_refused_or_reads_as_a_card(tmp_path: Path) 
             refused += 1
             continue
         allowed = not mutation.broken or mutation.path[0] in free or "schema" in mutation.path
-        defaults = mutation.name == "missing" and mutation.path[0] in ("input", "layout")
+        defaults = mutation.name == "missing" and mutation.path[0] in DEFAULTED
         assert allowed or defaults, (mutation.name, mutation.path)
         assert CARD_FORMAT.parse_json(read.to_json(), "card") == read
     assert refused > 200
@@ -253,3 +261,13 @@ def test_only_earlier_exports_are_replaced(tmp_path: Path) -> None:
     for name in ("pipe.tflite", "gone.tflite"):
         with pytest.raises(ExportError, match=f"{name} exists"):
             check_replaceable(tmp_path / name, (), alone=True)
+
+
+def test_the_card_says_how_8_bits_were_calibrated(tmp_path: Path) -> None:
+    whole = replace(card(), precision="int8-full", calibration=Calibration(images=256))
+    write_bundle(tmp_path, MODEL, whole)
+    assert load_bundle(tmp_path)[1] == whole
+    for change in ({"calibration": None}, {"precision": "int8"}, {"precision": "int4"}):
+        (tmp_path / CARD_FILE).write_text(json.dumps(whole.to_dict() | change))
+        with pytest.raises(ExportError, match="calibration must be|precision"):
+            load_bundle(tmp_path)

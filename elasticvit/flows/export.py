@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from elasticvit.nn import Subnet
     from elasticvit.training.data import ImageData
     from export.backend import Backend, LoadedModel
+    from export.calibration import Calibration
     from export.card import Card
     from export.parity import Parity
 
@@ -121,8 +122,7 @@ def _export(
     events(ModelConverted(bytes=len(data), seconds=seconds))
     parity = _parity(load(backend, data), subnet, images, settings.images, events)
     parity.check(f"the {backend.name} export", precision)
-    card = _card(backend, data, searched, images, parity, precision)
-    card = replace(card, calibration=calibration)
+    card = _card(backend, data, searched, images, parity, precision, calibration)
     card, untimed = _timed(card, backend, data, searched, settings, place.workspace, events)
     folder, model, card = place.write(data, card)
     if untimed is not None and settings.device is not None:  # named, so that its absence matters
@@ -182,6 +182,7 @@ def _card(
     images: ImageData,
     parity: Parity,
     precision: str,
+    calibration: Calibration | None,
 ) -> Card:
     """The card of a model that is not timed yet."""
     from export.bundle import MODEL_NAME, sha256
@@ -212,6 +213,7 @@ def _card(
         partitions=partitions,
         precision=precision,
         tensor_types=tensor_types(backend, data),
+        calibration=calibration,
     )
 
 
