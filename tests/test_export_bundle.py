@@ -269,5 +269,5 @@ def test_the_card_says_how_8_bits_were_calibrated(tmp_path: Path) -> None:
     assert load_bundle(tmp_path)[1] == whole
     for change in ({"calibration": None}, {"precision": "int8"}, {"precision": "int4"}):
         (tmp_path / CARD_FILE).write_text(json.dumps(whole.to_dict() | change))
-        with pytest.raises(ExportError, match="calibration must be|precision"):
+        with pytest.raises(ExportError, match=r"calibration must be|precision"):
             load_bundle(tmp_path)

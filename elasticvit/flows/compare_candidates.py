@@ -17,7 +17,7 @@ from elasticvit.reading import shown_path
 from elasticvit.searching.result import RESULT_FILE, SearchResult
 from export.bundle import CARD_FILE, card_path, load_bundle
 from export.direct import DirectBackend
-from export.model_file import IDENTIFIER
+from export.flatbuffer import FILE_IDENTIFIER
 
 if TYPE_CHECKING:
     from elasticvit.flows.export_search import SearchedSubnet
@@ -140,7 +140,7 @@ def _found(name: str, path: Path, events: EventHandler) -> Iterator[_Found]:
 
 def _exported(name: str, path: Path) -> _Found:
     data, card = load_bundle(path)
-    if data[4:8] != IDENTIFIER:
+    if data[4:8] != FILE_IDENTIFIER:
         raise ExportError(
             f"the model in {shown_path(path)} is in format {card.format}; devices time TFLite "
             "models: export it as tflite",
