@@ -140,6 +140,12 @@ class Measurement:
             calibration model; empty if none was timed.
         precision: Precision of the models. A device runs them as they are; who has them timed sets
             it.
+        load_us: Time from the bytes of the model to a model that is ready to run, its weights
+            packed, in microseconds; None if not reported.
+        first_us: Latency of the first run, which is untimed otherwise, in microseconds; None if not
+            reported.
+        threads_started: Number of threads that the runtime computes with, counted by the operating
+            system; None if not reported.
     """
 
     key: str
@@ -159,6 +165,9 @@ class Measurement:
     runs: tuple[int, ...] | None = None
     calibration_us: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     precision: str = FP32
+    load_us: float | None = None
+    first_us: float | None = None
+    threads_started: int | None = None
 
     @property
     def median_ms(self) -> float:

@@ -37,11 +37,16 @@ DEFAULT_DATA = "digits"
 # what the names of our files and folders begin with
 OWN_FILES = (
     *(SETTINGS, "lut.sqlite", "judgements.sqlite", "devices.toml"),
-    *("predictors", "runs", "searches", "exports"),
+    *("predictors", "runs", "searches", "exports", "timings"),
 )
 FLOWS = {"run": "train", "search": "search", "export": "export"}  # that make the folders
 NAMES = {"run": "training run", "search": "search", "export": "export"}
-PLURALS = {"run": "runs", "search": "searches", "export": "exports"}  # names of their folders
+PLURALS = {
+    "run": "runs",
+    "search": "searches",
+    "export": "exports",
+    "timing": "timings",
+}  # names of their folders
 UNFINISHED = ".unfinished-"  # beginning of the name of a folder that is still written to
 
 
@@ -243,7 +248,7 @@ class Workspace:
         return folder if precision == FP32 else folder / precision
 
     def new_folder(self, kind: str) -> Path:
-        """A fresh folder for a `run`, `search` or `export`, named after the time.
+        """A fresh folder for a `run`, `search`, `export` or `timing`, named after the time.
 
         Raises:
             FileError: It cannot be made.

@@ -34,13 +34,14 @@ class Operator:
 
 
 def operators(data: bytes) -> tuple[Operator, ...]:
-    """The operators of a TFLite flatbuffer in the order in which they run.
+    """The operators of a TFLite flatbuffer in the order in which they run: those of its first
+    subgraph, which is what runs unless another one is asked for.
 
     Raises:
         ExportError: The data is no TFLite flatbuffer.
     """
     model = unpacked(data)
-    (graph,) = model.subgraphs
+    graph = model.subgraphs[0]
 
     def shape(index: int) -> tuple[int, ...]:
         found = graph.tensors[index].shape
@@ -55,8 +56,8 @@ def operators(data: bytes) -> tuple[Operator, ...]:
         result.append(
             Operator(
                 operator_name(model, operator),
-                tuple(None if i < 0 else (shape(i), constant(i)) for i in operator.inputs),
-                tuple(shape(i) for i in operator.outputs),
+                tuple(None if i < 0 else (shape(i), constant(i)) for i in _some(operator.inputs)),
+                tuple(shape(i) for i in _some(operator.outputs)),
                 _options(operator.builtinOptions),
             )
         )
@@ -66,7 +67,12 @@ def operators(data: bytes) -> tuple[Operator, ...]:
 def operator_name(model: Any, operator: Any) -> str:
     """Name of the builtin operator, such as `CONV_2D`, of an operator of the schema's object."""
     code = model.operatorCodes[operator.opcodeIndex]
-    return _NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)]
+    number = max(code.builtinCode, code.deprecatedBuiltinCode)
+    return _NAMES.get(number, f"BUILTIN_{number}")  # of a later schema than this library's
+
+
+def _some(indices: Any) -> Any:
+    return () if indices is None else indices
 
 
 def _options(options: Any) -> tuple[tuple[str, Any], ...]:

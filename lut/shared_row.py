@@ -133,7 +133,9 @@ def shared_rows(
     return rows
 
 
-def checksum(device: str, split_seed: int | None, rows: Iterable[SharedRow], precision: str) -> str:
+def checksum(
+    device: str, split_seed: int | None, rows: Iterable[SharedRow], precision: str = FP32
+) -> str:
     """SHA-256 of a table's device, split, precision and rows in hexadecimal digits, the same for
     every kind of file; that of an fp32 table is what earlier versions made of it."""
     named = [] if precision == FP32 else [precision]

@@ -38,6 +38,7 @@ from elasticvit.space import TINY
 from elasticvit.workspace import Workspace
 from export.bundle import load_bundle
 from export.card import Card
+from export.parity import MAX_REL_DIFFS
 
 QUICK: dict[str, Any] = {"format": "tflite-direct", "images": 8}
 
@@ -187,7 +188,7 @@ def test_without_a_search_the_next_step_is_named(tmp_path: Path) -> None:
 def test_a_file_that_differs_from_torch_leaves_nothing_behind(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("export.parity.MAX_REL_DIFF", 0.0)
+    monkeypatch.setitem(MAX_REL_DIFFS, "fp32", 0.0)
     for place in ({"out": "vit.tflite"}, {"folder": "mine"}, {}):
         with pytest.raises(ExportError, match="differs from torch") as refused:
             export(workspace.latest("search"), **QUICK, **place)

@@ -110,6 +110,14 @@ def conditions(cores: Collection[int]) -> Conditions:
     )
 
 
+def thread_count() -> int | None:
+    """Number of threads of this process; None if not reported."""
+    try:
+        return sum(1 for _ in (PROC / "self/task").iterdir())
+    except OSError:
+        return None
+
+
 def reset_peak_bytes() -> bool:
     """Reset the peak memory of this process; False if the system does not permit it."""
     try:

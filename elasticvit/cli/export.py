@@ -16,10 +16,12 @@ from elasticvit.precisions import PRECISIONS
 HELP = """Export the searched subnet, compare it with torch on held-out images, and time it.
 
 Leaves a folder with the model, a card with all figures (model.json) and the labels.
+With --compare it times MODELS in turns instead: folders of exports or of searches, and TFLite files
+of any origin; NAME=PATH gives one a name.
 """
 INTERRUPTED = (
     "an export that is not complete leaves nothing behind, and the same command starts it again "
-    "from the beginning"
+    "from the beginning; of a comparison the rounds that were timed are kept"
 )
 
 
@@ -70,7 +72,44 @@ INTERRUPTED = (
     default=2000,
     help="Largest number of test images to compare the file with torch on.",
 )
+@click.option(
+    "--compare",
+    is_flag=True,
+    help="Compare two or more MODELS on --device: one session, one table (compare.csv) and one "
+    "page (compare.html).",
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(2, 99),
+    default=None,
+    help="With --compare: rounds in which each model is timed.  [default: 15]",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 64),
+    default=1,
+    help="With --compare: inference threads.",
+)
+@click.option(
+    "--cores",
+    default="auto",
+    help="With --compare: CPU cores: auto, big, mid, little or a hexadecimal mask.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=0,
+    help="With --compare: random seed of the order in each round.",
+)
+@click.argument("models", nargs=-1, metavar="[MODELS]...")
 def main(report: Report, workspace: str | None, **options: Any) -> None:
+    from elasticvit.cli.compare import OWN, check_options, run_comparison
+
+    check_options(options["compare"])
+    timed = {name: options.pop(name) for name in ("models", *OWN)}
+    if options.pop("compare"):
+        run_comparison(report, workspace, {"device": options["device"], **timed})
+        return
     result = export(workspace=workspace_of(workspace), events=ExportReport(report), **options)
     report.activity.end()
     command = click.get_current_context().command

@@ -19,11 +19,12 @@ from elasticvit.workspace import Workspace
 HELP = """Time kernels and whole subnets on a device and fit its latency predictor.
 
 Continues an earlier profile of the device; run again, it adds measurements to the same table.
+With --model it times model files instead, side by side, and leaves the table alone.
 """
 NEXT = "evit-train"
 INTERRUPTED = (
     "the measurements that were made are kept, and the same command goes on from there; an import "
-    "or an export of a table starts again"
+    "or an export of a table, and the timing of model files, start again"
 )
 FILE = click.Path(dir_okay=False)
 
@@ -34,6 +35,13 @@ FILE = click.Path(dir_okay=False)
     multiple=True,
     help="Device to profile; repeat for several.  [default: host; with --explain and "
     "--export-lut the device profiled last; with --import the table's]",
+)
+@click.option(
+    "--model",
+    type=FILE,
+    multiple=True,
+    help="TFLite file to time, whoever made it; repeat for several, which are timed in turns. "
+    "Nothing is added to the latency table.",
 )
 @click.option(
     "--space",
@@ -58,7 +66,11 @@ FILE = click.Path(dir_okay=False)
     help=f"Kernels to time with --like.  [default: {DEFAULT_KERNELS}]",
 )
 @click.option(
-    "--rounds", type=click.IntRange(2, 99), default=3, help="Rounds in which each model is timed."
+    "--rounds",
+    type=click.IntRange(2, 99),
+    default=None,
+    help="Rounds in which each model is timed.  [default: 3; with --model 15, or 30 of a single "
+    "one]",
 )
 @click.option("--threads", type=click.IntRange(1, 64), default=1, help="Inference threads.")
 @click.option(
@@ -110,11 +122,12 @@ def main(
     report: Report,
     workspace: str | None,
     device: tuple[str, ...],
+    model: tuple[str, ...],
     space: str | None,
     budget_minutes: float | None,
     like: str | None,
     budget_kernels: int | None,
-    rounds: int,
+    rounds: int | None,
     threads: int,
     cores: str,
     precision: str | None,
@@ -131,7 +144,13 @@ def main(
     folder = Workspace.open(workspace)
     _check(device, address or serial, [table, export_lut, explain, list_devices or None], like)
     one = device[0] if device else None
-    if list_devices:
+    place = {"address": address, "serial": serial, "runner": runner}
+    if model:
+        others = [space, budget_minutes, like, budget_kernels, table, export_lut, explain]
+        _check_models([*others, precision, list_devices or None, force or None])
+        how = {"rounds": rounds, "threads": threads, "cores": cores, "seed": seed}
+        _models(report, folder, model=model, device=device or ("host",), **how, **place)
+    elif list_devices:
         _list(report, folder, [address] if address else [])
     elif table is not None:
         _import(report, folder, table, one, space, precision, force)
@@ -144,14 +163,12 @@ def main(
             "device": device or ("host",),
             "space": space,
             "budget_minutes": budget_minutes,
-            "rounds": rounds,
+            "rounds": 3 if rounds is None else rounds,
             "threads": threads,
             "cores": cores,
             "precision": precision or FP32,
             "seed": seed,
-            "address": address,
-            "serial": serial,
-            "runner": runner,
+            **place,
         }
         if like is None:
             if budget_kernels is not None:
@@ -189,6 +206,30 @@ def _check(
             f"{len(names)} devices; --address, --serial, --import, --export-lut and --explain are "
             "about one: name one --device"
         )
+
+
+def _check_models(others: Sequence[object]) -> None:
+    """Refuse what has no meaning for model files."""
+    if any(other is not None for other in others):
+        raise click.UsageError(
+            "--model times files; it takes --device, --rounds, --threads, --cores, --seed, "
+            "--address, --serial and --runner: leave out the others"
+        )
+
+
+def _models(report: Report, folder: Workspace, **settings: Any) -> None:
+    from elasticvit.cli.model_report import ModelEvents, show_models
+    from elasticvit.flows.model_timing import time_models
+
+    result = time_models(workspace=folder, events=ModelEvents(report), **settings)
+    report.activity.end()
+    for one in result.devices.values():
+        show_models(report, one)
+    if result.failed:
+        for name, error in result.failed.items():
+            report.warn(f"{name}: {error}")
+        raise next(iter(result.failed.values()))
+    report.close(result.to_dict())
 
 
 def _profile(report: Report, folder: Workspace, settings: ProfileSettings) -> None:

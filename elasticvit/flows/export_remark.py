@@ -11,7 +11,7 @@ def arithmetic_remark(precision: str) -> str | None:
     if precision != FP16 or computes_in_fp16():
         return None
     return (
-        f"fp16 is what the file stores: on this computer ({cpu_model()}) it is computed in fp32, so "
-        "that parity, accuracy and a latency on host are those of rounded weights; a CPU with "
+        f"fp16 is what the file stores: on this computer ({cpu_model()}) it is computed in fp32, "
+        "so that parity, accuracy and a latency on host are those of rounded weights; a CPU with "
         "ARMv8.2's 16-bit arithmetic computes in fp16"
     )

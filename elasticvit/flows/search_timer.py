@@ -3,7 +3,6 @@ then learns from."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from elasticvit.precisions import in_words
 from elasticvit.searching.winner import Measured
 from elasticvit.space import SearchSpace
 from elasticvit.workspace import Workspace
+from lut.interval import interval
 
 if TYPE_CHECKING:
     from devices import Device
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 ROUNDS = 8
 MORE_ROUNDS = 24  # in all, of an architecture whose interval holds the target
 BUILT = 8  # models that are kept in memory while they are timed
-COVERAGE = 0.95  # of the interval
-MEDIAN_LOSS = 1.2533  # standard error of a median over that of a mean, of normal data
 
 
 @dataclass(kw_only=True)
@@ -234,23 +232,6 @@ class Timer:
             series = self.series
             self.predictor.save(self.workspace.predictor_path(series.device, series.precision))
             self.learnt = False
-
-
-def interval(rounds: FloatArray) -> tuple[float, float, float]:
-    """Lower bound, median and upper bound of a latency, in its unit: the 95 % interval of the
-    median, by Student's distribution.
-
-    Args:
-        rounds: Latency by each round, shape (n,).
-    """
-    from scipy.stats import t  # type: ignore[import-untyped]
-
-    middle, count = float(np.median(rounds)), len(rounds)
-    if count < 2:
-        return middle, middle, middle
-    reach = float(t.ppf((1 + COVERAGE) / 2, count - 1)) * MEDIAN_LOSS
-    half = reach * float(rounds.std(ddof=1)) / math.sqrt(count)
-    return max(middle - half, middle / 10), middle, middle + half
 
 
 def _holds(rounds: FloatArray | None, target_ms: float) -> bool:

@@ -135,7 +135,8 @@ def _keep_measured(workspace: Workspace, device: str, precision: str, force: boo
     if not source.startswith(IMPORTED):
         raise SettingError(
             f"the predictor of {device!r}{in_words(precision)} comes from measurements ({source}), "
-            "which an imported table would replace; import it under another device's name, or force it",
+            "which an imported table would replace; import it under another device's name, or "
+            "force it",
             settings=["device", "force"],
         )
 
