@@ -1,6 +1,6 @@
 """Precisions of exported files: size, parity, accuracy, latency and partitions side by side.
 
-    python benchmarks/precision.py [--data CIFAR10] [--images 200] [--rounds 40]
+    python benchmarks/precision.py [--data CIFAR10] [--images 200] [--rounds 40] [--only NAME]
 
 One JSON line, and a table on the error output. The files are TFLite, written directly, of
 
@@ -74,12 +74,14 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=200, help="images to compare on")
     parser.add_argument("--accuracy-images", type=int, default=2000, help="CIFAR-10 test images")
     parser.add_argument("--rounds", type=int, default=40, help="runs of each file that are timed")
+    parser.add_argument("--only", action="append", help="subnets whose name begins so; repeat")
     options = parser.parse_args()
+    only = tuple(options.only or [""])
     torch.set_num_threads(1)
     rows = []
-    cases = [random_weights(options.images)]
+    cases = [random_weights(options.images, only)]
     if options.data is not None:
-        cases.append(trained(options.data, options.accuracy_images))
+        cases.append(trained(options.data, options.accuracy_images, only))
     for case in (case for group in cases for case in group):
         rows += measured(case, options.rounds)
     result = {
@@ -101,13 +103,15 @@ def main() -> None:
     print(json.dumps(result))
 
 
-def random_weights(count: int) -> Iterator[Case]:
+def random_weights(count: int, only: tuple[str, ...]) -> Iterator[Case]:
     """Published and random architectures of the `mobile` space, with random weights and noise."""
     rng = np.random.default_rng(0)
     archs = {name: published(name) for name in PUBLISHED}
     for number, arch in enumerate(MOBILE.sample(RANDOM_SUBNETS, rng), 1):
         archs[f"mobile random {number}"] = arch
     for name, arch in archs.items():
+        if not name.startswith(only):
+            continue
         side, seed = arch.resolution, np.random.default_rng(1)
         noise = seed.standard_normal((IMAGES + count, 1, side, side, 3), dtype=np.float32)
         subnet = randomised(Subnet(arch, MOBILE.layout))
@@ -115,19 +119,21 @@ def random_weights(count: int) -> Iterator[Case]:
         yield Case(name, subnet, list(noise[:IMAGES]), noise[IMAGES:], None)
 
 
-def trained(data: str, count: int) -> Iterator[Case]:
+def trained(data: str, count: int, only: tuple[str, ...]) -> Iterator[Case]:
     """Random subnets of the shipped supernet, with CIFAR-10's images."""
     images, card = open_data(data), load_card(SHIPPED)
     space, supernet = card_space(card, SHIPPED), read_supernet(SHIPPED)
     for number, arch in enumerate(space.sample(TRAINED_SUBNETS, np.random.default_rng(0)), 1):
-        size = arch.resolution
+        name, size = f"{SHIPPED} random {number}", arch.resolution
+        if not name.startswith(only):
+            continue
         loader = images.loader("train", resolution=size, batch_size=64, shuffle=True, seed=1)
         subnet = recalibrate(Subnet.cut(supernet, arch).eval(), loader, RECALIBRATION_BATCHES)
         chosen, _ = calibration_images(images, size)
         test = images.loader("test", resolution=size, batch_size=count, shuffle=True)
         batch, labels = next(iter(test))
         pixels = np.ascontiguousarray(batch.permute(0, 2, 3, 1).numpy())[:, None]
-        yield Case(f"{SHIPPED} random {number}", subnet, chosen, pixels, labels.numpy())
+        yield Case(name, subnet, chosen, pixels, labels.numpy())
 
 
 def measured(case: Case, rounds: int) -> list[dict[str, Any]]:
