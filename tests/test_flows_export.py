@@ -82,10 +82,13 @@ def test_a_bundle_goes_into_a_folder_of_ones_own(workspace: Workspace) -> None:
     result = export(workspace.latest("search"), folder="mine", **QUICK)
     assert result.model == Path("mine/model.tflite")
     assert sorted(p.name for p in Path("mine").iterdir()) == [
+        "README.md",
+        "RunModel.kt",
         "labels.txt",
         "model.json",
         "model.tflite",
         "proof.npz",
+        "run_model.py",
     ]
     assert load_bundle(Path("mine"))[1] == result.card
     assert [p.name for p in Path().iterdir()] == ["mine"]

@@ -208,6 +208,7 @@ def _card(
     backend: Backend, data: bytes, searched: SearchedSubnet, images: ImageData, parity: Parity
 ) -> Card:
     """The card of a model that is not timed yet."""
+    from elasticvit.flows.export_proof import licence_of
     from elasticvit.training.decoded_batches import seen_share
     from export.bundle import MODEL_NAME, sha256
     from export.card import Card, ImageInput
@@ -234,7 +235,11 @@ def _card(
         labels=images.class_names,
         macs_m=searched.macs_m,
         parity=parity,
-        sources={**searched.sources, "data_name": images.info.name},
+        sources={
+            "licence": licence_of(str(searched.sources.get("run"))),
+            **searched.sources,
+            "data_name": images.info.name,
+        },
         versions=backend.versions(),
         operators=operators,
         partitions=partitions,
