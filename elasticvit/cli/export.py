@@ -8,6 +8,7 @@ import click
 
 from elasticvit.cli.app import EvitCommand, evit_command
 from elasticvit.cli.export_report import ExportReport, print_result
+from elasticvit.cli.export_verify import run_verify
 from elasticvit.cli.report import Report
 from elasticvit.flows.export import export
 from elasticvit.flows.settings import workspace_of
@@ -78,7 +79,19 @@ INTERRUPTED = (
     help="Largest number of test images to keep in the bundle, with torch's logits, so that its "
     "files can be proven again elsewhere; fewer where images are large. 0 keeps none.",
 )
-def main(report: Report, workspace: str | None, **options: Any) -> None:
+@click.option(
+    "--verify",
+    type=click.Path(),
+    default=None,
+    metavar="FOLDER",
+    help="Export nothing; repeat the proof of the export in this folder on this computer: "
+    "checksums, its images against torch's logits, and the test images where search and data set "
+    "are in reach. The exit code is 2 if it does not hold.",
+)
+def main(report: Report, workspace: str | None, verify: str | None, **options: Any) -> None:
+    if verify is not None:
+        run_verify(report, verify, options["max_accuracy_drop"])
+        return
     result = export(workspace=workspace_of(workspace), events=ExportReport(report), **options)
     report.activity.end()
     command = click.get_current_context().command
