@@ -42,7 +42,9 @@ class Weights(Protocol):
     def __call__(self, name: str, shape: Shape) -> Float32Array: ...
 
 
-def kernel_model(kernels: Sequence[Kernel], *, seed: int = 0) -> bytes:
+def kernel_model(
+    kernels: Sequence[Kernel], *, seed: int = 0, change: Callable[[Any], object] | None = None
+) -> bytes:
     """TFLite model of a chain of kernels with random weights.
 
     Input and output of an MBConv or first convolution are feature maps (1, size, size, channels),
@@ -54,6 +56,7 @@ def kernel_model(kernels: Sequence[Kernel], *, seed: int = 0) -> bytes:
     Args:
         kernels: One kernel, copies of one, or a network (`lower(arch, layout)`).
         seed: Random seed of the weights.
+        change: As in `Graph.finish`, such as `export.written_precision.write_in("int8")`.
 
     Returns:
         Content of the TFLite file.
@@ -62,7 +65,7 @@ def kernel_model(kernels: Sequence[Kernel], *, seed: int = 0) -> bytes:
         ExportError: There is no kernel, or one does not fit the output of the one before it.
     """
     draw = random_weights(seed)
-    return network_model([(kernel, draw) for kernel in kernels])
+    return network_model([(kernel, draw) for kernel in kernels], change)
 
 
 def random_weights(seed: int) -> Weights:
@@ -87,11 +90,14 @@ def random_weights(seed: int) -> Weights:
     return draw
 
 
-def network_model(blocks: Sequence[tuple[Kernel, Weights]]) -> bytes:
+def network_model(
+    blocks: Sequence[tuple[Kernel, Weights]], change: Callable[[Any], object] | None = None
+) -> bytes:
     """TFLite model of a chain of kernels with given weights; see `kernel_model`.
 
     Args:
         blocks: Each kernel with the weights of its fused block.
+        change: As in `Graph.finish`.
 
     Returns:
         Content of the TFLite file.
@@ -117,7 +123,7 @@ def network_model(blocks: Sequence[tuple[Kernel, Weights]]) -> bytes:
             outputs.pop()
         x = WRITERS[type(kernel)](graph, x, kernel, weights)
         outputs.append(x)
-    return graph.finish(outputs)
+    return graph.finish(outputs, change)
 
 
 def from_arrays(arrays: Mapping[str, npt.NDArray[Any]], prefix: str = "") -> Weights:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from elasticvit.arch import Arch
 from elasticvit.events import Event, Progress
+from elasticvit.precisions import FP32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +34,12 @@ class ExportStarted(Event):
     Attributes:
         arch: The architecture.
         format: Name of the export format.
+        precision: Precision of the file.
     """
 
     arch: Arch
     format: str
+    precision: str = FP32
 
 
 @dataclass(frozen=True, kw_only=True)

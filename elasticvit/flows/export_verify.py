@@ -129,11 +129,13 @@ def _kept_images(model: LoadedModel, card: Card, kept: ProofImages) -> tuple[Par
 
 def _problems(card: Card, what: str, parity: Parity, max_accuracy_drop: float) -> list[str]:
     """What is wrong with a comparison."""
+    from elasticvit.precisions import FP32
     from export.accuracy_drop import AccuracyDrop
-    from export.parity import MAX_REL_DIFF
+    from export.parity import MAX_REL_DIFFS
 
     found = []
-    most = max(MAX_REL_DIFF, MORE * card.parity.max_rel_diff)
+    rounding = MAX_REL_DIFFS.get(card.precision, MAX_REL_DIFFS[FP32])
+    most = max(rounding, MORE * card.parity.max_rel_diff)
     if not parity.max_rel_diff <= most:  # also when it is not a number
         found.append(
             f"{card.file}: logits of {parity.images:,} {what} differ from torch's by up to "
