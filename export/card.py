@@ -16,7 +16,7 @@ from elasticvit.kernels import Layout, lower
 from elasticvit.precisions import FP32, Precision
 from elasticvit.reading import Count, Format, NotNegative, Percent, Positive, Whole
 from elasticvit.version import __version__
-from export.calibration import Calibration
+from export.calibration import CALIBRATED, Calibration
 from export.fresh_run import FreshRun
 from export.parity import Parity
 
@@ -230,6 +230,8 @@ class Card:
             f"input.mean and input.std must have {channels} numbers": len(self.input.mean)
             == len(self.input.std)
             == channels,
+            "calibration must be there for int8-full alone": (self.calibration is not None)
+            == (self.precision in CALIBRATED),
             "timing and untimed exclude each other": self.timing is None or self.untimed is None,
         }
         for rule, kept in rules.items():

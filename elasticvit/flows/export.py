@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from elasticvit.nn import Subnet
     from elasticvit.training.data import ImageData
     from export.backend import Backend, LoadedModel
+    from export.calibration import Calibration
     from export.card import Card
     from export.parity import Parity
     from export.proof_images import ProofImages
@@ -185,8 +186,8 @@ def _made(
     events(ModelConverted(bytes=len(data), seconds=seconds))
     parity = _parity(load(backend, data), subnet, images, settings.images, events)
     parity.check(f"the {backend.name} export", precision)
-    card = _card(backend, data, searched, images, parity, precision)
-    card = replace(card, file=name, calibration=calibration)
+    card = _card(backend, data, searched, images, parity, precision, calibration)
+    card = replace(card, file=name)
     drop = AccuracyDrop.of(parity, settings.max_accuracy_drop)
     if drop.rejected:
         at = place.write_rejected(data, card)
@@ -277,6 +278,7 @@ def _card(
     images: ImageData,
     parity: Parity,
     precision: str,
+    calibration: Calibration | None,
 ) -> Card:
     """The card of a model that is not timed yet."""
     from elasticvit.flows.export_proof import licence_of
@@ -316,6 +318,7 @@ def _card(
         partitions=partitions,
         precision=precision,
         tensor_types=tensor_types(backend, data),
+        calibration=calibration,
     )
 
 
