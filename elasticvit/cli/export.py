@@ -8,6 +8,7 @@ import click
 
 from elasticvit.cli.app import EvitCommand, evit_command
 from elasticvit.cli.export_report import ExportReport, print_result
+from elasticvit.cli.export_verify import run_verify
 from elasticvit.cli.report import Report
 from elasticvit.flows.export import export
 from elasticvit.flows.settings import workspace_of
@@ -15,7 +16,8 @@ from elasticvit.precisions import PRECISIONS
 
 HELP = """Export the searched subnet, compare it with torch on held-out images, and time it.
 
-Leaves a folder with the model, a card with all figures (model.json) and the labels.
+Leaves a folder with the model, a card with all figures (model.json), the labels, a README, code
+that runs the model, and images to prove it with again.
 With --compare it times MODELS in turns instead: folders of exports or of searches, and TFLite files
 of any origin; NAME=PATH gives one a name.
 """
@@ -31,7 +33,8 @@ INTERRUPTED = (
     default=None,
     help="tflite: litert-torch, the default; tflite-direct: written by elasticvit itself in a "
     "fraction of a second, same operators; tflite-onnx2tf: by way of ONNX and onnx2tf; onnx: "
-    "torch's exporter; or a format of another package.  [default: by --out's suffix, or tflite]",
+    "torch's exporter; or a format of another package; or several with commas between them, for "
+    "one bundle.  [default: by --out's suffix, or tflite]",
 )
 @click.option(
     "--precision",
@@ -73,6 +76,37 @@ INTERRUPTED = (
     help="Largest number of test images to compare the file with torch on.",
 )
 @click.option(
+    "--max-accuracy-drop",
+    type=click.FloatRange(0, 100),
+    default=0.5,
+    help="By how many percentage points the file may be less accurate than torch on the test "
+    "images. A file that is worse, and not by chance (exact McNemar test, 5 %), is kept under a "
+    "name with .rejected in it, and the exit code is 2.",
+)
+@click.option(
+    "--proof-images",
+    type=click.IntRange(0, 64),
+    default=64,
+    help="Largest number of test images to keep in the bundle, with torch's logits, so that its "
+    "files can be proven again elsewhere; fewer where images are large. 0 keeps none.",
+)
+@click.option(
+    "--check-on-device",
+    is_flag=True,
+    help="Also run some test images through the file on --device and compare its logits there with "
+    "those here. A file that is wrong there is kept under a name with .rejected in it, and the "
+    "exit code is 2.",
+)
+@click.option(
+    "--verify",
+    type=click.Path(),
+    default=None,
+    metavar="FOLDER",
+    help="Export nothing; repeat the proof of the export in this folder on this computer: "
+    "checksums, its images against torch's logits, and the test images where search and data set "
+    "are in reach. The exit code is 2 if it does not hold.",
+)
+@click.option(
     "--compare",
     is_flag=True,
     help="Compare two or more MODELS on --device: one session, one table (compare.csv) and one "
@@ -102,10 +136,13 @@ INTERRUPTED = (
     help="With --compare: random seed of the order in each round.",
 )
 @click.argument("models", nargs=-1, metavar="[MODELS]...")
-def main(report: Report, workspace: str | None, **options: Any) -> None:
+def main(report: Report, workspace: str | None, verify: str | None, **options: Any) -> None:
     from elasticvit.cli.compare import OWN, check_options, run_comparison
 
     check_options(options["compare"])
+    if verify is not None:
+        run_verify(report, verify, options["max_accuracy_drop"])
+        return
     timed = {name: options.pop(name) for name in ("models", *OWN)}
     if options.pop("compare"):
         run_comparison(report, workspace, {"device": options["device"], **timed})

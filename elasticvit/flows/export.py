@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elasticvit.errors import DeviceError
+from elasticvit.errors import DeviceError, ExportError, SettingError
 from elasticvit.events import EventHandler, Phase, ignore
 from elasticvit.flows.export_events import (
     ComparisonProgress,
+    DeviceCheckStarted,
     ExportPlanned,
     ExportStarted,
+    FreshRunStarted,
     ModelConverted,
     TimingStarted,
 )
 from elasticvit.flows.export_place import ExportPlace
 from elasticvit.flows.export_remark import arithmetic_remark
-from elasticvit.flows.export_result import ExportResult
+from elasticvit.flows.export_result import ExportedFile, ExportResult
 from elasticvit.flows.export_settings import ExportSettings, InFolder
 from elasticvit.flows.run_data import open_run_data
 from elasticvit.flows.settings import WorkspaceLike, settings_of
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from export.calibration import Calibration
     from export.card import Card
     from export.parity import Parity
+    from export.proof_images import ProofImages
 
 __all__ = ["ExportResult", "ExportSettings", "export"]
 
@@ -82,35 +86,95 @@ def export(
 
     from export.backend import find_backend
 
-    backend = find_backend(_format(settings))
-    place = ExportPlace.of(settings, workspace, backend)
+    backends = [find_backend(name) for name in _formats(settings)]
+    if settings.check_on_device and not any(backend.tflite for backend in backends):
+        raise SettingError(
+            "check_on_device is true, and no format makes TFLite files, which alone run on "
+            "devices; add format tflite",
+            settings=["check_on_device", "format"],
+        )
+    place = ExportPlace.of(settings, workspace, backends)
     events(
         ExportPlanned(
             search=place.search,
-            format=backend.name,
+            format=",".join(backend.name for backend in backends),
             images=settings.images,
-            timed=backend.tflite,
+            timed=True,
         )
     )
     events(Phase(text="loading the chosen subnet and its data set"))
 
     with place.locked():
-        return _export(settings, backend, place, events)
+        return _export(settings, backends, place, events)
 
 
 def _export(
-    settings: ExportSettings, backend: Backend, place: ExportPlace, events: EventHandler
+    settings: ExportSettings, backends: Sequence[Backend], place: ExportPlace, events: EventHandler
 ) -> ExportResult:
     """The export itself: nothing is written before everything is known."""
-    from elasticvit.flows.export_calibration import calibration_images
+    from elasticvit.flows.export_device_check import MOST_IMAGES
+    from elasticvit.flows.export_proof import bundled, proof_images
     from elasticvit.flows.export_search import SearchedSubnet
-    from export.calibration import CALIBRATED
-    from export.conversion import check_takes, convert, load
+    from export.conversion import check_takes
 
     searched = SearchedSubnet.load(place.search, settings.goal)
+    precision = settings.precision or searched.precision
+    for backend in backends:
+        check_takes(backend, precision)
+    images = open_run_data(searched.data, searched.subnet.layout.classes)
+    names = place.file_names(backends)
+    made = [
+        (backend, *_made(settings, backend, name, searched, images, place, events))
+        for backend, name in zip(backends, names, strict=True)
+    ]
+    kept = None
+    if settings.proof_images or settings.check_on_device:
+        kept = proof_images(made, searched.subnet, images, settings.proof_images or MOST_IMAGES)
+    if settings.check_on_device and kept is not None:
+        made = [_checked(one, kept, searched, settings, place, events) for one in made]
+    files, extras = bundled(made, kept if settings.proof_images else None, place.beside)
+    folder, model = place.write([(data, one.card) for data, one in files], extras)
+    first = files[0][1]
+    for _, one in files:
+        untimed = one.untimed if settings.device is not None else None  # its absence matters
+        for error, how in ((untimed, "untimed"), (one.unchecked, "unchecked")):
+            if error is not None:
+                raise type(error)(
+                    f"{error} (the model is kept, {how}, at {model})",
+                    settings=error.settings,
+                    next_step=error.next_step,
+                ) from error
+    return ExportResult(
+        model=model,
+        folder=folder,
+        card=first.card,
+        seconds=first.seconds,
+        untimed=first.untimed,
+        files=tuple(one for _, one in files),
+        remark=arithmetic_remark(precision),
+    )
+
+
+def _made(
+    settings: ExportSettings,
+    backend: Backend,
+    name: str,
+    searched: SearchedSubnet,
+    images: ImageData,
+    place: ExportPlace,
+    events: EventHandler,
+) -> tuple[bytes, ExportedFile]:
+    """Content of the file of a format, and all about it; written only if it is rejected.
+
+    Raises:
+        ExportError: It cannot be made, or its logits or its accuracy differ from torch's.
+    """
+    from elasticvit.flows.export_calibration import calibration_images
+    from export.accuracy_drop import AccuracyDrop
+    from export.calibration import CALIBRATED
+    from export.conversion import convert, load
+
     subnet, precision = searched.subnet, settings.precision or searched.precision
-    check_takes(backend, precision)
-    images = open_run_data(searched.data, subnet.layout.classes)
     events(ExportStarted(arch=subnet.arch, format=backend.name, precision=precision))
     pixels, calibration = None, None
     if precision in CALIBRATED:
@@ -123,34 +187,66 @@ def _export(
     parity = _parity(load(backend, data), subnet, images, settings.images, events)
     parity.check(f"the {backend.name} export", precision)
     card = _card(backend, data, searched, images, parity, precision, calibration)
+    card = replace(card, file=name)
+    drop = AccuracyDrop.of(parity, settings.max_accuracy_drop)
+    if drop.rejected:
+        at = place.write_rejected(data, card)
+        raise ExportError(
+            f"the {backend.name} export is too inaccurate: {drop}. The file is kept at {at}, to be "
+            "looked at; allow a larger drop, or try another format or precision",
+            settings=["max_accuracy_drop", "format", "precision"],
+        )
     card, untimed = _timed(card, backend, data, searched, settings, place.workspace, events)
-    folder, model, card = place.write(data, card)
-    if untimed is not None and settings.device is not None:  # named, so that its absence matters
-        raise type(untimed)(
-            f"{untimed} (the model is kept, untimed, at {model})",
-            settings=untimed.settings,
-            next_step=untimed.next_step,
-        ) from untimed
-    return ExportResult(
-        model=model,
-        folder=folder,
-        card=card,
-        seconds=seconds,
-        untimed=untimed,
-        remark=arithmetic_remark(precision),
-    )
+    return data, ExportedFile(card=card, seconds=seconds, drop=drop, untimed=untimed)
 
 
-def _format(settings: ExportSettings) -> str:
-    """The format that was named, the one of the suffix of `out`, or the default."""
-    if settings.format is not None:
-        return settings.format
+def _checked(
+    made: tuple[Backend, bytes, ExportedFile],
+    images: ProofImages,
+    searched: SearchedSubnet,
+    settings: ExportSettings,
+    place: ExportPlace,
+    events: EventHandler,
+) -> tuple[Backend, bytes, ExportedFile]:
+    """A file whose logits on the device are compared with those here, if devices run its format.
+
+    Raises:
+        ExportError: It is wrong on the device; it is kept as a rejected file.
+    """
+    from elasticvit.flows.export_device_check import check_on_device, refused
+
+    backend, data, one = made
+    if not backend.tflite:
+        return made
+    device = _device(settings, searched, place.workspace)
+    events(DeviceCheckStarted(device=device))
+    try:
+        check = check_on_device(place.workspace, device, data, one.card, images)
+    except DeviceError as error:
+        return backend, data, replace(one, unchecked=error)
+    card = replace(one.card, device_check=check)
+    if not check.passed:
+        at = place.write_rejected(data, card)
+        raise refused(check, f"the {backend.name} export, kept at {at},")
+    return backend, data, replace(one, card=card)
+
+
+def _device(settings: ExportSettings, searched: SearchedSubnet, workspace: Workspace | None) -> str:
+    """Name of the device that was named, or was searched for, or used last."""
+    last = None if workspace is None else workspace.device()
+    return settings.device or searched.device or last or DEFAULT_DEVICE
+
+
+def _formats(settings: ExportSettings) -> tuple[str, ...]:
+    """The formats that were named, the one of the suffix of `out`, or the default."""
+    if settings.formats:
+        return settings.formats
     suffix = Path(settings.out).suffix if settings.out is not None else ""
     if not suffix:
-        return DEFAULT_FORMAT
+        return (DEFAULT_FORMAT,)
     from export.backend import format_of_suffix
 
-    return format_of_suffix(suffix)
+    return (format_of_suffix(suffix),)
 
 
 def _parity(
@@ -185,10 +281,13 @@ def _card(
     calibration: Calibration | None,
 ) -> Card:
     """The card of a model that is not timed yet."""
+    from elasticvit.flows.export_proof import licence_of
+    from elasticvit.training.decoded_batches import seen_share
     from export.bundle import MODEL_NAME, sha256
     from export.card import Card, ImageInput
     from export.conversion import inspect, tensor_types, versions
 
+    in_memory = images.test.pixels is not None
     operators, partitions = inspect(backend, data)
     layout, resolution = searched.subnet.layout, searched.subnet.arch.resolution
     return Card(
@@ -202,12 +301,18 @@ def _card(
             shape=(1, resolution, resolution, layout.in_channels),
             mean=images.mean,
             std=images.std,
+            fit="crop_then_resize" if in_memory else "resize_then_crop",
+            crop=1.0 if in_memory else seen_share(resolution),
         ),
         classes=layout.classes,
         labels=images.class_names,
         macs_m=searched.macs_m,
         parity=parity,
-        sources={**searched.sources, "data_name": images.info.name},
+        sources={
+            "licence": licence_of(str(searched.sources.get("run"))),
+            **searched.sources,
+            "data_name": images.info.name,
+        },
         versions=versions(backend, precision),
         operators=operators,
         partitions=partitions,
@@ -226,20 +331,23 @@ def _timed(
     workspace: Workspace | None,
     events: EventHandler,
 ) -> tuple[Card, DeviceError | None]:
-    """The card with the latency of the file, or with why there is none; and the error of a device
-    that does not answer.
+    """The card with what the file does in fresh processes of this computer, and with its latency
+    on a device, or why there is none; and the error of a device that does not answer.
 
     Raises:
-        ExportError: The device's runtime refuses the model.
+        ExportError: A runtime refuses the model.
     """
-    if not backend.tflite:
-        why = f"devices time TFLite models, this one is {backend.name}"
-        return replace(card, untimed=why), None
-    from elasticvit.flows.export_timing import is_imported, time_export
+    from devices.host.facts import cpu_model
+    from elasticvit.flows.export_timing import is_imported, time_export, time_here
     from export.card import timed
+    from export.fresh_run import run_fresh
 
-    last = None if workspace is None else workspace.device()
-    device = settings.device or searched.device or last or DEFAULT_DEVICE
+    events(FreshRunStarted())
+    samples = run_fresh(backend, data, card.input.shape, cpu_model())
+    card = replace(card, fresh=samples.run)
+    if not backend.tflite:  # no device times it
+        return timed(card, time_here(samples)), None
+    device = _device(settings, searched, workspace)
     events(TimingStarted(device=device))
     prediction = searched.predictions.get(device)
     if prediction is not None and card.precision != searched.precision:

@@ -16,7 +16,7 @@ class ExportPlanned(Event):
 
     Attributes:
         search: Folder of the search whose subnet is exported.
-        format: Name of the export format.
+        format: Name of the export format; of several with commas between them.
         images: Largest number of test images that the file is compared with torch on.
         timed: Whether a device can time files of this format.
     """
@@ -61,8 +61,24 @@ class ComparisonProgress(Progress):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FreshRunStarted(Event):
+    """The file is being loaded and run in fresh processes of this computer."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TimingStarted(Event):
     """The file is being timed.
+
+    Attributes:
+        device: Name of the device.
+    """
+
+    device: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceCheckStarted(Event):
+    """The file's logits on a device are being compared with those here.
 
     Attributes:
         device: Name of the device.
