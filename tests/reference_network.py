@@ -1,4 +1,4 @@
-"""The published network with weights by a rule, and the logits that the authors' code gives then."""
+"""The published network with weights by a rule, and what the authors' code answers with them."""
 
 import json
 import zlib

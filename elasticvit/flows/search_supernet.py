@@ -109,9 +109,9 @@ def _load(name: Path | str) -> Supernet:
     path = Path(name)
     if str(name) in list_supernets() or path.is_dir() or path.suffix == SUFFIX:
         return load_supernet(name)
-    from elasticvit.training.start_source import authors_supernet
+    from elasticvit.nn.authors_file import find_authors_file
 
-    found = authors_supernet(path) if path.is_file() else None
+    found = find_authors_file(path, "supernet") if path.is_file() else None
     if found is None:
         raise CheckpointError(
             f"{name} is no supernet: neither one that comes with the package "
@@ -119,4 +119,4 @@ def _load(name: Path | str) -> Supernet:
             "project, nor the authors' checkpoint",
             settings=["supernet"],
         )
-    return found
+    return found.supernet
