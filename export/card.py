@@ -15,6 +15,7 @@ from elasticvit.errors import ExportError, NextStep
 from elasticvit.kernels import Layout, lower
 from elasticvit.reading import Count, Format, Positive, Whole
 from elasticvit.version import __version__
+from export.fresh_run import FreshRun
 from export.parity import Parity
 
 SCHEMA = 1
@@ -31,6 +32,11 @@ class ImageInput:
         layout: Order of the axes.
         dtype: Type of the values.
         channels: Order of the channels.
+        fit: How a picture becomes a square of R pixels: `resize_then_crop` brings its shorter side
+            to R / crop pixels, rounded down, by Pillow's bicubic filter, and cuts out the middle;
+            `crop_then_resize` cuts out the middle square and brings it to R pixels by torch's
+            bicubic interpolation (with a filter that averages where it shrinks). None if not known.
+        crop: Share of the shorter side that the network sees; None if not known.
     """
 
     shape: tuple[Whole, Whole, Whole, Whole]
@@ -39,6 +45,8 @@ class ImageInput:
     layout: Literal["NHWC"] = "NHWC"
     dtype: Literal["float32"] = "float32"
     channels: Literal["RGB"] = "RGB"
+    fit: Literal["resize_then_crop", "crop_then_resize"] | None = None
+    crop: Annotated[float, Meta(gt=0, le=1)] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +100,21 @@ class ExportTiming:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProofFile:
+    """The file with test images and torch's logits (`export.proof_images`).
+
+    Attributes:
+        file: Its name beside the card.
+        sha256: Its SHA-256.
+        images: Number of images.
+    """
+
+    file: str
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    images: Whole
+
+
+@dataclass(frozen=True, kw_only=True)
 class Card:
     """Everything about an exported model.
 
@@ -113,6 +136,10 @@ class Card:
         untimed: Why the model was not timed; None if it was.
         operators: Number of each operator, by name; empty if the file is not TFLite.
         partitions: Pieces that the CPU delegate takes the model in; None if not TFLite.
+        fresh: What the file does in fresh processes of the exporting computer; None if an earlier
+            version exported it.
+        proof: Test images with torch's logits, to prove the file again; None if there are none.
+        others: Names of the cards of the other files of the same subnet beside this one.
         created: Local time of the export.
         elasticvit: Version of elasticvit.
 
@@ -137,6 +164,9 @@ class Card:
     untimed: str | None = None
     operators: dict[str, Whole] = field(default_factory=dict)
     partitions: Count | None = None
+    fresh: FreshRun | None = None
+    proof: ProofFile | None = None
+    others: tuple[str, ...] = ()
     created: str = field(default_factory=lambda: time.strftime("%Y-%m-%dT%H:%M:%S%z"))
     elasticvit: str = __version__
 
@@ -144,9 +174,10 @@ class Card:
         lower(self.arch, self.layout)  # raises unless they fit each other
         side, channels = self.arch.resolution, self.layout.in_channels
         rules = {
-            "file must be the name of a file beside the card": self.file not in ("", "..")
-            and Path(self.file).name == self.file
-            and "\0" not in self.file,
+            "file must be the name of a file beside the card": _is_name(self.file),
+            "proof.file must be the name of a file beside the card": self.proof is None
+            or _is_name(self.proof.file),
+            "others must be names of files beside the card": all(map(_is_name, self.others)),
             f"classes must be those of layout, {self.layout.classes}": self.classes
             == self.layout.classes,
             f"labels must name the {self.classes} classes": len(self.labels) in (0, self.classes),
@@ -167,11 +198,21 @@ class Card:
         data["arch"], data["layout"] = self.arch.to_dict(), self.layout.to_dict()
         if self.timing is not None:
             data["timing"] |= {"ratio": self.timing.ratio, "kept": self.timing.kept}
+        data["parity"] |= {
+            "accuracy_error": self.parity.accuracy_error,
+            "drop": self.parity.drop,
+            "drop_error": self.parity.drop_error,
+        }
         return {"schema": SCHEMA, **data}
 
     def to_json(self) -> str:
         """Content of the card's file."""
         return json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n"
+
+
+def _is_name(file: str) -> bool:
+    """Whether a text is the name of a file in the same folder."""
+    return file not in ("", "..") and Path(file).name == file and "\0" not in file
 
 
 CARD_FORMAT: Format[Card] = Format(

@@ -14,7 +14,8 @@ from elasticvit.flows.settings import workspace_of
 
 HELP = """Export the searched subnet, compare it with torch on held-out images, and time it.
 
-Leaves a folder with the model, a card with all figures (model.json) and the labels.
+Leaves a folder with the model, a card with all figures (model.json), the labels, a README, code
+that runs the model, and images to prove it with again.
 """
 INTERRUPTED = (
     "an export that is not complete leaves nothing behind, and the same command starts it again "
@@ -28,7 +29,8 @@ INTERRUPTED = (
     default=None,
     help="tflite: litert-torch, the default; tflite-direct: written by elasticvit itself in a "
     "fraction of a second, same operators; tflite-onnx2tf: by way of ONNX and onnx2tf; onnx: "
-    "torch's exporter; or a format of another package.  [default: by --out's suffix, or tflite]",
+    "torch's exporter; or a format of another package; or several with commas between them, for "
+    "one bundle.  [default: by --out's suffix, or tflite]",
 )
 @click.option(
     "--search",
@@ -60,6 +62,21 @@ INTERRUPTED = (
     type=click.IntRange(min=1),
     default=2000,
     help="Largest number of test images to compare the file with torch on.",
+)
+@click.option(
+    "--max-accuracy-drop",
+    type=click.FloatRange(0, 100),
+    default=0.5,
+    help="By how many percentage points the file may be less accurate than torch on the test "
+    "images. A file that is worse, and not by chance (exact McNemar test, 5 %), is kept under a "
+    "name with .rejected in it, and the exit code is 2.",
+)
+@click.option(
+    "--proof-images",
+    type=click.IntRange(0, 64),
+    default=64,
+    help="Largest number of test images to keep in the bundle, with torch's logits, so that its "
+    "files can be proven again elsewhere; fewer where images are large. 0 keeps none.",
 )
 def main(report: Report, workspace: str | None, **options: Any) -> None:
     result = export(workspace=workspace_of(workspace), events=ExportReport(report), **options)

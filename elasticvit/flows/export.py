@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elasticvit.errors import DeviceError
+from elasticvit.errors import DeviceError, ExportError
 from elasticvit.events import EventHandler, Phase, ignore
 from elasticvit.flows.export_events import (
     ComparisonProgress,
     ExportPlanned,
     ExportStarted,
+    FreshRunStarted,
     ModelConverted,
     TimingStarted,
 )
 from elasticvit.flows.export_place import ExportPlace
-from elasticvit.flows.export_result import ExportResult
+from elasticvit.flows.export_result import ExportedFile, ExportResult
 from elasticvit.flows.export_settings import ExportSettings, InFolder
 from elasticvit.flows.run_data import open_run_data
 from elasticvit.flows.settings import WorkspaceLike, settings_of
@@ -80,32 +82,74 @@ def export(
 
     from export.backend import find_backend
 
-    backend = find_backend(_format(settings))
-    place = ExportPlace.of(settings, workspace, backend)
+    backends = [find_backend(name) for name in _formats(settings)]
+    place = ExportPlace.of(settings, workspace, backends)
     events(
         ExportPlanned(
             search=place.search,
-            format=backend.name,
+            format=",".join(backend.name for backend in backends),
             images=settings.images,
-            timed=backend.tflite,
+            timed=True,
         )
     )
     events(Phase(text="loading the chosen subnet and its data set"))
 
     with place.locked():
-        return _export(settings, backend, place, events)
+        return _export(settings, backends, place, events)
 
 
 def _export(
-    settings: ExportSettings, backend: Backend, place: ExportPlace, events: EventHandler
+    settings: ExportSettings, backends: Sequence[Backend], place: ExportPlace, events: EventHandler
 ) -> ExportResult:
     """The export itself: nothing is written before everything is known."""
+    from elasticvit.flows.export_proof import bundled
     from elasticvit.flows.export_search import SearchedSubnet
-    from export.conversion import convert, load
 
     searched = SearchedSubnet.load(place.search, settings.goal)
+    images = open_run_data(searched.data, searched.subnet.layout.classes)
+    names = place.file_names(backends)
+    made = [
+        (backend, *_made(settings, backend, name, searched, images, place, events))
+        for backend, name in zip(backends, names, strict=True)
+    ]
+    files, extras = bundled(made, searched.subnet, images, settings.proof_images, place.beside)
+    folder, model = place.write([(data, one.card) for data, one in files], extras)
+    first = files[0][1]
+    for untimed in (one.untimed for _, one in files):
+        if untimed is not None and settings.device is not None:  # named, so its absence matters
+            raise type(untimed)(
+                f"{untimed} (the model is kept, untimed, at {model})",
+                settings=untimed.settings,
+                next_step=untimed.next_step,
+            ) from untimed
+    return ExportResult(
+        model=model,
+        folder=folder,
+        card=first.card,
+        seconds=first.seconds,
+        untimed=first.untimed,
+        files=tuple(one for _, one in files),
+    )
+
+
+def _made(
+    settings: ExportSettings,
+    backend: Backend,
+    name: str,
+    searched: SearchedSubnet,
+    images: ImageData,
+    place: ExportPlace,
+    events: EventHandler,
+) -> tuple[bytes, ExportedFile]:
+    """Content of the file of a format, and all about it; written only if it is rejected.
+
+    Raises:
+        ExportError: It cannot be made, or its logits or its accuracy differ from torch's.
+    """
+    from export.accuracy_drop import AccuracyDrop
+    from export.conversion import convert, load
+
     subnet = searched.subnet
-    images = open_run_data(searched.data, subnet.layout.classes)
     events(ExportStarted(arch=subnet.arch, format=backend.name))
     started_s = time.monotonic()
     data = convert(backend, subnet)
@@ -113,28 +157,29 @@ def _export(
     events(ModelConverted(bytes=len(data), seconds=seconds))
     parity = _parity(load(backend, data), subnet, images, settings.images, events)
     parity.check(f"the {backend.name} export")
-    card = _card(backend, data, searched, images, parity)
+    card = replace(_card(backend, data, searched, images, parity), file=name)
+    drop = AccuracyDrop.of(parity, settings.max_accuracy_drop)
+    if drop.rejected:
+        at = place.write_rejected(data, card)
+        raise ExportError(
+            f"the {backend.name} export is too inaccurate: {drop}. The file is kept at {at}, to be "
+            "looked at; allow a larger drop, or try another format",
+            settings=["max_accuracy_drop", "format"],
+        )
     card, untimed = _timed(card, backend, data, searched, settings, place.workspace, events)
-    folder, model, card = place.write(data, card)
-    if untimed is not None and settings.device is not None:  # named, so that its absence matters
-        raise type(untimed)(
-            f"{untimed} (the model is kept, untimed, at {model})",
-            settings=untimed.settings,
-            next_step=untimed.next_step,
-        ) from untimed
-    return ExportResult(model=model, folder=folder, card=card, seconds=seconds, untimed=untimed)
+    return data, ExportedFile(card=card, seconds=seconds, drop=drop, untimed=untimed)
 
 
-def _format(settings: ExportSettings) -> str:
-    """The format that was named, the one of the suffix of `out`, or the default."""
-    if settings.format is not None:
-        return settings.format
+def _formats(settings: ExportSettings) -> tuple[str, ...]:
+    """The formats that were named, the one of the suffix of `out`, or the default."""
+    if settings.formats:
+        return settings.formats
     suffix = Path(settings.out).suffix if settings.out is not None else ""
     if not suffix:
-        return DEFAULT_FORMAT
+        return (DEFAULT_FORMAT,)
     from export.backend import format_of_suffix
 
-    return format_of_suffix(suffix)
+    return (format_of_suffix(suffix),)
 
 
 def _parity(
@@ -163,10 +208,12 @@ def _card(
     backend: Backend, data: bytes, searched: SearchedSubnet, images: ImageData, parity: Parity
 ) -> Card:
     """The card of a model that is not timed yet."""
+    from elasticvit.training.decoded_batches import seen_share
     from export.bundle import MODEL_NAME, sha256
     from export.card import Card, ImageInput
     from export.conversion import inspect
 
+    in_memory = images.test.pixels is not None
     operators, partitions = inspect(backend, data)
     layout, resolution = searched.subnet.layout, searched.subnet.arch.resolution
     return Card(
@@ -180,6 +227,8 @@ def _card(
             shape=(1, resolution, resolution, layout.in_channels),
             mean=images.mean,
             std=images.std,
+            fit="crop_then_resize" if in_memory else "resize_then_crop",
+            crop=1.0 if in_memory else seen_share(resolution),
         ),
         classes=layout.classes,
         labels=images.class_names,
@@ -201,18 +250,22 @@ def _timed(
     workspace: Workspace | None,
     events: EventHandler,
 ) -> tuple[Card, DeviceError | None]:
-    """The card with the latency of the file, or with why there is none; and the error of a device
-    that does not answer.
+    """The card with what the file does in fresh processes of this computer, and with its latency
+    on a device, or why there is none; and the error of a device that does not answer.
 
     Raises:
-        ExportError: The device's runtime refuses the model.
+        ExportError: A runtime refuses the model.
     """
-    if not backend.tflite:
-        why = f"devices time TFLite models, this one is {backend.name}"
-        return replace(card, untimed=why), None
-    from elasticvit.flows.export_timing import is_imported, time_export
+    from devices.host.facts import cpu_model
+    from elasticvit.flows.export_timing import is_imported, time_export, time_here
     from export.card import timed
+    from export.fresh_run import run_fresh
 
+    events(FreshRunStarted())
+    samples = run_fresh(backend, data, card.input.shape, cpu_model())
+    card = replace(card, fresh=samples.run)
+    if not backend.tflite:  # no device times it
+        return timed(card, time_here(samples)), None
     last = None if workspace is None else workspace.device()
     device = settings.device or searched.device or last or DEFAULT_DEVICE
     events(TimingStarted(device=device))

@@ -15,7 +15,7 @@ class ExportPlanned(Event):
 
     Attributes:
         search: Folder of the search whose subnet is exported.
-        format: Name of the export format.
+        format: Name of the export format; of several with commas between them.
         images: Largest number of test images that the file is compared with torch on.
         timed: Whether a device can time files of this format.
     """
@@ -55,6 +55,11 @@ class ModelConverted(Event):
 @dataclass(frozen=True, kw_only=True)
 class ComparisonProgress(Progress):
     """Test images that torch and the file have been compared on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FreshRunStarted(Event):
+    """The file is being loaded and run in fresh processes of this computer."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,11 +10,12 @@ from elasticvit.errors import SettingError
 from elasticvit.files import writing
 from elasticvit.flows.places import check_path
 from elasticvit.flows.search_targets import MOST_GOALS
-from elasticvit.flows.settings import check_whole
+from elasticvit.flows.settings import check_real, check_whole
 from elasticvit.names import check_name
 from elasticvit.reading import shown
 
 MOST_IMAGES = 10_000_000
+MOST_PROOF_IMAGES = 64
 
 
 class InFolder(Protocol):
@@ -29,7 +30,8 @@ class ExportSettings:
     """Settings of the export flow.
 
     Attributes:
-        format: Name of the export format. None: the format of the suffix of `out`, or `tflite`.
+        format: Name of the export format, or several with commas between them, whose files then
+            lie in one bundle. None: the format of the suffix of `out`, or `tflite`.
         search: Search with the subnet to export: its folder, or the outcome that the search flow
             returned. None: the latest search of the workspace.
         goal: Number of the goal, from 1, whose subnet is exported, of a search with several.
@@ -43,6 +45,11 @@ class ExportSettings:
         folder: Folder to write the bundle to. None: the folder of `out` as described above, or a
             new folder in the workspace.
         images: Largest number of test images to compare the model file with torch on.
+        max_accuracy_drop: By how many percentage points the file may be less accurate than torch
+            on those images. A file that is worse, and not by chance (`export.accuracy_drop` has the
+            rule), is an error and is kept under a name with `.rejected` in it.
+        proof_images: Largest number of test images that are kept in the bundle, to prove its files
+            again where the data set is not; 0 keeps none.
 
     Raises:
         SettingError: A value is out of range, or a path is of the wrong kind.
@@ -56,15 +63,25 @@ class ExportSettings:
     out: Path | str | None = None
     folder: Path | str | None = None
     images: int = 2000
+    max_accuracy_drop: float = 0.5
+    proof_images: int = 64
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "images", check_whole("images", self.images, 1, MOST_IMAGES))
+        kept = check_whole("proof_images", self.proof_images, 0, MOST_PROOF_IMAGES)
+        object.__setattr__(self, "proof_images", kept)
+        check_real("max_accuracy_drop", self.max_accuracy_drop, 0, 100)
         object.__setattr__(self, "goal", check_whole("goal", self.goal, 1, MOST_GOALS))
         for name in ("out", "folder"):
             check_path(name, getattr(self, name))
         if self.format is not None and not isinstance(self.format, str):
             raise SettingError(
                 f"format is {shown(self.format)}; it must be the name of a format",
+                settings=["format"],
+            )
+        if len(set(self.formats)) < len(self.formats):
+            raise SettingError(
+                f"format is {self.format}: one is named twice; name each format once",
                 settings=["format"],
             )
         if self.device is not None:
@@ -85,6 +102,11 @@ class ExportSettings:
                 "outcome that the search flow returned",
                 settings=["search"],
             )
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """Names of the formats that were named; empty if none was."""
+        return () if self.format is None else tuple(n.strip() for n in self.format.split(","))
 
     @property
     def search_folder(self) -> Path | None:

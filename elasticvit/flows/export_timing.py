@@ -13,6 +13,7 @@ from elasticvit.flows.export_search import Prediction
 from elasticvit.kernels import Layout
 from elasticvit.workspace import Workspace
 from export.card import ExportTiming
+from export.fresh_run import FreshSamples
 from export.kernel_models import kernel_model
 from lut.calibration import steady_rounds, table_calibration_models
 from lut.estimate import ESTIMATOR, latency_ms, round_ms
@@ -26,6 +27,7 @@ ROUNDS = 15
 ROUND_MS = 160.0
 MAX_RUNS = 2000
 KEY = "export"
+HERE = "host"  # the name of this computer among the devices
 
 
 def time_export(
@@ -75,6 +77,31 @@ def time_export(
             settings=["device"],
         )
     return _timing(device, rounds, table, prediction)
+
+
+def time_here(samples: FreshSamples) -> ExportTiming:
+    """Latency of a file that no device times, by its runs in fresh processes of this computer.
+
+    It has no prediction beside it: what a search predicts is the latency of TFLite files.
+
+    Args:
+        samples: The runs.
+    """
+    run = samples.run
+    return ExportTiming(
+        device=HERE,
+        source=f"{HERE}:{run.computer}",
+        runtime=run.runtime,
+        threads=run.threads,
+        cores="any",
+        measured_ms=latency_ms([round_ms(runs) for runs in samples.samples_us]),
+        estimator=ESTIMATOR,
+        median_ms=run.steady_ms,
+        low_ms=run.low_ms,
+        high_ms=run.high_ms,
+        rounds=run.processes,
+        runs=run.runs,
+    )
 
 
 def is_imported(workspace: Workspace | None, device: str) -> bool:

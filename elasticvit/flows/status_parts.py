@@ -233,11 +233,13 @@ def _distinct(targets: Iterable[Target]) -> tuple[Target, ...]:
 def export_statuses(
     workspace: Workspace, latest: Path | None, damages: Damages
 ) -> list[ExportStatus]:
-    """The exported models, oldest first."""
-    from export.bundle import load_bundle
+    """The exported models, oldest first, without those that were rejected."""
+    from export.bundle import is_rejected, load_bundle
 
     statuses = []
     for folder in _folders(workspace.root / "exports", damages):
+        if is_rejected(folder):
+            continue
         with damages.of(folder):
             _, card = load_bundle(folder)
             search = card.sources.get("search")
