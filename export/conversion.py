@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from elasticvit.errors import EvitError, ExportError
 from elasticvit.reading import shown
@@ -12,17 +12,34 @@ from export.quiet import cause_of
 
 if TYPE_CHECKING:
     from elasticvit.nn import Subnet
+    from elasticvit.nn.timm_network import TimmNetwork
     from export.backend import Backend, LoadedModel
 
+ANY_NETWORK = ("tflite", "onnx")  # formats that take networks other than subnets
 OTHER_FORMATS = {"tflite": "tflite-direct"}  # what to try when a format fails, if not `tflite`
 
 
-def convert(backend: Backend, subnet: Subnet) -> bytes:
+def check_converts(backend: Backend, network: Subnet | TimmNetwork) -> None:
+    """Check that a format takes a network.
+
+    Raises:
+        ExportError: It takes subnets alone, and the network is none.
+    """
+    if network.arch is None and backend.name not in ANY_NETWORK:
+        raise ExportError(
+            f"format {backend.name} takes subnets of this project alone, {network.name} is none; "
+            f"use format {' or '.join(ANY_NETWORK)}",
+            settings=["format"],
+        )
+
+
+def convert(backend: Backend, subnet: Subnet | TimmNetwork) -> bytes:
     """Content of the model's file.
 
     Args:
         backend: The format.
-        subnet: The subnet, on the CPU in evaluation mode; it stays as it is.
+        subnet: The subnet or other network (see `check_converts`), on the CPU in evaluation mode;
+            it stays as it is.
 
     Raises:
         ExportError: The converter failed; the message names the format, the cause and another
@@ -30,7 +47,7 @@ def convert(backend: Backend, subnet: Subnet) -> bytes:
         FileError: The converter cannot write its temporary files.
     """
     with _failures(backend, "cannot convert this subnet"):
-        data = backend.convert(subnet)
+        data = backend.convert(cast("Subnet", subnet))
         if not isinstance(data, bytes) or not data:
             raise TypeError(f"its converter gave {shown(data)} instead of a file's content")
     return data
@@ -64,6 +81,17 @@ def inspect(backend: Backend, data: bytes) -> tuple[dict[str, int], int | None]:
 
     with _failures(backend, "made a file that is not a TFLite model"):
         return operator_counts(data), delegation(data).partitions
+
+
+def undelegated(backend: Backend, data: bytes) -> dict[str, int]:
+    """Number of each operator that the CPU delegate leaves to slower kernels, by name; nothing if
+    the file is no TFLite model. Raises as `inspect` does."""
+    if not backend.tflite:
+        return {}
+    from export.inspect import delegation
+
+    with _failures(backend, "made a file that is not a TFLite model"):
+        return delegation(data).left
 
 
 @contextmanager

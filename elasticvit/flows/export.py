@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elasticvit.errors import DeviceError, ExportError
-from elasticvit.events import EventHandler, Phase, ignore
+from elasticvit.events import EventHandler, Notice, Phase, ignore
 from elasticvit.flows.export_events import (
     ComparisonProgress,
     ExportPlanned,
@@ -21,13 +21,13 @@ from elasticvit.flows.export_events import (
 from elasticvit.flows.export_place import ExportPlace
 from elasticvit.flows.export_result import ExportedFile, ExportResult
 from elasticvit.flows.export_settings import ExportSettings, InFolder
-from elasticvit.flows.run_data import open_run_data
 from elasticvit.flows.settings import WorkspaceLike, settings_of
 from elasticvit.workspace import Workspace
 
 if TYPE_CHECKING:
-    from elasticvit.flows.export_search import SearchedSubnet
+    from elasticvit.flows.export_subject import ExportSubject
     from elasticvit.nn import Subnet
+    from elasticvit.nn.timm_network import TimmNetwork
     from elasticvit.training.data import ImageData
     from export.backend import Backend, LoadedModel
     from export.card import Card
@@ -49,7 +49,7 @@ def export(
     events: EventHandler = ignore,
     **changes: Any,
 ) -> ExportResult:
-    """Export the subnet that a search chose.
+    """Export the subnet that a search chose, or another network.
 
     The file is compared with torch on held-out images, and refused if it differs by more than
     rounding; a TFLite file is then timed on a device. `export(result, "model.tflite")` needs no
@@ -68,8 +68,11 @@ def export(
     Raises:
         SettingError: A setting makes no sense, or contradicts another.
         WorkspaceError: The workspace is foreign, or has no search.
-        CheckpointError: The search's folder holds no finished search, or a damaged one.
-        DataError: The data set is gone or unreadable.
+        CheckpointError: The search's folder holds no finished search, or a damaged one; or weights
+            are missing, damaged or of another network.
+        ArchError: The architecture lies outside the supernet's space.
+        ModelError: The network cannot be made.
+        DataError: The data set is gone or unreadable, or of other classes than the weights.
         ExportError: There is no such format, the conversion failed, the file differs from torch,
             something else than an earlier export would be overwritten, or another process exports
             to the same path.
@@ -86,13 +89,13 @@ def export(
     place = ExportPlace.of(settings, workspace, backends)
     events(
         ExportPlanned(
-            search=place.search,
+            subject=settings.outside or f"search {place.search}",
             format=",".join(backend.name for backend in backends),
             images=settings.images,
             timed=True,
         )
     )
-    events(Phase(text="loading the chosen subnet and its data set"))
+    events(Phase(text="loading the network and its images"))
 
     with place.locked():
         return _export(settings, backends, place, events)
@@ -103,10 +106,15 @@ def _export(
 ) -> ExportResult:
     """The export itself: nothing is written before everything is known."""
     from elasticvit.flows.export_proof import bundled
-    from elasticvit.flows.export_search import SearchedSubnet
+    from elasticvit.flows.export_subject import open_subject
+    from export.conversion import check_converts
 
-    searched = SearchedSubnet.load(place.search, settings.goal)
-    images = open_run_data(searched.data, searched.subnet.layout.classes)
+    searched = open_subject(settings, place)
+    images = searched.images()
+    for backend in backends:
+        check_converts(backend, searched.subnet)
+    for remark in searched.remarks:
+        events(Notice(text=remark, warning=True))
     names = place.file_names(backends)
     made = [
         (backend, *_made(settings, backend, name, searched, images, place, events))
@@ -136,7 +144,7 @@ def _made(
     settings: ExportSettings,
     backend: Backend,
     name: str,
-    searched: SearchedSubnet,
+    searched: ExportSubject,
     images: ImageData,
     place: ExportPlace,
     events: EventHandler,
@@ -150,12 +158,14 @@ def _made(
     from export.conversion import convert, load
 
     subnet = searched.subnet
-    events(ExportStarted(arch=subnet.arch, format=backend.name))
+    events(ExportStarted(name=network_name(subnet), format=backend.name))
     started_s = time.monotonic()
     data = convert(backend, subnet)
     seconds = time.monotonic() - started_s
     events(ModelConverted(bytes=len(data), seconds=seconds))
     parity = _parity(load(backend, data), subnet, images, settings.images, events)
+    if not searched.labelled:
+        parity = parity.unlabelled()
     parity.check(f"the {backend.name} export")
     card = replace(_card(backend, data, searched, images, parity), file=name)
     drop = AccuracyDrop.of(parity, settings.max_accuracy_drop)
@@ -168,6 +178,11 @@ def _made(
         )
     card, untimed = _timed(card, backend, data, searched, settings, place.workspace, events)
     return data, ExportedFile(card=card, seconds=seconds, drop=drop, untimed=untimed)
+
+
+def network_name(network: Subnet | TimmNetwork) -> str:
+    """The architecture of a subnet, or the name of another network."""
+    return str(network.name if network.arch is None else network.arch)
 
 
 def _formats(settings: ExportSettings) -> tuple[str, ...]:
@@ -183,7 +198,11 @@ def _formats(settings: ExportSettings) -> tuple[str, ...]:
 
 
 def _parity(
-    model: LoadedModel, subnet: Subnet, images: ImageData, limit: int, events: EventHandler
+    model: LoadedModel,
+    subnet: Subnet | TimmNetwork,
+    images: ImageData,
+    limit: int,
+    events: EventHandler,
 ) -> Parity:
     """The exported model compared with torch on at most `limit` test images."""
     from export.parity import compare
@@ -191,7 +210,7 @@ def _parity(
     total = min(limit, images.info.test_images)
     loader = images.loader(
         "test",
-        resolution=subnet.arch.resolution,
+        resolution=subnet.resolution,
         batch_size=BATCH,
         shuffle=total < images.info.test_images,
     )
@@ -205,32 +224,33 @@ def _parity(
 
 
 def _card(
-    backend: Backend, data: bytes, searched: SearchedSubnet, images: ImageData, parity: Parity
+    backend: Backend, data: bytes, searched: ExportSubject, images: ImageData, parity: Parity
 ) -> Card:
     """The card of a model that is not timed yet."""
     from elasticvit.training.decoded_batches import seen_share
     from export.bundle import MODEL_NAME, sha256
     from export.card import Card, ImageInput
-    from export.conversion import inspect
+    from export.conversion import inspect, undelegated
 
     in_memory = images.test.pixels is not None
     operators, partitions = inspect(backend, data)
-    layout, resolution = searched.subnet.layout, searched.subnet.arch.resolution
+    network, resolution = searched.subnet, searched.subnet.resolution
     return Card(
         format=backend.name,
         file=MODEL_NAME + backend.suffix,
         bytes=len(data),
         sha256=sha256(data),
-        arch=searched.subnet.arch,
-        layout=layout,
+        arch=network.arch,
+        layout=network.layout,
+        model=None if network.arch is not None else network_name(network),
         input=ImageInput(
-            shape=(1, resolution, resolution, layout.in_channels),
+            shape=(1, resolution, resolution, network.in_chans),
             mean=images.mean,
             std=images.std,
             fit="crop_then_resize" if in_memory else "resize_then_crop",
             crop=1.0 if in_memory else seen_share(resolution),
         ),
-        classes=layout.classes,
+        classes=network.num_classes,
         labels=images.class_names,
         macs_m=searched.macs_m,
         parity=parity,
@@ -238,6 +258,7 @@ def _card(
         versions=backend.versions(),
         operators=operators,
         partitions=partitions,
+        undelegated=undelegated(backend, data),
     )
 
 
@@ -245,7 +266,7 @@ def _timed(
     card: Card,
     backend: Backend,
     data: bytes,
-    searched: SearchedSubnet,
+    searched: ExportSubject,
     settings: ExportSettings,
     workspace: Workspace | None,
     events: EventHandler,

@@ -15,6 +15,7 @@ from export.proof_images import ProofImages, answers, choose_images, image_count
 
 if TYPE_CHECKING:
     from elasticvit.nn import Subnet
+    from elasticvit.nn.timm_network import TimmNetwork
     from elasticvit.training.data import ImageData
     from export.backend import Backend
 
@@ -22,7 +23,7 @@ Made = tuple["Backend", bytes, ExportedFile]
 
 
 def bundled(
-    made: Sequence[Made], subnet: Subnet, images: ImageData, count: int, beside: bool
+    made: Sequence[Made], subnet: Subnet | TimmNetwork, images: ImageData, count: int, beside: bool
 ) -> tuple[list[tuple[bytes, ExportedFile]], dict[str, bytes]]:
     """The files with complete cards, and what lies beside them, by name.
 
@@ -51,13 +52,13 @@ def bundled(
 
 
 def _proof_images(
-    made: Sequence[Made], subnet: Subnet, images: ImageData, count: int
+    made: Sequence[Made], subnet: Subnet | TimmNetwork, images: ImageData, count: int
 ) -> ProofImages:
     """Test images in a random order, with what torch and every file say of them."""
     described: ImageInput = made[0][2].card.input
     loader = images.loader(
         "test",
-        resolution=subnet.arch.resolution,
+        resolution=subnet.resolution,
         batch_size=min(count, image_count(described.shape)),
         shuffle=True,
     )

@@ -11,6 +11,7 @@ from devices import Measurement, Rejected, TimedModel, TimingConfig, open_device
 from elasticvit.errors import ArchError, DeviceError, ExportError
 from elasticvit.flows.export_search import Prediction
 from elasticvit.kernels import Layout
+from elasticvit.space import PRESETS
 from elasticvit.workspace import Workspace
 from export.card import ExportTiming
 from export.fresh_run import FreshSamples
@@ -34,7 +35,7 @@ def time_export(
     workspace: Workspace | None,
     device: str,
     data: bytes,
-    layout: Layout,
+    layout: Layout | None,
     prediction: Prediction | None,
 ) -> ExportTiming:
     """Latency of a TFLite file, measured as the device's latency table was: on the same threads
@@ -44,7 +45,7 @@ def time_export(
         workspace: Workspace with the latency table and the user's devices; None for none.
         device: Name of the device.
         data: Content of the TFLite file.
-        layout: Layout of the search space.
+        layout: Layout of the search space; None if the model is of none.
         prediction: Predicted latency on this device; None if there is none.
 
     Raises:
@@ -122,10 +123,12 @@ def _table(workspace: Workspace | None, device: str) -> tuple[Series | None, pd.
         return (own[0], store.measurements(device, series=own[0])) if own else (None, None)
 
 
-def _calibration_models(table: pd.DataFrame, layout: Layout) -> tuple[TimedModel, ...]:
-    """The models that the table was last calibrated by; none if it is of another space."""
+def _calibration_models(table: pd.DataFrame, layout: Layout | None) -> tuple[TimedModel, ...]:
+    """The models that the table was last calibrated by; none if it is of another space. Without a
+    layout those of the presets are tried."""
+    layouts = [space.layout for space in PRESETS.values()] if layout is None else [layout]
     try:
-        models = table_calibration_models(table, layout)
+        models = table_calibration_models(table, *layouts)
     except ArchError:
         return ()
     return tuple(TimedModel(key, kernel_model(chain)) for key, chain in models.items())

@@ -87,11 +87,12 @@ class TimmNetwork(nn.Module):
         return network
 
     def macs(self) -> int:
-        """Multiply-accumulates of one image, as torch counts them."""
+        """Multiply-accumulates of one image in the form for deployment, as torch counts them."""
         from torch.utils.flop_counter import FlopCounterMode
 
+        network, image = self.deployed(), self.example()
         with FlopCounterMode(display=False) as counter, torch.no_grad():
-            self.network(self.example())
+            network(image)
         return int(counter.get_total_flops()) // 2
 
 
