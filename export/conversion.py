@@ -46,7 +46,8 @@ def convert(backend: Backend, subnet: Subnet | TimmNetwork) -> bytes:
             format to try.
         FileError: The converter cannot write its temporary files.
     """
-    with _failures(backend, "cannot convert this subnet"):
+    other = None if subnet.arch is not None else ANY_NETWORK[backend.name == ANY_NETWORK[0]]
+    with _failures(backend, "cannot convert this network", other), _blaming(subnet):
         data = backend.convert(cast("Subnet", subnet))
         if not isinstance(data, bytes) or not data:
             raise TypeError(f"its converter gave {shown(data)} instead of a file's content")
@@ -95,19 +96,35 @@ def undelegated(backend: Backend, data: bytes) -> dict[str, int]:
 
 
 @contextmanager
-def _failures(backend: Backend, what: str) -> Iterator[None]:
+def _blaming(network: Subnet | TimmNetwork) -> Iterator[None]:
+    """Add to the error of a converter which module it failed at, where it is no block of ours."""
+    try:
+        yield
+    except ExportError as error:
+        if network.arch is not None:
+            raise
+        from export.blame import blamed_module
+
+        where = blamed_module(network.deployed(), network.example(), error.__cause__)
+        raise ExportError(f"{error}{where and ', '}{where}") from error
+
+
+@contextmanager
+def _failures(backend: Backend, what: str, other: str | None = None) -> Iterator[None]:
     try:
         yield
     except EvitError as error:
         if not isinstance(error, ExportError) or error.settings or error.next_step:
             raise  # it says itself what to do
-        raise _failure(backend, what, error) from error
+        raise _failure(backend, what, error, other) from error
     except Exception as error:  # converters raise anything
-        raise _failure(backend, what, error) from error
+        raise _failure(backend, what, error, other) from error
 
 
-def _failure(backend: Backend, what: str, error: Exception) -> ExportError:
-    other = OTHER_FORMATS.get(backend.name, "tflite")
+def _failure(
+    backend: Backend, what: str, error: Exception, other: str | None = None
+) -> ExportError:
+    other = other or OTHER_FORMATS.get(backend.name, "tflite")
     return ExportError(
         f"format {backend.name} {what}: {cause_of(error)}; try format {other}",
         settings=["format"],

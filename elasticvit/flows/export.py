@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elasticvit.errors import DeviceError, ExportError
-from elasticvit.events import EventHandler, Notice, Phase, ignore
+from elasticvit.events import EventHandler, Phase, ignore
 from elasticvit.flows.export_events import (
     ComparisonProgress,
     ExportPlanned,
@@ -114,7 +114,7 @@ def _export(
     for backend in backends:
         check_converts(backend, searched.subnet)
     for remark in searched.remarks:
-        events(Notice(text=remark, warning=True))
+        events(remark)
     names = place.file_names(backends)
     made = [
         (backend, *_made(settings, backend, name, searched, images, place, events))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from elasticvit.errors import ExportError, NextStep, SettingError
+from elasticvit.events import Notice
 from elasticvit.flows.places import path_text
 from elasticvit.flows.run_data import open_run_data
 from elasticvit.nn import Subnet
@@ -54,7 +55,7 @@ class SearchedSubnet:
     sources: Mapping[str, Any]
 
     labelled: ClassVar[bool] = True
-    remarks: ClassVar[tuple[str, ...]] = ()
+    remarks: ClassVar[tuple[Notice, ...]] = ()
 
     def images(self) -> ImageData:
         """The data set of the search.

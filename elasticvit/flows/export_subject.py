@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from elasticvit.events import Notice
 from elasticvit.flows.export_place import ExportPlace
 from elasticvit.flows.export_settings import ExportSettings
 
@@ -30,7 +31,7 @@ class ExportSubject(Protocol):
         predictions: Predicted latency by device.
         sources: JSON-ready facts about where it comes from.
         labelled: Whether the images have true classes, so that there is an accuracy.
-        remarks: What a person should know of it, as sentences.
+        remarks: What a person should know of it.
     """
 
     @property
@@ -46,7 +47,7 @@ class ExportSubject(Protocol):
     @property
     def labelled(self) -> bool: ...
     @property
-    def remarks(self) -> tuple[str, ...]: ...
+    def remarks(self) -> tuple[Notice, ...]: ...
 
     def images(self) -> ImageData:
         """The images that the file is compared with torch on.
@@ -72,7 +73,7 @@ class OutsideSubject:
     sources: Mapping[str, Any]
     device: str | None = None
     predictions: Mapping[str, Prediction] = field(default_factory=dict)
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[Notice, ...] = ()
 
     def images(self) -> ImageData:
         """The images that the file is compared with torch on."""
@@ -100,11 +101,9 @@ def open_subject(settings: ExportSettings, place: ExportPlace) -> ExportSubject:
     return SearchedSubnet.load(place.search, settings.goal)
 
 
-def images_remark(labelled: bool, images: int) -> str:
-    """What is said of an export without real images."""
-    if labelled:
-        return ""
-    return (
-        f"there is no data set, so the file is compared with torch on {images} random images: "
-        "outputs alone, without an accuracy; name data of the same classes for one"
+def without_images(count: int) -> Notice:
+    """What is said of an export that has random images alone."""
+    return Notice(
+        text=f"there is no data set, so the file is compared with torch on at most {count} random "
+        "images: outputs alone, without an accuracy; name data of the same classes for one"
     )

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from elasticvit.arch import Arch, ArchBatch
 from elasticvit.cost import MacsCost
 from elasticvit.errors import ArchError, DataError, EvitError, NextStep
+from elasticvit.events import Notice
 from elasticvit.find import find_arch
 from elasticvit.flows.export_search import Prediction
 from elasticvit.flows.export_settings import ExportSettings
-from elasticvit.flows.export_subject import OutsideSubject, images_remark
+from elasticvit.flows.export_subject import OutsideSubject, without_images
 from elasticvit.flows.imagenet_labels import class_numbers, imagenet_labels
 from elasticvit.flows.places import path_text
 from elasticvit.flows.supernet import is_authors, load_supernet
@@ -29,10 +30,11 @@ if TYPE_CHECKING:
     from elasticvit.training.data import ImageData
 
 BATCH, BATCHES = 64, 8  # training images that give the subnet's batch norms their statistics
-NOT_RECALIBRATED = (
-    "without data the batch norms keep the supernet's statistics, a mixture over all architectures "
-    "that fits none: the file is as fast as the subnet, and less accurate; name data to compute "
-    "them anew"
+NOT_RECALIBRATED = Notice(
+    text="without data the batch norms keep the supernet's statistics, a mixture over all "
+    "architectures that fits none: the file is as fast as the subnet, and less accurate; name data "
+    "to compute them anew",
+    warning=True,
 )
 
 
@@ -76,7 +78,7 @@ def supernet_subject(settings: ExportSettings, workspace: Workspace | None) -> O
 
         assert source.normalisation is not None  # a training run has data
         data = random_images(source.labels, *source.normalisation)
-        remarks += [images_remark(labelled, data.info.test_images), NOT_RECALIBRATED]
+        remarks += [without_images(data.info.test_images), NOT_RECALIBRATED]
     else:
         recalibrate(subnet, _training(data, arch), BATCHES)
     return OutsideSubject(
@@ -146,7 +148,7 @@ def _training(data: ImageData, arch: Arch) -> Any:
     return data.loader("train", resolution=arch.resolution, batch_size=BATCH, shuffle=True)
 
 
-def _remarks(source: _Source) -> list[str]:
+def _remarks(source: _Source) -> list[Notice]:
     """What is to be said of the authors' file."""
     if source.authors is None:
         return []
@@ -154,9 +156,11 @@ def _remarks(source: _Source) -> list[str]:
 
     found, told = source.authors, []
     if found.averaged:
-        told.append(f"the weights are the moving average of the training ({found.place})")
+        text = f"the weights are the moving average of the training ({found.place})"
+        told.append(Notice(text=text))
     if found.unexpected:
-        told.append(f"the checkpoint has unknown names: {names_in_short(list(found.unexpected))}")
+        names = names_in_short(list(found.unexpected))
+        told.append(Notice(text=f"the checkpoint has unknown names: {names}", warning=True))
     return told
 
 

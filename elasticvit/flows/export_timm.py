@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from elasticvit.errors import DataError, EvitError, ModelError
+from elasticvit.events import Notice
 from elasticvit.flows.export_settings import ExportSettings
-from elasticvit.flows.export_subject import OutsideSubject, images_remark
+from elasticvit.flows.export_subject import OutsideSubject, without_images
 from elasticvit.flows.imagenet_labels import class_numbers, imagenet_labels
 from elasticvit.flows.places import path_text
 from elasticvit.nn.timm_network import TimmNetwork, enliven
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
     from elasticvit.training.data import ImageData
 
 SEED = 0
-NO_WEIGHTS = (
-    "no file of weights is named, so the weights are random, drawn like trained ones so that no "
-    "branch vanishes: size and latency are those of the network, its answers mean nothing"
+NO_WEIGHTS = Notice(
+    text="no file of weights is named, so the weights are random, drawn like trained ones so that "
+    "no branch vanishes: size and latency are those of the network, its answers mean nothing",
+    warning=True,
 )
 
 
@@ -53,7 +55,7 @@ def timm_subject(settings: ExportSettings) -> OutsideSubject:
 
         labels = _labels(network)
         data = random_images(labels, network.input.mean, network.input.std)
-        remarks.append(images_remark(labelled, data.info.test_images))
+        remarks.append(without_images(data.info.test_images))
     weights = None if settings.weights is None else path_text(Path(settings.weights))
     return OutsideSubject(
         subnet=network,
