@@ -13,8 +13,10 @@ from msgspec import Meta
 from elasticvit.arch import Arch
 from elasticvit.errors import ExportError, NextStep
 from elasticvit.kernels import Layout, lower
+from elasticvit.precisions import FP32, Precision
 from elasticvit.reading import Count, Format, Positive, Whole
 from elasticvit.version import __version__
+from export.calibration import Calibration
 from export.fresh_run import FreshRun
 from export.parity import Parity
 
@@ -143,6 +145,10 @@ class Card:
             version exported it.
         proof: Test images with torch's logits, to prove the file again; None if there are none.
         others: Names of the cards of the other files of the same subnet beside this one.
+        precision: Precision of the file, whose parity, accuracy and latency these are.
+        tensor_types: Number of tensors of each type as read back from the file; empty if the
+            format does not tell.
+        calibration: How the ranges of 8-bit activations were found; None if there are none.
         created: Local time of the export.
         elasticvit: Version of elasticvit.
 
@@ -172,6 +178,9 @@ class Card:
     fresh: FreshRun | None = None
     proof: ProofFile | None = None
     others: tuple[str, ...] = ()
+    precision: Precision = FP32
+    tensor_types: dict[str, Whole] = field(default_factory=dict)
+    calibration: Calibration | None = None
     created: str = field(default_factory=lambda: time.strftime("%Y-%m-%dT%H:%M:%S%z"))
     elasticvit: str = __version__
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from elasticvit.errors import EvitError, ExportError
+from elasticvit.precisions import FP32
 from elasticvit.reading import shown
+from export.backend import library_versions
 from export.quiet import cause_of
 
 if TYPE_CHECKING:
+    from elasticvit.arrays import Float32Array
     from elasticvit.nn import Subnet
     from elasticvit.nn.timm_network import TimmNetwork
-    from export.backend import Backend, LoadedModel
+    from export.backend import Backend, LoadedModel, PreciseBackend
 
 ANY_NETWORK = ("tflite", "onnx")  # formats that take networks other than subnets
 OTHER_FORMATS = {"tflite": "tflite-direct"}  # what to try when a format fails, if not `tflite`
@@ -33,13 +36,34 @@ def check_converts(backend: Backend, network: Subnet | TimmNetwork) -> None:
         )
 
 
-def convert(backend: Backend, subnet: Subnet | TimmNetwork) -> bytes:
+def check_takes(backend: Backend, precision: str) -> None:
+    """Check that there are files of a format in a precision.
+
+    Raises:
+        ExportError: The format is another package's and knows fp32 only.
+    """
+    if precision != FP32 and not _is_precise(backend):
+        raise ExportError(
+            f"format {backend.name} makes {FP32} files only, precision is {precision}; name "
+            f"precision {FP32}, or a format that takes it, such as tflite",
+            settings=["precision", "format"],
+        )
+
+
+def convert(
+    backend: Backend,
+    subnet: Subnet | TimmNetwork,
+    precision: str = FP32,
+    calibration: Sequence[Float32Array] | None = None,
+) -> bytes:
     """Content of the model's file.
 
     Args:
         backend: The format.
         subnet: The subnet or other network (see `check_converts`), on the CPU in evaluation mode;
             it stays as it is.
+        precision: Precision of the file.
+        calibration: Images for a precision that needs them, each as the model takes it.
 
     Raises:
         ExportError: The converter failed; the message names the format, the cause and another
@@ -51,7 +75,11 @@ def convert(backend: Backend, subnet: Subnet | TimmNetwork) -> bytes:
         data = backend.convert(cast("Subnet", subnet))
         if not isinstance(data, bytes) or not data:
             raise TypeError(f"its converter gave {shown(data)} instead of a file's content")
-    return data
+    if precision == FP32:
+        return data
+    check_takes(backend, precision)
+    with _failures(backend, f"cannot be taken to precision {precision}"):
+        return cast("PreciseBackend", backend).in_precision(data, precision, calibration)
 
 
 def load(backend: Backend, data: bytes) -> LoadedModel:
@@ -93,6 +121,28 @@ def undelegated(backend: Backend, data: bytes) -> dict[str, int]:
 
     with _failures(backend, "made a file that is not a TFLite model"):
         return delegation(data).left
+
+
+def tensor_types(backend: Backend, data: bytes) -> dict[str, int]:
+    """Number of tensors of each type in a file; nothing for a format that does not tell.
+
+    Raises:
+        ExportError: The file is none of its format; see `load`.
+    """
+    if not _is_precise(backend):
+        return {}
+    with _failures(backend, "made a file that cannot be read back"):
+        return cast("PreciseBackend", backend).tensor_types(data)
+
+
+def versions(backend: Backend, precision: str) -> dict[str, str]:
+    """Versions of the libraries that made a file in a precision, by distribution."""
+    quantiser = [] if precision == FP32 else [cast("PreciseBackend", backend).quantiser]
+    return {**backend.versions(), **library_versions(*quantiser)}
+
+
+def _is_precise(backend: Any) -> bool:
+    return all(hasattr(backend, name) for name in ("in_precision", "tensor_types", "quantiser"))
 
 
 @contextmanager

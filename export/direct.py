@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 from elasticvit.kernels import lower
 from export.backend import library_versions
 from export.kernel_models import from_arrays, network_model
-from export.litert import LiteRTModel
+from export.litert import TFLiteFiles
 
 if TYPE_CHECKING:
     from elasticvit.nn import Subnet
 
 
-class DirectBackend:
+class DirectBackend(TFLiteFiles):
     """The fused subnet's weights in the graph of `export.kernel_models`."""
 
-    name, suffix, tflite = "tflite-direct", ".tflite", True
+    name = "tflite-direct"
 
     def convert(self, subnet: Subnet) -> bytes:
         from elasticvit.nn.fuse import fused
@@ -32,9 +32,6 @@ class DirectBackend:
             [(kernel, from_arrays(arrays, f"blocks.{i}.")) for i, kernel in enumerate(kernels)],
             norm=subnet.options.norm,
         )
-
-    def load(self, data: bytes) -> LiteRTModel:
-        return LiteRTModel(data)
 
     def versions(self) -> dict[str, str]:
         return library_versions("torch", "elasticvit", "ai-edge-litert")

@@ -44,7 +44,9 @@ class Weights(Protocol):
     def __call__(self, name: str, shape: Shape) -> Float32Array: ...
 
 
-def kernel_model(kernels: Sequence[Kernel], *, seed: int = 0) -> bytes:
+def kernel_model(
+    kernels: Sequence[Kernel], *, seed: int = 0, change: Callable[[Any], object] | None = None
+) -> bytes:
     """TFLite model of a chain of kernels with random weights.
 
     Input and output of an MBConv or first convolution are feature maps (1, size, size, channels),
@@ -56,6 +58,7 @@ def kernel_model(kernels: Sequence[Kernel], *, seed: int = 0) -> bytes:
     Args:
         kernels: One kernel, copies of one, or a network (`lower(arch, layout)`).
         seed: Random seed of the weights.
+        change: As in `Graph.finish`, such as `export.written_precision.write_in("int8")`.
 
     Returns:
         Content of the TFLite file.
@@ -64,7 +67,7 @@ def kernel_model(kernels: Sequence[Kernel], *, seed: int = 0) -> bytes:
         ExportError: There is no kernel, or one does not fit the output of the one before it.
     """
     draw = random_weights(seed)
-    return network_model([(kernel, draw) for kernel in kernels])
+    return network_model([(kernel, draw) for kernel in kernels], change)
 
 
 def random_weights(seed: int) -> Weights:
@@ -89,11 +92,17 @@ def random_weights(seed: int) -> Weights:
     return draw
 
 
-def network_model(blocks: Sequence[tuple[Kernel, Weights]], *, norm: str = "per_token") -> bytes:
+def network_model(
+    blocks: Sequence[tuple[Kernel, Weights]],
+    change: Callable[[Any], object] | None = None,
+    *,
+    norm: str = "per_token",
+) -> bytes:
     """TFLite model of a chain of kernels with given weights; see `kernel_model`.
 
     Args:
         blocks: Each kernel with the weights of its fused block.
+        change: As in `Graph.finish`.
         norm: Form of the layer norms, as `BlockOptions.norm` names it.
 
     Returns:
@@ -123,7 +132,7 @@ def network_model(blocks: Sequence[tuple[Kernel, Weights]], *, norm: str = "per_
             write = partial(write, norm=NORMS[norm])
         x = write(graph, x, kernel, weights)
         outputs.append(x)
-    return graph.finish(outputs)
+    return graph.finish(outputs, change)
 
 
 def from_arrays(arrays: Mapping[str, npt.NDArray[Any]], prefix: str = "") -> Weights:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,17 +50,35 @@ class LiteRTModel:
         return logits[0]
 
 
-class LiteRTBackend:
+class TFLiteFiles:
+    """What the backends of TFLite files have in common: runtime and precisions."""
+
+    suffix, tflite, quantiser = ".tflite", True, "ai-edge-quantizer"
+
+    def load(self, data: bytes) -> LiteRTModel:
+        return LiteRTModel(data)
+
+    def in_precision(
+        self, data: bytes, precision: str, calibration: Sequence[Float32Array] | None
+    ) -> bytes:
+        from export.precision import in_precision
+
+        return in_precision(data, precision, calibration)
+
+    def tensor_types(self, data: bytes) -> dict[str, int]:
+        from export.precision_check import tensor_types
+
+        return tensor_types(data)
+
+
+class LiteRTBackend(TFLiteFiles):
     """The fused subnet with a channels-last input through litert-torch."""
 
-    name, suffix, tflite = "tflite", ".tflite", True
+    name = "tflite"
 
     def convert(self, subnet: Subnet) -> bytes:
         resolution, channels = subnet.resolution, subnet.in_chans
         return _converted(subnet, (1, resolution, resolution, channels), map_output=False)
-
-    def load(self, data: bytes) -> LiteRTModel:
-        return LiteRTModel(data)
 
     def versions(self) -> dict[str, str]:
         return library_versions("torch", "litert-torch", "ai-edge-litert")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -44,7 +46,7 @@ class OnnxModel:
 class OnnxBackend:
     """The fused subnet with a channels-last input through `torch.onnx`."""
 
-    name, suffix, tflite = "onnx", ".onnx", False
+    name, suffix, tflite, quantiser = "onnx", ".onnx", False, "onnxruntime"
 
     def convert(self, subnet: Subnet) -> bytes:
         resolution, channels = subnet.resolution, subnet.in_chans
@@ -63,6 +65,18 @@ class OnnxBackend:
 
     def load(self, data: bytes) -> OnnxModel:
         return OnnxModel(data)
+
+    def in_precision(
+        self, data: bytes, precision: str, calibration: Sequence[Float32Array] | None
+    ) -> bytes:
+        from export.onnx_precision import onnx_in_precision
+
+        return onnx_in_precision(data, precision, calibration)
+
+    def tensor_types(self, data: bytes) -> dict[str, int]:
+        from export.onnx_precision import onnx_tensor_types
+
+        return onnx_tensor_types(data)
 
     def versions(self) -> dict[str, str]:
         return library_versions("torch", "onnx", "onnxscript", "onnxruntime")

@@ -7,6 +7,7 @@ deviations of torch's logits, since their scale differs between networks.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from elasticvit.errors import ExportError, NextStep
+from elasticvit.precisions import FP16, FP32
 from elasticvit.reading import Cosine, Count, NotNegative, Percent, Whole
 from export.quiet import cause_of
 
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
 
     from export.backend import LoadedModel
 
-MAX_REL_DIFF = 1e-3  # standard deviations of the logits; rounding in float32 stays below 1e-4
+# in standard deviations of the logits; rounding in float32 stays below 1e-4; in 8 bits the accuracy
+# alone counts
+MAX_REL_DIFFS = {FP32: 1e-3, FP16: 5e-2}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,19 +96,21 @@ class Parity:
         apart = (self.lost + self.gained) / self.images
         return 100 * math.sqrt(max(apart - (self.drop / 100) ** 2, 0) / self.images)
 
-    def check(self, what: str) -> None:
+    def check(self, what: str, precision: str = FP32) -> None:
         """Refuse an exported model that differs from the torch model by more than rounding.
 
         Args:
             what: Name of the exported model in the error.
+            precision: Precision of the exported model.
 
         Raises:
             ExportError: The logits differ by too much.
         """
-        if not self.max_rel_diff <= MAX_REL_DIFF:  # also when it is not a number
+        limit = MAX_REL_DIFFS.get(precision, sys.float_info.max)
+        if not self.max_rel_diff <= limit:  # also when it is not a number
             raise ExportError(
                 f"{what} differs from torch: logits by up to {self.max_abs_diff:.3g}, "
-                f"{self.max_rel_diff:.2g} of their standard deviation; at most {MAX_REL_DIFF:g} "
+                f"{self.max_rel_diff:.2g} of their standard deviation; at most {limit:g} "
                 "is rounding. The file was not kept; try another format",
                 settings=["format"],
             )

@@ -40,6 +40,7 @@ from elasticvit.space import TINY
 from elasticvit.workspace import Workspace
 from export.bundle import CARD_FILE, load_bundle
 from export.card import Card
+from export.parity import MAX_REL_DIFFS
 
 QUICK: dict[str, Any] = {"format": "tflite-direct", "images": 8}
 
@@ -82,10 +83,13 @@ def test_a_bundle_goes_into_a_folder_of_ones_own(workspace: Workspace) -> None:
     result = export(workspace.latest("search"), folder="mine", **QUICK)
     assert result.model == Path("mine/model.tflite")
     assert sorted(p.name for p in Path("mine").iterdir()) == [
+        "README.md",
+        "RunModel.kt",
         "labels.txt",
         "model.json",
         "model.tflite",
         "proof.npz",
+        "run_model.py",
     ]
     assert load_bundle(Path("mine"))[1] == result.card
     assert [p.name for p in Path().iterdir()] == ["mine"]
@@ -197,7 +201,7 @@ def test_without_a_search_the_next_step_is_named(tmp_path: Path) -> None:
 def test_a_file_that_differs_from_torch_leaves_nothing_behind(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("export.parity.MAX_REL_DIFF", 0.0)
+    monkeypatch.setitem(MAX_REL_DIFFS, "fp32", 0.0)
     for place in ({"out": "vit.tflite"}, {"folder": "mine"}, {}):
         with pytest.raises(ExportError, match="differs from torch") as refused:
             export(workspace.latest("search"), **QUICK, **place)
@@ -217,7 +221,7 @@ def test_a_file_that_is_too_inaccurate_is_kept_under_a_name_that_says_so(
     words = r"50\.00 % of 1,000 test images .* by torch 60\.00 %: 10\.00 points less"
     with pytest.raises(ExportError, match=words) as caught:
         export(search, **QUICK, **place)
-    assert caught.value.settings == ("max_accuracy_drop", "format")
+    assert caught.value.settings == ("max_accuracy_drop", "format", "precision")
     folder = Path(place["folder"]) if "folder" in place else Path()
     if not place:
         (folder,) = workspace.folders("export")

@@ -142,6 +142,9 @@ class HostDevice:
                 peak_bytes=answer["peak_bytes"],
                 interrupted_runs=answer["interrupted"],
                 calibration_us={key: tuple(runs) for key, runs in answer["calibration_us"].items()},
+                load_us=answer["load_us"],
+                first_us=answer["first_us"],
+                threads_started=answer["threads_started"],
             )
 
     def _ready(self) -> WorkerProcess:

@@ -8,9 +8,11 @@ import click
 
 from elasticvit.cli.app import EvitCommand, evit_command
 from elasticvit.cli.export_report import ExportReport, print_result
+from elasticvit.cli.export_verify import run_verify
 from elasticvit.cli.report import Report
 from elasticvit.flows.export import export
 from elasticvit.flows.settings import workspace_of
+from elasticvit.precisions import PRECISIONS
 
 HELP = """Export the searched subnet, compare it with torch on held-out images, and time it.
 
@@ -19,10 +21,12 @@ smallest, or any network of timm's: --timm MODEL --weights FILE.
 
 Leaves a folder with the model, a card with all figures (model.json), the labels, a README, code
 that runs the model, and images to prove it with again.
+With --compare it times MODELS in turns instead: folders of exports or of searches, and TFLite files
+of any origin; NAME=PATH gives one a name.
 """
 INTERRUPTED = (
     "an export that is not complete leaves nothing behind, and the same command starts it again "
-    "from the beginning"
+    "from the beginning; of a comparison the rounds that were timed are kept"
 )
 
 
@@ -34,6 +38,14 @@ INTERRUPTED = (
     "fraction of a second, same operators; tflite-onnx2tf: by way of ONNX and onnx2tf; onnx: "
     "torch's exporter; or a format of another package; or several with commas between them, for "
     "one bundle.  [default: by --out's suffix, or tflite]",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default=None,
+    help="fp16: weights in 16 bits, and arithmetic where the CPU has it (ARMv8.2); int8: 8-bit "
+    "weights, and activations brought to 8 bits while the model runs; int8-full: 8-bit weights and "
+    "activations, whose ranges training images give.  [default: the search's, or fp32]",
 )
 @click.option(
     "--search",
@@ -116,7 +128,56 @@ INTERRUPTED = (
     help="Largest number of test images to keep in the bundle, with torch's logits, so that its "
     "files can be proven again elsewhere; fewer where images are large. 0 keeps none.",
 )
-def main(report: Report, workspace: str | None, **options: Any) -> None:
+@click.option(
+    "--verify",
+    type=click.Path(),
+    default=None,
+    metavar="FOLDER",
+    help="Export nothing; repeat the proof of the export in this folder on this computer: "
+    "checksums, its images against torch's logits, and the test images where search and data set "
+    "are in reach. The exit code is 2 if it does not hold.",
+)
+@click.option(
+    "--compare",
+    is_flag=True,
+    help="Compare two or more MODELS on --device: one session, one table (compare.csv) and one "
+    "page (compare.html).",
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(2, 99),
+    default=None,
+    help="With --compare: rounds in which each model is timed.  [default: 15]",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 64),
+    default=1,
+    help="With --compare: inference threads.",
+)
+@click.option(
+    "--cores",
+    default="auto",
+    help="With --compare: CPU cores: auto, big, mid, little or a hexadecimal mask.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=0,
+    help="With --compare: random seed of the order in each round.",
+)
+@click.argument("models", nargs=-1, metavar="[MODELS]...")
+def main(report: Report, workspace: str | None, verify: str | None, **options: Any) -> None:
+    from elasticvit.cli.compare import OWN, check_options, run_comparison
+
+    check_options(options["compare"])
+    if verify is not None:
+        run_verify(report, verify, options["max_accuracy_drop"])
+        return
+    timed = {name: options.pop(name) for name in ("models", *OWN)}
+    if options.pop("compare"):
+        run_comparison(report, workspace, {"device": options["device"], **timed})
+        return
     result = export(workspace=workspace_of(workspace), events=ExportReport(report), **options)
     report.activity.end()
     command = click.get_current_context().command

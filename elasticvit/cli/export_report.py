@@ -16,6 +16,7 @@ from elasticvit.flows.export_events import (
     TimingStarted,
 )
 from elasticvit.flows.export_result import ExportedFile
+from elasticvit.precisions import FP32, in_words
 
 
 class ExportReport:
@@ -34,7 +35,8 @@ class ExportReport:
                     f"the file with torch on at most {counted(event.images, 'image')}{timed}"
                 )
             case ExportStarted():
-                say(f"exporting {event.name} with {event.format} ...")
+                told = in_words(event.precision)
+                say(f"exporting {event.name} with {event.format}{told} ...")
                 activity.phase(f"converting with {event.format}")
             case ModelConverted():
                 say(f"{file_size(event.bytes)} in {duration(event.seconds)}; comparing with torch")
@@ -68,6 +70,8 @@ def print_result(report: Report, result: ExportResult, advice: list[str]) -> Non
             f"{counted(fresh.processes, 'fresh process')}; memory is what a "
             "process held at most, over what it held with the runtime imported"
         )
+    if result.remark is not None:
+        say(result.remark)
     report.place(result.model)
 
 
@@ -83,6 +87,12 @@ def _notes(report: Report, one: ExportedFile, advice: list[str]) -> None:
             f"{card.file} may be too inaccurate: {one.drop}; more images tell (--images, or a data "
             "set with more of them)"
         )
+    if card.precision != FP32:
+        types = ", ".join(f"{count} {name}" for name, count in card.tensor_types.items())
+        say(f"{card.file} in {card.precision}: tensors in the file are {types}")
+    if card.calibration is not None:
+        images = counted(card.calibration.images, "training image")
+        say(f"ranges of activations are from {images}, {card.calibration.rule}")
     if timing is None:
         say("\n".join([f"{card.file} is not timed: {card.untimed}", *advice]))
         return

@@ -19,6 +19,7 @@ from elasticvit.flows.export_events import (
     TimingStarted,
 )
 from elasticvit.flows.export_place import ExportPlace
+from elasticvit.flows.export_remark import arithmetic_remark
 from elasticvit.flows.export_result import ExportedFile, ExportResult
 from elasticvit.flows.export_settings import ExportSettings, InFolder
 from elasticvit.flows.settings import WorkspaceLike, settings_of
@@ -107,12 +108,14 @@ def _export(
     """The export itself: nothing is written before everything is known."""
     from elasticvit.flows.export_proof import bundled
     from elasticvit.flows.export_subject import open_subject
-    from export.conversion import check_converts
+    from export.conversion import check_converts, check_takes
 
     searched = open_subject(settings, place)
-    images = searched.images()
+    precision = settings.precision or searched.precision
     for backend in backends:
+        check_takes(backend, precision)
         check_converts(backend, searched.subnet)
+    images = searched.images()
     for remark in searched.remarks:
         events(remark)
     names = place.file_names(backends)
@@ -137,6 +140,7 @@ def _export(
         seconds=first.seconds,
         untimed=first.untimed,
         files=tuple(one for _, one in files),
+        remark=arithmetic_remark(precision),
     )
 
 
@@ -154,27 +158,35 @@ def _made(
     Raises:
         ExportError: It cannot be made, or its logits or its accuracy differ from torch's.
     """
+    from elasticvit.flows.export_calibration import calibration_images
     from export.accuracy_drop import AccuracyDrop
+    from export.calibration import CALIBRATED
     from export.conversion import convert, load
 
-    subnet = searched.subnet
-    events(ExportStarted(name=network_name(subnet), format=backend.name))
+    subnet, precision = searched.subnet, settings.precision or searched.precision
+    told = network_name(subnet)
+    events(ExportStarted(name=told, format=backend.name, precision=precision))
+    pixels, calibration = None, None
+    if precision in CALIBRATED:
+        events(Phase(text="reading training images to calibrate with"))
+        pixels, calibration = calibration_images(images, subnet.resolution)
     started_s = time.monotonic()
-    data = convert(backend, subnet)
+    data = convert(backend, subnet, precision, pixels)
     seconds = time.monotonic() - started_s
     events(ModelConverted(bytes=len(data), seconds=seconds))
     parity = _parity(load(backend, data), subnet, images, settings.images, events)
     if not searched.labelled:
         parity = parity.unlabelled()
-    parity.check(f"the {backend.name} export")
-    card = replace(_card(backend, data, searched, images, parity), file=name)
+    parity.check(f"the {backend.name} export", precision)
+    card = _card(backend, data, searched, images, parity, precision)
+    card = replace(card, file=name, calibration=calibration)
     drop = AccuracyDrop.of(parity, settings.max_accuracy_drop)
     if drop.rejected:
         at = place.write_rejected(data, card)
         raise ExportError(
             f"the {backend.name} export is too inaccurate: {drop}. The file is kept at {at}, to be "
-            "looked at; allow a larger drop, or try another format",
-            settings=["max_accuracy_drop", "format"],
+            "looked at; allow a larger drop, or try another format or precision",
+            settings=["max_accuracy_drop", "format", "precision"],
         )
     card, untimed = _timed(card, backend, data, searched, settings, place.workspace, events)
     return data, ExportedFile(card=card, seconds=seconds, drop=drop, untimed=untimed)
@@ -224,13 +236,19 @@ def _parity(
 
 
 def _card(
-    backend: Backend, data: bytes, searched: ExportSubject, images: ImageData, parity: Parity
+    backend: Backend,
+    data: bytes,
+    searched: ExportSubject,
+    images: ImageData,
+    parity: Parity,
+    precision: str,
 ) -> Card:
     """The card of a model that is not timed yet."""
+    from elasticvit.flows.export_proof import licence_of
     from elasticvit.training.decoded_batches import seen_share
     from export.bundle import MODEL_NAME, sha256
     from export.card import Card, ImageInput
-    from export.conversion import inspect, undelegated
+    from export.conversion import inspect, tensor_types, undelegated, versions
 
     in_memory = images.test.pixels is not None
     operators, partitions = inspect(backend, data)
@@ -254,11 +272,17 @@ def _card(
         labels=images.class_names,
         macs_m=searched.macs_m,
         parity=parity,
-        sources={**searched.sources, "data_name": images.info.name},
-        versions=backend.versions(),
+        sources={
+            "licence": licence_of(str(searched.sources.get("run"))),
+            **searched.sources,
+            "data_name": images.info.name,
+        },
+        versions=versions(backend, precision),
         operators=operators,
         partitions=partitions,
         undelegated=undelegated(backend, data),
+        precision=precision,
+        tensor_types=tensor_types(backend, data),
     )
 
 
@@ -291,8 +315,12 @@ def _timed(
     device = settings.device or searched.device or last or DEFAULT_DEVICE
     events(TimingStarted(device=device))
     prediction = searched.predictions.get(device)
+    if prediction is not None and card.precision != searched.precision:
+        prediction = prediction.of_another_precision()
     try:
-        timing = time_export(workspace, device, data, searched.subnet.layout, prediction)
+        timing = time_export(
+            workspace, device, data, searched.subnet.layout, prediction, card.precision
+        )
     except DeviceError as error:
         if is_imported(workspace, device):
             error = type(error)(

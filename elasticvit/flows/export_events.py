@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from elasticvit.events import Event, Progress
+from elasticvit.precisions import FP32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,10 +32,12 @@ class ExportStarted(Event):
     Attributes:
         name: The architecture, or the name of the network.
         format: Name of the export format.
+        precision: Precision of the file.
     """
 
     name: str
     format: str
+    precision: str = FP32
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,17 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from elasticvit.errors import CheckpointError
 from elasticvit.flows.export_result import ExportedFile
-from export.bundle import proof_path, sha256
+from export.bundle import KOTLIN_FILE, PYTHON_FILE, README_FILE, proof_path, sha256
 from export.card import ImageInput, ProofFile
 from export.conversion import load
 from export.proof_images import ProofImages, answers, choose_images, image_count
+from export.readme import readme
+from export.snippets import kotlin_snippet, python_snippet
 
 if TYPE_CHECKING:
     from elasticvit.nn import Subnet
     from elasticvit.nn.timm_network import TimmNetwork
     from elasticvit.training.data import ImageData
     from export.backend import Backend
+    from export.card import Card
 
 Made = tuple["Backend", bytes, ExportedFile]
 
@@ -48,7 +52,28 @@ def bundled(
     for index, (_, data, one) in enumerate(made):
         card = replace(one.card, proof=proof, others=() if index else others)
         files.append((data, replace(one, card=card)))
+    if not beside:
+        extras |= _texts([one.card for _, one in files])
     return files, extras
+
+
+def _texts(cards: Sequence[Card]) -> dict[str, bytes]:
+    """What people read, and code that runs the first file, by name."""
+    code = {PYTHON_FILE: python_snippet(cards[0]), KOTLIN_FILE: kotlin_snippet(cards[0])}
+    texts = {name: text for name, text in code.items() if text is not None}
+    texts[README_FILE] = readme(cards, list(texts))
+    return {name: text.encode(errors="replace") for name, text in texts.items()}
+
+
+def licence_of(run: str) -> str | None:
+    """Licence of the weights of a supernet that comes with the package or lies in one file; None
+    if none is told."""
+    from elasticvit.nn.shipped import load_card
+
+    try:
+        return load_card(run).licence or None
+    except CheckpointError:  # the folder of a training run, or a supernet that is gone
+        return None
 
 
 def _proof_images(

@@ -42,6 +42,8 @@ class ExportResult:
         untimed: The error that kept the model from being timed, with the settings that would
             change that; None if it was timed.
         files: All files of the bundle, the first of which is the one above.
+        remark: What is to be known of the figures, as a sentence without a full stop; None if
+            nothing is.
     """
 
     model: Path
@@ -50,6 +52,7 @@ class ExportResult:
     seconds: float
     untimed: DeviceError | None = None
     files: tuple[ExportedFile, ...] = ()
+    remark: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form."""
@@ -70,6 +73,9 @@ def _facts(card: Card, seconds: float) -> dict[str, Any]:
     return {
         "network": card.title,
         "format": card.format,
+        "precision": card.precision,
+        "tensor_types": card.tensor_types,
+        "calibration_images": None if card.calibration is None else card.calibration.images,
         "bytes": card.bytes,
         "convert_s": round(seconds, 2),
         "device": None if timing is None else timing.device,

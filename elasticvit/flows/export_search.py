@@ -24,14 +24,18 @@ class Prediction:
     """Latency of a subnet on one device as a search predicted it.
 
     Attributes:
-        predicted_ms: Predicted latency.
+        predicted_ms: Predicted latency; None if the file is of another precision.
         upper_ms: Upper bound of the predicted latency; None if there is none.
         target_ms: Latency cap of the search; None if there was none on this device.
     """
 
-    predicted_ms: float
+    predicted_ms: float | None
     upper_ms: float | None
     target_ms: float | None = None
+
+    def of_another_precision(self) -> Prediction:
+        """What holds of a file in another precision: the cap alone."""
+        return Prediction(predicted_ms=None, upper_ms=None, target_ms=self.target_ms)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +47,7 @@ class SearchedSubnet:
         data: Canonical spec of the data set.
         macs_m: Multiply-accumulates, in millions.
         device: Device that the search was for; None if it capped multiply-accumulates.
+        precision: Precision that the search was for, of all predicted latencies.
         predictions: Predicted latency by device.
         sources: JSON-ready facts about where the subnet comes from.
     """
@@ -51,6 +56,7 @@ class SearchedSubnet:
     data: str
     macs_m: float
     device: str | None
+    precision: str
     predictions: Mapping[str, Prediction]
     sources: Mapping[str, Any]
 
@@ -105,6 +111,7 @@ class SearchedSubnet:
             data=result.data,
             macs_m=winner.macs_m,
             device=result.device,
+            precision=result.precision,
             predictions=_predictions(winner, result.device),
             sources={
                 "space": result.space,

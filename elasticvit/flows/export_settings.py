@@ -14,6 +14,7 @@ from elasticvit.flows.places import check_path
 from elasticvit.flows.search_targets import MOST_GOALS
 from elasticvit.flows.settings import check_real, check_whole
 from elasticvit.names import check_name
+from elasticvit.precisions import check_precision
 from elasticvit.reading import shown
 
 MOST_IMAGES = 10_000_000
@@ -63,6 +64,9 @@ class ExportSettings:
             rule), is an error and is kept under a name with `.rejected` in it.
         proof_images: Largest number of test images that are kept in the bundle, to prove its files
             again where the data set is not; 0 keeps none.
+        precision: Precision of the model file: `fp32`, `fp16`, `int8` (activations brought to 8
+            bits while it runs) or `int8-full` (their ranges fixed by training images). None: the
+            precision that the search was for.
 
     Raises:
         SettingError: A value is out of range, or a path is of the wrong kind.
@@ -84,6 +88,7 @@ class ExportSettings:
     images: int = 2000
     max_accuracy_drop: float = 0.5
     proof_images: int = 64
+    precision: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "images", check_whole("images", self.images, 1, MOST_IMAGES))
@@ -91,6 +96,7 @@ class ExportSettings:
         object.__setattr__(self, "proof_images", kept)
         check_real("max_accuracy_drop", self.max_accuracy_drop, 0, 100)
         object.__setattr__(self, "goal", check_whole("goal", self.goal, 1, MOST_GOALS))
+        check_precision(self.precision, optional=True)
         for name in ("out", "folder"):
             check_path(name, getattr(self, name))
         if self.format is not None and not isinstance(self.format, str):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from elasticvit.events import Notice
 from elasticvit.flows.export_place import ExportPlace
 from elasticvit.flows.export_settings import ExportSettings
+from elasticvit.precisions import FP32, Precision
 
 if TYPE_CHECKING:
     from elasticvit.flows.export_search import Prediction
@@ -30,6 +31,7 @@ class ExportSubject(Protocol):
         device: Device that it was chosen for; None if for none.
         predictions: Predicted latency by device.
         sources: JSON-ready facts about where it comes from.
+        precision: Precision that it was chosen for.
         labelled: Whether the images have true classes, so that there is an accuracy.
         remarks: What a person should know of it.
     """
@@ -44,6 +46,8 @@ class ExportSubject(Protocol):
     def predictions(self) -> Mapping[str, Prediction]: ...
     @property
     def sources(self) -> Mapping[str, Any]: ...
+    @property
+    def precision(self) -> Precision: ...
     @property
     def labelled(self) -> bool: ...
     @property
@@ -72,6 +76,7 @@ class OutsideSubject:
     macs_m: float
     sources: Mapping[str, Any]
     device: str | None = None
+    precision: Precision = FP32
     predictions: Mapping[str, Prediction] = field(default_factory=dict)
     remarks: tuple[Notice, ...] = ()
 

@@ -11,11 +11,12 @@ from devices import Measurement, Rejected, TimedModel, TimingConfig, open_device
 from elasticvit.errors import ArchError, DeviceError, ExportError
 from elasticvit.flows.export_search import Prediction
 from elasticvit.kernels import Layout
+from elasticvit.precisions import FP32
 from elasticvit.space import PRESETS
 from elasticvit.workspace import Workspace
 from export.card import ExportTiming
 from export.fresh_run import FreshSamples
-from export.kernel_models import kernel_model
+from export.precise_kernels import kernel_models_in
 from lut.calibration import steady_rounds, table_calibration_models
 from lut.estimate import ESTIMATOR, latency_ms, round_ms
 from lut.series import Series
@@ -37,6 +38,7 @@ def time_export(
     data: bytes,
     layout: Layout | None,
     prediction: Prediction | None,
+    precision: str = FP32,
 ) -> ExportTiming:
     """Latency of a TFLite file, measured as the device's latency table was: on the same threads
     and cores, brought to the speed of that table by its calibration models.
@@ -47,20 +49,19 @@ def time_export(
         data: Content of the TFLite file.
         layout: Layout of the search space; None if the model is of none.
         prediction: Predicted latency on this device; None if there is none.
+        precision: Precision of the file. A table of another one gives threads and cores alone.
 
     Raises:
         DeviceError: The device is unknown, does not answer or gives no measurement.
         ExportError: The device's runtime refuses the model.
     """
-    series, table = _table(workspace, device)
+    series, table = _table(workspace, device, precision)
     config = TimingConfig(rounds=ROUNDS, min_ms=ROUND_MS, max_runs=MAX_RUNS)
-    if series is not None and table is not None:
-        config = replace(
-            config,
-            threads=series.threads,
-            cores=series.cores,
-            calibration_models=_calibration_models(table, layout),
-        )
+    if series is not None:
+        config = replace(config, threads=series.threads, cores=series.cores)
+    if table is not None:
+        models = _calibration_models(table, layout, precision)
+        config = replace(config, calibration_models=models)
     rounds: list[Measurement] = []
     with open_device(device, workspace) as opened:
         for answer in opened.measure([TimedModel(KEY, data)], config):
@@ -114,16 +115,24 @@ def is_imported(workspace: Workspace | None, device: str) -> bool:
     return bool(series) and all(one.imported for one in series)
 
 
-def _table(workspace: Workspace | None, device: str) -> tuple[Series | None, pd.DataFrame | None]:
-    """The device's own measurements; None if there are none, or only imported ones."""
+def _table(
+    workspace: Workspace | None, device: str, precision: str
+) -> tuple[Series | None, pd.DataFrame | None]:
+    """The series of the device's own measurements, in a precision if there is one, and these; None
+    if there are none, or only imported ones, or only of another precision."""
     if workspace is None or not workspace.lut_path.exists():
         return None, None
     with Store(workspace.lut_path, read_only=True) as store:
         own = [s for s in store.series(device) if not s.imported]
-        return (own[0], store.measurements(device, series=own[0])) if own else (None, None)
+        for series in own:
+            if series.precision == precision:
+                return series, store.measurements(device, series=series)
+        return (own[0] if own else None), None
 
 
-def _calibration_models(table: pd.DataFrame, layout: Layout | None) -> tuple[TimedModel, ...]:
+def _calibration_models(
+    table: pd.DataFrame, layout: Layout | None, precision: str
+) -> tuple[TimedModel, ...]:
     """The models that the table was last calibrated by; none if it is of another space. Without a
     layout those of the presets are tried."""
     layouts = [space.layout for space in PRESETS.values()] if layout is None else [layout]
@@ -131,7 +140,8 @@ def _calibration_models(table: pd.DataFrame, layout: Layout | None) -> tuple[Tim
         models = table_calibration_models(table, *layouts)
     except ArchError:
         return ()
-    return tuple(TimedModel(key, kernel_model(chain)) for key, chain in models.items())
+    made = kernel_models_in(precision)
+    return tuple(TimedModel(key, made(chain)) for key, chain in models.items())
 
 
 def _timing(
