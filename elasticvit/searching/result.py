@@ -198,12 +198,12 @@ class SearchResult:
                     f"{path}: {own} is not that of winners[0]; they must be the same"
                 )
         for winner in result.goals:
-            for one in (*winner.caps, *winner.measured):
-                if one.precision != result.precision:
-                    raise RESULT_FORMAT.failure(
-                        f"{path}: precision is {result.precision}, but that of a cap or a "
-                        f"measurement is {one.precision}; they must be the same"
-                    )
+            used = {cap.precision for cap in winner.caps} | {m.precision for m in winner.measured}
+            for other in used - {result.precision}:
+                raise RESULT_FORMAT.failure(
+                    f"{path}: precision is {result.precision}, but that of a cap or a "
+                    f"measurement is {other}; they must be the same"
+                )
         return result
 
 
