@@ -53,8 +53,8 @@ class AccuracyDrop:
 
     @property
     def too_large(self) -> bool:
-        """Whether the drop that was seen is larger than is allowed."""
-        return self.parity.drop > self.allowed + 1e-9
+        """Whether a drop was seen that is larger than is allowed."""
+        return self.parity.drop is not None and self.parity.drop > self.allowed + 1e-9
 
     @property
     def rejected(self) -> bool:
@@ -69,6 +69,8 @@ class AccuracyDrop:
     def __str__(self) -> str:
         """What was seen, as a sentence without a full stop."""
         p = self.parity
+        if p.drop is None:
+            return "the images have no true classes, so there is no accuracy"
         error = "" if p.drop_error is None else f" (standard error {p.drop_error:.2f})"
         return (
             f"{p.exported_accuracy:.2f} % of {p.images:,} test images are classified right, by "

@@ -158,8 +158,9 @@ class Card:
         file: Name of the model's file beside the card.
         bytes: Size of the file.
         sha256: SHA-256 of the file.
-        arch: The architecture.
-        layout: What the search space fixes.
+        arch: The architecture; None if the network is of no search space.
+        layout: What the search space fixes; None if the network is of none.
+        model: Name of the network if it is of no search space; None if it is of one.
         input: Shape and normalisation of the input.
         classes: Number of outputs (logits).
         labels: Names of the classes; empty if not known.
@@ -171,6 +172,8 @@ class Card:
         untimed: Why the model was not timed; None if it was.
         operators: Number of each operator, by name; empty if the file is not TFLite.
         partitions: Pieces that the CPU delegate takes the model in; None if not TFLite.
+        undelegated: Number of each operator that the CPU delegate leaves to slower kernels, by
+            name; empty if it leaves none, or the file is not TFLite.
         fresh: What the file does in fresh processes of the exporting computer; None if an earlier
             version exported it.
         proof: Test images with torch's logits, to prove the file again; None if there are none.
@@ -191,8 +194,9 @@ class Card:
     file: str
     bytes: Whole
     sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-    arch: Arch
-    layout: Layout
+    arch: Arch | None = None
+    layout: Layout | None = None
+    model: str | None = None
     input: ImageInput
     classes: Whole
     labels: tuple[str, ...]
@@ -204,6 +208,7 @@ class Card:
     untimed: str | None = None
     operators: dict[str, Whole] = field(default_factory=dict)
     partitions: Count | None = None
+    undelegated: dict[str, Whole] = field(default_factory=dict)
     fresh: FreshRun | None = None
     proof: ProofFile | None = None
     device_check: DeviceCheck | None = None
@@ -215,15 +220,20 @@ class Card:
     elasticvit: str = __version__
 
     def __post_init__(self) -> None:
-        lower(self.arch, self.layout)  # raises unless they fit each other
-        side, channels = self.arch.resolution, self.layout.in_channels
+        classes, side, channels = self.classes, self.input.shape[1], self.input.shape[3]
+        if self.arch is not None and self.layout is not None:
+            lower(self.arch, self.layout)  # raises unless they fit each other
+            classes, channels = self.layout.classes, self.layout.in_channels
+            side = self.arch.resolution
         rules = {
+            "there must be arch and layout, or model": (self.arch is None)
+            == (self.layout is None)
+            == bool(self.model),
             "file must be the name of a file beside the card": _is_name(self.file),
             "proof.file must be the name of a file beside the card": self.proof is None
             or _is_name(self.proof.file),
             "others must be names of files beside the card": all(map(_is_name, self.others)),
-            f"classes must be those of layout, {self.layout.classes}": self.classes
-            == self.layout.classes,
+            f"classes must be those of layout, {classes}": self.classes == classes,
             f"labels must name the {self.classes} classes": len(self.labels) in (0, self.classes),
             f"input.shape must be [1, {side}, {side}, {channels}]": self.input.shape
             == (1, side, side, channels),
@@ -238,10 +248,16 @@ class Card:
             if not kept:
                 raise ValueError(rule)
 
+    @property
+    def title(self) -> str:
+        """The architecture, or the name of the network."""
+        return str(self.arch if self.arch is not None else self.model)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form with its schema version."""
         data = asdict(self)
-        data["arch"], data["layout"] = self.arch.to_dict(), self.layout.to_dict()
+        if self.arch is not None and self.layout is not None:
+            data["arch"], data["layout"] = self.arch.to_dict(), self.layout.to_dict()
         if self.timing is not None:
             data["timing"] |= {"ratio": self.timing.ratio, "kept": self.timing.kept}
         data["parity"] |= {

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from elasticvit.errors import ExportError
 from elasticvit.kernels import lower
 from export.backend import library_versions
 from export.kernel_models import from_arrays, network_model
@@ -27,16 +26,11 @@ class DirectBackend(TFLiteFiles):
     def convert(self, subnet: Subnet) -> bytes:
         from elasticvit.nn.fuse import fused
 
-        if subnet.options.norm != "per_token":
-            raise ExportError(
-                f"format {self.name} writes per-token layer norms, this subnet's are "
-                f"{subnet.options.norm!r}; use format tflite",
-                settings=["format"],
-            )
         arrays = {name: value.numpy() for name, value in fused(subnet).cpu().state_dict().items()}
         kernels = lower(subnet.arch, subnet.layout)
         return network_model(
-            [(kernel, from_arrays(arrays, f"blocks.{i}.")) for i, kernel in enumerate(kernels)]
+            [(kernel, from_arrays(arrays, f"blocks.{i}.")) for i, kernel in enumerate(kernels)],
+            norm=subnet.options.norm,
         )
 
     def versions(self) -> dict[str, str]:

@@ -77,7 +77,7 @@ class LiteRTBackend(TFLiteFiles):
     name = "tflite"
 
     def convert(self, subnet: Subnet) -> bytes:
-        resolution, channels = subnet.arch.resolution, subnet.layout.in_channels
+        resolution, channels = subnet.resolution, subnet.in_chans
         return _converted(subnet, (1, resolution, resolution, channels), map_output=False)
 
     def versions(self) -> dict[str, str]:
@@ -110,12 +110,12 @@ def _converted(network: nn.Module, shape: tuple[int, ...], *, map_output: bool) 
     """
     import torch
 
-    from elasticvit.nn.fuse import fused
+    from export.deployed import deployed
 
     with converting("litert-torch"), tempfile.TemporaryDirectory() as folder:
         import litert_torch
 
-        network = fused(network)
+        network = deployed(network)
         if len(shape) == 4:
             network = litert_torch.to_channel_last_io(
                 network, args=[0], outputs=[0] if map_output else None

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from elasticvit.arrays import Float32Array
 from elasticvit.nn import Subnet
-from elasticvit.nn.fuse import fused
 from export.backend import library_versions
+from export.deployed import deployed
 from export.quiet import converting
 
 INPUT, OUTPUT = "image", "logits"
@@ -49,10 +49,10 @@ class OnnxBackend:
     name, suffix, tflite, quantiser = "onnx", ".onnx", False, "onnxruntime"
 
     def convert(self, subnet: Subnet) -> bytes:
-        resolution, channels = subnet.arch.resolution, subnet.layout.in_channels
+        resolution, channels = subnet.resolution, subnet.in_chans
         with converting("torch.onnx"):
             program = torch.onnx.export(
-                ChannelsLast(fused(subnet)).eval(),
+                ChannelsLast(deployed(subnet)).eval(),
                 (torch.zeros(1, resolution, resolution, channels),),
                 input_names=[INPUT],
                 output_names=[OUTPUT],

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,8 +43,10 @@ class Parity:
         max_abs_diff: Largest difference of a logit.
         max_rel_diff: Largest difference of a logit, in standard deviations of torch's logits.
         agreement: Top-1 agreement: images with the same highest logit, in percent.
-        torch_accuracy: Top-1 accuracy of the torch model on these images, in percent.
-        exported_accuracy: Top-1 accuracy of the exported model on these images, in percent.
+        torch_accuracy: Top-1 accuracy of the torch model on these images, in percent; None if the
+            images have no true classes.
+        exported_accuracy: Top-1 accuracy of the exported model on these images, in percent; None
+            likewise.
         min_cosine: Smallest cosine over the images between torch's logits and the exported ones.
         lost: Number of images that torch alone classifies right.
         gained: Number of images that the exported model alone classifies right.
@@ -57,8 +59,8 @@ class Parity:
     max_abs_diff: NotNegative
     max_rel_diff: NotNegative
     agreement: Percent
-    torch_accuracy: Percent
-    exported_accuracy: Percent
+    torch_accuracy: Percent | None
+    exported_accuracy: Percent | None
     min_cosine: Cosine | None = None
     lost: Count | None = None
     gained: Count | None = None
@@ -67,22 +69,31 @@ class Parity:
         if (self.lost or 0) + (self.gained or 0) > self.images:
             raise ValueError(f"lost and gained must be at most the {self.images} images together")
 
+    def unlabelled(self) -> Parity:
+        """The comparison of outputs alone, on images without true classes."""
+        return replace(self, torch_accuracy=None, exported_accuracy=None, lost=None, gained=None)
+
     @property
-    def accuracy_error(self) -> float:
-        """Standard error of torch's accuracy, in percentage points."""
+    def accuracy_error(self) -> float | None:
+        """Standard error of torch's accuracy, in percentage points; None without accuracies."""
+        if self.torch_accuracy is None:
+            return None
         share = self.torch_accuracy / 100
         return 100 * math.sqrt(share * (1 - share) / self.images)
 
     @property
-    def drop(self) -> float:
-        """By how much the exported model is less accurate, in percentage points."""
+    def drop(self) -> float | None:
+        """By how much the exported model is less accurate, in percentage points; None without
+        accuracies."""
+        if self.torch_accuracy is None or self.exported_accuracy is None:
+            return None
         return self.torch_accuracy - self.exported_accuracy
 
     @property
     def drop_error(self) -> float | None:
         """Standard error of `drop` in percentage points, image by image: only those that one of the
         two alone classifies right count. None if they are not known."""
-        if self.lost is None or self.gained is None:
+        if self.lost is None or self.gained is None or self.drop is None:
             return None
         apart = (self.lost + self.gained) / self.images
         return 100 * math.sqrt(max(apart - (self.drop / 100) ** 2, 0) / self.images)

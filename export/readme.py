@@ -25,7 +25,8 @@ def readme(cards: Sequence[Card], code: Sequence[str] = ()) -> str:
     names = ", ".join(f"`{card.file}`" for card in cards)
     side = first.input.shape[1]
     parts = [
-        f"# {first.classes} classes from {side} x {side} pixels: an ElasticViT subnet",
+        f"# {first.classes} classes from {side} x {side} pixels: "
+        + ("an ElasticViT subnet" if first.model is None else first.model),
         f"{MARK} {first.elasticvit} on {first.created} (the next export to this folder replaces "
         "this text).",
         f"{names}: {first.macs_m:.4g} million multiply-accumulates, compared with "
@@ -33,9 +34,7 @@ def readme(cards: Sequence[Card], code: Sequence[str] = ()) -> str:
         f"`model.json` in a form that programs read.",
         "## Use",
         "\n".join(_use(first, code)),
-        "## Subnet",
-        f"`{first.arch}`",
-        "```\n" + "\n".join(draw(first.arch, first.layout)) + "\n```",
+        *_network(first),
         "## Figures",
         "\n".join(_figures(cards)),
         "## How they were measured",
@@ -44,6 +43,16 @@ def readme(cards: Sequence[Card], code: Sequence[str] = ()) -> str:
         "\n".join(_origin(cards)),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _network(card: Card) -> Iterator[str]:
+    """The subnet drawn, or the name of another network."""
+    if card.arch is None or card.layout is None:
+        yield f"## Network\n\n`{card.model}` of timm"
+        return
+    yield "## Subnet"
+    yield f"`{card.arch}`"
+    yield "```\n" + "\n".join(draw(card.arch, card.layout)) + "\n```"
 
 
 def draw(arch: Arch, layout: Layout) -> Iterator[str]:
@@ -118,7 +127,7 @@ def _figures(cards: Sequence[Card]) -> Iterator[str]:
     yield from row("format", [card.format for card in cards])
     yield from row("size, bytes", [f"{card.bytes:,}" for card in cards])
     yield from row(f"accuracy, % of {p[0].images:,} images", [_accuracy(card) for card in cards])
-    yield from row("accuracy of torch, %", [f"{one.torch_accuracy:.2f}" for one in p])
+    yield from row("accuracy of torch, %", [_percent(one.torch_accuracy) for one in p])
     yield from row("same class as torch, %", [f"{one.agreement:.2f}" for one in p])
     yield from row("largest difference of a logit", [f"{one.max_abs_diff:.2g}" for one in p])
     cosines = [None if one.min_cosine is None else f"{one.min_cosine:.8f}" for one in p]
@@ -140,7 +149,13 @@ def _figures(cards: Sequence[Card]) -> Iterator[str]:
         yield from row(f"ms predicted for {device}", [_predicted(t) for t in here])
 
 
-def _accuracy(card: Card) -> str:
+def _percent(value: float | None) -> str | None:
+    return None if value is None else f"{value:.2f}"
+
+
+def _accuracy(card: Card) -> str | None:
+    if card.parity.exported_accuracy is None:
+        return None
     return f"{card.parity.exported_accuracy:.2f} ± {card.parity.accuracy_error:.2f}"
 
 
@@ -150,10 +165,17 @@ def _predicted(timing: ExportTiming | None) -> str | None:
 
 
 def _measured(cards: Sequence[Card]) -> Iterator[str]:
-    yield (
-        f"- Accuracies, classes and logits: {cards[0].parity.images:,} test images, each answered "
-        "by torch's network and by the file; ± is a standard error."
-    )
+    images = f"{cards[0].parity.images:,}"
+    if cards[0].parity.torch_accuracy is None:
+        yield (
+            f"- Classes and logits: {images} random images, each answered by torch's network and "
+            "by the file; there was no data set, so no accuracy is known."
+        )
+    else:
+        yield (
+            f"- Accuracies, classes and logits: {images} test images, each answered by torch's "
+            "network and by the file; ± is a standard error."
+        )
     fresh = cards[0].fresh
     if fresh is not None:
         yield (
@@ -180,7 +202,7 @@ def _measured(cards: Sequence[Card]) -> Iterator[str]:
         )
     if cards[0].proof is not None:
         yield (
-            f"- `{cards[0].proof.file}` holds {cards[0].proof.images} of the test images with "
+            f"- `{cards[0].proof.file}` holds {cards[0].proof.images} of the images with "
             "torch's logits, so that all of this but the device can be proven again elsewhere."
         )
 
@@ -188,7 +210,11 @@ def _measured(cards: Sequence[Card]) -> Iterator[str]:
 def _origin(cards: Sequence[Card]) -> Iterator[str]:
     first = cards[0]
     yield f"- Data set: {_source(first, 'data_name', 'data')}."
-    yield f"- Weights: {_source(first, 'run')}; search {_source(first, 'search')}."
+    if first.model is None:
+        yield f"- Weights: {_source(first, 'run')}; search {_source(first, 'search')}."
+    else:
+        file = first.sources.get("weights")
+        yield f"- Weights: {f'`{file}`' if file else 'random, of no use but for timing'}."
     yield f"- Licence of the weights: {first.sources.get('licence') or UNKNOWN}."
     for card in cards:
         versions = ", ".join(f"{name} {number}" for name, number in card.versions.items())

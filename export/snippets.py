@@ -68,7 +68,7 @@ def _filled(text: str, card: Card, parts: dict[str, str]) -> str:
     side = card.input.shape[1]
     facts = {
         "MARK": MARK,
-        "ARCH": str(card.arch),
+        "ARCH": card.title,
         "FILE": card.file,
         "LABELS": LABELS_FILE,
         "SIDE": str(side),

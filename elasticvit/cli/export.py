@@ -16,6 +16,9 @@ from elasticvit.precisions import PRECISIONS
 
 HELP = """Export the searched subnet, compare it with torch on held-out images, and time it.
 
+Other weights: --official-checkpoint FILE --arch elastic_S1, --supernet tiny-cifar10 --arch
+smallest, or any network of timm's: --timm MODEL --weights FILE.
+
 Leaves a folder with the model, a card with all figures (model.json), the labels, a README, code
 that runs the model, and images to prove it with again.
 With --compare it times MODELS in turns instead: folders of exports or of searches, and TFLite files
@@ -49,6 +52,41 @@ INTERRUPTED = (
     type=click.Path(file_okay=False),
     default=None,
     help="Folder of the search.  [default: the latest one]",
+)
+@click.option(
+    "--official-checkpoint",
+    type=click.Path(dir_okay=False),
+    default=None,
+    help="The authors' checkpoint of their supernet, to export --arch out of it.",
+)
+@click.option(
+    "--supernet",
+    default=None,
+    help="Trained supernet to export --arch out of: tiny-cifar10, which comes with the package, a "
+    ".safetensors file, the authors' checkpoint, or the folder of a training run.",
+)
+@click.option(
+    "--arch",
+    default=None,
+    help="Architecture: elastic_T1, S1 and other published names, smallest, largest, or as tables "
+    "print it.",
+)
+@click.option(
+    "--timm",
+    default=None,
+    help="Export this network of timm's, such as mobilenetv4_conv_small (formats tflite and onnx).",
+)
+@click.option(
+    "--weights",
+    type=click.Path(dir_okay=False),
+    default=None,
+    help="Weights of --timm: safetensors, or what torch.save wrote.  [default: random ones]",
+)
+@click.option(
+    "--data",
+    default=None,
+    help="Images of the same classes to compare the file on, and to compute a subnet's batch norms "
+    "with, for --arch and --timm.  [default: random images, without an accuracy]",
 )
 @click.option(
     "--goal",

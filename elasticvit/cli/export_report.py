@@ -32,13 +32,12 @@ class ExportReport:
             case ExportPlanned():
                 timed = ", and time it on a device" if event.timed else ""
                 say(
-                    f"export of search {event.search} with {event.format}: convert the chosen "
-                    f"subnet, compare the file with torch on at most "
-                    f"{counted(event.images, 'test image')}{timed}"
+                    f"export of {event.subject} with {event.format}: convert the network, compare "
+                    f"the file with torch on at most {counted(event.images, 'image')}{timed}"
                 )
             case ExportStarted():
                 told = in_words(event.precision)
-                say(f"exporting {event.arch} with {event.format}{told} ...")
+                say(f"exporting {event.name} with {event.format}{told} ...")
                 activity.phase(f"converting with {event.format}")
             case ModelConverted():
                 say(f"{file_size(event.bytes)} in {duration(event.seconds)}; comparing with torch")
@@ -83,6 +82,9 @@ def _notes(report: Report, one: ExportedFile, advice: list[str]) -> None:
     """What the table does not tell of one file: how it was timed, and what to beware of."""
     card, say = one.card, report.say
     timing = card.timing
+    if card.undelegated:
+        left = ", ".join(f"{count} {name}" for name, count in card.undelegated.items())
+        report.warn(f"{card.file}: the CPU delegate leaves {left} to slower kernels")
     if one.drop.doubtful:
         report.warn(
             f"{card.file} may be too inaccurate: {one.drop}; more images tell (--images, or a data "

@@ -20,7 +20,7 @@ def proof_table(files: Sequence[ExportedFile]) -> Table:
     """
     cards = [one.card for one in files]
     first = cards[0]
-    table = Table(title=f"{first.arch}", title_justify="left")
+    table = Table(title=first.title, title_justify="left")
     table.add_column("")
     table.add_column("expected", justify="right")
     for card in cards:
@@ -38,19 +38,20 @@ def proof_table(files: Sequence[ExportedFile]) -> Table:
     timings = [card.timing for card in cards]
     p = first.parity
     row("size", "", [file_size(card.bytes) for card in cards])
-    row(
-        f"accuracy, % of {p.images:,} images",
-        f"{p.torch_accuracy:.2f} ± {p.accuracy_error:.2f}",
-        [f"{one.exported_accuracy:.2f}" for one in parities],
-    )
-    row(
-        "points less than torch",
-        f"<= {files[0].drop.allowed:g}",
-        [
-            f"{one.drop:.2f}" + ("" if one.drop_error is None else f" ± {one.drop_error:.2f}")
-            for one in parities
-        ],
-    )
+    if p.torch_accuracy is not None:
+        row(
+            f"accuracy, % of {p.images:,} images",
+            f"{p.torch_accuracy:.2f} ± {p.accuracy_error:.2f}",
+            [number(one.exported_accuracy, ".2f") for one in parities],
+        )
+        row(
+            "points less than torch",
+            f"<= {files[0].drop.allowed:g}",
+            [
+                f"{one.drop:.2f}" + ("" if one.drop_error is None else f" ± {one.drop_error:.2f}")
+                for one in parities
+            ],
+        )
     row("same class as torch, %", "100.00", [f"{one.agreement:.2f}" for one in parities])
     row("largest difference of a logit", "", [f"{one.max_abs_diff:.1e}" for one in parities])
     row("- in standard deviations", "", [f"{one.max_rel_diff:.1e}" for one in parities])

@@ -65,8 +65,10 @@ def _table(one: VerifiedFile) -> Table:
 
     parities = (before, kept, test)
     row("images", *(f"{p.images:,}" if p else None for p in parities))
-    row("accuracy of torch, %", *(f"{p.torch_accuracy:.2f}" if p else None for p in parities))
-    row("accuracy of the file, %", *(f"{p.exported_accuracy:.2f}" if p else None for p in parities))
+    row("accuracy of torch, %", *(_percent(p.torch_accuracy) if p else None for p in parities))
+    row(
+        "accuracy of the file, %", *(_percent(p.exported_accuracy) if p else None for p in parities)
+    )
     row("same class as torch, %", *(f"{p.agreement:.2f}" if p else None for p in parities))
     row(
         "largest difference of a logit", *(f"{p.max_abs_diff:.1e}" if p else None for p in parities)
@@ -83,3 +85,7 @@ def _table(one: VerifiedFile) -> Table:
     memory = None if was is None else file_size(was.memory_bytes)
     row("memory", memory, file_size(one.fresh.memory_bytes), "")
     return table
+
+
+def _percent(value: float | None) -> str | None:
+    return None if value is None else f"{value:.2f}"

@@ -146,7 +146,7 @@ def _exported(name: str, path: Path) -> _Found:
             "models: export it as tflite",
             settings=[SETTING],
         )
-    described = f"{card.arch}, {card.format}{in_words(card.precision)}"
+    described = f"{card.title}, {card.format}{in_words(card.precision)}"
     return _Found(path, name, data, "export", described, _of_card(card))
 
 
@@ -162,11 +162,11 @@ def _file(name: str, path: Path) -> _Found:
 
 
 def _of_card(card: Card) -> Accuracy | None:
-    data = card.sources.get("data")
-    if not isinstance(data, str):
+    data, parity = card.sources.get("data"), card.parity
+    percent = parity.exported_accuracy
+    if not isinstance(data, str) or percent is None:
         return None
-    parity = card.parity
-    return Accuracy(percent=parity.exported_accuracy, images=parity.images, data=data, of="file")
+    return Accuracy(percent=percent, images=parity.images, data=data, of="file")
 
 
 def _winners(name: str, path: Path, events: EventHandler) -> Iterator[_Found]:

@@ -23,13 +23,13 @@ from elasticvit.flows.export_place import ExportPlace
 from elasticvit.flows.export_remark import arithmetic_remark
 from elasticvit.flows.export_result import ExportedFile, ExportResult
 from elasticvit.flows.export_settings import ExportSettings, InFolder
-from elasticvit.flows.run_data import open_run_data
 from elasticvit.flows.settings import WorkspaceLike, settings_of
 from elasticvit.workspace import Workspace
 
 if TYPE_CHECKING:
-    from elasticvit.flows.export_search import SearchedSubnet
+    from elasticvit.flows.export_subject import ExportSubject
     from elasticvit.nn import Subnet
+    from elasticvit.nn.timm_network import TimmNetwork
     from elasticvit.training.data import ImageData
     from export.backend import Backend, LoadedModel
     from export.calibration import Calibration
@@ -53,7 +53,7 @@ def export(
     events: EventHandler = ignore,
     **changes: Any,
 ) -> ExportResult:
-    """Export the subnet that a search chose.
+    """Export the subnet that a search chose, or another network.
 
     The file is compared with torch on held-out images, and refused if it differs by more than
     rounding; a TFLite file is then timed on a device. `export(result, "model.tflite")` needs no
@@ -72,8 +72,11 @@ def export(
     Raises:
         SettingError: A setting makes no sense, or contradicts another.
         WorkspaceError: The workspace is foreign, or has no search.
-        CheckpointError: The search's folder holds no finished search, or a damaged one.
-        DataError: The data set is gone or unreadable.
+        CheckpointError: The search's folder holds no finished search, or a damaged one; or weights
+            are missing, damaged or of another network.
+        ArchError: The architecture lies outside the supernet's space.
+        ModelError: The network cannot be made.
+        DataError: The data set is gone or unreadable, or of other classes than the weights.
         ExportError: There is no such format, the conversion failed, the file differs from torch,
             something else than an earlier export would be overwritten, or another process exports
             to the same path.
@@ -96,13 +99,13 @@ def export(
     place = ExportPlace.of(settings, workspace, backends)
     events(
         ExportPlanned(
-            search=place.search,
+            subject=settings.outside or f"search {place.search}",
             format=",".join(backend.name for backend in backends),
             images=settings.images,
             timed=True,
         )
     )
-    events(Phase(text="loading the chosen subnet and its data set"))
+    events(Phase(text="loading the network and its images"))
 
     with place.locked():
         return _export(settings, backends, place, events)
@@ -114,14 +117,17 @@ def _export(
     """The export itself: nothing is written before everything is known."""
     from elasticvit.flows.export_device_check import MOST_IMAGES
     from elasticvit.flows.export_proof import bundled, proof_images
-    from elasticvit.flows.export_search import SearchedSubnet
-    from export.conversion import check_takes
+    from elasticvit.flows.export_subject import open_subject
+    from export.conversion import check_converts, check_takes
 
-    searched = SearchedSubnet.load(place.search, settings.goal)
+    searched = open_subject(settings, place)
     precision = settings.precision or searched.precision
     for backend in backends:
         check_takes(backend, precision)
-    images = open_run_data(searched.data, searched.subnet.layout.classes)
+        check_converts(backend, searched.subnet)
+    images = searched.images()
+    for remark in searched.remarks:
+        events(remark)
     names = place.file_names(backends)
     made = [
         (backend, *_made(settings, backend, name, searched, images, place, events))
@@ -159,7 +165,7 @@ def _made(
     settings: ExportSettings,
     backend: Backend,
     name: str,
-    searched: SearchedSubnet,
+    searched: ExportSubject,
     images: ImageData,
     place: ExportPlace,
     events: EventHandler,
@@ -175,16 +181,19 @@ def _made(
     from export.conversion import convert, load
 
     subnet, precision = searched.subnet, settings.precision or searched.precision
-    events(ExportStarted(arch=subnet.arch, format=backend.name, precision=precision))
+    told = network_name(subnet)
+    events(ExportStarted(name=told, format=backend.name, precision=precision))
     pixels, calibration = None, None
     if precision in CALIBRATED:
         events(Phase(text="reading training images to calibrate with"))
-        pixels, calibration = calibration_images(images, subnet.arch.resolution)
+        pixels, calibration = calibration_images(images, subnet.resolution)
     started_s = time.monotonic()
     data = convert(backend, subnet, precision, pixels)
     seconds = time.monotonic() - started_s
     events(ModelConverted(bytes=len(data), seconds=seconds))
     parity = _parity(load(backend, data), subnet, images, settings.images, events)
+    if not searched.labelled:
+        parity = parity.unlabelled()
     parity.check(f"the {backend.name} export", precision)
     card = _card(backend, data, searched, images, parity, precision, calibration)
     card = replace(card, file=name)
@@ -203,7 +212,7 @@ def _made(
 def _checked(
     made: tuple[Backend, bytes, ExportedFile],
     images: ProofImages,
-    searched: SearchedSubnet,
+    searched: ExportSubject,
     settings: ExportSettings,
     place: ExportPlace,
     events: EventHandler,
@@ -231,10 +240,15 @@ def _checked(
     return backend, data, replace(one, card=card)
 
 
-def _device(settings: ExportSettings, searched: SearchedSubnet, workspace: Workspace | None) -> str:
+def _device(settings: ExportSettings, searched: ExportSubject, workspace: Workspace | None) -> str:
     """Name of the device that was named, or was searched for, or used last."""
     last = None if workspace is None else workspace.device()
     return settings.device or searched.device or last or DEFAULT_DEVICE
+
+
+def network_name(network: Subnet | TimmNetwork) -> str:
+    """The architecture of a subnet, or the name of another network."""
+    return str(network.name if network.arch is None else network.arch)
 
 
 def _formats(settings: ExportSettings) -> tuple[str, ...]:
@@ -250,7 +264,11 @@ def _formats(settings: ExportSettings) -> tuple[str, ...]:
 
 
 def _parity(
-    model: LoadedModel, subnet: Subnet, images: ImageData, limit: int, events: EventHandler
+    model: LoadedModel,
+    subnet: Subnet | TimmNetwork,
+    images: ImageData,
+    limit: int,
+    events: EventHandler,
 ) -> Parity:
     """The exported model compared with torch on at most `limit` test images."""
     from export.parity import compare
@@ -258,7 +276,7 @@ def _parity(
     total = min(limit, images.info.test_images)
     loader = images.loader(
         "test",
-        resolution=subnet.arch.resolution,
+        resolution=subnet.resolution,
         batch_size=BATCH,
         shuffle=total < images.info.test_images,
     )
@@ -274,7 +292,7 @@ def _parity(
 def _card(
     backend: Backend,
     data: bytes,
-    searched: SearchedSubnet,
+    searched: ExportSubject,
     images: ImageData,
     parity: Parity,
     precision: str,
@@ -285,26 +303,27 @@ def _card(
     from elasticvit.training.decoded_batches import seen_share
     from export.bundle import MODEL_NAME, sha256
     from export.card import Card, ImageInput
-    from export.conversion import inspect, tensor_types, versions
+    from export.conversion import inspect, tensor_types, undelegated, versions
 
     in_memory = images.test.pixels is not None
     operators, partitions = inspect(backend, data)
-    layout, resolution = searched.subnet.layout, searched.subnet.arch.resolution
+    network, resolution = searched.subnet, searched.subnet.resolution
     return Card(
         format=backend.name,
         file=MODEL_NAME + backend.suffix,
         bytes=len(data),
         sha256=sha256(data),
-        arch=searched.subnet.arch,
-        layout=layout,
+        arch=network.arch,
+        layout=network.layout,
+        model=None if network.arch is not None else network_name(network),
         input=ImageInput(
-            shape=(1, resolution, resolution, layout.in_channels),
+            shape=(1, resolution, resolution, network.in_chans),
             mean=images.mean,
             std=images.std,
             fit="crop_then_resize" if in_memory else "resize_then_crop",
             crop=1.0 if in_memory else seen_share(resolution),
         ),
-        classes=layout.classes,
+        classes=network.num_classes,
         labels=images.class_names,
         macs_m=searched.macs_m,
         parity=parity,
@@ -316,6 +335,7 @@ def _card(
         versions=versions(backend, precision),
         operators=operators,
         partitions=partitions,
+        undelegated=undelegated(backend, data),
         precision=precision,
         tensor_types=tensor_types(backend, data),
         calibration=calibration,
@@ -326,7 +346,7 @@ def _timed(
     card: Card,
     backend: Backend,
     data: bytes,
-    searched: SearchedSubnet,
+    searched: ExportSubject,
     settings: ExportSettings,
     workspace: Workspace | None,
     events: EventHandler,

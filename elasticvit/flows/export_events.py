@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from elasticvit.arch import Arch
 from elasticvit.events import Event, Progress
 from elasticvit.precisions import FP32
 
@@ -15,13 +13,13 @@ class ExportPlanned(Event):
     """What the export will do, before anything is loaded.
 
     Attributes:
-        search: Folder of the search whose subnet is exported.
+        subject: What is exported: a search, named by its folder, or another network in words.
         format: Name of the export format; of several with commas between them.
-        images: Largest number of test images that the file is compared with torch on.
+        images: Largest number of images that the file is compared with torch on.
         timed: Whether a device can time files of this format.
     """
 
-    search: Path
+    subject: str
     format: str
     images: int
     timed: bool
@@ -29,15 +27,15 @@ class ExportPlanned(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ExportStarted(Event):
-    """A subnet is being converted.
+    """A network is being converted.
 
     Attributes:
-        arch: The architecture.
+        name: The architecture, or the name of the network.
         format: Name of the export format.
         precision: Precision of the file.
     """
 
-    arch: Arch
+    name: str
     format: str
     precision: str = FP32
 

@@ -38,7 +38,7 @@ class ExportPlace:
     """Where an export reads and writes.
 
     Attributes:
-        search: Folder of the search.
+        search: Folder of the search; None if the network is of none.
         workspace: Workspace for the bundle, the latency table and the user's devices; None if
             there is none and none is needed.
         folder: Folder of the bundle; None for a new one in the workspace.
@@ -46,7 +46,7 @@ class ExportPlace:
         beside: Whether the bundle lies beside the model at `out`.
     """
 
-    search: Path
+    search: Path | None
     workspace: Workspace | None
     folder: Path | None
     out: Path | None
@@ -85,13 +85,14 @@ class ExportPlace:
             )
         folder = None if settings.folder is None else Path(settings.folder)
         search = settings.search_folder
-        found = None if workspace is None and search is not None else workspace_of(workspace)
+        named = search is not None or settings.outside is not None
+        found = None if workspace is None and named else workspace_of(workspace)
         beside = found is None and folder is None and out is not None
         if found is None and search is not None:
             found = _workspace_around(search)
         if found is None and folder is None and not beside:
             found = workspace_of(None)
-        if search is None:
+        if not named:
             assert found is not None
             search = found.latest("search")
         place = cls(search=search, workspace=found, folder=folder, out=out, beside=beside)

@@ -18,6 +18,7 @@ from export.snippets import kotlin_snippet, python_snippet
 
 if TYPE_CHECKING:
     from elasticvit.nn import Subnet
+    from elasticvit.nn.timm_network import TimmNetwork
     from elasticvit.training.data import ImageData
     from export.backend import Backend
     from export.card import Card
@@ -26,7 +27,7 @@ Made = tuple["Backend", bytes, ExportedFile]
 
 
 def proof_images(
-    made: Sequence[Made], subnet: Subnet, images: ImageData, count: int
+    made: Sequence[Made], subnet: Subnet | TimmNetwork, images: ImageData, count: int
 ) -> ProofImages:
     """Test images in a random order, with what torch and every file say of them.
 
@@ -39,7 +40,7 @@ def proof_images(
     described: ImageInput = made[0][2].card.input
     loader = images.loader(
         "test",
-        resolution=subnet.arch.resolution,
+        resolution=subnet.resolution,
         batch_size=min(count, image_count(described.shape)),
         shuffle=True,
     )

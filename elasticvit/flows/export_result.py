@@ -74,6 +74,7 @@ def _facts(card: Card, seconds: float) -> dict[str, Any]:
     """JSON-ready facts of one file."""
     timing, parity, fresh = card.timing, card.parity, card.fresh
     return {
+        "network": card.title,
         "format": card.format,
         "precision": card.precision,
         "tensor_types": card.tensor_types,

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from elasticvit.errors import ExportError, NextStep, SettingError
+from elasticvit.events import Notice
 from elasticvit.flows.places import path_text
+from elasticvit.flows.run_data import open_run_data
 from elasticvit.nn import Subnet
 from elasticvit.searching.result import SearchResult, subnet_file
 from elasticvit.searching.winner import Winner
+
+if TYPE_CHECKING:
+    from elasticvit.training.data import ImageData
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +59,17 @@ class SearchedSubnet:
     precision: str
     predictions: Mapping[str, Prediction]
     sources: Mapping[str, Any]
+
+    labelled: ClassVar[bool] = True
+    remarks: ClassVar[tuple[Notice, ...]] = ()
+
+    def images(self) -> ImageData:
+        """The data set of the search.
+
+        Raises:
+            DataError: It is gone or unreadable, or has other classes now.
+        """
+        return open_run_data(self.data, self.subnet.layout.classes)
 
     @classmethod
     def load(cls, folder: Path, goal: int = 1) -> SearchedSubnet:

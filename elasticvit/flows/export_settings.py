@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from elasticvit.arch import Arch
 from elasticvit.errors import SettingError
 from elasticvit.files import writing
+from elasticvit.flows.export_source import check_sources, source_text
 from elasticvit.flows.places import check_path
 from elasticvit.flows.search_targets import MOST_GOALS
 from elasticvit.flows.settings import check_real, check_whole
@@ -35,6 +37,17 @@ class ExportSettings:
             lie in one bundle. None: the format of the suffix of `out`, or `tflite`.
         search: Search with the subnet to export: its folder, or the outcome that the search flow
             returned. None: the latest search of the workspace.
+        official_checkpoint: The authors' checkpoint, to export the subnet `arch` out of it.
+        supernet: A trained supernet, to export the subnet `arch` out of it: the name of one that
+            comes with the package, a file, the authors' checkpoint, or the folder of a training
+            run.
+        arch: The architecture: a published name, `smallest`, `largest`, a text as tables print it,
+            or an `Arch`.
+        timm: Name of a network of timm's to export.
+        weights: File of the weights of `timm`: safetensors, or what `torch.save` wrote. None:
+            random weights, which are as fast.
+        data: Images to compare the file on, and to compute a subnet's batch norms with; of the
+            same classes as the weights. None: random images, or those of the training run.
         goal: Number of the goal, from 1, whose subnet is exported, of a search with several.
         device: Device to time the model file on. None: the device that the search was for, the
             device that was profiled last, or `host`; the export then succeeds even if that device
@@ -65,6 +78,12 @@ class ExportSettings:
 
     format: str | None = None
     search: InFolder | Path | str | None = None
+    official_checkpoint: Path | str | None = None
+    supernet: Path | str | None = None
+    arch: Arch | str | None = None
+    timm: str | None = None
+    weights: Path | str | None = None
+    data: Path | str | None = None
     goal: int = 1
     device: str | None = None
     out: Path | str | None = None
@@ -111,6 +130,7 @@ class ExportSettings:
             raise SettingError(
                 f"folder is {self.folder}, which is a file; name a folder", settings=["folder"]
             )
+        check_sources(self)
         if self.search is not None and self.search_folder is None:
             raise SettingError(
                 f"search is {shown(self.search)}; it must be the folder of a search, or the "
@@ -122,6 +142,11 @@ class ExportSettings:
     def formats(self) -> tuple[str, ...]:
         """Names of the formats that were named; empty if none was."""
         return () if self.format is None else tuple(n.strip() for n in self.format.split(","))
+
+    @property
+    def outside(self) -> str | None:
+        """The network in words, if it is of no search; None if it is."""
+        return source_text(self)
 
     @property
     def search_folder(self) -> Path | None:

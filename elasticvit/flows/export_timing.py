@@ -12,6 +12,7 @@ from elasticvit.errors import ArchError, DeviceError, ExportError
 from elasticvit.flows.export_search import Prediction
 from elasticvit.kernels import Layout
 from elasticvit.precisions import FP32
+from elasticvit.space import PRESETS
 from elasticvit.workspace import Workspace
 from export.card import ExportTiming
 from export.fresh_run import FreshSamples
@@ -35,7 +36,7 @@ def time_export(
     workspace: Workspace | None,
     device: str,
     data: bytes,
-    layout: Layout,
+    layout: Layout | None,
     prediction: Prediction | None,
     precision: str = FP32,
 ) -> ExportTiming:
@@ -46,7 +47,7 @@ def time_export(
         workspace: Workspace with the latency table and the user's devices; None for none.
         device: Name of the device.
         data: Content of the TFLite file.
-        layout: Layout of the search space.
+        layout: Layout of the search space; None if the model is of none.
         prediction: Predicted latency on this device; None if there is none.
         precision: Precision of the file. A table of another one gives threads and cores alone.
 
@@ -130,11 +131,13 @@ def _table(
 
 
 def _calibration_models(
-    table: pd.DataFrame, layout: Layout, precision: str
+    table: pd.DataFrame, layout: Layout | None, precision: str
 ) -> tuple[TimedModel, ...]:
-    """The models that the table was last calibrated by; none if it is of another space."""
+    """The models that the table was last calibrated by; none if it is of another space. Without a
+    layout those of the presets are tried."""
+    layouts = [space.layout for space in PRESETS.values()] if layout is None else [layout]
     try:
-        models = table_calibration_models(table, layout)
+        models = table_calibration_models(table, *layouts)
     except ArchError:
         return ()
     made = kernel_models_in(precision)

@@ -96,6 +96,8 @@ def _verified(
         searched, images = reached
         test = _parity(model, searched.subnet, images, card.parity.images, events)
     fresh = run_fresh(backend, data, card.input.shape, cpu_model()).run
+    if card.parity.torch_accuracy is None and seen is not None:  # random images of no class
+        seen = seen.unlabelled()
     problems = [
         problem
         for what, parity in (("kept images", seen), ("test images", test))
