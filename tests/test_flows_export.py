@@ -219,7 +219,8 @@ def test_a_file_that_is_too_inaccurate_is_kept_under_a_name_that_says_so(
     search = workspace.latest("search")
     seen = export(search, "seen.tflite", **QUICK).card.parity
     worse = replace(seen, images=1000, torch_accuracy=60.0, exported_accuracy=50.0, lost=110)
-    monkeypatch.setattr("elasticvit.flows.export._parity", lambda *_: replace(worse, gained=10))
+    worse = replace(worse, gained=10)
+    monkeypatch.setattr("elasticvit.flows.export_file.compare_file", lambda *_: worse)
     words = r"50\.00 % of 1,000 test images .* by torch 60\.00 %: 10\.00 points less"
     with pytest.raises(ExportError, match=words) as caught:
         export(search, **QUICK, **place)
