@@ -154,6 +154,24 @@ def _kernel_models(r: Result) -> tuple[str, str, str]:
     )
 
 
+def _model_timing(r: Result) -> tuple[str, str, str]:
+    small, large = r["models"]
+    spread = {way: r[way]["spread_pct"] for way in ("session", "loop", "loop_in_worker")}
+    told = {
+        way: f"{s[small]:.1f} and {s[large]:.1f} %, their ratio by {s['ratio']:.1f} %"
+        for way, s in spread.items()
+    }
+    return (
+        f"repeated latencies of {small} and {large} differ by {told['session']} (standard "
+        f"deviations); a model against itself {r['twice']['ratio']:.3f}, at most "
+        f"{100 * r['twice']['farthest']:.1f} % off",
+        f"LiteRT's plain loop, {told['loop']}; that loop with our process's priority, "
+        f"{told['loop_in_worker']}",
+        f"{spread['loop']['ratio'] / spread['session']['ratio']:.1f}; "
+        f"{spread['loop_in_worker']['ratio'] / spread['session']['ratio']:.1f} (of the ratio)",
+    )
+
+
 def _regressors(r: Result) -> tuple[str, str, str]:
     most = str(max(int(count) for count in r if count.isdigit()))
     error = {way: scores["rmspe"] for way, scores in r[most].items()}
@@ -195,6 +213,7 @@ AGAINST: dict[str, Callable[[Result], tuple[str, str, str]]] = {
     "pricing": _pricing,
     "sampling": _sampling,
     "kernel_models": _kernel_models,
+    "model_timing": _model_timing,
     "regressors": _regressors,
     "transfer": _transfer,
     "adb_overhead": _adb_overhead,

@@ -14,9 +14,9 @@ from elasticvit.arch import Arch
 from elasticvit.errors import ExportError, NextStep
 from elasticvit.kernels import Layout, lower
 from elasticvit.precisions import FP32, Precision
-from elasticvit.reading import Count, Format, Positive, Whole
+from elasticvit.reading import Count, Format, NotNegative, Percent, Positive, Whole
 from elasticvit.version import __version__
-from export.calibration import Calibration
+from export.calibration import CALIBRATED, Calibration
 from export.fresh_run import FreshRun
 from export.parity import Parity
 
@@ -117,6 +117,39 @@ class ProofFile:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DeviceCheck:
+    """Logits of the file on a device beside those that it gives on the exporting computer.
+
+    Attributes:
+        device: Name of the device.
+        source: Where the figures come from.
+        runtime: Name and version of the runtime there.
+        images: Number of test images.
+        finite: Whether all logits there are finite, and as many as here.
+        max_abs_diff: Largest difference of a logit; None unless they are finite.
+        max_rel_diff: Largest difference of a logit, in standard deviations of the logits here; None
+            unless they are finite.
+        agreement: Images with the same highest logit, in percent.
+        accepted: Largest `max_rel_diff` that is accepted.
+    """
+
+    device: str
+    source: str
+    runtime: str
+    images: Whole
+    finite: bool
+    max_abs_diff: NotNegative | None
+    max_rel_diff: NotNegative | None
+    agreement: Percent
+    accepted: Positive
+
+    @property
+    def passed(self) -> bool:
+        """Whether the file computes on the device what it computes here."""
+        return self.max_rel_diff is not None and self.max_rel_diff <= self.accepted
+
+
+@dataclass(frozen=True, kw_only=True)
 class Card:
     """Everything about an exported model.
 
@@ -144,6 +177,7 @@ class Card:
         fresh: What the file does in fresh processes of the exporting computer; None if an earlier
             version exported it.
         proof: Test images with torch's logits, to prove the file again; None if there are none.
+        device_check: Logits on a device beside those here; None if they were not compared.
         others: Names of the cards of the other files of the same subnet beside this one.
         precision: Precision of the file, whose parity, accuracy and latency these are.
         tensor_types: Number of tensors of each type as read back from the file; empty if the
@@ -177,6 +211,7 @@ class Card:
     undelegated: dict[str, Whole] = field(default_factory=dict)
     fresh: FreshRun | None = None
     proof: ProofFile | None = None
+    device_check: DeviceCheck | None = None
     others: tuple[str, ...] = ()
     precision: Precision = FP32
     tensor_types: dict[str, Whole] = field(default_factory=dict)
@@ -205,6 +240,8 @@ class Card:
             f"input.mean and input.std must have {channels} numbers": len(self.input.mean)
             == len(self.input.std)
             == channels,
+            "calibration must be there for int8-full alone": (self.calibration is not None)
+            == (self.precision in CALIBRATED),
             "timing and untimed exclude each other": self.timing is None or self.untimed is None,
         }
         for rule, kept in rules.items():

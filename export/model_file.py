@@ -13,9 +13,9 @@ from typing import Any
 from ai_edge_litert import schema_py_generated as schema
 
 from elasticvit.errors import ExportError
+from export.flatbuffer import FILE_IDENTIFIER, unpacked
 from export.inspect import Operator, operators
 
-IDENTIFIER = b"TFL3"
 DYNAMIC = -1  # a dimension that the file leaves open
 _TYPES = {
     code: name.lower() for name, code in vars(schema.TensorType).items() if not name.startswith("_")
@@ -82,13 +82,13 @@ def model_facts(data: bytes) -> ModelFacts:
     Raises:
         ExportError: It is no TFLite flatbuffer, or a damaged one.
     """
-    if data[4:8] != IDENTIFIER:
+    if data[4:8] != FILE_IDENTIFIER:
         begins = data[:8].hex(" ") or "nothing"
         raise ExportError(
             f"not a TFLite model: it begins with {begins}, and the identifier TFL3 is missing"
         )
     try:
-        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
+        model = unpacked(data)
         graph, found = model.subgraphs[0], operators(data)
         return ModelFacts(
             bytes=len(data),

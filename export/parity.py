@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 # alone counts
 MAX_REL_DIFFS = {FP32: 1e-3, FP16: 5e-2}
 
+MORE = 2.0  # times the difference that was seen; other CPUs sum in another order
+
 
 @dataclass(frozen=True, kw_only=True)
 class Parity:
@@ -193,6 +195,17 @@ def parity_of(
         lost=int((ours_right & ~theirs_right).sum()),
         gained=int((theirs_right & ~ours_right).sum()),
     )
+
+
+def accepted_diff(parity: Parity, precision: str) -> float:
+    """Largest difference of a logit, in standard deviations, that is accepted where a file runs
+    again, elsewhere: rounding, or twice what the export saw in a precision that rounds more.
+
+    Args:
+        parity: What the export saw.
+        precision: Precision of the file.
+    """
+    return max(MAX_REL_DIFFS.get(precision, MAX_REL_DIFFS[FP32]), MORE * parity.max_rel_diff)
 
 
 def cosines(reference: npt.NDArray[Any], exported: npt.NDArray[Any]) -> npt.NDArray[Any]:

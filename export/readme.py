@@ -184,7 +184,13 @@ def _measured(cards: Sequence[Card]) -> Iterator[str]:
             "memory is the most that a process held, less what it held with the runtime imported."
         )
     for card in cards:
-        timing = card.timing
+        timing, check = card.timing, card.device_check
+        if check is not None and check.max_abs_diff is not None:
+            yield (
+                f"- `{card.file}` computes on {check.device} ({check.source}, {check.runtime}) "
+                f"what it computes here: logits of {check.images} images differ by at most "
+                f"{check.max_abs_diff:.2g}."
+            )
         if timing is None:
             yield f"- `{card.file}` was not timed on a device: {card.untimed}"
             continue

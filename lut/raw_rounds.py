@@ -48,7 +48,7 @@ ROUND_FORMAT = Format(
     kind=RawRound,
     what="a measurement of a model file",
     error=StoreError,
-    mend="time the models again",
+    mend="remove the file, or time the models again",
 )
 
 

@@ -19,10 +19,13 @@ from export.bundle import (
     write_bundle,
 )
 from export.bundle_guard import check_replaceable
+from export.calibration import Calibration
 from export.card import CARD_FORMAT, Card, ExportTiming, ImageInput, timed
 from export.parity import Parity
 
 MODEL = b"a model"
+
+DEFAULTED = ("input", "layout", "precision", "calibration")  # missing in older cards
 
 
 def card() -> Card:
@@ -198,6 +201,7 @@ def test_every_damage_of_the_card_is_refused_or_reads_as_a_card(tmp_path: Path) 
     told = {("parity", name) for name in ("accuracy_error", "drop", "drop_error")}  # never read
     later = {("parity", name) for name in ("min_cosine", "lost", "gained")}
     later |= {("input", "fit"), ("input", "crop")}  # earlier versions wrote none of these
+    free |= {"tensor_types", "device_check"}
     refused = 0
     for mutation in mutations(json.loads(whole)):
         path.write_text(json.dumps(mutation.document))
@@ -208,7 +212,7 @@ def test_every_damage_of_the_card_is_refused_or_reads_as_a_card(tmp_path: Path) 
             refused += 1
             continue
         allowed = not mutation.broken or mutation.path[0] in free or "schema" in mutation.path
-        defaults = mutation.name == "missing" and mutation.path[0] in ("input", "layout")
+        defaults = mutation.name == "missing" and mutation.path[0] in DEFAULTED
         newer = mutation.path[:2] in later and mutation.name in ("missing", "null")
         known = newer or mutation.path[:2] in told
         assert allowed or defaults or known, (mutation.name, mutation.path)
@@ -271,3 +275,13 @@ def test_only_earlier_exports_are_replaced(tmp_path: Path) -> None:
     for name in ("pipe.tflite", "gone.tflite"):
         with pytest.raises(ExportError, match=f"{name} exists"):
             check_replaceable(tmp_path / name, (), alone=True)
+
+
+def test_the_card_says_how_8_bits_were_calibrated(tmp_path: Path) -> None:
+    whole = replace(card(), precision="int8-full", calibration=Calibration(images=256))
+    write_bundle(tmp_path, MODEL, whole)
+    assert load_bundle(tmp_path)[1] == whole
+    for change in ({"calibration": None}, {"precision": "int8"}, {"precision": "int4"}):
+        (tmp_path / CARD_FILE).write_text(json.dumps(whole.to_dict() | change))
+        with pytest.raises(ExportError, match=r"calibration must be|precision"):
+            load_bundle(tmp_path)

@@ -23,7 +23,7 @@ from elasticvit.flows.compare_charts import accuracy_chart, colours, short
 from elasticvit.flows.compare_page import render
 from elasticvit.flows.compare_result import CSV_FILE, PAGE_FILE, Comparison
 from elasticvit.nn import Subnet
-from elasticvit.searching.result import SUBNET_FILE
+from elasticvit.searching.result import SUBNET_FILE, SearchResult
 from elasticvit.space import TINY
 from elasticvit.workspace import Workspace
 from export.inspect import delegation
@@ -204,6 +204,18 @@ def test_an_export_of_another_format_is_refused(tmp_path: Path, plain: Path) -> 
     folder = ev.export(format="onnx", images=20, device="fake", workspace=workspace).folder
     with pytest.raises(ExportError, match="in format onnx; devices time TFLite models"):
         compared(workspace, folder, plain)
+
+
+def test_a_winner_is_written_in_the_precision_that_it_was_searched_for(
+    tmp_path: Path, plain: Path
+) -> None:
+    workspace = finished_search(Workspace.open(tmp_path / "ws"))
+    folder = workspace.latest("search")
+    result = SearchResult.load(folder)
+    replace(result, precision="int8").save(folder)
+    first = compared(workspace, folder, plain).models[0].candidate
+    assert first.model.facts.weight_type == "int8"
+    assert first.described.endswith("tflite-direct in int8")
 
 
 def test_a_winner_with_other_weights_than_the_search_chose_is_refused(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from export_models import SEARCHED, finished_search
 
@@ -27,6 +28,7 @@ from elasticvit.flows import export_place
 from elasticvit.flows.export import ExportSettings, export
 from elasticvit.flows.export_events import (
     ComparisonProgress,
+    DeviceCheckStarted,
     ExportPlanned,
     ExportStarted,
     FreshRunStarted,
@@ -234,6 +236,62 @@ def test_a_file_that_is_too_inaccurate_is_kept_under_a_name_that_says_so(
     found = status(workspace)
     assert (list(found.exports), list(found.damaged)) == ([], [])
     export(search, max_accuracy_drop=10, **QUICK, **place)
+
+
+def test_logits_on_the_device_are_compared_with_those_here(workspace: Workspace) -> None:
+    search, events = workspace.latest("search"), list[Event]()
+    settings = {"check_on_device": True, "device": "host", "proof_images": 0, **QUICK}
+    result = export(search, "vit.tflite", events=events.append, **settings)
+    check = result.card.device_check
+    assert check is not None
+    assert (check.device, check.images, check.agreement) == ("host", 16, 100)
+    assert check.max_rel_diff == 0  # the same runtime
+    assert check.passed
+    assert DeviceCheckStarted(device="host") in events
+    assert not Path("vit.proof.npz").exists()
+    assert load_bundle(Path("vit.tflite"))[1].device_check == check
+    assert result.to_dict()["device_check"]["images"] == 16
+
+
+@pytest.mark.parametrize("wrong", ["noise", "nan", "shape"])
+def test_a_file_that_is_wrong_on_the_device_is_rejected(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    from devices.host.device import HostDevice
+
+    real = HostDevice.compute
+
+    def spoilt(*arguments: Any) -> Any:
+        logits = real(*arguments).copy()
+        if wrong == "shape":
+            return logits[:, :5]
+        logits[3] = np.nan if wrong == "nan" else logits[3][::-1]
+        return logits
+
+    monkeypatch.setattr(HostDevice, "compute", spoilt)
+    search = workspace.latest("search")
+    with pytest.raises(
+        ExportError, match=r"export, kept at .*, is wrong on host \(LiteRT"
+    ) as caught:
+        export(search, "vit.tflite", device="host", check_on_device=True, **QUICK)
+    what = "differ from those here by up to" if wrong == "noise" else "not finite"
+    assert what in str(caught.value)
+    _, card = load_bundle(Path("vit.rejected.tflite"))
+    assert card.device_check is not None
+    assert not card.device_check.passed
+    assert not Path("vit.tflite").exists()
+
+
+def test_a_device_that_hands_no_outputs_back_leaves_the_file(workspace: Workspace) -> None:
+    search = workspace.latest("search")
+    with pytest.raises(
+        DeviceError, match=r"hands back no outputs.*kept, unchecked, at vit"
+    ) as caught:
+        export(search, "vit.tflite", check_on_device=True, **QUICK)
+    assert caught.value.settings == ("device",)
+    assert load_bundle(Path("vit.tflite"))[1].device_check is None
+    with pytest.raises(SettingError, match="no format makes TFLite files"):
+        export(search, "vit.onnx", check_on_device=True)
 
 
 def seen_bytes() -> int:

@@ -21,7 +21,7 @@ from elasticvit.events import Event
 from elasticvit.flows.model_events import TimingProgress
 from elasticvit.flows.model_files import distinct_names
 from elasticvit.flows.model_session import SUMMARY_FILE, _calibration_spread
-from elasticvit.flows.model_speed import at_usual_speed
+from elasticvit.flows.model_speed import at_one_speed
 from elasticvit.flows.model_timing import time_models
 from elasticvit.flows.model_timing_settings import rounds_of
 from elasticvit.workspace import Workspace
@@ -285,31 +285,31 @@ def session(folder: Path, load: Sequence[float], level: float, time_s: float) ->
 def test_background_load_is_corrected_where_there_are_calibration_models(tmp_path: Path) -> None:
     load = 1 + 0.3 * (np.arange(40) % 2)
     rounds = session(tmp_path / "a", load.tolist(), 1.0, 1e9)
-    speed = at_usual_speed(rounds, tmp_path / "a")
+    speed = at_one_speed(rounds, tmp_path / "a")
     assert speed.corrected
     assert speed.ms.std() / speed.ms.mean() < 0.03
     assert "background load" in speed.estimator
     assert _calibration_spread(rounds) == pytest.approx(0.26, abs=0.04)
-    few = at_usual_speed(rounds[:4], tmp_path / "a")
+    few = at_one_speed(rounds[:4], tmp_path / "a")
     assert not few.corrected
     assert few.estimator == ESTIMATOR
 
 
-def test_a_slow_session_is_brought_to_the_speed_of_the_earlier_ones(tmp_path: Path) -> None:
+def test_a_slow_session_is_brought_to_the_speed_of_the_first_recent_one(tmp_path: Path) -> None:
     load = (1 + 0.2 * (np.arange(20) % 2)).tolist()
     usual = [session(tmp_path / f"{i}", load, 1.0, 1e9 + i) for i in range(3)]
     slow = session(tmp_path / "9", load, 1.3, 1e9 + 9)
-    speed = at_usual_speed(slow, tmp_path / "9")
+    speed = at_one_speed(slow, tmp_path / "9")
     assert speed.sessions == 3
     assert np.median(speed.ms) == pytest.approx(1.0, rel=0.03)
-    assert "those of 3 earlier sessions" in speed.estimator
+    assert "at the speed of the session of 2001-09-" in speed.estimator
     (tmp_path / "1" / RAW_FILE).write_text("{}\n")
     path = tmp_path / "2" / RAW_FILE
     path.write_text(path.read_text().replace('"threads": 1', '"threads": 2'))
-    speed = at_usual_speed(slow, tmp_path / "9")
+    speed = at_one_speed(slow, tmp_path / "9")
     assert speed.sessions == 1
     assert "an earlier session was left out" in speed.damaged[0]
-    days = at_usual_speed(session(tmp_path / "z", load, 1.3, 1e9 + 1e6), tmp_path / "z")
+    days = at_one_speed(session(tmp_path / "z", load, 1.3, 1e9 + 1e6), tmp_path / "z")
     assert days.sessions == 0
     assert len(usual[0]) == 20
 
@@ -397,6 +397,7 @@ def test_the_command_shows_what_was_measured_before_a_device_went_away(
     [
         (("--space", "tiny"), "leave out the others"),
         (("--budget-minutes", "1"), "leave out the others"),
+        (("--precision", "int8"), "leave out the others"),
         (("--list-devices",), "leave out the others"),
         (("--model", "gone.tflite"), "gone.tflite cannot be read: No such file"),
     ],

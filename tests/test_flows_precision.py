@@ -17,12 +17,12 @@ from devices.fake import latency_of_bytes_us
 from devices.protocol import TimedModel
 from elasticvit.cli.profile import main as profile_command
 from elasticvit.cli.search import main as search_command
-from elasticvit.errors import NextStep, PredictorError, SettingError
+from elasticvit.errors import CheckpointError, NextStep, PredictorError, SettingError
 from elasticvit.events import Event, Notice
-from elasticvit.flows import profile_host
 from elasticvit.flows.latency import load_latency
 from elasticvit.flows.learn import learn_device
 from elasticvit.flows.profile import profile
+from elasticvit.flows.profile_host import arithmetic_warning
 from elasticvit.flows.search import search
 from elasticvit.flows.status import status
 from elasticvit.flows.tables import export_table, import_table
@@ -196,23 +196,28 @@ def test_a_workspace_of_an_earlier_version_is_of_fp32(workspace: Workspace) -> N
     assert document.pop("precision") == "fp32"
     for cap in document["caps"]:
         del cap["precision"]
-    (found.folder / "search.json").write_text(json.dumps(document))
+    path = found.folder / "search.json"
+    path.write_text(json.dumps(document))
     assert SearchResult.load(found.folder) == found.result
+    path.write_text(json.dumps({**document, "precision": "int8"}))
+    with pytest.raises(CheckpointError, match=r"precision is int8, but that of a cap .* is fp32"):
+        SearchResult.load(found.folder)
 
 
-def test_fp16_on_an_x86_host_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(profile_host.platform, "machine", lambda: "x86_64")
-    assert profile_host.not_computed_here("fp16", ["host", "fake"])
-    assert not profile_host.not_computed_here("fp16", ["fake"])
-    assert not profile_host.not_computed_here("int8", ["host"])
-    monkeypatch.setattr(profile_host.platform, "machine", lambda: "aarch64")
-    assert not profile_host.not_computed_here("fp16", ["host"])
+@pytest.mark.parametrize("computes", [True, False])
+def test_fp16_that_is_computed_in_fp32_is_told(
+    monkeypatch: pytest.MonkeyPatch, computes: bool
+) -> None:
+    monkeypatch.setattr("devices.host.facts.computes_in_fp16", lambda: computes)
+    assert (arithmetic_warning("fp16", ["fake", "host"]) is None) == computes
+    assert arithmetic_warning("fp16", ["fake"]) is None
+    assert arithmetic_warning("int8", ["host"]) is None
 
 
 def test_the_profile_warns_of_fp16_on_the_host(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(profile_host.platform, "machine", lambda: "AMD64")
+    monkeypatch.setattr("devices.host.facts.computes_in_fp16", lambda: False)
     told: list[Event] = []
 
     def stop_after_warning(event: Event) -> None:
@@ -230,4 +235,4 @@ def test_the_profile_warns_of_fp16_on_the_host(
         )
     (notice,) = (event for event in told if isinstance(event, Notice))
     assert notice.warning
-    assert "computed in fp32" in notice.text
+    assert "computes models in fp16 in fp32" in notice.text

@@ -17,6 +17,8 @@ import time
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from devices.host.calibration import EVERY_MS, CalibrationModels
 from devices.host.facts import conditions, peak_bytes, reset_peak_bytes, thread_count
 from devices.host.framing import PipeClosed, read_message, write_message
@@ -101,6 +103,25 @@ def time_model(
     }
 
 
+def compute(interpreter_class: Any, data: bytes, request: dict[str, Any]) -> bytes:
+    """What a model computes from inputs, one run for each: its first output as float32.
+
+    Args:
+        interpreter_class: Class of the runtime's interpreter.
+        data: TFLite flatbuffer, then the inputs as float32.
+        request: `model`, the size of the flatbuffer in bytes; `inputs`, the shape of the inputs.
+    """
+    interpreter = load(interpreter_class, data[: request["model"]], (), 1)
+    inputs = np.frombuffer(data[request["model"] :], np.float32).reshape(request["inputs"])
+    source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    outputs = []
+    for one in inputs:
+        interpreter.set_tensor(source["index"], one[None])
+        interpreter.invoke()
+        outputs.append(np.asarray(interpreter.get_tensor(target["index"]), np.float32).tobytes())
+    return b"".join(outputs)
+
+
 def take_precedence() -> None:
     """Raise the priority of this process as far as the system permits.
 
@@ -147,12 +168,15 @@ def main() -> None:
             return
         # ends this process should a model hang after the parent was killed
         signal.alarm(int(request["timeout_s"]) + 30)
+        answer: dict[str, Any] = {}
+        outputs = b""
         try:
-            if "calibration_model" in request:
+            if "inputs" in request:
+                outputs = compute(interpreter_class, data, request)
+            elif "calibration_model" in request:
                 calibration.load(
                     request["calibration_model"], data, request["cores"], request["threads"]
                 )
-                answer = {}
             else:
                 answer = time_model(interpreter_class, data, request, calibration)
         except Exception as error:
@@ -160,7 +184,7 @@ def main() -> None:
         signal.alarm(0)
         del data
         gc.collect()
-        write_message(answers, answer)
+        write_message(answers, answer, outputs)
 
 
 if __name__ == "__main__":

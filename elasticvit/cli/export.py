@@ -129,6 +129,13 @@ INTERRUPTED = (
     "files can be proven again elsewhere; fewer where images are large. 0 keeps none.",
 )
 @click.option(
+    "--check-on-device",
+    is_flag=True,
+    help="Also run some test images through the file on --device and compare its logits there with "
+    "those here. A file that is wrong there is kept under a name with .rejected in it, and the "
+    "exit code is 2.",
+)
+@click.option(
     "--verify",
     type=click.Path(),
     default=None,

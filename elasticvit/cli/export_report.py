@@ -9,6 +9,7 @@ from elasticvit.events import Event
 from elasticvit.flows.export import ExportResult
 from elasticvit.flows.export_events import (
     ComparisonProgress,
+    DeviceCheckStarted,
     ExportPlanned,
     ExportStarted,
     FreshRunStarted,
@@ -45,6 +46,8 @@ class ExportReport:
                 activity.progress("comparing with torch", event.done, event.total, "images")
             case FreshRunStarted():
                 activity.phase("loading and running the file in fresh processes")
+            case DeviceCheckStarted():
+                activity.phase(f"running images on {event.device}")
             case TimingStarted():
                 activity.phase(f"timing on {event.device}")
             case _:
@@ -93,6 +96,13 @@ def _notes(report: Report, one: ExportedFile, advice: list[str]) -> None:
     if card.calibration is not None:
         images = counted(card.calibration.images, "training image")
         say(f"ranges of activations are from {images}, {card.calibration.rule}")
+    check = card.device_check
+    if check is not None and check.max_abs_diff is not None:
+        say(
+            f"{card.file} on {check.device} ({check.runtime}): {counted(check.images, 'image')}, "
+            f"same class as here {check.agreement:.0f} %, logits differ by at most "
+            f"{check.max_abs_diff:.1e}"
+        )
     if timing is None:
         say("\n".join([f"{card.file} is not timed: {card.untimed}", *advice]))
         return

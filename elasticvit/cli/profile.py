@@ -147,7 +147,7 @@ def main(
     place = {"address": address, "serial": serial, "runner": runner}
     if model:
         others = [space, budget_minutes, like, budget_kernels, table, export_lut, explain]
-        _check_models([*others, list_devices or None, force or None])
+        _check_models([*others, precision, list_devices or None, force or None])
         how = {"rounds": rounds, "threads": threads, "cores": cores, "seed": seed}
         _models(report, folder, model=model, device=device or ("host",), **how, **place)
     elif list_devices:

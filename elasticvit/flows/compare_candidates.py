@@ -12,13 +12,15 @@ from elasticvit.errors import EvitError, ExportError, SettingError
 from elasticvit.events import EventHandler, Phase
 from elasticvit.flows.model_files import ModelFile, distinct_names, read_file
 from elasticvit.names import check_name
+from elasticvit.precisions import in_words
 from elasticvit.reading import shown_path
 from elasticvit.searching.result import RESULT_FILE, SearchResult
 from export.bundle import CARD_FILE, card_path, load_bundle
 from export.direct import DirectBackend
-from export.model_file import IDENTIFIER
+from export.flatbuffer import FILE_IDENTIFIER
 
 if TYPE_CHECKING:
+    from elasticvit.flows.export_search import SearchedSubnet
     from export.card import Card
 
 SETTING = "models"
@@ -138,13 +140,14 @@ def _found(name: str, path: Path, events: EventHandler) -> Iterator[_Found]:
 
 def _exported(name: str, path: Path) -> _Found:
     data, card = load_bundle(path)
-    if data[4:8] != IDENTIFIER:
+    if data[4:8] != FILE_IDENTIFIER:
         raise ExportError(
             f"the model in {shown_path(path)} is in format {card.format}; devices time TFLite "
             "models: export it as tflite",
             settings=[SETTING],
         )
-    return _Found(path, name, data, "export", f"{card.title}, {card.format}", _of_card(card))
+    described = f"{card.title}, {card.format}{in_words(card.precision)}"
+    return _Found(path, name, data, "export", described, _of_card(card))
 
 
 def _file(name: str, path: Path) -> _Found:
@@ -175,7 +178,7 @@ def _winners(name: str, path: Path, events: EventHandler) -> Iterator[_Found]:
     for number, winner in enumerate(result.goals, 1):
         own = f"{name} goal {number}" if several else name
         events(Phase(text=f"writing the winner of {shown_path(path)} as TFLite"))
-        data = backend.convert(SearchedSubnet.load(path, number).subnet)
+        data = _converted(SearchedSubnet.load(path, number), backend)
         accuracy = None
         if winner.test_accuracy is not None:
             accuracy = Accuracy(
@@ -184,4 +187,19 @@ def _winners(name: str, path: Path, events: EventHandler) -> Iterator[_Found]:
                 data=result.data,
                 of="torch",
             )
-        yield _Found(path, own, data, "search", f"{winner.arch}, {backend.name}", accuracy)
+        described = f"{winner.arch}, {backend.name}{in_words(result.precision)}"
+        yield _Found(path, own, data, "search", described, accuracy)
+
+
+def _converted(searched: SearchedSubnet, backend: DirectBackend) -> bytes:
+    """The winner in the precision that it was searched for."""
+    from elasticvit.flows.export_calibration import calibration_images
+    from elasticvit.flows.run_data import open_run_data
+    from export.calibration import CALIBRATED
+    from export.conversion import convert
+
+    subnet, pixels = searched.subnet, None
+    if searched.precision in CALIBRATED:
+        images = open_run_data(searched.data, subnet.layout.classes)
+        pixels, _ = calibration_images(images, subnet.arch.resolution)
+    return convert(backend, subnet, searched.precision, pixels)

@@ -73,6 +73,7 @@ class Compared:
             "ratio_low": ratio and ratio.low,
             "ratio_high": ratio and ratio.high,
             "ratio_rounds": ratio and ratio.rounds,
+            "told_apart": ratio and ratio.told_apart,
             "median_ms": timing and timing.median_ms,
             "fastest_round_ms": timing and timing.fastest_ms,
             "slowest_round_ms": timing and timing.slowest_ms,

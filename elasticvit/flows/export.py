@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elasticvit.errors import DeviceError, ExportError
+from elasticvit.errors import DeviceError, ExportError, SettingError
 from elasticvit.events import EventHandler, Phase, ignore
 from elasticvit.flows.export_events import (
     ComparisonProgress,
+    DeviceCheckStarted,
     ExportPlanned,
     ExportStarted,
     FreshRunStarted,
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
     from elasticvit.nn.timm_network import TimmNetwork
     from elasticvit.training.data import ImageData
     from export.backend import Backend, LoadedModel
+    from export.calibration import Calibration
     from export.card import Card
     from export.parity import Parity
+    from export.proof_images import ProofImages
 
 __all__ = ["ExportResult", "ExportSettings", "export"]
 
@@ -87,6 +90,12 @@ def export(
     from export.backend import find_backend
 
     backends = [find_backend(name) for name in _formats(settings)]
+    if settings.check_on_device and not any(backend.tflite for backend in backends):
+        raise SettingError(
+            "check_on_device is true, and no format makes TFLite files, which alone run on "
+            "devices; add format tflite",
+            settings=["check_on_device", "format"],
+        )
     place = ExportPlace.of(settings, workspace, backends)
     events(
         ExportPlanned(
@@ -106,7 +115,8 @@ def _export(
     settings: ExportSettings, backends: Sequence[Backend], place: ExportPlace, events: EventHandler
 ) -> ExportResult:
     """The export itself: nothing is written before everything is known."""
-    from elasticvit.flows.export_proof import bundled
+    from elasticvit.flows.export_device_check import MOST_IMAGES
+    from elasticvit.flows.export_proof import bundled, proof_images
     from elasticvit.flows.export_subject import open_subject
     from export.conversion import check_converts, check_takes
 
@@ -123,16 +133,23 @@ def _export(
         (backend, *_made(settings, backend, name, searched, images, place, events))
         for backend, name in zip(backends, names, strict=True)
     ]
-    files, extras = bundled(made, searched.subnet, images, settings.proof_images, place.beside)
+    kept = None
+    if settings.proof_images or settings.check_on_device:
+        kept = proof_images(made, searched.subnet, images, settings.proof_images or MOST_IMAGES)
+    if settings.check_on_device and kept is not None:
+        made = [_checked(one, kept, searched, settings, place, events) for one in made]
+    files, extras = bundled(made, kept if settings.proof_images else None, place.beside)
     folder, model = place.write([(data, one.card) for data, one in files], extras)
     first = files[0][1]
-    for untimed in (one.untimed for _, one in files):
-        if untimed is not None and settings.device is not None:  # named, so its absence matters
-            raise type(untimed)(
-                f"{untimed} (the model is kept, untimed, at {model})",
-                settings=untimed.settings,
-                next_step=untimed.next_step,
-            ) from untimed
+    for _, one in files:
+        untimed = one.untimed if settings.device is not None else None  # its absence matters
+        for error, how in ((untimed, "untimed"), (one.unchecked, "unchecked")):
+            if error is not None:
+                raise type(error)(
+                    f"{error} (the model is kept, {how}, at {model})",
+                    settings=error.settings,
+                    next_step=error.next_step,
+                ) from error
     return ExportResult(
         model=model,
         folder=folder,
@@ -178,8 +195,8 @@ def _made(
     if not searched.labelled:
         parity = parity.unlabelled()
     parity.check(f"the {backend.name} export", precision)
-    card = _card(backend, data, searched, images, parity, precision)
-    card = replace(card, file=name, calibration=calibration)
+    card = _card(backend, data, searched, images, parity, precision, calibration)
+    card = replace(card, file=name)
     drop = AccuracyDrop.of(parity, settings.max_accuracy_drop)
     if drop.rejected:
         at = place.write_rejected(data, card)
@@ -190,6 +207,43 @@ def _made(
         )
     card, untimed = _timed(card, backend, data, searched, settings, place.workspace, events)
     return data, ExportedFile(card=card, seconds=seconds, drop=drop, untimed=untimed)
+
+
+def _checked(
+    made: tuple[Backend, bytes, ExportedFile],
+    images: ProofImages,
+    searched: ExportSubject,
+    settings: ExportSettings,
+    place: ExportPlace,
+    events: EventHandler,
+) -> tuple[Backend, bytes, ExportedFile]:
+    """A file whose logits on the device are compared with those here, if devices run its format.
+
+    Raises:
+        ExportError: It is wrong on the device; it is kept as a rejected file.
+    """
+    from elasticvit.flows.export_device_check import check_on_device, refused
+
+    backend, data, one = made
+    if not backend.tflite:
+        return made
+    device = _device(settings, searched, place.workspace)
+    events(DeviceCheckStarted(device=device))
+    try:
+        check = check_on_device(place.workspace, device, data, one.card, images)
+    except DeviceError as error:
+        return backend, data, replace(one, unchecked=error)
+    card = replace(one.card, device_check=check)
+    if not check.passed:
+        at = place.write_rejected(data, card)
+        raise refused(check, f"the {backend.name} export, kept at {at},")
+    return backend, data, replace(one, card=card)
+
+
+def _device(settings: ExportSettings, searched: ExportSubject, workspace: Workspace | None) -> str:
+    """Name of the device that was named, or was searched for, or used last."""
+    last = None if workspace is None else workspace.device()
+    return settings.device or searched.device or last or DEFAULT_DEVICE
 
 
 def network_name(network: Subnet | TimmNetwork) -> str:
@@ -242,6 +296,7 @@ def _card(
     images: ImageData,
     parity: Parity,
     precision: str,
+    calibration: Calibration | None,
 ) -> Card:
     """The card of a model that is not timed yet."""
     from elasticvit.flows.export_proof import licence_of
@@ -283,6 +338,7 @@ def _card(
         undelegated=undelegated(backend, data),
         precision=precision,
         tensor_types=tensor_types(backend, data),
+        calibration=calibration,
     )
 
 
@@ -311,8 +367,7 @@ def _timed(
     card = replace(card, fresh=samples.run)
     if not backend.tflite:  # no device times it
         return timed(card, time_here(samples)), None
-    last = None if workspace is None else workspace.device()
-    device = settings.device or searched.device or last or DEFAULT_DEVICE
+    device = _device(settings, searched, workspace)
     events(TimingStarted(device=device))
     prediction = searched.predictions.get(device)
     if prediction is not None and card.precision != searched.precision:

@@ -72,3 +72,14 @@ class TimingStarted(Event):
     """
 
     device: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceCheckStarted(Event):
+    """The file's logits on a device are being compared with those here.
+
+    Attributes:
+        device: Name of the device.
+    """
+
+    device: str

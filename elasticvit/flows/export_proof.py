@@ -26,27 +26,51 @@ if TYPE_CHECKING:
 Made = tuple["Backend", bytes, ExportedFile]
 
 
-def bundled(
-    made: Sequence[Made], subnet: Subnet | TimmNetwork, images: ImageData, count: int, beside: bool
-) -> tuple[list[tuple[bytes, ExportedFile]], dict[str, bytes]]:
-    """The files with complete cards, and what lies beside them, by name.
+def proof_images(
+    made: Sequence[Made], subnet: Subnet | TimmNetwork, images: ImageData, count: int
+) -> ProofImages:
+    """Test images in a random order, with what torch and every file say of them.
 
     Args:
         made: Backend, content and facts of each file.
         subnet: The subnet, which torch runs.
         images: The data set.
-        count: Largest number of test images that are kept.
+        count: Largest number of images.
+    """
+    described: ImageInput = made[0][2].card.input
+    loader = images.loader(
+        "test",
+        resolution=subnet.resolution,
+        batch_size=min(count, image_count(described.shape)),
+        shuffle=True,
+    )
+    pictures, labels = next(iter(loader))
+    chosen = choose_images(subnet, pictures, labels, described)
+    exported = {
+        one.card.file: answers(load(backend, data), chosen, described)
+        for backend, data, one in made
+    }
+    return replace(chosen, exported=exported)
+
+
+def bundled(
+    made: Sequence[Made], kept: ProofImages | None, beside: bool
+) -> tuple[list[tuple[bytes, ExportedFile]], dict[str, bytes]]:
+    """The files with complete cards, and what lies beside them, by name.
+
+    Args:
+        made: Backend, content and facts of each file.
+        kept: Test images that are kept; None for none.
         beside: Whether the bundle lies beside a path, among files of others, so that it has nothing
             for people in it.
     """
     extras: dict[str, bytes] = {}
     proof = None
     first = made[0][2].card
-    if count:
-        chosen = _proof_images(made, subnet, images, count)
+    if kept is not None:
         name = proof_path(Path(first.file)).name
-        extras[name] = content = chosen.to_bytes()
-        proof = ProofFile(file=name, sha256=sha256(content), images=len(chosen.labels))
+        extras[name] = content = kept.to_bytes()
+        proof = ProofFile(file=name, sha256=sha256(content), images=len(kept.labels))
     others = tuple(f"{one.card.file}.json" for _, _, one in made[1:])
     files = []
     for index, (_, data, one) in enumerate(made):
@@ -74,23 +98,3 @@ def licence_of(run: str) -> str | None:
         return load_card(run).licence or None
     except CheckpointError:  # the folder of a training run, or a supernet that is gone
         return None
-
-
-def _proof_images(
-    made: Sequence[Made], subnet: Subnet | TimmNetwork, images: ImageData, count: int
-) -> ProofImages:
-    """Test images in a random order, with what torch and every file say of them."""
-    described: ImageInput = made[0][2].card.input
-    loader = images.loader(
-        "test",
-        resolution=subnet.resolution,
-        batch_size=min(count, image_count(described.shape)),
-        shuffle=True,
-    )
-    pictures, labels = next(iter(loader))
-    chosen = choose_images(subnet, pictures, labels, described)
-    exported = {
-        one.card.file: answers(load(backend, data), chosen, described)
-        for backend, data, one in made
-    }
-    return replace(chosen, exported=exported)

@@ -22,12 +22,15 @@ class ExportedFile:
         seconds: Seconds that the conversion took.
         drop: What the comparison with torch says of its accuracy.
         untimed: The error that kept the file from being timed; None if it was timed.
+        unchecked: The error that kept its logits on a device from being compared; None if they
+            were, or were not to be.
     """
 
     card: Card
     seconds: float
     drop: AccuracyDrop
     untimed: DeviceError | None = None
+    unchecked: DeviceError | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,4 +103,5 @@ def _facts(card: Card, seconds: float) -> dict[str, Any]:
         "operators": card.operators,
         "partitions": card.partitions,
         "fresh": None if fresh is None else asdict(fresh),
+        "device_check": None if card.device_check is None else asdict(card.device_check),
     }

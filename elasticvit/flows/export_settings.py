@@ -64,6 +64,9 @@ class ExportSettings:
             rule), is an error and is kept under a name with `.rejected` in it.
         proof_images: Largest number of test images that are kept in the bundle, to prove its files
             again where the data set is not; 0 keeps none.
+        check_on_device: Whether some images go through the TFLite file on the device, too, and its
+            logits there are compared with those here; a file that is wrong there is an error and is
+            kept under a name with `.rejected` in it.
         precision: Precision of the model file: `fp32`, `fp16`, `int8` (activations brought to 8
             bits while it runs) or `int8-full` (their ranges fixed by training images). None: the
             precision that the search was for.
@@ -88,12 +91,18 @@ class ExportSettings:
     images: int = 2000
     max_accuracy_drop: float = 0.5
     proof_images: int = 64
+    check_on_device: bool = False
     precision: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "images", check_whole("images", self.images, 1, MOST_IMAGES))
         kept = check_whole("proof_images", self.proof_images, 0, MOST_PROOF_IMAGES)
         object.__setattr__(self, "proof_images", kept)
+        if not isinstance(self.check_on_device, bool):
+            raise SettingError(
+                f"check_on_device is {shown(self.check_on_device)}; it must be true or false",
+                settings=["check_on_device"],
+            )
         check_real("max_accuracy_drop", self.max_accuracy_drop, 0, 100)
         object.__setattr__(self, "goal", check_whole("goal", self.goal, 1, MOST_GOALS))
         check_precision(self.precision, optional=True)

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from export.parity import Parity
     from export.proof_images import ProofImages
 
-MORE = 2.0  # times the difference that the export saw; other CPUs sum in another order
 SAME_WEIGHTS = 1e-3  # standard deviations of the logits; torch's own differ less between computers
 
 
@@ -131,13 +130,11 @@ def _kept_images(model: LoadedModel, card: Card, kept: ProofImages) -> tuple[Par
 
 def _problems(card: Card, what: str, parity: Parity, max_accuracy_drop: float) -> list[str]:
     """What is wrong with a comparison."""
-    from elasticvit.precisions import FP32
     from export.accuracy_drop import AccuracyDrop
-    from export.parity import MAX_REL_DIFFS
+    from export.parity import accepted_diff
 
     found = []
-    rounding = MAX_REL_DIFFS.get(card.precision, MAX_REL_DIFFS[FP32])
-    most = max(rounding, MORE * card.parity.max_rel_diff)
+    most = accepted_diff(card.parity, card.precision)
     if not parity.max_rel_diff <= most:  # also when it is not a number
         found.append(
             f"{card.file}: logits of {parity.images:,} {what} differ from torch's by up to "

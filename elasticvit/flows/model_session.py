@@ -18,7 +18,7 @@ from elasticvit.events import EventHandler
 from elasticvit.files import write_atomic
 from elasticvit.flows.model_events import TimingProgress
 from elasticvit.flows.model_files import ModelFile
-from elasticvit.flows.model_speed import at_usual_speed
+from elasticvit.flows.model_speed import at_one_speed
 from elasticvit.flows.model_timing_result import DeviceTiming, ModelTiming, Range
 from elasticvit.space import MOBILE
 from elasticvit.workspace import Workspace
@@ -145,7 +145,7 @@ class ModelSession:
         ended: DeviceError | None,
     ) -> DeviceTiming:
         """The result, which is also written beside the raw runs."""
-        speed = at_usual_speed(measured, folder)
+        speed = at_one_speed(measured, folder)
         steady = speed.ms
         timings = {}
         for model in self.models:

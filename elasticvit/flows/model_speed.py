@@ -1,11 +1,13 @@
-"""The rounds of a session brought to the usual speed of the device, by its calibration models.
+"""The rounds of a session brought to the speed that the device had in the first recent session.
 
-On a shared computer whole sessions are slower than others: six sessions of the same two models
-within four minutes differed by 4.3 %, and by 1.7 % once their speed was judged together.
+On a shared computer whole sessions are slower than others. Six sessions of the same two models
+within five minutes, on a busy computer, differed by 4.3 and 6.4 % as they were measured, and by 1.8
+and 2.9 % at the speed of the first; their ratio by 2.8 and 1.6 %.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,13 +32,15 @@ class Speed:
     Attributes:
         ms: Milliseconds of each round, shape (n,).
         corrected: Whether background load was corrected for.
-        sessions: Number of earlier sessions that the usual speed was taken from.
+        sessions: Number of earlier sessions, the first of which has set the speed.
+        since_s: When that began, in seconds since the epoch; None without an earlier one.
         damaged: Sentences on sessions that could not be read.
     """
 
     ms: FloatArray
     corrected: bool
     sessions: int
+    since_s: float | None
     damaged: tuple[str, ...]
 
     @property
@@ -44,13 +48,16 @@ class Speed:
         """What a latency of these rounds is, in words."""
         if not self.corrected:
             return ESTIMATOR
-        known = f" and those of {self.sessions} earlier sessions" if self.sessions else ""
-        return f"{ESTIMATOR}, corrected for background load by calibration models{known}"
+        text = f"{ESTIMATOR}, corrected for background load by calibration models"
+        if self.since_s is None:
+            return text
+        began = time.strftime("%Y-%m-%d %H:%M", time.localtime(self.since_s))
+        return f"{text}, at the speed of the session of {began}"
 
 
-def at_usual_speed(measured: Sequence[RawRound], folder: Path) -> Speed:
-    """The rounds of a session at the speed that the device usually has: with those of the recent
-    sessions beside it, of the same device, runtime, threads and cores.
+def at_one_speed(measured: Sequence[RawRound], folder: Path) -> Speed:
+    """The rounds of a session at the speed of the first of the recent sessions beside it that are
+    of the same device, runtime, threads and cores; at its own where there is none.
 
     Args:
         measured: Rounds of the session, at least one.
@@ -59,9 +66,16 @@ def at_usual_speed(measured: Sequence[RawRound], folder: Path) -> Speed:
     earlier, damaged = _earlier(measured[0], folder)
     together = [m for session in (*earlier, measured) for m in session]
     by_file = [replace(m, key=m.sha256) for m in together]
-    steady = steady_ms(Rounds.of_measurements(by_file, kind=KIND))[-len(measured) :]
+    reference = len(earlier[0]) if earlier else None
+    steady = steady_ms(Rounds.of_measurements(by_file, kind=KIND), reference)[-len(measured) :]
     raw = np.array([round_ms(m.samples_us) for m in measured])
-    return Speed(steady, not np.array_equal(raw, steady), len(earlier), tuple(damaged))
+    return Speed(
+        ms=steady,
+        corrected=not np.array_equal(raw, steady),
+        sessions=len(earlier),
+        since_s=earlier[0][0].time_s if earlier else None,
+        damaged=tuple(damaged),
+    )
 
 
 def _earlier(first: RawRound, folder: Path) -> tuple[list[Sequence[RawRound]], list[str]]:

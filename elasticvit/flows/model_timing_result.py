@@ -69,7 +69,8 @@ class DeviceTiming:
         facts: Facts of the device.
         estimator: What `ModelTiming.ms` is, in words.
         corrected: Whether background load was corrected for, by the calibration models.
-        earlier_sessions: Number of earlier sessions that the device's usual speed was taken from.
+        earlier_sessions: Number of recent sessions whose speed this one was brought to; see
+            `elasticvit.flows.model_speed`.
         models: The models, in the order in which they were named.
         timings: Their latencies, by name; a model that was refused, or not reached before the
             device went away, is missing.

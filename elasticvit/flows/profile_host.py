@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
 
 from elasticvit.precisions import FP16
 
-X86 = ("x86_64", "amd64", "i686", "i386")
-NOT_COMPUTED_HERE = (
-    "this computer has an x86 processor, on which models in fp16 are computed in fp32: the "
-    "latencies of host are those of fp16 files here, and say nothing about a phone that computes "
-    "in fp16"
-)
+HOST = "host"
 
 
-def not_computed_here(precision: str, devices: Sequence[str]) -> bool:
-    """Whether models would be timed on this computer in another precision than they are stored
-    in."""
-    return precision == FP16 and "host" in devices and platform.machine().lower() in X86
+def arithmetic_warning(precision: str, devices: Sequence[str]) -> str | None:
+    """That this computer is timed in another precision than the models are stored in; None if it is
+    not so, or the computer is not among the devices."""
+    from devices.host.facts import computes_in_fp16, cpu_model
+
+    if precision != FP16 or HOST not in devices or computes_in_fp16():
+        return None
+    return (
+        f"this computer ({cpu_model()}) computes models in fp16 in fp32: the latencies of host are "
+        "those of fp16 files here, and say nothing about a phone that computes in fp16"
+    )

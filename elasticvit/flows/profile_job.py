@@ -10,7 +10,7 @@ from elasticvit.errors import EvitError, FileError
 from elasticvit.events import EventHandler, Notice, Phase
 from elasticvit.flows.learn_settings import LearnSettings
 from elasticvit.flows.profile_events import ProfilePlanned
-from elasticvit.flows.profile_host import NOT_COMPUTED_HERE, not_computed_here
+from elasticvit.flows.profile_host import arithmetic_warning
 from elasticvit.flows.profile_method import ProfilingMethod
 from elasticvit.flows.profile_result import DeviceProfile, ProfileResult
 from elasticvit.flows.profile_settings import DEFAULT_MINUTES, ProfileSettings
@@ -61,8 +61,9 @@ def profile_devices(
     from predictors.choice import UncertaintyChoice
 
     names, config = settings.devices, _profile_config(settings)
-    if not_computed_here(settings.precision, names):
-        events(Notice(text=NOT_COMPUTED_HERE, warning=True))
+    warning = arithmetic_warning(settings.precision, names)
+    if warning is not None:
+        events(Notice(text=warning, warning=True))
     opener = DeviceOpener(workspace, settings)
     opened = {name: opener.open(name, lambda text: events(Notice(text=text))) for name in names}
     method = make_method()

@@ -197,6 +197,13 @@ class SearchResult:
                 raise RESULT_FORMAT.failure(
                     f"{path}: {own} is not that of winners[0]; they must be the same"
                 )
+        for winner in result.goals:
+            used = {cap.precision for cap in winner.caps} | {m.precision for m in winner.measured}
+            for other in used - {result.precision}:
+                raise RESULT_FORMAT.failure(
+                    f"{path}: precision is {result.precision}, but that of a cap or a "
+                    f"measurement is {other}; they must be the same"
+                )
         return result
 
 
