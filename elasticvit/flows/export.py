@@ -98,8 +98,8 @@ def _export(
     """The export itself: nothing is written before everything is known."""
     from elasticvit.flows.export_device_check import MOST_IMAGES
     from elasticvit.flows.export_file import checked_file, made_file
+    from elasticvit.flows.export_open import open_subject
     from elasticvit.flows.export_proof import bundled, proof_images
-    from elasticvit.flows.export_subject import open_subject
     from export.conversion import check_converts, check_takes
 
     searched = open_subject(settings, place)
