@@ -66,6 +66,8 @@ class Parity:
     gained: Count | None = None
 
     def __post_init__(self) -> None:
+        if (self.torch_accuracy is None) != (self.exported_accuracy is None):
+            raise ValueError("torch_accuracy and exported_accuracy must be known both, or neither")
         if (self.lost or 0) + (self.gained or 0) > self.images:
             raise ValueError(f"lost and gained must be at most the {self.images} images together")
 

@@ -7,7 +7,8 @@ from test_export_bundle import TIMING, card
 from elasticvit.kernels import lower
 from elasticvit.space import MOBILE, TINY
 from export.bundle import MARK
-from export.card import ProofFile, timed
+from export.card import timed
+from export.card_parts import ProofFile
 from export.fresh_run import FreshRun
 from export.readme import draw, readme
 

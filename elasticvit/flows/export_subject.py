@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from elasticvit.events import Notice
-from elasticvit.flows.export_place import ExportPlace
-from elasticvit.flows.export_settings import ExportSettings
 from elasticvit.precisions import FP32, Precision
 
 if TYPE_CHECKING:
@@ -83,27 +81,6 @@ class OutsideSubject:
     def images(self) -> ImageData:
         """The images that the file is compared with torch on."""
         return self.data
-
-
-def open_subject(settings: ExportSettings, place: ExportPlace) -> ExportSubject:
-    """The network that the settings name, or the subnet of the latest search.
-
-    Raises:
-        EvitError: There is no such network, or its weights or images cannot be read; see
-            `export_search`, `export_supernet` and `export_timm`.
-    """
-    if settings.timm is not None:
-        from elasticvit.flows.export_timm import timm_subject
-
-        return timm_subject(settings)
-    if settings.arch is not None:
-        from elasticvit.flows.export_supernet import supernet_subject
-
-        return supernet_subject(settings, place.workspace)
-    from elasticvit.flows.export_search import SearchedSubnet
-
-    assert place.search is not None
-    return SearchedSubnet.load(place.search, settings.goal)
 
 
 def without_images(count: int) -> Notice:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from elasticvit.training.data import ImageData
 
 SEED = 0
+IMAGES = 16  # that give fresh batch norms their statistics
 NO_WEIGHTS = Notice(
     text="no file of weights is named, so the weights are random, drawn like trained ones so that "
     "no branch vanishes: size and latency are those of the network, its answers mean nothing",
@@ -48,15 +49,18 @@ def timm_subject(settings: ExportSettings) -> OutsideSubject:
     network = _network(name, None if settings.weights is None else Path(settings.weights))
     data = _data(settings, network)
     labelled, remarks = data is not None, []
-    if settings.weights is None:
-        remarks.append(NO_WEIGHTS)
     if data is None:
         from elasticvit.training.random_images import random_images
 
         labels = _labels(network)
         data = random_images(labels, network.input.mean, network.input.std)
         remarks.append(without_images(data.info.test_images))
-    weights = None if settings.weights is None else path_text(Path(settings.weights))
+    weights = None
+    if settings.weights is not None:
+        weights = path_text(Path(settings.weights))
+    else:
+        _draw(network, data)
+        remarks.append(NO_WEIGHTS)
     return OutsideSubject(
         subnet=network,
         data=data,
@@ -78,9 +82,7 @@ def _network(name: str, weights: Path | None) -> TimmNetwork:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(SEED)  # timm draws initial weights from torch's own generator
             fresh: nn.Module = timm.create_model(name)
-        network = TimmNetwork(name, fresh)
-        generator = torch.Generator().manual_seed(SEED)
-        enliven(network.network, network.resolution, network.in_chans, generator)
+        return TimmNetwork(name, fresh)
     except EvitError:
         raise
     except Exception as error:  # networks of timm's raise anything
@@ -88,7 +90,13 @@ def _network(name: str, weights: Path | None) -> TimmNetwork:
             f"timm's {name} cannot be made or run: {cause_of(error)}; name another network",
             settings=["timm"],
         ) from error
-    return network
+
+
+def _draw(network: TimmNetwork, data: ImageData) -> None:
+    """Give a fresh network weights like trained ones, in place."""
+    loader = data.loader("train", resolution=network.resolution, batch_size=IMAGES, shuffle=True)
+    images, _ = next(iter(loader))
+    enliven(network.network, images, torch.Generator().manual_seed(SEED))
 
 
 def _data(settings: ExportSettings, network: TimmNetwork) -> ImageData | None:

@@ -82,7 +82,7 @@ def _verified(
 ) -> VerifiedFile:
     """One file, proven again."""
     from devices.host.facts import cpu_model
-    from elasticvit.flows.export import _parity
+    from elasticvit.flows.export_file import compare_file
     from export.backend import find_backend
     from export.conversion import inspect, load
     from export.fresh_run import run_fresh
@@ -94,7 +94,7 @@ def _verified(
     test = None
     if not isinstance(reached, str):
         searched, images = reached
-        test = _parity(model, searched.subnet, images, card.parity.images, events)
+        test = compare_file(model, searched.subnet, images, card.parity.images, events)
     fresh = run_fresh(backend, data, card.input.shape, cpu_model()).run
     if card.parity.torch_accuracy is None and seen is not None:  # random images of no class
         seen = seen.unlabelled()

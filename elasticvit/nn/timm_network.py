@@ -12,8 +12,6 @@ from torch import Tensor, nn
 
 from elasticvit.errors import ModelError
 
-IMAGES = 8  # random ones, that give fresh batch norms their statistics
-
 
 @dataclass(frozen=True, kw_only=True)
 class TimmInput:
@@ -96,17 +94,16 @@ class TimmNetwork(nn.Module):
         return int(counter.get_total_flops()) // 2
 
 
-def enliven(network: nn.Module, resolution: int, channels: int, generator: torch.Generator) -> None:
+def enliven(network: nn.Module, images: Tensor, generator: torch.Generator) -> None:
     """Give a freshly initialised network weights like trained ones, in place.
 
     Fresh norms and scales hold zeros, ones and tiny constants by which whole branches vanish, which
     a converter then leaves out. Every parameter whose values are all equal is drawn anew, and batch
-    norms get the statistics of random images.
+    norms get the statistics of some images.
 
     Args:
         network: The network.
-        resolution: Side of its images in pixels.
-        channels: Channels of its images.
+        images: Normalised images (B, C, R, R), B at least 2.
         generator: Source of all that is drawn.
     """
     with torch.no_grad():
@@ -120,7 +117,7 @@ def enliven(network: nn.Module, resolution: int, channels: int, generator: torch
         for norm in norms:
             norm.train()
             norm.momentum = 1.0
-        network(torch.randn(IMAGES, channels, resolution, resolution, generator=generator))
+        network(images)
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
         network.eval()
