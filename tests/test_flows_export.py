@@ -123,11 +123,10 @@ def test_an_export_reports_by_events_and_prints_nothing(
     events: list[Event] = []
     result = export(workspace=workspace, events=events.append, **QUICK)
     planned, phase, started, converted, *compared, fresh, timing = events
-    assert planned == ExportPlanned(
-        search=workspace.latest("search"), format="tflite-direct", images=8, timed=True
-    )
+    subject = f"search {workspace.latest('search')}"
+    assert planned == ExportPlanned(subject=subject, format="tflite-direct", images=8, timed=True)
     assert isinstance(phase, Phase)
-    assert started == ExportStarted(arch=SEARCHED, format="tflite-direct")
+    assert started == ExportStarted(name=str(SEARCHED), format="tflite-direct")
     assert converted == ModelConverted(bytes=result.card.bytes, seconds=result.seconds)
     assert compared == [ComparisonProgress(done=i, total=8) for i in range(1, 9)]
     assert fresh == FreshRunStarted()
