@@ -134,3 +134,13 @@ class DeviceCheck:
     def passed(self) -> bool:
         """Whether the file computes on the device what it computes here."""
         return self.max_rel_diff is not None and self.max_rel_diff <= self.accepted
+
+    def __str__(self) -> str:
+        """What was seen, to be read after the file's name."""
+        where = f"on {self.device} ({self.runtime}): of {self.images} images"
+        if self.max_abs_diff is None:
+            return f"{where} not all logits are finite"
+        return (
+            f"{where} {self.agreement:.0f} % get the same class as on the exporting computer, "
+            f"logits differ by at most {self.max_abs_diff:.1e}"
+        )

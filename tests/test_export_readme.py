@@ -60,7 +60,7 @@ def test_it_tells_figures_and_how_they_were_measured() -> None:
         "| ms on host | 2.000 | 2.000 |",
         "| ms predicted for host | 1.900 | 1.900 |",
         "host:a CPU, LiteRT 2.3.0",
-        "`proof.npz` holds 16 of the test images",
+        "`proof.npz` holds 16 of the images",
         "python run_model.py PICTURE",
         "shorter side to 35 pixels",
         first.sha256,
