@@ -127,6 +127,7 @@ def write_files(
             for target in contents:
                 with writing(target):
                     os.replace(Path(staging, target.name), target)
+            other_card_path(first).unlink(missing_ok=True)  # of an earlier bundle
     except BaseException:
         if new:
             with suppress(OSError):

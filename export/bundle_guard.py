@@ -14,6 +14,7 @@ from export.bundle import (
     TEXTS,
     card_path,
     labels_path,
+    other_card_path,
     sha256,
 )
 from export.card import CARD_FORMAT, Card
@@ -45,6 +46,21 @@ def check_replaceable(model: Path, exported: Collection[str], *, alone: bool) ->
         for path in (card_path(model), labels_path(model)):
             if path.exists() or path.is_symlink():
                 raise _in_the_way(path)
+
+
+def check_other(model: Path, exported: Collection[str]) -> None:
+    """As `check_replaceable`, for a model that is not the first one of its bundle.
+
+    Raises:
+        ExportError: Something is there that no export is known to have written.
+        FileError: What is there cannot be looked at.
+    """
+    check_replaceable(model, exported, alone=True)
+    path = other_card_path(model)
+    with writing(path):
+        there = path.exists() or path.is_symlink()
+    if there and _own_card(model) is None:
+        raise _in_the_way(path)
 
 
 def check_extras(folder: Path, proof: str = PROOF_FILE, texts: Sequence[str] = TEXTS) -> None:

@@ -14,6 +14,8 @@ Which operators are computed in 8 bits is decided by what the delegate has for t
   square root or average pooling, so these and with them norms, attention products and residual
   sums stay float32. Each would split the model; residual sums would not, but gain nothing that can
   be measured, and lose accuracy.
+
+In all but fp32 large constants that are no weights, the position biases, are stored in 16 bits.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from elasticvit.precisions import FP16, FP32, INT8, INT8_FULL, PRECISIONS
 from elasticvit.reading import shown
 from export.calibration import CALIBRATED, activation_ranges, check_images
 from export.flatbuffer import AlignedBuffer, packed, unpacked
+from export.half_constants import halve_constants
 from export.precision_check import check_float, check_precision
 from export.quiet import converting
 
@@ -112,6 +115,7 @@ def _quantised(prepared: Any, precision: str, calibration: Sequence[Float32Array
             ranges, enable_progress_bar=False, enable_progress_report=False
         )
         finished = unpacked(bytes(result.quantized_model))
+    halve_constants(finished)
     if precision == FP16:
         _allow_fp16_arithmetic(finished)
     return packed(finished)

@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 from elasticvit.arrays import Float32Array
 from elasticvit.errors import ExportError
-from export.card import CARD_FORMAT, Card, ImageInput
+from export.card import CARD_FORMAT, Card
+from export.card_parts import ImageInput
 from export.parity import logits_of
 
 if TYPE_CHECKING:

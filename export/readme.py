@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from elasticvit.arch import Arch, AttnStage, ConvStage
 from elasticvit.kernels import Kernel, Layout, stage_sizes, walk
 from export.bundle import KOTLIN_FILE, LABELS_FILE, MARK, PYTHON_FILE
-from export.card import Card, ExportTiming
+from export.card import Card
+from export.card_parts import ExportTiming
 
 BAR = 24  # characters of the stage with the most multiply-accumulates
 UNKNOWN = "not known; ask whoever trained them"

@@ -19,6 +19,7 @@ from ai_edge_litert import schema_py_generated as schema
 from elasticvit.arrays import Float32Array
 from elasticvit.precisions import FP16, FP32, INT8, INT8_FULL
 from export.flatbuffer import AlignedBuffer
+from export.half_constants import halve_constants
 from export.precision import FP16_ARITHMETIC, REDUCED_PRECISION
 
 SCALE = 1 / 16  # of activations in 8 bits, which reach from -8 to 8
@@ -39,6 +40,7 @@ def write_in(precision: str) -> Callable[[Any], None]:
     def change(model: Any) -> None:
         if precision != FP32:
             _Writer(model, precision).run()
+            halve_constants(model)
 
     return change
 

@@ -14,13 +14,18 @@ from elasticvit.space import TINY
 from export.bundle import (
     CARD_FILE,
     LABELS_FILE,
+    MARK,
+    file_names,
     load_bundle,
+    load_files,
     sha256,
     write_bundle,
+    write_files,
 )
-from export.bundle_guard import check_replaceable
+from export.bundle_guard import check_extras, check_other, check_replaceable
 from export.calibration import Calibration
-from export.card import CARD_FORMAT, Card, ExportTiming, ImageInput, timed
+from export.card import CARD_FORMAT, Card, timed
+from export.card_parts import ExportTiming, ImageInput, ProofFile
 from export.parity import Parity
 
 MODEL = b"a model"
@@ -200,8 +205,9 @@ def test_every_damage_of_the_card_is_refused_or_reads_as_a_card(tmp_path: Path) 
     free |= {"model", "undelegated", "precision", "tensor_types", "calibration"}
     told = {("parity", name) for name in ("accuracy_error", "drop", "drop_error")}  # never read
     later = {("parity", name) for name in ("min_cosine", "lost", "gained")}
+    later |= {("parity", f"{name}_accuracy") for name in ("torch", "exported")}
     later |= {("input", "fit"), ("input", "crop")}  # earlier versions wrote none of these
-    free |= {"tensor_types", "device_check"}
+    free |= {"tensor_types", "device_check", "model", "undelegated"}
     refused = 0
     for mutation in mutations(json.loads(whole)):
         path.write_text(json.dumps(mutation.document))
@@ -285,3 +291,49 @@ def test_the_card_says_how_8_bits_were_calibrated(tmp_path: Path) -> None:
         (tmp_path / CARD_FILE).write_text(json.dumps(whole.to_dict() | change))
         with pytest.raises(ExportError, match=r"calibration must be|precision"):
             load_bundle(tmp_path)
+
+
+def check_all(folder: Path) -> None:
+    check_extras(folder)
+    check_other(folder / "model.onnx", ())
+
+
+def test_files_beside_a_model_that_are_somebodys_own_are_not_overwritten(tmp_path: Path) -> None:
+    check_all(tmp_path)
+    for name, content in (
+        ("README.md", b"# My app"),
+        ("run_model.py", b"print()"),
+        ("proof.npz", b"my proof"),
+        ("model.onnx.json", b"{}"),
+    ):
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(ExportError, match=rf"{path.name} exists, and is not known to be"):
+            check_all(tmp_path)
+        path.unlink()
+    proof = ProofFile(file="proof.npz", sha256=sha256(b"p"), images=1)
+    first = replace(card(), proof=proof, others=("model.onnx.json",))
+    other = replace(card(), file="model.onnx", format="onnx", proof=proof)
+    texts = {"README.md": f"# x\n{MARK} 1".encode(), "proof.npz": b"p"}
+    write_files(tmp_path, [(MODEL, first), (MODEL, other)], texts)
+    check_extras(tmp_path)
+    check_other(tmp_path / "model.onnx", ())
+    check_replaceable(tmp_path / "model.tflite", (), alone=False)
+    assert [one for _, one in load_files(tmp_path)] == [first, other]
+    alone = replace(other, proof=None)
+    write_bundle(tmp_path, MODEL, alone)  # the first of its bundle now: its other card is gone
+    assert load_bundle(tmp_path / "model.onnx") == (MODEL, alone)
+    assert not (tmp_path / "model.onnx.json").exists()
+
+
+def test_a_second_file_joins_a_bundle_of_one(tmp_path: Path) -> None:
+    write_bundle(tmp_path, MODEL, card())
+    check_other(tmp_path / "model.onnx", ())
+    (tmp_path / "model.onnx").write_bytes(b"somebody's")
+    with pytest.raises(ExportError, match=r"model\.onnx exists"):
+        check_other(tmp_path / "model.onnx", ())
+
+
+def test_files_of_one_suffix_have_names_of_their_own() -> None:
+    formats = [("tflite", ".tflite"), ("onnx", ".onnx"), ("tflite-direct", ".tflite")]
+    assert file_names(formats) == ["model.tflite", "model.onnx", "model.tflite-direct.tflite"]

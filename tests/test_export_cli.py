@@ -159,7 +159,7 @@ def test_ctrl_c_says_that_an_export_starts_anew(
     def press(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("elasticvit.flows.export._parity", press)
+    monkeypatch.setattr("elasticvit.flows.export_file.compare_file", press)
     result = run(workspace)
     assert result.exit_code == 130
     assert "the same command starts it again from the beginning" in result.stderr

@@ -14,11 +14,12 @@ from elasticvit.cost import reachable_kernels
 from elasticvit.kernels import KINDS, Kernel, lower
 from elasticvit.precisions import PRECISIONS
 from elasticvit.space import MOBILE, TINY, SearchSpace
+from export.calibration import LEAST_IMAGES
 from export.flatbuffer import unpacked
 from export.inspect import delegation
 from export.kernel_models import input_shape, kernel_model
 from export.precise_kernels import kernel_models_in
-from export.precision import LEAST_CALIBRATION, in_precision
+from export.precision import in_precision
 from export.precision_check import check_precision, tensor_types
 
 OTHERS = [p for p in PRECISIONS if p != "fp32"]
@@ -58,7 +59,7 @@ def operators(data: bytes) -> Counter[Any]:
 def quantised(kernels: tuple[Kernel, ...], precision: str) -> bytes:
     """The float32 model of the kernels, taken to a precision by the quantiser."""
     rng, shape = np.random.default_rng(0), input_shape(kernels[0])
-    inputs = [rng.standard_normal(shape, dtype=np.float32) for _ in range(LEAST_CALIBRATION)]
+    inputs = [rng.standard_normal(shape, dtype=np.float32) for _ in range(LEAST_IMAGES)]
     return in_precision(kernel_model(kernels), precision, inputs)
 
 

@@ -15,12 +15,15 @@ from export import calibration, precision, precision_check
 from export.calibration import LEAST_IMAGES
 from export.direct import DirectBackend
 from export.flatbuffer import packed, unpacked
-from export.inspect import Delegation, delegation, operator_counts
+from export.graph import Graph
+from export.half_constants import LEAST_VALUES, halve_constants
+from export.inspect import Delegation, delegation, operator_counts, operator_name
 from export.kernel_models import kernel_model, network_model, random_weights
 from export.litert import LiteRTModel
 from export.precision import in_precision
 from export.precision_check import tensor_types
 
+FLOAT32, FLOAT16 = 0, 1  # of the schema's TensorType
 SIDE = ARCH.resolution
 WORST = {"fp16": 5e-3, "int8": 0.1, "int8-full": 0.2}  # standard deviations of the logits
 SQUEEZED = MBConv(size=8, cin=8, cout=8, expansion=2, kernel=5, stride=2, se=True)
@@ -81,7 +84,7 @@ def test_input_outputs_and_signature_stay(name: str, files: dict[str, bytes]) ->
     made = unpacked(files[name])
     (graph,) = made.subgraphs
     kinds = [graph.tensors[i].type for i in (*graph.inputs, *graph.outputs)]
-    assert set(kinds) == {0}  # FLOAT32
+    assert set(kinds) == {FLOAT32}
     (signature,) = made.signatureDefs
     assert signature.inputs[0].tensorIndex == graph.inputs[0]
     assert signature.outputs[0].tensorIndex == graph.outputs[0]
@@ -198,3 +201,31 @@ def test_bad_input_is_refused(model: bytes) -> None:
         in_precision(model, "int4")
     with pytest.raises(ExportError, match="not a TFLite model"):
         in_precision(b"\0" * 100, "int8")
+
+
+@pytest.mark.parametrize("name", PRECISIONS[1:])
+def test_position_biases_are_stored_in_16_bits(name: str, files: dict[str, bytes]) -> None:
+    made = unpacked(files[name])
+    (graph,) = made.subgraphs
+    stored = [t for t in graph.tensors if made.buffers[t.buffer].data is not None]
+    assert FLOAT16 in {t.type for t in stored}
+    large = {
+        t.name
+        for t in stored
+        if t.type == FLOAT32 and made.buffers[t.buffer].data.size >= 4 * LEAST_VALUES
+    }
+    depthwise = {
+        graph.tensors[op.inputs[1]].name
+        for op in graph.operators
+        if operator_name(made, op) == "DEPTHWISE_CONV_2D"
+    }
+    assert large <= (depthwise if name == "int8" else set())
+
+
+def test_constants_that_16_bits_cannot_hold_stay() -> None:
+    graph = Graph()
+    source = graph.input((1, LEAST_VALUES))
+    huge = np.full((1, LEAST_VALUES), 1e6, np.float32)
+    model = unpacked(graph.finish([graph.add(source, graph.constant(huge))]))
+    halve_constants(model)
+    assert tensor_types(packed(model)) == {"FLOAT32": 3}

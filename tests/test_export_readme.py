@@ -7,7 +7,8 @@ from test_export_bundle import TIMING, card
 from elasticvit.kernels import lower
 from elasticvit.space import MOBILE, TINY
 from export.bundle import MARK
-from export.card import ProofFile, timed
+from export.card import timed
+from export.card_parts import ProofFile
 from export.fresh_run import FreshRun
 from export.readme import draw, readme
 
@@ -59,7 +60,7 @@ def test_it_tells_figures_and_how_they_were_measured() -> None:
         "| ms on host | 2.000 | 2.000 |",
         "| ms predicted for host | 1.900 | 1.900 |",
         "host:a CPU, LiteRT 2.3.0",
-        "`proof.npz` holds 16 of the test images",
+        "`proof.npz` holds 16 of the images",
         "python run_model.py PICTURE",
         "shorter side to 35 pixels",
         first.sha256,

@@ -20,7 +20,8 @@ from elasticvit.training.data import ImageData, open_data
 from elasticvit.training.decoded_batches import seen_share
 from export.backend import Backend
 from export.bundle import MARK, sha256, write_files
-from export.card import Card, ImageInput
+from export.card import Card
+from export.card_parts import ImageInput
 from export.direct import DirectBackend
 from export.onnx import OnnxBackend
 from export.parity import compare

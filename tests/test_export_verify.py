@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from export_models import SEARCHED, finished_search
 
+from devices.host.device import HostDevice
 from elasticvit.cli.export import main
 from elasticvit.errors import ExportError, SettingError
 from elasticvit.flows.export import ExportSettings, export
@@ -214,6 +215,23 @@ def test_the_command_prints_both_and_closes_with_a_line(bundle: Path) -> None:
     assert run("--verify", bundle, "--format", "onnx").exit_code == 2
     assert "does not go with --format" in words(run("--verify", bundle, "--format", "onnx"))
     assert run("--verify", bundle / "nowhere").exit_code == 2
+
+
+def test_a_bundle_is_proven_on_a_device(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = run("--verify", bundle, "--check-on-device", "--device", "host", "--json")
+    assert done.exit_code == 0, done.output
+    (one,) = json.loads(done.stdout)["files"]
+    assert one["device_check"]["device"] == "host"
+    assert one["device_check"]["max_rel_diff"] == 0
+    assert "100 % get the same class as on the exporting computer" in words(done)
+    real = HostDevice.compute
+    monkeypatch.setattr(HostDevice, "compute", lambda *given: -real(*given))
+    wrong = run("--verify", bundle, "--check-on-device")
+    assert wrong.exit_code == 2
+    assert "model.tflite is wrong on host (LiteRT" in words(wrong)
+    assert run("--verify", bundle, "--device", "host").exit_code == 2  # what for is not said
+    fake = run("--verify", bundle, "--check-on-device", "--device", "fake")
+    assert "hands back no outputs" in words(fake)
 
 
 def test_every_file_of_a_bundle_is_proven(workspace: Workspace) -> None:

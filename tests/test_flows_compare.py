@@ -212,7 +212,9 @@ def test_a_winner_is_written_in_the_precision_that_it_was_searched_for(
     workspace = finished_search(Workspace.open(tmp_path / "ws"))
     folder = workspace.latest("search")
     result = SearchResult.load(folder)
-    replace(result, precision="int8").save(folder)
+    caps = tuple(replace(cap, precision="int8") for cap in result.caps)
+    winners = tuple(replace(winner, caps=caps) for winner in result.winners)
+    replace(result, precision="int8", caps=caps, winners=winners).save(folder)
     first = compared(workspace, folder, plain).models[0].candidate
     assert first.model.facts.weight_type == "int8"
     assert first.described.endswith("tflite-direct in int8")

@@ -123,11 +123,10 @@ def test_an_export_reports_by_events_and_prints_nothing(
     events: list[Event] = []
     result = export(workspace=workspace, events=events.append, **QUICK)
     planned, phase, started, converted, *compared, fresh, timing = events
-    assert planned == ExportPlanned(
-        search=workspace.latest("search"), format="tflite-direct", images=8, timed=True
-    )
+    subject = f"search {workspace.latest('search')}"
+    assert planned == ExportPlanned(subject=subject, format="tflite-direct", images=8, timed=True)
     assert isinstance(phase, Phase)
-    assert started == ExportStarted(arch=SEARCHED, format="tflite-direct")
+    assert started == ExportStarted(name=str(SEARCHED), format="tflite-direct")
     assert converted == ModelConverted(bytes=result.card.bytes, seconds=result.seconds)
     assert compared == [ComparisonProgress(done=i, total=8) for i in range(1, 9)]
     assert fresh == FreshRunStarted()
@@ -219,7 +218,8 @@ def test_a_file_that_is_too_inaccurate_is_kept_under_a_name_that_says_so(
     search = workspace.latest("search")
     seen = export(search, "seen.tflite", **QUICK).card.parity
     worse = replace(seen, images=1000, torch_accuracy=60.0, exported_accuracy=50.0, lost=110)
-    monkeypatch.setattr("elasticvit.flows.export._parity", lambda *_: replace(worse, gained=10))
+    worse = replace(worse, gained=10)
+    monkeypatch.setattr("elasticvit.flows.export_file.compare_file", lambda *_: worse)
     words = r"50\.00 % of 1,000 test images .* by torch 60\.00 %: 10\.00 points less"
     with pytest.raises(ExportError, match=words) as caught:
         export(search, **QUICK, **place)

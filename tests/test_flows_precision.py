@@ -19,6 +19,8 @@ from elasticvit.cli.profile import main as profile_command
 from elasticvit.cli.search import main as search_command
 from elasticvit.errors import CheckpointError, NextStep, PredictorError, SettingError
 from elasticvit.events import Event, Notice
+from elasticvit.flows.export_settings import ExportSettings
+from elasticvit.flows.export_supernet import supernet_subject
 from elasticvit.flows.latency import load_latency
 from elasticvit.flows.learn import learn_device
 from elasticvit.flows.profile import profile
@@ -181,6 +183,19 @@ def test_a_device_is_learnt_from_predictors_of_its_precision(workspace: Workspac
         learn_device(
             **{**PROFILE, "precision": "int8"}, like="known", budget_kernels=20, workspace=workspace
         )
+
+
+def test_an_export_is_predicted_in_its_own_precision(workspace: Workspace) -> None:
+    for named in (None, "fp16"):
+        settings = ExportSettings(supernet="tiny-cifar10", arch="smallest", precision=named)
+        subject = supernet_subject(settings, workspace)
+        assert subject.precision == (named or "fp32")
+        if named == "fp16":  # which was not profiled
+            assert not subject.predictions
+            continue
+        latency = load_latency("fake", precision=subject.precision, workspace=workspace)
+        exact = latency.predict("smallest").median_ms
+        assert subject.predictions["fake"].predicted_ms == pytest.approx(exact)
 
 
 def test_a_workspace_of_an_earlier_version_is_of_fp32(workspace: Workspace) -> None:

@@ -142,7 +142,8 @@ INTERRUPTED = (
     metavar="FOLDER",
     help="Export nothing; repeat the proof of the export in this folder on this computer: "
     "checksums, its images against torch's logits, and the test images where search and data set "
-    "are in reach. The exit code is 2 if it does not hold.",
+    "are in reach; with --check-on-device also on --device. The exit code is 2 if it does not "
+    "hold.",
 )
 @click.option(
     "--compare",
@@ -179,7 +180,7 @@ def main(report: Report, workspace: str | None, verify: str | None, **options: A
 
     check_options(options["compare"])
     if verify is not None:
-        run_verify(report, verify, options["max_accuracy_drop"])
+        run_verify(report, verify, workspace, options)
         return
     timed = {name: options.pop(name) for name in ("models", *OWN)}
     if options.pop("compare"):

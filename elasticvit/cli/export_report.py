@@ -96,13 +96,8 @@ def _notes(report: Report, one: ExportedFile, advice: list[str]) -> None:
     if card.calibration is not None:
         images = counted(card.calibration.images, "training image")
         say(f"ranges of activations are from {images}, {card.calibration.rule}")
-    check = card.device_check
-    if check is not None and check.max_abs_diff is not None:
-        say(
-            f"{card.file} on {check.device} ({check.runtime}): {counted(check.images, 'image')}, "
-            f"same class as here {check.agreement:.0f} %, logits differ by at most "
-            f"{check.max_abs_diff:.1e}"
-        )
+    if card.device_check is not None:
+        say(f"{card.file} {card.device_check}")
     if timing is None:
         say("\n".join([f"{card.file} is not timed: {card.untimed}", *advice]))
         return

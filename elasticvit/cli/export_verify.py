@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import click
 from click.core import ParameterSource
 from rich.table import Table
@@ -9,13 +12,17 @@ from rich.table import Table
 from elasticvit.cli.export_report import ExportReport
 from elasticvit.cli.report import Report
 from elasticvit.cli.wording import counted, file_size
+from elasticvit.flows.export_file import DEFAULT_DEVICE
 from elasticvit.flows.export_verify import verify
 from elasticvit.flows.export_verify_result import VerifiedFile
 
 ALONGSIDE = {"verify", "max_accuracy_drop", "as_json", "verbose", "quiet", "workspace"}
+ON_DEVICE = {"check_on_device", "device"}
 
 
-def run_verify(report: Report, folder: str, max_accuracy_drop: float) -> None:
+def run_verify(
+    report: Report, folder: str, workspace: str | None, options: Mapping[str, Any]
+) -> None:
     """Prove an export again and print what was found.
 
     Raises:
@@ -23,18 +30,28 @@ def run_verify(report: Report, folder: str, max_accuracy_drop: float) -> None:
         ExportError: The export is not proven.
     """
     context = click.get_current_context()
+    checked = options["check_on_device"]
+    allowed = ALONGSIDE | ON_DEVICE if checked else ALONGSIDE
     for name in context.params:
         given = context.get_parameter_source(name) is not ParameterSource.DEFAULT
-        if given and name not in ALONGSIDE:
+        if given and name not in allowed:
             option = f"--{name.replace('_', '-')}"
             raise click.UsageError(
                 f"--verify repeats the proof of an export and does not go with {option}; leave "
                 "one of them out"
             )
-    result = verify(folder, max_accuracy_drop=max_accuracy_drop, events=ExportReport(report))
+    result = verify(
+        folder,
+        max_accuracy_drop=options["max_accuracy_drop"],
+        device=(options["device"] or DEFAULT_DEVICE) if checked else None,
+        workspace=workspace,
+        events=ExportReport(report),
+    )
     report.activity.end()
     for one in result.files:
         report.say(_table(one))
+        if one.device_check is not None:
+            report.say(f"{one.card.file} {one.device_check}")
         if one.partitions is not None and one.partitions != one.card.partitions:
             report.warn(
                 f"this computer's CPU delegate takes {one.card.file} in "

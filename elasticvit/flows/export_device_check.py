@@ -12,7 +12,8 @@ from devices import open_device
 from devices.outputs import compute
 from elasticvit.errors import ExportError
 from elasticvit.workspace import Workspace
-from export.card import Card, DeviceCheck
+from export.card import Card
+from export.card_parts import DeviceCheck
 from export.parity import accepted_diff, parity_of
 from export.proof_images import ProofImages
 

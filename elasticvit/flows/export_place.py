@@ -26,7 +26,7 @@ from export.bundle import (
     write_bundle,
     write_files,
 )
-from export.bundle_guard import check_extras, check_replaceable
+from export.bundle_guard import check_extras, check_other, check_replaceable
 from export.card import CARD_FORMAT, Card
 
 if TYPE_CHECKING:
@@ -111,8 +111,10 @@ class ExportPlace:
         if self.folder is not None:
             check_parent("folder", self.folder)
             check_writable(self.folder)
-            for file in files:
-                check_replaceable(self.folder / file, exported, alone=False)
+            first, *others = files
+            check_replaceable(self.folder / first, exported, alone=False)
+            for file in others:
+                check_other(self.folder / file, exported)
             check_extras(self.folder)
         elif not self.beside:
             assert self.workspace is not None

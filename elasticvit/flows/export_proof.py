@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from elasticvit.errors import CheckpointError
 from elasticvit.flows.export_result import ExportedFile
 from export.bundle import KOTLIN_FILE, PYTHON_FILE, README_FILE, proof_path, sha256
-from export.card import ImageInput, ProofFile
+from export.card_parts import ImageInput, ProofFile
 from export.conversion import load
 from export.proof_images import ProofImages, answers, choose_images, image_count
 from export.readme import readme

@@ -21,6 +21,7 @@ from elasticvit.flows.supernet import is_authors, load_supernet
 from elasticvit.nn import Subnet
 from elasticvit.nn.default_cfg import IMAGENET_MEAN, IMAGENET_STD
 from elasticvit.nn.judging import recalibrate
+from elasticvit.precisions import FP32
 from elasticvit.space import SearchSpace
 from elasticvit.workspace import Workspace
 
@@ -81,12 +82,14 @@ def supernet_subject(settings: ExportSettings, workspace: Workspace | None) -> O
         remarks += [without_images(data.info.test_images), NOT_RECALIBRATED]
     else:
         recalibrate(subnet, _training(data, arch), BATCHES)
+    precision = settings.precision or FP32
     return OutsideSubject(
         subnet=subnet,
         data=data,
         labelled=labelled,
         macs_m=float(MacsCost(space).price(ArchBatch.of([arch]))[0]),
-        predictions=_predictions(settings, workspace, space, arch),
+        precision=precision,
+        predictions=_predictions(settings, workspace, space, arch, precision),
         sources=_facts(source, space, data, labelled),
         remarks=tuple(remarks),
     )
@@ -176,17 +179,23 @@ def _facts(source: _Source, space: SearchSpace, data: ImageData, labelled: bool)
 
 
 def _predictions(
-    settings: ExportSettings, workspace: Workspace | None, space: SearchSpace, arch: Arch
+    settings: ExportSettings,
+    workspace: Workspace | None,
+    space: SearchSpace,
+    arch: Arch,
+    precision: str,
 ) -> dict[str, Prediction]:
-    """Predicted latency on the device that is timed, if the workspace has its predictor."""
+    """Predicted latency in a precision on the device that is timed, if the workspace has its
+    predictor."""
     device = settings.device or (None if workspace is None else workspace.device())
     if workspace is None or device is None:
         return {}
     from elasticvit.flows.latency import load_latency
 
     try:
-        found = load_latency(device, space=space, workspace=workspace).predict(arch)
-    except EvitError:  # no profile of this device, or of other kernels
+        latency = load_latency(device, space=space, precision=precision, workspace=workspace)
+        found = latency.predict(arch)
+    except EvitError:  # no profile of this device in this precision, or of other kernels
         return {}
     upper = None if found.upper_ms is None else float(found.upper_ms)
     return {device: Prediction(predicted_ms=float(found.median_ms), upper_ms=upper)}

@@ -14,7 +14,7 @@ from elasticvit.kernels import Layout
 from elasticvit.precisions import FP32
 from elasticvit.space import PRESETS
 from elasticvit.workspace import Workspace
-from export.card import ExportTiming
+from export.card_parts import ExportTiming
 from export.fresh_run import FreshSamples
 from export.precise_kernels import kernel_models_in
 from lut.calibration import steady_rounds, table_calibration_models

@@ -7,14 +7,17 @@ are still in reach, the test part is gone through again, too.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elasticvit.errors import EvitError, SettingError
 from elasticvit.events import EventHandler, Phase, ignore
+from elasticvit.flows.export_events import DeviceCheckStarted
 from elasticvit.flows.export_verify_result import VerifiedFile, VerifyResult
 from elasticvit.flows.places import check_path
-from elasticvit.flows.settings import check_real
+from elasticvit.flows.settings import WorkspaceLike, check_real, workspace_of
+from elasticvit.workspace import Workspace
 
 if TYPE_CHECKING:
     from elasticvit.flows.export_search import SearchedSubnet
@@ -24,23 +27,32 @@ if TYPE_CHECKING:
     from export.parity import Parity
     from export.proof_images import ProofImages
 
+TEST = "test images"
 SAME_WEIGHTS = 1e-3  # standard deviations of the logits; torch's own differ less between computers
 
 
 def verify(
-    folder: Path | str, *, max_accuracy_drop: float = 0.5, events: EventHandler = ignore
+    folder: Path | str,
+    *,
+    max_accuracy_drop: float = 0.5,
+    device: str | None = None,
+    workspace: WorkspaceLike = None,
+    events: EventHandler = ignore,
 ) -> VerifyResult:
     """Prove a bundle again. `VerifyResult.check` raises if it does not hold any more.
 
     Args:
         folder: Folder of an export, or a model's file with its card beside it.
         max_accuracy_drop: As in `ExportSettings`.
+        device: Device that TFLite files answer kept images on, too; None for none.
+        workspace: Workspace with the user's devices; None for none.
         events: Handler of events; what it raises ends the work.
 
     Raises:
         SettingError: A setting makes no sense.
         ExportError: A file is missing or is not the one that was exported, its runtime refuses it,
             or there is nothing to compare it with.
+        DeviceError: The device does not answer, or hands no outputs back.
         FileError: There is no room for a temporary file.
     """
     if folder is None:
@@ -58,17 +70,22 @@ def verify(
     kept = read_proof(around, card)
     events(Phase(text="looking for the subnet and its data set"))
     reached = _reached(card, around, kept)
-    if isinstance(reached, str) and kept is None:
+    if kept is None and (device is not None or isinstance(reached, str)):
         raise SettingError(
-            f"{path} has no images to prove it with, and {reached}; name an export that keeps "
-            "images",
+            f"{path} has no images to prove it with"
+            + (f", and {reached}" if isinstance(reached, str) else " on a device")
+            + "; name an export that keeps images",
             settings=["verify", "proof_images"],
         )
-    done = tuple(
-        _verified(data, one, kept, reached, max_accuracy_drop, events) for data, one in files
-    )
+    done = [_verified(data, one, kept, reached, max_accuracy_drop, events) for data, one in files]
+    if device is not None and kept is not None:
+        found = None if workspace is None else workspace_of(workspace)
+        done = [
+            _on_device(one, data, kept, device, found, events)
+            for one, (data, _) in zip(done, files, strict=True)
+        ]
     return VerifyResult(
-        folder=path, files=done, untested=reached if isinstance(reached, str) else None
+        folder=path, files=tuple(done), untested=reached if isinstance(reached, str) else None
     )
 
 
@@ -82,7 +99,7 @@ def _verified(
 ) -> VerifiedFile:
     """One file, proven again."""
     from devices.host.facts import cpu_model
-    from elasticvit.flows.export import _parity
+    from elasticvit.flows.export_file import compare_file
     from export.backend import find_backend
     from export.conversion import inspect, load
     from export.fresh_run import run_fresh
@@ -94,13 +111,13 @@ def _verified(
     test = None
     if not isinstance(reached, str):
         searched, images = reached
-        test = _parity(model, searched.subnet, images, card.parity.images, events)
+        test = compare_file(model, searched.subnet, images, card.parity.images, events)
     fresh = run_fresh(backend, data, card.input.shape, cpu_model()).run
     if card.parity.torch_accuracy is None and seen is not None:  # random images of no class
         seen = seen.unlabelled()
     problems = [
         problem
-        for what, parity in (("kept images", seen), ("test images", test))
+        for what, parity in (("kept images", seen), (TEST, test))
         if parity is not None
         for problem in _problems(card, what, parity, max_accuracy_drop)
     ]
@@ -113,6 +130,27 @@ def _verified(
         partitions=inspect(backend, data)[1],
         problems=tuple(problems),
     )
+
+
+def _on_device(
+    one: VerifiedFile,
+    data: bytes,
+    kept: ProofImages,
+    device: str,
+    workspace: Workspace | None,
+    events: EventHandler,
+) -> VerifiedFile:
+    """A file with its logits on a device beside those of the exporting computer; one that no device
+    runs as it is."""
+    from elasticvit.flows.export_device_check import check_on_device, refused
+    from export.backend import find_backend
+
+    if not find_backend(one.card.format).tflite:
+        return one
+    events(DeviceCheckStarted(device=device))
+    check = check_on_device(workspace, device, data, one.card, kept)
+    problems = one.problems if check.passed else (*one.problems, str(refused(check, one.card.file)))
+    return replace(one, device_check=check, problems=problems)
 
 
 def _kept_images(model: LoadedModel, card: Card, kept: ProofImages) -> tuple[Parity, float | None]:
@@ -142,7 +180,7 @@ def _problems(card: Card, what: str, parity: Parity, max_accuracy_drop: float) -
             f"{card.parity.max_rel_diff:.2g}, at most {most:.2g} is accepted"
         )
     drop = AccuracyDrop.of(parity, max_accuracy_drop)
-    if drop.rejected:
+    if what == TEST and drop.rejected:  # the kept images are few of those that the export judged by
         found.append(f"{card.file}: {drop}")
     return found
 

@@ -10,6 +10,7 @@ from elasticvit.errors import ExportError, NextStep
 
 if TYPE_CHECKING:
     from export.card import Card
+    from export.card_parts import DeviceCheck
     from export.fresh_run import FreshRun
     from export.parity import Parity
 
@@ -28,6 +29,8 @@ class VerifiedFile:
         fresh: What the file does in fresh processes of this computer.
         partitions: Pieces that this computer's CPU delegate takes it in; None if not TFLite.
         problems: What does not hold any more, a sentence each; empty if all does.
+        device_check: Logits on a device beside those of the exporting computer; None if they were
+            not compared.
     """
 
     card: Card
@@ -37,6 +40,7 @@ class VerifiedFile:
     fresh: FreshRun
     partitions: int | None
     problems: tuple[str, ...]
+    device_check: DeviceCheck | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form."""
@@ -51,6 +55,7 @@ class VerifiedFile:
             "fresh": asdict(self.fresh),
             "partitions": self.partitions,
             "problems": list(self.problems),
+            "device_check": None if self.device_check is None else asdict(self.device_check),
         }
 
 
