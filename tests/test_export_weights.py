@@ -150,6 +150,13 @@ def test_an_architecture_outside_the_space_is_refused(root: Path) -> None:
     assert "--arch:" in result.output
 
 
+def test_eight_bit_ranges_are_not_taken_from_random_images(root: Path) -> None:
+    options = ("--supernet", "tiny-cifar10", "--arch", "smallest", "--precision", "int8-full")
+    result = run(root, *options, *DIRECT)
+    assert result.exit_code == 2
+    assert "there is no data set: random images would give wrong ones" in said(result)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
