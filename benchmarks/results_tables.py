@@ -274,7 +274,7 @@ TABLES = (
     ),
     Table("Proxies: rank correlation with test accuracies", ("proxies",), proxy_rows),
     Table(
-        "Precisions of TFLite files on this host (random weights, images of noise; fp16 is computed "
+        "Precisions of TFLite files on this host (random weights, noise images; fp16 is computed "
         "in fp32 on x86)",
         ("precision",),
         precision_rows,
