@@ -30,6 +30,7 @@ from elasticvit.workspace import Workspace
 if TYPE_CHECKING:
     from elasticvit.flows.compare import CompareSettings, compare
     from elasticvit.flows.export import ExportSettings, export
+    from elasticvit.flows.export_verify import verify_export
     from elasticvit.flows.latency import Latency, LatencyPrediction, load_latency
     from elasticvit.flows.learn import LearnSettings, learn_device
     from elasticvit.flows.model_timing import ModelTimingSettings, time_models
@@ -63,6 +64,7 @@ _LAZY = {
     "load_supernet": "elasticvit.flows.supernet",
     "ExportSettings": "elasticvit.flows.export",
     "export": "elasticvit.flows.export",
+    "verify_export": "elasticvit.flows.export_verify",
     "CompareSettings": "elasticvit.flows.compare",
     "compare": "elasticvit.flows.compare",
     "SoftLabelsSettings": "elasticvit.flows.soft_labels",
@@ -116,6 +118,7 @@ __all__ = [
     "status",
     "time_models",
     "train",
+    "verify_export",
     "write_soft_labels",
 ]
 

@@ -38,8 +38,8 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> ImageData:
         (folder / f"class {label}").mkdir()
         for number in range(20):
             small = rng.integers(0, 256, (5, 7, 3), dtype=np.uint8)
-            size = tuple(int(n) for n in rng.integers(20, 300, 2))
-            picture = Image.fromarray(small).resize(size, Image.Resampling.BILINEAR)
+            wide, high = (int(n) for n in rng.integers(20, 300, 2))
+            picture = Image.fromarray(small).resize((wide, high), Image.Resampling.BILINEAR)
             picture.save(folder / f"class {label}" / f"{number}.{('png', 'jpg')[number % 2]}")
     return open_data(str(folder))
 

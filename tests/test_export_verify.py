@@ -15,7 +15,7 @@ from devices.host.device import HostDevice
 from elasticvit.cli.export import main
 from elasticvit.errors import ExportError, SettingError
 from elasticvit.flows.export import ExportSettings, export
-from elasticvit.flows.export_verify import verify
+from elasticvit.flows.export_verify import verify_export
 from elasticvit.nn import Subnet
 from elasticvit.searching.result import SUBNET_FILE
 from elasticvit.space import TINY
@@ -68,7 +68,7 @@ def words(result: Result) -> str:
 
 def test_a_bundle_alone_is_proven_by_its_images(bundle: Path) -> None:
     assert {path.name for path in bundle.iterdir()} == FILES | {"run_model.py"}
-    result = verify(bundle)
+    result = verify_export(bundle)
     result.check()
     (one,) = result.files
     assert one.kept is not None
@@ -82,7 +82,7 @@ def test_a_bundle_alone_is_proven_by_its_images(bundle: Path) -> None:
 
 def test_the_test_part_is_gone_through_where_it_is_in_reach(workspace: Workspace) -> None:
     (folder,) = workspace.folders("export")
-    result = verify(folder / "model.tflite")
+    result = verify_export(folder / "model.tflite")
     result.check()
     (one,) = result.files
     assert result.untested is None
@@ -103,7 +103,7 @@ def test_another_subnet_in_the_search_is_not_compared_with(made: Path, tmp_path:
     other = randomised(Subnet(SEARCHED, TINY.layout), seed=5)
     assert isinstance(other, Subnet)
     other.save(Path(search) / SUBNET_FILE)
-    result = verify(folder)
+    result = verify_export(folder)
     assert "has other weights now" in str(result.untested)
     result.check()
 
@@ -119,7 +119,7 @@ def swap(bundle: Path, seed: int) -> None:
 
 def test_a_file_with_other_weights_is_not_proven(bundle: Path) -> None:
     swap(bundle, seed=5)
-    result = verify(bundle)
+    result = verify_export(bundle)
     assert len(result.problems) >= 1
     with pytest.raises(ExportError, match=r"logits of 64 kept images differ from torch's by up to"):
         result.check()
@@ -136,10 +136,10 @@ def test_a_damaged_or_missing_file_is_named(bundle: Path, name: str) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ExportError, match=name):
-        verify(bundle)
+        verify_export(bundle)
     path.unlink()
     with pytest.raises(ExportError, match=name):
-        verify(bundle)
+        verify_export(bundle)
     assert run("--verify", bundle).exit_code == 2
 
 
@@ -173,7 +173,8 @@ def test_kept_images_are_rounded_and_torch_answers_the_rounded_ones(bundle: Path
     kept = read_proof(bundle, card)
     assert isinstance(kept, ProofImages)
     inputs = kept.inputs(card.input)
-    levels = (inputs * np.float32(card.input.std) + np.float32(card.input.mean)) * 255
+    mean, std = (np.array(x, np.float32) for x in (card.input.mean, card.input.std))
+    levels = (inputs * std + mean) * 255
     np.testing.assert_allclose(levels, kept.pixels, atol=1e-3)
     assert len(set(kept.labels.tolist())) > 5  # in a random order, not class by class
     assert (bundle / "proof.npz").stat().st_size < 300_000
@@ -195,13 +196,13 @@ def test_without_images_and_search_there_is_nothing_to_prove_with(
         "vit.labels.txt",
         "vit.tflite",
     }
-    result = verify(tmp_path / "vit.tflite")
+    result = verify_export(tmp_path / "vit.tflite")
     result.check()
     assert result.files[0].kept is None
     assert result.files[0].test is not None
     shutil.rmtree(tmp_path / "evit")
     with pytest.raises(SettingError, match="has no images to prove it with, and the search"):
-        verify(tmp_path / "vit.tflite")
+        verify_export(tmp_path / "vit.tflite")
 
 
 def test_the_command_prints_both_and_closes_with_a_line(bundle: Path) -> None:
@@ -245,7 +246,7 @@ def test_every_file_of_a_bundle_is_proven(workspace: Workspace) -> None:
     assert (tflite.others, onnx.others) == (("model.onnx.json",), ())
     assert tflite.proof == onnx.proof
     assert [one["file"] for one in result.to_dict()["files"]] == ["model.tflite", "model.onnx"]
-    proven = verify(result.folder)
+    proven = verify_export(result.folder)
     proven.check()
     assert [one.card.format for one in proven.files] == ["tflite-direct", "onnx"]
     assert [one.partitions for one in proven.files] == [1, None]

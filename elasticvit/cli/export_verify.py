@@ -13,7 +13,7 @@ from elasticvit.cli.export_report import ExportReport
 from elasticvit.cli.report import Report
 from elasticvit.cli.wording import counted, file_size
 from elasticvit.flows.export_file import DEFAULT_DEVICE
-from elasticvit.flows.export_verify import verify
+from elasticvit.flows.export_verify import verify_export
 from elasticvit.flows.export_verify_result import VerifiedFile
 
 ALONGSIDE = {"verify", "max_accuracy_drop", "as_json", "verbose", "quiet", "workspace"}
@@ -40,7 +40,7 @@ def run_verify(
                 f"--verify repeats the proof of an export and does not go with {option}; leave "
                 "one of them out"
             )
-    result = verify(
+    result = verify_export(
         folder,
         max_accuracy_drop=options["max_accuracy_drop"],
         device=(options["device"] or DEFAULT_DEVICE) if checked else None,

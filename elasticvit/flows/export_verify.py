@@ -31,7 +31,7 @@ TEST = "test images"
 SAME_WEIGHTS = 1e-3  # standard deviations of the logits; torch's own differ less between computers
 
 
-def verify(
+def verify_export(
     folder: Path | str,
     *,
     max_accuracy_drop: float = 0.5,
