@@ -6,7 +6,7 @@ order; a test holds both equal. Reshapes are left out: they move nothing and nee
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ from elasticvit.kernels import (
     Kernel,
     MBConv,
 )
+from elasticvit.pieces import Strip, channel_groups, strips
 
 FLOAT_BYTES = 4
 MB = 1e6  # bytes
@@ -111,8 +112,21 @@ def _first_conv(t: KernelTensors, kernel: FirstConv) -> None:
 
 
 def _mbconv(t: KernelTensors, kernel: MBConv) -> None:
-    inner, area = kernel.inner, kernel.out_size**2
-    y = 0
+    area = kernel.out_size**2
+    pieces = strips(kernel)
+    y = _whole(t, kernel) if len(pieces) == 1 else _strips(t, kernel, pieces)
+    x = 0
+    if kernel.stride == 2:
+        if kernel.size % 2:
+            x = t.step(x, writes=(kernel.size + 2) ** 2 * kernel.cin)
+        x = t.step(x, writes=area * kernel.cin)
+    if kernel.cin != kernel.cout:
+        x = t.weighted(x, kernel.cin * kernel.cout, kernel.cout, area * kernel.cout)
+    t.step(y, x, writes=area * kernel.cout)
+
+
+def _whole(t: KernelTensors, kernel: MBConv) -> int:
+    inner, area, y = kernel.inner, kernel.out_size**2, 0
     if kernel.expansion > 1:
         writes = kernel.size**2 * inner
         y = t.copied(t.weighted(0, kernel.cin * inner, inner, writes))
@@ -124,15 +138,23 @@ def _mbconv(t: KernelTensors, kernel: MBConv) -> None:
         gate = t.weighted(gate, inner * squeezed, squeezed, squeezed)
         gate = t.weighted(gate, squeezed * inner, inner, inner)
         y = t.step(y, gate, writes=area * inner)
-    y = t.weighted(y, inner * kernel.cout, kernel.cout, area * kernel.cout)
-    x = 0
-    if kernel.stride == 2:
-        if kernel.size % 2:
-            x = t.step(x, writes=(kernel.size + 2) ** 2 * kernel.cin)
-        x = t.step(x, writes=area * kernel.cin)
-    if kernel.cin != kernel.cout:
-        x = t.weighted(x, kernel.cin * kernel.cout, kernel.cout, area * kernel.cout)
-    t.step(y, x, writes=area * kernel.cout)
+    return t.weighted(y, inner * kernel.cout, kernel.cout, area * kernel.cout)
+
+
+def _strips(t: KernelTensors, kernel: MBConv, pieces: Sequence[Strip]) -> int:
+    """The strips share their weights."""
+    cin, inner, cout, size = kernel.cin, kernel.inner, kernel.cout, kernel.size
+    t.constants += [cin * inner, inner, kernel.kernel**2 * inner, inner, inner * cout, cout]
+    parts = []
+    for piece in pieces:
+        y = t.step(0, writes=piece.rows * size * cin)
+        y = t.copied(t.step(y, writes=piece.rows * size * inner))
+        high, wide = piece.above + piece.rows + piece.below, size + 2 * (kernel.kernel // 2)
+        y = t.step(y, writes=high * wide * inner)
+        out = piece.out_rows * kernel.out_size
+        y = t.copied(t.step(y, writes=out * inner))
+        parts.append(t.step(y, writes=out * cout))
+    return t.step(*parts, writes=kernel.out_size**2 * cout)
 
 
 def _downsample(t: KernelTensors, kernel: Downsample) -> None:
@@ -157,10 +179,16 @@ def _attention(t: KernelTensors, kernel: Attention) -> None:
 
 
 def _ffn(t: KernelTensors, kernel: FFN) -> None:
-    n, width, inner = kernel.size**2, kernel.width, kernel.inner
-    y = t.weighted(_layer_norm(t, n, width), width * inner, inner, n * inner)
-    y = t.weighted(t.copied(y), inner * width, width, n * width)
-    t.step(0, y, writes=n * width)
+    n, width, x = kernel.size**2, kernel.width, 0
+    normed = _layer_norm(t, n, width)
+    for inner in channel_groups(kernel):
+        y = t.copied(t.weighted(normed, width * inner, inner, n * inner))
+        if not x:
+            y = t.weighted(y, inner * width, width, n * width)
+        else:  # the bias is added once
+            t.constants.append(inner * width)
+            y = t.step(y, writes=n * width)
+        x = t.step(x, y, writes=n * width)
 
 
 def _head(t: KernelTensors, kernel: Head) -> None:

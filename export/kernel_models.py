@@ -29,6 +29,7 @@ from elasticvit.kernels import (
     Kernel,
     MBConv,
 )
+from elasticvit.pieces import channel_groups, strips
 from export.graph import Graph, Shape
 
 NORM_EPS = 1e-5
@@ -161,7 +162,18 @@ def _first_conv(graph: Graph, x: int, kernel: FirstConv, weights: Weights) -> in
 
 
 def _mbconv(graph: Graph, x: int, kernel: MBConv, weights: Weights) -> int:
-    inner, y = kernel.inner, x
+    pieces = strips(kernel)
+    y = _whole(graph, x, kernel, weights) if len(pieces) == 1 else _strips(graph, x, kernel, weights)
+    if kernel.stride == 2:
+        x = graph.average_pool(x)
+    if kernel.cin != kernel.cout:
+        x = _conv(graph, x, weights, "shortcut", kernel.cin, kernel.cout, bias=False)
+    return graph.add(y, x)
+
+
+def _whole(graph: Graph, y: int, kernel: MBConv, weights: Weights) -> int:
+    """An MBConv but for its residual."""
+    inner = kernel.inner
     if kernel.expansion > 1:
         y = graph.hard_swish(_conv(graph, y, weights, "expand", kernel.cin, inner))
     y = graph.hard_swish(
@@ -173,12 +185,23 @@ def _mbconv(graph: Graph, x: int, kernel: MBConv, weights: Weights) -> int:
         gate = _conv(graph, gate, weights, "squeeze", inner, squeezed, activation="relu")
         gate = _conv(graph, gate, weights, "excite", squeezed, inner, activation="relu6")
         y = graph.multiply(y, gate)
-    y = _conv(graph, y, weights, "project", inner, kernel.cout)
-    if kernel.stride == 2:
-        x = graph.average_pool(x)
-    if kernel.cin != kernel.cout:
-        x = _conv(graph, x, weights, "shortcut", kernel.cin, kernel.cout, bias=False)
-    return graph.add(y, x)
+    return _conv(graph, y, weights, "project", inner, kernel.cout)
+
+
+def _strips(graph: Graph, x: int, kernel: MBConv, weights: Weights) -> int:
+    """An MBConv but for its residual, in strips of rows; they share their weights."""
+    inner, side = kernel.inner, kernel.kernel
+    expand = _filters(weights, "expand", kernel.cin, inner)
+    depthwise = _depthwise_filters(weights, "depthwise", inner, side)
+    project = _filters(weights, "project", inner, kernel.cout)
+    parts = []
+    for strip in strips(kernel):
+        y = graph.rows(x, strip.first, strip.rows)
+        y = graph.hard_swish(graph.conv(y, *expand))
+        y = graph.pad(y, side // 2, (strip.above, strip.below))
+        y = graph.hard_swish(graph.depthwise(y, *depthwise, stride=kernel.stride, padded=False))
+        parts.append(graph.conv(y, *project))
+    return graph.concatenate(parts, 1)
 
 
 def _downsample(graph: Graph, x: int, kernel: Downsample, weights: Weights) -> int:
@@ -213,9 +236,13 @@ def _attention(graph: Graph, x: int, kernel: Attention, weights: Weights) -> int
 
 
 def _ffn(graph: Graph, x: int, kernel: FFN, weights: Weights) -> int:
-    y = _linear(graph, _layer_norm(graph, x), weights, "fc1", kernel.width, kernel.inner)
-    y = graph.hard_swish(y)
-    return graph.add(x, _linear(graph, y, weights, "fc2", kernel.inner, kernel.width, flat=True))
+    normed, width = _layer_norm(graph, x), kernel.width
+    for i, inner in enumerate(channel_groups(kernel)):
+        y = graph.hard_swish(_linear(graph, normed, weights, f"fc1.{i}", width, inner))
+        first = i == 0  # it has the bias, and the converter writes it flat for that
+        y = _linear(graph, y, weights, f"fc2.{i}", inner, width, flat=first, bias=first)
+        x = graph.add(x, y)
+    return x
 
 
 def _head(graph: Graph, x: int, kernel: Head, weights: Weights) -> int:
@@ -251,9 +278,20 @@ def _layer_norm(graph: Graph, x: int) -> int:
     return graph.multiply(centred, graph.rsqrt(variance))
 
 
-def _filter(weight: Float32Array) -> Float32Array:
-    """torch's (out, in, kh, kw) as TFLite's (out, kh, kw, in)."""
-    return np.ascontiguousarray(weight.transpose(0, 2, 3, 1))
+def _filters(
+    weights: Weights, name: str, cin: int, cout: int, side: int = 1, *, bias: bool = True
+) -> tuple[Float32Array, Float32Array | None]:
+    """Filters (out, k, k, in) of a convolution, which torch stores as (out, in, k, k), and bias."""
+    weight = weights(f"{name}.weight", (cout, cin, side, side)).transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(weight), weights(f"{name}.bias", (cout,)) if bias else None
+
+
+def _depthwise_filters(
+    weights: Weights, name: str, channels: int, side: int, *, bias: bool = True
+) -> tuple[Float32Array, Float32Array | None]:
+    """Filters (1, k, k, channels) of a depthwise convolution, and bias."""
+    weight = weights(f"{name}.weight", (channels, 1, side, side)).transpose(1, 2, 3, 0)
+    return np.ascontiguousarray(weight), weights(f"{name}.bias", (channels,)) if bias else None
 
 
 def _conv(
@@ -269,9 +307,8 @@ def _conv(
     bias: bool = True,
     activation: str | None = None,
 ) -> int:
-    weight = _filter(weights(f"{name}.weight", (cout, cin, side, side)))
-    shift = weights(f"{name}.bias", (cout,)) if bias else None
-    return graph.conv(x, weight, shift, stride=stride, activation=activation)
+    filters = _filters(weights, name, cin, cout, side, bias=bias)
+    return graph.conv(x, *filters, stride=stride, activation=activation)
 
 
 def _depthwise(
@@ -285,13 +322,20 @@ def _depthwise(
     *,
     bias: bool = True,
 ) -> int:
-    weight = weights(f"{name}.weight", (channels, 1, side, side)).transpose(1, 2, 3, 0)
-    shift = weights(f"{name}.bias", (channels,)) if bias else None
-    return graph.depthwise(x, np.ascontiguousarray(weight), shift, stride=stride)
+    filters = _depthwise_filters(weights, name, channels, side, bias=bias)
+    return graph.depthwise(x, *filters, stride=stride)
 
 
 def _linear(
-    graph: Graph, x: int, weights: Weights, name: str, cin: int, cout: int, *, flat: bool = False
+    graph: Graph,
+    x: int,
+    weights: Weights,
+    name: str,
+    cin: int,
+    cout: int,
+    *,
+    flat: bool = False,
+    bias: bool = True,
 ) -> int:
-    weight, bias = weights(f"{name}.weight", (cout, cin)), weights(f"{name}.bias", (cout,))
-    return graph.linear(x, weight, bias, flat=flat)
+    weight = weights(f"{name}.weight", (cout, cin))
+    return graph.linear(x, weight, weights(f"{name}.bias", (cout,)) if bias else None, flat=flat)

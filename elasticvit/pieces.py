@@ -1,0 +1,73 @@
+"""Which kernels are exported in pieces, so that what they compute stays in a core's cache.
+
+Two kinds gain by it on a CPU that computes operator by operator (`benchmarks/export.py`):
+
+- an MBConv on a large map: between expansion and projection its map is several times as large as
+  its input, so it is computed in strips of rows;
+- an FFN of few tokens and large weights: the runtime reads all weights of a layer once for every
+  few tokens, so the layers are computed in groups of inner channels, whose outputs are added.
+
+The exported graphs (`export.kernel_models`), the fused modules (`elasticvit.nn.fuse`) and the
+memory that they need (`elasticvit.kernel_tensors`) all follow these pieces.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from elasticvit.kernels import FFN, MBConv
+
+FLOAT_BYTES = 4
+LARGE_MAP = 1 << 20  # bytes; smaller ones lose more by copying rows than they gain
+STRIP = 1 << 19  # bytes of a strip between expansion and projection, more if MOST_STRIPS are
+LARGE_LAYER = 1 << 19  # bytes of a linear layer's weights
+GROUP = 320 << 10  # most bytes of a group's weights in each of its two layers
+MOST_STRIPS = 4  # inputs of a concatenation that XNNPACK has always taken
+FEW_TOKENS = range(8, 33)  # fewer are computed in one pass over the weights, more gain nothing
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Rows of an MBConv that are computed together.
+
+    Attributes:
+        first, rows: first row of the input map that is read, and their number.
+        above, below: rows of zeros around them for the depthwise convolution.
+        out_rows: number of rows of the output map.
+    """
+
+    first: int
+    rows: int
+    above: int
+    below: int
+    out_rows: int
+
+
+@lru_cache(maxsize=4096)
+def strips(kernel: MBConv) -> tuple[Strip, ...]:
+    """The strips of an MBConv, top to bottom; a single one is the whole map."""
+    floats, count = kernel.size**2 * kernel.inner, 1
+    large = FLOAT_BYTES * floats > LARGE_MAP
+    if large and kernel.expansion > 1 and not kernel.se:  # squeeze and excitation needs all rows
+        count = min(-(-FLOAT_BYTES * floats // STRIP), MOST_STRIPS)
+    margin, step = kernel.kernel // 2, -(-kernel.out_size // count)
+    found = []
+    for out in range(0, kernel.out_size, step):
+        last = min(out + step, kernel.out_size)
+        top = out * kernel.stride - margin
+        bottom = (last - 1) * kernel.stride - margin + kernel.kernel
+        first, end = max(top, 0), min(bottom, kernel.size)
+        found.append(Strip(first, end - first, first - top, bottom - end, last - out))
+    return tuple(found)
+
+
+@lru_cache(maxsize=4096)
+def channel_groups(kernel: FFN) -> tuple[int, ...]:
+    """Numbers of inner channels of an FFN's groups; a single one is all of them."""
+    layer, count = FLOAT_BYTES * kernel.width * kernel.inner, 1
+    if layer > LARGE_LAYER and kernel.size**2 in FEW_TOKENS:
+        count = -(-layer // GROUP)
+    step = -(-kernel.inner // count)
+    step = step if count == 1 else -(-step // 16) * 16  # whole vectors of any processor
+    return tuple(min(step, kernel.inner - start) for start in range(0, kernel.inner, step))
