@@ -21,7 +21,7 @@ from elasticvit.kernels import (
     Kernel,
     MBConv,
 )
-from elasticvit.pieces import Strip, channel_groups, strips
+from elasticvit.pieces import Strip, channel_groups, same_padding, strips
 
 FLOAT_BYTES = 4
 MB = 1e6  # bytes
@@ -149,8 +149,7 @@ def _strips(t: KernelTensors, kernel: MBConv, pieces: Sequence[Strip]) -> int:
     for piece in pieces:
         y = t.step(0, writes=piece.rows * size * cin)
         y = t.copied(t.step(y, writes=piece.rows * size * inner))
-        high, wide = piece.above + piece.rows + piece.below, size + 2 * (kernel.kernel // 2)
-        y = t.step(y, writes=high * wide * inner)
+        y = _padded_rows(t, y, kernel, piece)
         out = piece.out_rows * kernel.out_size
         y = t.copied(t.step(y, writes=out * inner))
         parts.append(t.step(y, writes=out * cout))
@@ -207,10 +206,19 @@ def _layer_norm(t: KernelTensors, n: int, width: int) -> int:
     return t.step(centred, t.copied(t.copied(variance)), writes=n * width)
 
 
+def _padded_rows(t: KernelTensors, x: int, kernel: MBConv, piece: Strip) -> int:
+    side, stride, margin = kernel.kernel, kernel.stride, kernel.kernel // 2
+    columns = same_padding(kernel.size, side, stride) == (margin, margin)
+    if columns and same_padding(piece.rows, side, stride) == (piece.above, piece.below):
+        return x
+    high, wide = piece.above + piece.rows + piece.below, kernel.size + 2 * margin
+    return t.step(x, writes=high * wide * kernel.inner)
+
+
 def _padded(t: KernelTensors, x: int, size: int, channels: int, side: int, stride: int) -> int:
     """Zeros around a map where the padding of the runtime would be uneven."""
     margin = side // 2
-    if max((-(-size // stride) - 1) * stride + side - size, 0) == 2 * margin:
+    if same_padding(size, side, stride) == (margin, margin):
         return x
     return t.step(x, writes=(size + 2 * margin) ** 2 * channels)
 

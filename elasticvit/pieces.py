@@ -1,6 +1,6 @@
 """Which kernels are exported in pieces, so that what they compute stays in a core's cache.
 
-Two kinds gain by it on a CPU that computes operator by operator (`benchmarks/export.py`):
+Two kinds gain by it on a CPU that computes operator by operator (`benchmarks/formulations.py`):
 
 - an MBConv on a large map: between expansion and projection its map is several times as large as
   its input, so it is computed in strips of rows;
@@ -71,3 +71,14 @@ def channel_groups(kernel: FFN) -> tuple[int, ...]:
     step = -(-kernel.inner // count)
     step = step if count == 1 else -(-step // 16) * 16  # whole vectors of any processor
     return tuple(min(step, kernel.inner - start) for start in range(0, kernel.inner, step))
+
+
+def same_padding(size: int, side: int, stride: int) -> tuple[int, int]:
+    """Zeros before and behind `size` pixels that TFLite's padding `same` stands for.
+
+    Args:
+        size, side: Pixels of the map and of the filter.
+        stride: Stride in pixels.
+    """
+    total = max((-(-size // stride) - 1) * stride + side - size, 0)
+    return total // 2, total - total // 2

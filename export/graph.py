@@ -20,6 +20,7 @@ import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
 
 from elasticvit.arrays import Float32Array
+from elasticvit.pieces import same_padding
 
 Shape = tuple[int, ...]
 
@@ -134,7 +135,7 @@ class Graph:
         bias: Float32Array | None,
         *,
         stride: int = 1,
-        padded: bool = True,
+        rows: tuple[int, int] | None = None,
     ) -> int:
         """Depthwise convolution, padded by half the filter on every side as torch does.
 
@@ -143,14 +144,14 @@ class Graph:
             weight: Filters (1, k, k, channels).
             bias: Bias (channels,); None for zeros.
             stride: Stride in pixels.
-            padded: Whether to pad; if not, the filter stays inside the map.
+            rows: Rows of zeros above and below, where they are not half the filter.
 
         Returns:
-            Feature map (1, H / stride, W / stride, channels), sides rounded up; fewer pixels where
-            there is no padding.
+            Feature map (1, H / stride, W / stride, channels), sides rounded up; fewer rows where
+            fewer are padded.
         """
         channels, side = weight.shape[3], weight.shape[1]
-        x, padding = self._padded(x, side, stride) if padded else (x, _VALID)
+        x, padding = self._padded(x, side, stride, rows)
         options = schema.DepthwiseConv2DOptionsT()
         options.padding, options.depthMultiplier = padding, 1
         options.strideW = options.strideH = stride
@@ -306,14 +307,20 @@ class Graph:
         self._operators.append(operator)
         return output
 
-    def _padded(self, x: int, side: int, stride: int) -> tuple[int, int]:
-        """The tensor to convolve and TFLite's padding: `same` where it pads both ends alike,
-        as torch does; otherwise the zeros are written, which the delegate fuses."""
-        size = self.shape(x)[1]
-        total = max((-(-size // stride) - 1) * stride + side - size, 0)
-        if total == 2 * (side // 2):
+    def _padded(
+        self, x: int, side: int, stride: int, rows: tuple[int, int] | None = None
+    ) -> tuple[int, int]:
+        """The tensor to convolve and TFLite's padding: `same` where it pads as is wanted;
+        otherwise the zeros are written, which the delegate fuses."""
+        columns = side // 2, side // 2
+        rows = rows or columns
+        _, height, width, _ = self.shape(x)
+        if (same_padding(height, side, stride), same_padding(width, side, stride)) == (
+            rows,
+            columns,
+        ):
             return x, _SAME
-        return self.pad(x, side // 2), _VALID
+        return self.pad(x, side // 2, rows), _VALID
 
     def _windows(self, x: int, side: int, stride: int, padding: int, channels: int) -> Shape:
         batch, *sides, _ = self.shape(x)

@@ -163,7 +163,11 @@ def _first_conv(graph: Graph, x: int, kernel: FirstConv, weights: Weights) -> in
 
 def _mbconv(graph: Graph, x: int, kernel: MBConv, weights: Weights) -> int:
     pieces = strips(kernel)
-    y = _whole(graph, x, kernel, weights) if len(pieces) == 1 else _strips(graph, x, kernel, weights)
+    y = (
+        _whole(graph, x, kernel, weights)
+        if len(pieces) == 1
+        else _strips(graph, x, kernel, weights)
+    )
     if kernel.stride == 2:
         x = graph.average_pool(x)
     if kernel.cin != kernel.cout:
@@ -198,8 +202,8 @@ def _strips(graph: Graph, x: int, kernel: MBConv, weights: Weights) -> int:
     for strip in strips(kernel):
         y = graph.rows(x, strip.first, strip.rows)
         y = graph.hard_swish(graph.conv(y, *expand))
-        y = graph.pad(y, side // 2, (strip.above, strip.below))
-        y = graph.hard_swish(graph.depthwise(y, *depthwise, stride=kernel.stride, padded=False))
+        rows = strip.above, strip.below
+        y = graph.hard_swish(graph.depthwise(y, *depthwise, stride=kernel.stride, rows=rows))
         parts.append(graph.conv(y, *project))
     return graph.concatenate(parts, 1)
 

@@ -145,7 +145,9 @@ def test_missing_and_misshapen_weights_are_named() -> None:
     kernel = FFN(2, 8, 2)
     arrays = {n: v.numpy() for n, v in fused(build_block(kernel)).state_dict().items()}
     wrong = {**arrays, "fc1.0.weight": arrays["fc1.0.weight"][:3]}
-    with pytest.raises(ExportError, match=r"fc1\.0\.weight: expected shape \(16, 8\), found .*3, 8"):
+    with pytest.raises(
+        ExportError, match=r"fc1\.0\.weight: expected shape \(16, 8\), found .*3, 8"
+    ):
         network_model([(kernel, from_arrays(wrong))])
     del arrays["fc2.0.bias"]
     with pytest.raises(ExportError, match=r"fc2\.0\.bias: expected shape \(8,\), found nothing"):

@@ -41,6 +41,7 @@ VOCABULARY = {
         "svg_curves",
         "svg_marks",
         "page",
+        "pieces",
         "published",
         "version",
     )

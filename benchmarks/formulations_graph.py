@@ -23,13 +23,6 @@ class WideGraph(Graph):
         """The values, cut at 0 and 6."""
         return self._operator("RELU6", [x], self.shape(x))
 
-    def rows(self, x: int, first: int, count: int) -> int:
-        """Rows `first` to `first + count` of a map (1, H, W, C)."""
-        _, height, width, channels = self.shape(x)
-        if count == height:
-            return x
-        return self.slice(x, (0, first, 0, 0), (1, count, width, channels))
-
     def slice(self, x: int, start: Sequence[int], shape: Sequence[int]) -> int:
         """A part of a tensor, from `start`, of a shape."""
         inputs = [x, self.integers(start), self.integers(shape)]
@@ -39,47 +32,8 @@ class WideGraph(Graph):
         """Tensors one behind another, in operators of at most four inputs."""
         while len(parts) > 1:
             groups = [list(parts[i : i + 4]) for i in range(0, len(parts), 4)]
-            parts = [g[0] if len(g) == 1 else self._concatenation(g, axis) for g in groups]
+            parts = [g[0] if len(g) == 1 else self.concatenate(g, axis) for g in groups]
         return parts[0]
-
-    def _concatenation(self, parts: Sequence[int], axis: int) -> int:
-        options = schema.ConcatenationOptionsT()
-        options.axis = axis
-        shape = list(self.shape(parts[0]))
-        shape[axis] = sum(self.shape(part)[axis] for part in parts)
-        return self._operator("CONCATENATION", parts, tuple(shape), options)
-
-    def padded_depthwise(
-        self,
-        x: int,
-        weight: Float32Array,
-        bias: Float32Array,
-        stride: int,
-        rows: tuple[int, int],
-        columns: tuple[int, int],
-    ) -> int:
-        """Depthwise convolution behind zeros of any number at each end.
-
-        Args:
-            x: Map (1, H, W, C).
-            weight: Filters (1, k, k, C).
-            bias: Bias (C,).
-            stride: Stride in pixels.
-            rows, columns: Zeros before and behind.
-        """
-        batch, height, width, channels = self.shape(x)
-        if any(rows + columns):
-            height, width = height + sum(rows), width + sum(columns)
-            ends = self.integers([(0, 0), rows, columns, (0, 0)])
-            x = self._operator("PAD", [x, ends], (batch, height, width, channels))
-        side = weight.shape[1]
-        options = schema.DepthwiseConv2DOptionsT()
-        options.padding, options.depthMultiplier = schema.Padding.VALID, 1
-        options.strideW = options.strideH = stride
-        options.dilationWFactor = options.dilationHFactor = 1
-        shape = (batch, (height - side) // stride + 1, (width - side) // stride + 1, channels)
-        inputs = [x, self.constant(weight), self.constant(bias)]
-        return self._operator("DEPTHWISE_CONV_2D", inputs, shape, options)
 
     def pooled_strides(self, x: int, weight: Float32Array) -> int:
         """A 1x1 convolution (out, 1, 1, in) behind a 2x2 average pool, as one 2x2 convolution."""
