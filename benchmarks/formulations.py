@@ -22,7 +22,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,8 @@ def main() -> None:
     for kernel in dict.fromkeys(kernels):
         if type(kernel) in FORMS and options.kind in (None, kernel.kind):
             found[kernel.key] = formulations(kernel, options.loads)
-            print(kernel.key, json.dumps(found[kernel.key]), file=sys.stderr)
+            ratios = {name: figures["ratio"] for name, figures in found[kernel.key].items()}
+            print(kernel.key, json.dumps(ratios), file=sys.stderr)
     result: dict[str, Any] = {"benchmark": "formulations", "arch": options.arch, "kernels": found}
     if not options.kind:
         models = {"today": kernel_model(kernels), "whole": network(kernels)}
@@ -153,8 +154,9 @@ def network(kernels: Sequence[Kernel]) -> bytes:
     return graph.finish([x])
 
 
+@lru_cache(maxsize=64)
 def same_weights(kernel: Kernel, seed: int) -> Weights:
-    """Random weights that are the same whether they are asked for whole or in groups."""
+    """Random weights that are the same for all formulations, whole or in groups."""
     draw, drawn = random_weights(seed), {}
 
     def whole(name: str, shape: Shape) -> Float32Array:
