@@ -43,6 +43,7 @@ COMMANDS = {
     "pricing": "python benchmarks/pricing.py",
     "sampling": "python benchmarks/sampling.py",
     "kernel_models": "python benchmarks/kernel_models.py",
+    "model_timing": "python benchmarks/model_timing.py",
     "regressors": "python benchmarks/regressors.py --seeds 2",
     "transfer": "python benchmarks/transfer.py",
     "search": "python benchmarks/search.py",

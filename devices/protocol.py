@@ -24,6 +24,7 @@ from typing import Any, Protocol
 
 from devices.quality import Quality
 from elasticvit.errors import DeviceError
+from elasticvit.precisions import FP32
 
 SETTINGS = ("threads", "cores", "rounds", "seed")  # fields of `TimingConfig` that a user can set
 
@@ -137,6 +138,14 @@ class Measurement:
         calibration_us: Latencies of the runs of each calibration model (see `TimingConfig`) around
             and between the runs of this measurement, in microseconds, by the key of the
             calibration model; empty if none was timed.
+        precision: Precision of the models. A device runs them as they are; who has them timed sets
+            it.
+        load_us: Time from the bytes of the model to a model that is ready to run, its weights
+            packed, in microseconds; None if not reported.
+        first_us: Latency of the first run, which is untimed otherwise, in microseconds; None if not
+            reported.
+        threads_started: Number of threads that the runtime computes with, counted by the operating
+            system; None if not reported.
     """
 
     key: str
@@ -155,6 +164,10 @@ class Measurement:
     statistic: str = "run"
     runs: tuple[int, ...] | None = None
     calibration_us: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    precision: str = FP32
+    load_us: float | None = None
+    first_us: float | None = None
+    threads_started: int | None = None
 
     @property
     def median_ms(self) -> float:

@@ -28,9 +28,11 @@ from elasticvit.version import __version__
 from elasticvit.workspace import Workspace
 
 if TYPE_CHECKING:
+    from elasticvit.flows.compare import CompareSettings, compare
     from elasticvit.flows.export import ExportSettings, export
     from elasticvit.flows.latency import Latency, LatencyPrediction, load_latency
     from elasticvit.flows.learn import LearnSettings, learn_device
+    from elasticvit.flows.model_timing import ModelTimingSettings, time_models
     from elasticvit.flows.profile import ProfileSettings, profile
     from elasticvit.flows.search import SearchSettings, search
     from elasticvit.flows.soft_labels import SoftLabelsSettings, write_soft_labels
@@ -50,6 +52,8 @@ _LAZY = {
     "profile": "elasticvit.flows.profile",
     "LearnSettings": "elasticvit.flows.learn",
     "learn_device": "elasticvit.flows.learn",
+    "ModelTimingSettings": "elasticvit.flows.model_timing",
+    "time_models": "elasticvit.flows.model_timing",
     "import_table": "elasticvit.flows.tables",
     "export_table": "elasticvit.flows.tables",
     "TrainSettings": "elasticvit.flows.train",
@@ -59,6 +63,8 @@ _LAZY = {
     "load_supernet": "elasticvit.flows.supernet",
     "ExportSettings": "elasticvit.flows.export",
     "export": "elasticvit.flows.export",
+    "CompareSettings": "elasticvit.flows.compare",
+    "compare": "elasticvit.flows.compare",
     "SoftLabelsSettings": "elasticvit.flows.soft_labels",
     "write_soft_labels": "elasticvit.flows.soft_labels",
     "WorkspaceStatus": "elasticvit.flows.status",
@@ -69,6 +75,7 @@ __all__ = [
     "Arch",
     "ArchBatch",
     "AttnStage",
+    "CompareSettings",
     "ConvStage",
     "CostModel",
     "Event",
@@ -80,6 +87,7 @@ __all__ = [
     "Layout",
     "LearnSettings",
     "MacsCost",
+    "ModelTimingSettings",
     "Notice",
     "Phase",
     "ProfileSettings",
@@ -91,6 +99,7 @@ __all__ = [
     "Workspace",
     "WorkspaceStatus",
     "__version__",
+    "compare",
     "create_model",
     "export",
     "export_table",
@@ -105,6 +114,7 @@ __all__ = [
     "profile",
     "search",
     "status",
+    "time_models",
     "train",
     "write_soft_labels",
 ]

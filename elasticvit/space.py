@@ -119,12 +119,12 @@ class SearchSpace:
     @property
     def smallest(self) -> Arch:
         """Every gene at its least value (widths raised where the rule asks for it)."""
-        return self._repaired(np.array([[c[0] for c in self.choices]]))[0]
+        return self.repaired(np.array([[c[0] for c in self.choices]]))[0]
 
     @property
     def largest(self) -> Arch:
         """Every gene at its greatest value."""
-        return self._repaired(np.array([[c[-1] for c in self.choices]]))[0]
+        return self.repaired(np.array([[c[-1] for c in self.choices]]))[0]
 
     def size(self) -> int:
         """Exact number of architectures."""
@@ -200,12 +200,12 @@ class SearchSpace:
         """Every gene redrawn with probability `rate`; widths that then fall are raised."""
         fresh = np.stack([rng.choice(c, size=len(batch)) for c in self.choices], axis=1)
         keep = rng.random(batch.genes.shape) >= rate
-        return self._repaired(np.where(keep, batch.genes, fresh))
+        return self.repaired(np.where(keep, batch.genes, fresh))
 
     def crossover(self, a: ArchBatch, b: ArchBatch, rng: np.random.Generator) -> ArchBatch:
         """Each gene from either parent with equal chance; widths that then fall are raised."""
         pick = rng.random(a.genes.shape) < 0.5
-        return self._repaired(np.where(pick, a.genes, b.genes))
+        return self.repaired(np.where(pick, a.genes, b.genes))
 
     def neighbours(self, here: ArchBatch, *, pairs: bool = False) -> ArchBatch:
         """All architectures of the space that differ from one in one gene, or in two.
@@ -234,7 +234,9 @@ class SearchSpace:
         batch = ArchBatch(near, here.n_conv)
         return batch.take(self.valid(batch))
 
-    def _repaired(self, genes: npt.NDArray[Any]) -> ArchBatch:
+    def repaired(self, genes: npt.NDArray[Any]) -> ArchBatch:
+        """Architectures with values of the space's choices, shape (n, genes), whose widths are
+        raised where they would fall from one stage to the next."""
         genes = genes.astype(np.int16)
         before = np.zeros(len(genes), dtype=np.int16)
         for column in self._width_columns:

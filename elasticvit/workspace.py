@@ -25,6 +25,7 @@ import tomlkit
 from elasticvit.errors import NextStep, WorkspaceError
 from elasticvit.files import make_folder, write_atomic, writing
 from elasticvit.names import check_name
+from elasticvit.precisions import FP32
 from elasticvit.reading import shown
 from elasticvit.space import PRESETS, SearchSpace, find_space
 from elasticvit.workspace_settings import SCHEMA, SETTINGS_FORMAT, WorkspaceSettings
@@ -36,11 +37,16 @@ DEFAULT_DATA = "digits"
 # what the names of our files and folders begin with
 OWN_FILES = (
     *(SETTINGS, "lut.sqlite", "judgements.sqlite", "devices.toml"),
-    *("predictors", "runs", "searches", "exports"),
+    *("predictors", "runs", "searches", "exports", "timings"),
 )
 FLOWS = {"run": "train", "search": "search", "export": "export"}  # that make the folders
 NAMES = {"run": "training run", "search": "search", "export": "export"}
-PLURALS = {"run": "runs", "search": "searches", "export": "exports"}  # names of their folders
+PLURALS = {
+    "run": "runs",
+    "search": "searches",
+    "export": "exports",
+    "timing": "timings",
+}  # names of their folders
 UNFINISHED = ".unfinished-"  # beginning of the name of a folder that is still written to
 
 
@@ -184,14 +190,23 @@ class Workspace:
         device = name or self.settings().device
         return None if device is None else check_name("device", device, WorkspaceError, "device")
 
+    def precision(self, device: str | None, named: str | None = None) -> str:
+        """The named precision; without one that which the device was profiled in last, or fp32."""
+        last = self.settings().precisions or {}
+        return named or last.get(device or "", FP32)
+
     def remember(
         self,
         *,
         space: SearchSpace | None = None,
         data: str | None = None,
         device: str | None = None,
+        precision: str = FP32,
     ) -> None:
         """Make what was used the default of the commands that follow.
+
+        Args:
+            precision: Precision that the device was profiled in.
 
         Raises:
             FileError: The settings cannot be written; they stay as they were.
@@ -206,6 +221,9 @@ class Workspace:
                 changes = {"space": space.name, "space_definition": definition, "classes": None}
             changes["space_file"] = space.file if space.file or changes else last.space_file
         changes |= {k: v for k, v in (("data", data), ("device", device)) if v is not None}
+        if device is not None and precision != self.precision(device):
+            known = {**(last.precisions or {}), device: precision}
+            changes["precisions"] = known
         if any(getattr(last, key) != value for key, value in changes.items()):
             self.update(changes)
 
@@ -214,17 +232,23 @@ class Workspace:
         """The latency table of all devices."""
         return self.root / "lut.sqlite"
 
-    def predictor_path(self, device: str) -> Path:
-        """Folder of a device's predictor.
+    @property
+    def predictors_path(self) -> Path:
+        """The folder with a folder for each device that has predictors."""
+        return self.root / "predictors"
+
+    def predictor_path(self, device: str, precision: str = FP32) -> Path:
+        """Folder of a device's predictor in a precision; those of others than fp32 lie in it.
 
         Raises:
             WorkspaceError: The name is none that a device can have.
         """
         name = check_name("device", device, WorkspaceError, "device")
-        return self.root / "predictors" / name
+        folder = self.predictors_path / name
+        return folder if precision == FP32 else folder / precision
 
     def new_folder(self, kind: str) -> Path:
-        """A fresh folder for a `run`, `search` or `export`, named after the time.
+        """A fresh folder for a `run`, `search`, `export` or `timing`, named after the time.
 
         Raises:
             FileError: It cannot be made.

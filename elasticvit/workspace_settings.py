@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from elasticvit.errors import WorkspaceError
+from elasticvit.precisions import Precision
 from elasticvit.reading import Format, Whole
 
 SCHEMA = 1
@@ -30,6 +31,8 @@ class WorkspaceSettings(msgspec.Struct, frozen=True, kw_only=True):
         classes: Number of classes of the data set in use; written by earlier versions.
         data: Canonical spec of the data set that was used last.
         device: Name of the device that was profiled last.
+        precisions: Precision that each device was profiled in last, by its name; fp32 where there
+            is none.
         runner: Path of the program that times models on phones.
         latest: The latest folder of each kind.
     """
@@ -40,6 +43,7 @@ class WorkspaceSettings(msgspec.Struct, frozen=True, kw_only=True):
     classes: Whole | None = None
     data: str | None = None
     device: str | None = None
+    precisions: dict[str, Precision] | None = None
     runner: str | None = None
     latest: Latest = msgspec.field(default_factory=Latest)
 

@@ -13,7 +13,7 @@ it must pass. Modules load when their format is used, so that a missing library 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Protocol
@@ -75,6 +75,37 @@ class Backend(Protocol):
 
     def versions(self) -> dict[str, str]:
         """Versions of the libraries that took part, by distribution."""
+        ...
+
+
+class PreciseBackend(Backend, Protocol):
+    """A backend whose files there are in every precision of `elasticvit.precisions`, not only in
+    fp32. Another package's may be one.
+
+    Attributes:
+        quantiser: Distribution that takes files to other precisions.
+    """
+
+    quantiser: str
+
+    def in_precision(
+        self, data: bytes, precision: str, calibration: Sequence[Float32Array] | None
+    ) -> bytes:
+        """A float32 file that `convert` made in another precision, with the same input and output.
+
+        Args:
+            data: Content of the file.
+            precision: The precision; not fp32.
+            calibration: Images, each as the model takes it, from which the ranges of activations
+                are known; None if the precision needs none.
+
+        Raises:
+            ExportError: It cannot be done, or something stayed float32.
+        """
+        ...
+
+    def tensor_types(self, data: bytes) -> dict[str, int]:
+        """Number of tensors of each type in a file, the most frequent first."""
         ...
 
 

@@ -1,7 +1,10 @@
 """The bundle that an export writes: a folder with the model, its card and its labels.
 
 `model.json`, the card (`export.card`), holds all that is needed to use the model and the origin of
-its figures. `labels.txt` has one class name a line.
+its figures. `labels.txt` has one class name a line. A bundle with several files of one subnet has a
+card for each: `model.json` for the first, `FILE.json` for every other, which the first one names.
+Beside them lie what people read (`export.readme`), code that runs the model (`export.snippets`) and
+the images to prove it with (`export.proof_images`).
 """
 
 from __future__ import annotations
@@ -9,21 +12,50 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from elasticvit.errors import ExportError
 from elasticvit.files import make_folder, writing
 from export.card import CARD_FORMAT, Card
 
 CARD_FILE, LABELS_FILE, MODEL_NAME = "model.json", "labels.txt", "model"
+README_FILE, PYTHON_FILE, KOTLIN_FILE = "README.md", "run_model.py", "RunModel.kt"
+TEXTS = (README_FILE, PYTHON_FILE, KOTLIN_FILE)  # for people, in a folder of its own
+PROOF_FILE = "proof.npz"
+MARK = "Written by elasticvit"  # in each of the texts; one without it is somebody's own
+REJECTED = ".rejected"  # before the suffix of a file whose accuracy is too low
 STAGING = ".export-"  # beginning of the name of the folder that files are written to first
 
 
 def card_path(model: Path) -> Path:
     """Path of the card that describes a model."""
-    return model.with_suffix(".json")
+    own = other_card_path(model)
+    return own if own.is_file() else model.with_suffix(".json")
+
+
+def other_card_path(model: Path) -> Path:
+    """Path of the card of a model that is not the first one of its bundle."""
+    return model.with_name(f"{model.name}.json")
+
+
+def file_names(formats: Sequence[tuple[str, str]]) -> list[str]:
+    """Names of the model's files in a bundle: `model` with the suffix, and with the format before
+    it where an earlier file has that name.
+
+    Args:
+        formats: Name and suffix of each format.
+    """
+    names: list[str] = []
+    for name, suffix in formats:
+        plain = MODEL_NAME + suffix
+        names.append(f"{MODEL_NAME}.{name}{suffix}" if plain in names else plain)
+    return names
+
+
+def rejected_path(model: Path) -> Path:
+    """Path that a model is written to instead if its accuracy is too low."""
+    return model.with_name(f"{model.stem}{REJECTED}{model.suffix}")
 
 
 def labels_path(model: Path) -> Path:
@@ -32,32 +64,57 @@ def labels_path(model: Path) -> Path:
     return model.with_name(LABELS_FILE if own else f"{model.stem}.{LABELS_FILE}")
 
 
+def is_rejected(folder: Path) -> bool:
+    """Whether a folder of an export has nothing but a model whose accuracy was too low."""
+    return not (folder / CARD_FILE).exists() and (folder / f"{MODEL_NAME}{REJECTED}.json").exists()
+
+
+def proof_path(model: Path) -> Path:
+    """Path of the images to prove a model with: `proof.npz` in a folder of its own."""
+    own = model.stem == MODEL_NAME
+    return model.with_name(PROOF_FILE if own else f"{model.stem}.{PROOF_FILE}")
+
+
 def write_bundle(folder: Path, data: bytes, card: Card) -> Path:
-    """Write model, labels and card: all of them, or none.
-
-    They are written to a hidden folder first and then moved, the card last, so that a model with
-    its card is complete.
-
-    Args:
-        folder: Folder to write into; made if it is missing.
-        data: Content of the model's file.
-        card: The card, which names the file.
+    """Write model, labels and card of one file; see `write_files`.
 
     Returns:
         Path of the model.
+    """
+    write_files(folder, [(data, card)])
+    return folder / card.file
+
+
+def write_files(
+    folder: Path, files: Sequence[tuple[bytes, Card]], extras: Mapping[str, bytes] | None = None
+) -> None:
+    """Write models, labels, cards and further files: all of them, or none.
+
+    They are written to a hidden folder first and then moved, the first card last, so that a model
+    with its card is complete.
+
+    Args:
+        folder: Folder to write into; made if it is missing.
+        files: Content and card of each model's file, all of one subnet.
+        extras: Content of further files, by name.
 
     Raises:
         FileError: A file cannot be written; a folder that was made for it is removed.
     """
-    path = folder / card.file
-    contents = {path: data, card_path(path): card.to_json().encode()}
+    contents = {folder / name: content for name, content in (extras or {}).items()}
+    first = folder / files[0][1].file
+    for data, card in files[1:]:
+        contents |= {folder / card.file: data}
+        contents |= {other_card_path(folder / card.file): card.to_json().encode()}
+    data, card = files[0]
     if card.labels:
-        contents = {labels_path(path): labels_text(card.labels), **contents}
+        contents[labels_path(first)] = labels_text(card.labels)
+    contents |= {first: data, first.with_suffix(".json"): card.to_json().encode()}
     new = not folder.is_dir()
     make_folder(folder)
     try:
         with (
-            writing(path),
+            writing(first),
             tempfile.TemporaryDirectory(
                 dir=folder, prefix=STAGING, ignore_cleanup_errors=True
             ) as staging,
@@ -70,12 +127,12 @@ def write_bundle(folder: Path, data: bytes, card: Card) -> Path:
             for target in contents:
                 with writing(target):
                     os.replace(Path(staging, target.name), target)
+            other_card_path(first).unlink(missing_ok=True)  # of an earlier bundle
     except BaseException:
         if new:
             with suppress(OSError):
                 folder.rmdir()
         raise
-    return path
 
 
 def load_bundle(path: Path) -> tuple[bytes, Card]:
@@ -102,8 +159,24 @@ def load_bundle(path: Path) -> tuple[bytes, Card]:
             f"{file} is not the file that {described.name} describes (another size or sha256)"
         )
     if card.labels:
-        _check_labels(labels_path(file), len(card.labels))
+        own, shared = labels_path(file), file.with_name(LABELS_FILE)
+        _check_labels(shared if shared.exists() and not own.exists() else own, len(card.labels))
     return model, card
+
+
+def load_files(path: Path) -> list[tuple[bytes, Card]]:
+    """Content and card of each file of a bundle; see `load_bundle`.
+
+    Args:
+        path: Folder of an export, or a model's file with its card beside it.
+
+    Raises:
+        ExportError: A file is missing or damaged; see `load_bundle`.
+    """
+    first = load_bundle(path)
+    folder = path if path.is_dir() else path.parent
+    others = [load_bundle(folder / name.removesuffix(".json")) for name in first[1].others]
+    return [first, *others]
 
 
 def _check_labels(path: Path, count: int) -> None:
@@ -116,51 +189,6 @@ def _check_labels(path: Path, count: int) -> None:
             f"{path} has {len(names) - 1} whole lines; it must have one for each of the {count} "
             "classes"
         )
-
-
-def check_replaceable(model: Path, exported: Collection[str], *, alone: bool) -> None:
-    """Check that an export to a path would overwrite nothing but an earlier export.
-
-    Args:
-        model: Path that the model is going to be written to.
-        exported: SHA-256 of models that were exported before.
-        alone: Whether the model is written without its card and labels.
-
-    Raises:
-        ExportError: Something is there that no export is known to have written.
-        FileError: What is there cannot be looked at.
-    """
-    with writing(model):
-        there = model.exists() or model.is_symlink()
-        if there and not model.is_file():
-            raise _in_the_way(model)
-        card = _own_card(model)
-        if there:
-            found = sha256(model.read_bytes())
-            if found not in exported and (card is None or card.sha256 != found):
-                raise _in_the_way(model)
-        if alone or card is not None:
-            return
-        for path in (card_path(model), labels_path(model)):
-            if path.exists() or path.is_symlink():
-                raise _in_the_way(path)
-
-
-def _own_card(model: Path) -> Card | None:
-    """The card beside a model's path, if it is the card of a model of that name."""
-    try:
-        card = CARD_FORMAT.read_json(card_path(model))
-    except ExportError:
-        return None
-    return card if card.file == model.name else None
-
-
-def _in_the_way(path: Path) -> ExportError:
-    return ExportError(
-        f"{path} exists, and is not known to be of an earlier export; move it away, or name "
-        "another path",
-        settings=["out", "folder"],
-    )
 
 
 def labels_text(labels: Sequence[str]) -> bytes:

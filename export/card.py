@@ -6,89 +6,22 @@ import json
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from msgspec import Meta
 
 from elasticvit.arch import Arch
 from elasticvit.errors import ExportError, NextStep
 from elasticvit.kernels import Layout, lower
+from elasticvit.precisions import FP32, Precision
 from elasticvit.reading import Count, Format, Positive, Whole
 from elasticvit.version import __version__
+from export.calibration import CALIBRATED, Calibration
+from export.card_parts import DeviceCheck, ExportTiming, ImageInput, ProofFile
+from export.fresh_run import FreshRun
 from export.parity import Parity
 
 SCHEMA = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageInput:
-    """How to feed the model: RGB in 0..1, then (x - mean) / std a channel.
-
-    Attributes:
-        shape: Shape of the input tensor, (1, R, R, channels).
-        mean: Mean of each channel.
-        std: Standard deviation of each channel.
-        layout: Order of the axes.
-        dtype: Type of the values.
-        channels: Order of the channels.
-    """
-
-    shape: tuple[Whole, Whole, Whole, Whole]
-    mean: tuple[float, ...]
-    std: tuple[Positive, ...]
-    layout: Literal["NHWC"] = "NHWC"
-    dtype: Literal["float32"] = "float32"
-    channels: Literal["RGB"] = "RGB"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExportTiming:
-    """Latency of the exported file on a device, beside what the search predicted.
-
-    Attributes:
-        device: Name of the device.
-        source: Where the figures come from, such as `host:CPU model`.
-        runtime: Name and version of the runtime.
-        threads: Number of inference threads.
-        cores: The cores that were used, such as `1` or `4-7`.
-        measured_ms: Latency by the estimator of the latency table, so that it may stand beside
-            the prediction.
-        estimator: The estimator in words.
-        median_ms: Median of all runs, which other programs on the device make longer.
-        low_ms: Median of the fastest round.
-        high_ms: Median of the slowest round.
-        rounds: Number of rounds.
-        runs: Number of runs in all rounds.
-        predicted_ms: Predicted latency on this device; None if the search did not price it.
-        upper_ms: Upper bound of the predicted latency; None if there is none.
-        target_ms: Latency cap of the search on this device; None if there was none.
-    """
-
-    device: str
-    source: str
-    runtime: str
-    threads: Whole
-    cores: str
-    measured_ms: Positive
-    estimator: str
-    median_ms: Positive
-    low_ms: Positive
-    high_ms: Positive
-    rounds: Whole
-    runs: Whole
-    predicted_ms: Positive | None = None
-    upper_ms: Positive | None = None
-    target_ms: Positive | None = None
-
-    @property
-    def ratio(self) -> float | None:
-        """Predicted latency over measured latency; None if there is no prediction."""
-        return None if self.predicted_ms is None else self.predicted_ms / self.measured_ms
-
-    @property
-    def kept(self) -> bool | None:
-        """Whether the measured latency keeps the cap of the search; None if there was none."""
-        return None if self.target_ms is None else self.measured_ms <= self.target_ms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,8 +33,9 @@ class Card:
         file: Name of the model's file beside the card.
         bytes: Size of the file.
         sha256: SHA-256 of the file.
-        arch: The architecture.
-        layout: What the search space fixes.
+        arch: The architecture; None if the network is of no search space.
+        layout: What the search space fixes; None if the network is of none.
+        model: Name of the network if it is of no search space; None if it is of one.
         input: Shape and normalisation of the input.
         classes: Number of outputs (logits).
         labels: Names of the classes; empty if not known.
@@ -113,6 +47,17 @@ class Card:
         untimed: Why the model was not timed; None if it was.
         operators: Number of each operator, by name; empty if the file is not TFLite.
         partitions: Pieces that the CPU delegate takes the model in; None if not TFLite.
+        undelegated: Number of each operator that the CPU delegate leaves to slower kernels, by
+            name; empty if it leaves none, or the file is not TFLite.
+        fresh: What the file does in fresh processes of the exporting computer; None if an earlier
+            version exported it.
+        proof: Test images with torch's logits, to prove the file again; None if there are none.
+        device_check: Logits on a device beside those here; None if they were not compared.
+        others: Names of the cards of the other files of the same subnet beside this one.
+        precision: Precision of the file, whose parity, accuracy and latency these are.
+        tensor_types: Number of tensors of each type as read back from the file; empty if the
+            format does not tell.
+        calibration: How the ranges of 8-bit activations were found; None if there are none.
         created: Local time of the export.
         elasticvit: Version of elasticvit.
 
@@ -124,8 +69,9 @@ class Card:
     file: str
     bytes: Whole
     sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-    arch: Arch
-    layout: Layout
+    arch: Arch | None = None
+    layout: Layout | None = None
+    model: str | None = None
     input: ImageInput
     classes: Whole
     labels: tuple[str, ...]
@@ -137,41 +83,73 @@ class Card:
     untimed: str | None = None
     operators: dict[str, Whole] = field(default_factory=dict)
     partitions: Count | None = None
+    undelegated: dict[str, Whole] = field(default_factory=dict)
+    fresh: FreshRun | None = None
+    proof: ProofFile | None = None
+    device_check: DeviceCheck | None = None
+    others: tuple[str, ...] = ()
+    precision: Precision = FP32
+    tensor_types: dict[str, Whole] = field(default_factory=dict)
+    calibration: Calibration | None = None
     created: str = field(default_factory=lambda: time.strftime("%Y-%m-%dT%H:%M:%S%z"))
     elasticvit: str = __version__
 
     def __post_init__(self) -> None:
-        lower(self.arch, self.layout)  # raises unless they fit each other
-        side, channels = self.arch.resolution, self.layout.in_channels
+        classes, side, channels = self.classes, self.input.shape[1], self.input.shape[3]
+        if self.arch is not None and self.layout is not None:
+            lower(self.arch, self.layout)  # raises unless they fit each other
+            classes, channels = self.layout.classes, self.layout.in_channels
+            side = self.arch.resolution
         rules = {
-            "file must be the name of a file beside the card": self.file not in ("", "..")
-            and Path(self.file).name == self.file
-            and "\0" not in self.file,
-            f"classes must be those of layout, {self.layout.classes}": self.classes
-            == self.layout.classes,
+            "there must be arch and layout, or model": (self.arch is None)
+            == (self.layout is None)
+            == bool(self.model),
+            "file must be the name of a file beside the card": _is_name(self.file),
+            "proof.file must be the name of a file beside the card": self.proof is None
+            or _is_name(self.proof.file),
+            "others must be names of files beside the card": all(map(_is_name, self.others)),
+            f"classes must be those of layout, {classes}": self.classes == classes,
             f"labels must name the {self.classes} classes": len(self.labels) in (0, self.classes),
             f"input.shape must be [1, {side}, {side}, {channels}]": self.input.shape
             == (1, side, side, channels),
             f"input.mean and input.std must have {channels} numbers": len(self.input.mean)
             == len(self.input.std)
             == channels,
+            "calibration must be there for int8-full alone": (self.calibration is not None)
+            == (self.precision in CALIBRATED),
             "timing and untimed exclude each other": self.timing is None or self.untimed is None,
         }
         for rule, kept in rules.items():
             if not kept:
                 raise ValueError(rule)
 
+    @property
+    def title(self) -> str:
+        """The architecture, or the name of the network."""
+        return str(self.arch if self.arch is not None else self.model)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form with its schema version."""
         data = asdict(self)
-        data["arch"], data["layout"] = self.arch.to_dict(), self.layout.to_dict()
+        if self.arch is not None and self.layout is not None:
+            data["arch"], data["layout"] = self.arch.to_dict(), self.layout.to_dict()
         if self.timing is not None:
             data["timing"] |= {"ratio": self.timing.ratio, "kept": self.timing.kept}
+        data["parity"] |= {
+            "accuracy_error": self.parity.accuracy_error,
+            "drop": self.parity.drop,
+            "drop_error": self.parity.drop_error,
+        }
         return {"schema": SCHEMA, **data}
 
     def to_json(self) -> str:
         """Content of the card's file."""
         return json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n"
+
+
+def _is_name(file: str) -> bool:
+    """Whether a text is the name of a file in the same folder."""
+    return file not in ("", "..") and Path(file).name == file and "\0" not in file
 
 
 CARD_FORMAT: Format[Card] = Format(

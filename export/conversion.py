@@ -2,38 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from elasticvit.errors import EvitError, ExportError
+from elasticvit.precisions import FP32
 from elasticvit.reading import shown
+from export.backend import library_versions
 from export.quiet import cause_of
 
 if TYPE_CHECKING:
+    from elasticvit.arrays import Float32Array
     from elasticvit.nn import Subnet
-    from export.backend import Backend, LoadedModel
+    from elasticvit.nn.timm_network import TimmNetwork
+    from export.backend import Backend, LoadedModel, PreciseBackend
 
+ANY_NETWORK = ("tflite", "onnx")  # formats that take networks other than subnets
 OTHER_FORMATS = {"tflite": "tflite-direct"}  # what to try when a format fails, if not `tflite`
 
 
-def convert(backend: Backend, subnet: Subnet) -> bytes:
+def check_converts(backend: Backend, network: Subnet | TimmNetwork) -> None:
+    """Check that a format takes a network.
+
+    Raises:
+        ExportError: It takes subnets alone, and the network is none.
+    """
+    if network.arch is None and backend.name not in ANY_NETWORK:
+        raise ExportError(
+            f"format {backend.name} takes subnets of this project alone, {network.name} is none; "
+            f"use format {' or '.join(ANY_NETWORK)}",
+            settings=["format"],
+        )
+
+
+def check_takes(backend: Backend, precision: str) -> None:
+    """Check that there are files of a format in a precision.
+
+    Raises:
+        ExportError: The format is another package's and knows fp32 only.
+    """
+    if precision != FP32 and not _is_precise(backend):
+        raise ExportError(
+            f"format {backend.name} makes {FP32} files only, precision is {precision}; name "
+            f"precision {FP32}, or a format that takes it, such as tflite",
+            settings=["precision", "format"],
+        )
+
+
+def convert(
+    backend: Backend,
+    subnet: Subnet | TimmNetwork,
+    precision: str = FP32,
+    calibration: Sequence[Float32Array] | None = None,
+) -> bytes:
     """Content of the model's file.
 
     Args:
         backend: The format.
-        subnet: The subnet, on the CPU in evaluation mode; it stays as it is.
+        subnet: The subnet or other network (see `check_converts`), on the CPU in evaluation mode;
+            it stays as it is.
+        precision: Precision of the file.
+        calibration: Images for a precision that needs them, each as the model takes it.
 
     Raises:
         ExportError: The converter failed; the message names the format, the cause and another
             format to try.
         FileError: The converter cannot write its temporary files.
     """
-    with _failures(backend, "cannot convert this subnet"):
-        data = backend.convert(subnet)
+    other = None if subnet.arch is not None else ANY_NETWORK[backend.name == ANY_NETWORK[0]]
+    with _failures(backend, "cannot convert this network", other), _blaming(subnet):
+        data = backend.convert(cast("Subnet", subnet))
         if not isinstance(data, bytes) or not data:
             raise TypeError(f"its converter gave {shown(data)} instead of a file's content")
-    return data
+    if precision == FP32:
+        return data
+    check_takes(backend, precision)
+    with _failures(backend, f"cannot be taken to precision {precision}"):
+        return cast("PreciseBackend", backend).in_precision(data, precision, calibration)
 
 
 def load(backend: Backend, data: bytes) -> LoadedModel:
@@ -66,20 +112,69 @@ def inspect(backend: Backend, data: bytes) -> tuple[dict[str, int], int | None]:
         return operator_counts(data), delegation(data).partitions
 
 
+def undelegated(backend: Backend, data: bytes) -> dict[str, int]:
+    """Number of each operator that the CPU delegate leaves to slower kernels, by name; nothing if
+    the file is no TFLite model. Raises as `inspect` does."""
+    if not backend.tflite:
+        return {}
+    from export.inspect import delegation
+
+    with _failures(backend, "made a file that is not a TFLite model"):
+        return delegation(data).left
+
+
+def tensor_types(backend: Backend, data: bytes) -> dict[str, int]:
+    """Number of tensors of each type in a file; nothing for a format that does not tell.
+
+    Raises:
+        ExportError: The file is none of its format; see `load`.
+    """
+    if not _is_precise(backend):
+        return {}
+    with _failures(backend, "made a file that cannot be read back"):
+        return cast("PreciseBackend", backend).tensor_types(data)
+
+
+def versions(backend: Backend, precision: str) -> dict[str, str]:
+    """Versions of the libraries that made a file in a precision, by distribution."""
+    quantiser = [] if precision == FP32 else [cast("PreciseBackend", backend).quantiser]
+    return {**backend.versions(), **library_versions(*quantiser)}
+
+
+def _is_precise(backend: Any) -> bool:
+    return all(hasattr(backend, name) for name in ("in_precision", "tensor_types", "quantiser"))
+
+
 @contextmanager
-def _failures(backend: Backend, what: str) -> Iterator[None]:
+def _blaming(network: Subnet | TimmNetwork) -> Iterator[None]:
+    """Add to the error of a converter which module it failed at, where it is no block of ours."""
+    try:
+        yield
+    except ExportError as error:
+        if network.arch is not None:
+            raise
+        from export.blame import blamed_module
+
+        where = blamed_module(network.deployed(), network.example(), error.__cause__)
+        raise ExportError(f"{error}{where and ', '}{where}") from error
+
+
+@contextmanager
+def _failures(backend: Backend, what: str, other: str | None = None) -> Iterator[None]:
     try:
         yield
     except EvitError as error:
         if not isinstance(error, ExportError) or error.settings or error.next_step:
             raise  # it says itself what to do
-        raise _failure(backend, what, error) from error
+        raise _failure(backend, what, error, other) from error
     except Exception as error:  # converters raise anything
-        raise _failure(backend, what, error) from error
+        raise _failure(backend, what, error, other) from error
 
 
-def _failure(backend: Backend, what: str, error: Exception) -> ExportError:
-    other = OTHER_FORMATS.get(backend.name, "tflite")
+def _failure(
+    backend: Backend, what: str, error: Exception, other: str | None = None
+) -> ExportError:
+    other = other or OTHER_FORMATS.get(backend.name, "tflite")
     return ExportError(
         f"format {backend.name} {what}: {cause_of(error)}; try format {other}",
         settings=["format"],

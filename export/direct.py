@@ -9,38 +9,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from elasticvit.errors import ExportError
 from elasticvit.kernels import lower
 from export.backend import library_versions
 from export.kernel_models import from_arrays, network_model
-from export.litert import LiteRTModel
+from export.litert import TFLiteFiles
 
 if TYPE_CHECKING:
     from elasticvit.nn import Subnet
 
 
-class DirectBackend:
+class DirectBackend(TFLiteFiles):
     """The fused subnet's weights in the graph of `export.kernel_models`."""
 
-    name, suffix, tflite = "tflite-direct", ".tflite", True
+    name = "tflite-direct"
 
     def convert(self, subnet: Subnet) -> bytes:
         from elasticvit.nn.fuse import fused
 
-        if subnet.options.norm != "per_token":
-            raise ExportError(
-                f"format {self.name} writes per-token layer norms, this subnet's are "
-                f"{subnet.options.norm!r}; use format tflite",
-                settings=["format"],
-            )
         arrays = {name: value.numpy() for name, value in fused(subnet).cpu().state_dict().items()}
         kernels = lower(subnet.arch, subnet.layout)
         return network_model(
-            [(kernel, from_arrays(arrays, f"blocks.{i}.")) for i, kernel in enumerate(kernels)]
+            [(kernel, from_arrays(arrays, f"blocks.{i}.")) for i, kernel in enumerate(kernels)],
+            norm=subnet.options.norm,
         )
-
-    def load(self, data: bytes) -> LiteRTModel:
-        return LiteRTModel(data)
 
     def versions(self) -> dict[str, str]:
         return library_versions("torch", "elasticvit", "ai-edge-litert")

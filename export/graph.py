@@ -11,20 +11,19 @@ filters (1, kh, kw, channels), linear weights (out, in).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import flatbuffers  # type: ignore[import-untyped]
 import numpy as np
 import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
 
 from elasticvit.arrays import Float32Array
 from elasticvit.pieces import same_padding
+from export.flatbuffer import AlignedBuffer, packed
 
 Shape = tuple[int, ...]
 
-_FILE_IDENTIFIER = b"TFL3"
 _SCHEMA_VERSION = 3
 _SIGNATURE = b"serving_default"
 _SAME, _VALID = schema.Padding.SAME, schema.Padding.VALID
@@ -34,24 +33,6 @@ ACTIVATIONS = {
     "relu": schema.ActivationFunctionType.RELU,
     "relu6": schema.ActivationFunctionType.RELU6,
 }
-
-
-class _AlignedBuffer(schema.BufferT):  # type: ignore[misc]
-    """Constant data at a multiple of 16 bytes, as the schema demands of buffers."""
-
-    def Pack(self, builder: Any) -> Any:
-        data = None
-        if self.data is not None:
-            raw = self.data.reshape(-1).view(np.uint8)
-            builder.StartVector(1, raw.size, 16)
-            builder.head -= raw.size
-            target = np.frombuffer(builder.Bytes, np.uint8)  # slices of bytes would copy twice
-            target[builder.head : builder.head + raw.size] = raw
-            data = builder.EndVector()
-        schema.BufferStart(builder)
-        if data is not None:
-            schema.BufferAddData(builder, data)
-        return schema.BufferEnd(builder)
 
 
 class Graph:
@@ -83,7 +64,7 @@ class Graph:
         floats = value.dtype == np.float32
         key = id(value) if floats else repr(value.tolist())
         if key not in self._shared:
-            buffer = _AlignedBuffer()
+            buffer = AlignedBuffer()
             buffer.data = np.ascontiguousarray(value)
             self._buffers.append(buffer)
             kind = schema.TensorType.FLOAT32 if floats else schema.TensorType.INT32
@@ -267,8 +248,14 @@ class Graph:
         shape = tuple(old[i] for i in order)
         return self._operator("TRANSPOSE", [x, self.integers(order)], shape)
 
-    def finish(self, outputs: Sequence[int]) -> bytes:
-        """Content of the TFLite file with these outputs, and one signature."""
+    def finish(
+        self, outputs: Sequence[int], change: Callable[[Any], object] | None = None
+    ) -> bytes:
+        """Content of the TFLite file with these outputs, and one signature.
+
+        Args:
+            change: Changes the schema's object of the model before it is packed.
+        """
         subgraph = schema.SubGraphT()
         subgraph.name = b"main"
         subgraph.tensors, subgraph.operators = self._tensors, self._operators
@@ -283,10 +270,9 @@ class Graph:
         signature.inputs = [_named(b"args_%d" % i, t) for i, t in enumerate(self._inputs)]
         signature.outputs = [_named(b"output_%d" % i, t) for i, t in enumerate(outputs)]
         model.signatureDefs = [signature]
-        size = sum(b.data.nbytes + 64 for b in self._buffers if b.data is not None)
-        builder = flatbuffers.Builder(size + 512 * (len(self._tensors) + 8))
-        builder.Finish(model.Pack(builder), _FILE_IDENTIFIER)
-        return bytes(memoryview(builder.Bytes)[builder.Head() :])  # one copy, not Output's two
+        if change is not None:
+            change(model)
+        return packed(model)
 
     def _tensor(self, shape: Shape, kind: int = schema.TensorType.FLOAT32, buffer: int = 0) -> int:
         tensor = schema.TensorT()

@@ -8,7 +8,7 @@ from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
-from elasticvit.errors import ExportError
+from export.flatbuffer import unpacked
 
 _NAMES = {
     code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")
@@ -34,15 +34,14 @@ class Operator:
 
 
 def operators(data: bytes) -> tuple[Operator, ...]:
-    """The operators of a TFLite flatbuffer in the order in which they run.
+    """The operators of a TFLite flatbuffer in the order in which they run: those of its first
+    subgraph, which is what runs unless another one is asked for.
 
     Raises:
         ExportError: The data is no TFLite flatbuffer.
     """
-    if data[4:8] != b"TFL3":
-        raise ExportError("not a TFLite model: its identifier is missing; export it again")
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
-    (graph,) = model.subgraphs
+    model = unpacked(data)
+    graph = model.subgraphs[0]
 
     def shape(index: int) -> tuple[int, ...]:
         found = graph.tensors[index].shape
@@ -54,16 +53,26 @@ def operators(data: bytes) -> tuple[Operator, ...]:
 
     result = []
     for operator in graph.operators:
-        code = model.operatorCodes[operator.opcodeIndex]
         result.append(
             Operator(
-                _NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)],
-                tuple(None if i < 0 else (shape(i), constant(i)) for i in operator.inputs),
-                tuple(shape(i) for i in operator.outputs),
+                operator_name(model, operator),
+                tuple(None if i < 0 else (shape(i), constant(i)) for i in _some(operator.inputs)),
+                tuple(shape(i) for i in _some(operator.outputs)),
                 _options(operator.builtinOptions),
             )
         )
     return tuple(result)
+
+
+def operator_name(model: Any, operator: Any) -> str:
+    """Name of the builtin operator, such as `CONV_2D`, of an operator of the schema's object."""
+    code = model.operatorCodes[operator.opcodeIndex]
+    number = max(code.builtinCode, code.deprecatedBuiltinCode)
+    return _NAMES.get(number, f"BUILTIN_{number}")  # of a later schema than this library's
+
+
+def _some(indices: Any) -> Any:
+    return () if indices is None else indices
 
 
 def _options(options: Any) -> tuple[tuple[str, Any], ...]:

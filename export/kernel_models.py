@@ -3,14 +3,16 @@
 A kernel's model holds the operators that litert-torch writes for the fused block of the
 kernel, in its order and with its options; the converter itself needs about two seconds a
 block. What is timed is therefore what is deployed. Weights are random, since they do not
-change the time, or those of a fused network. Norms are per token. (Of a map of one pixel the
-converter drops what has become trivial; no preset has such maps, and outputs agree there too.)
+change the time, or those of a fused network. Norms are per token unless the authors' joint form is
+asked for. (Of a map of one pixel the converter drops what has become trivial; no preset has such
+maps, and outputs agree there too.)
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -31,8 +33,8 @@ from elasticvit.kernels import (
 )
 from elasticvit.pieces import channel_groups, strips
 from export.graph import Graph, Shape
+from export.norms import NORMS, Norm, per_token
 
-NORM_EPS = 1e-5
 _POOL = 2**18 + 1  # odd, so that rows of weights do not repeat
 
 
@@ -43,7 +45,9 @@ class Weights(Protocol):
     def __call__(self, name: str, shape: Shape) -> Float32Array: ...
 
 
-def kernel_model(kernels: Sequence[Kernel], *, seed: int = 0) -> bytes:
+def kernel_model(
+    kernels: Sequence[Kernel], *, seed: int = 0, change: Callable[[Any], object] | None = None
+) -> bytes:
     """TFLite model of a chain of kernels with random weights.
 
     Input and output of an MBConv or first convolution are feature maps (1, size, size, channels),
@@ -55,6 +59,7 @@ def kernel_model(kernels: Sequence[Kernel], *, seed: int = 0) -> bytes:
     Args:
         kernels: One kernel, copies of one, or a network (`lower(arch, layout)`).
         seed: Random seed of the weights.
+        change: As in `Graph.finish`, such as `export.written_precision.write_in("int8")`.
 
     Returns:
         Content of the TFLite file.
@@ -63,7 +68,7 @@ def kernel_model(kernels: Sequence[Kernel], *, seed: int = 0) -> bytes:
         ExportError: There is no kernel, or one does not fit the output of the one before it.
     """
     draw = random_weights(seed)
-    return network_model([(kernel, draw) for kernel in kernels])
+    return network_model([(kernel, draw) for kernel in kernels], change)
 
 
 def random_weights(seed: int) -> Weights:
@@ -88,11 +93,18 @@ def random_weights(seed: int) -> Weights:
     return draw
 
 
-def network_model(blocks: Sequence[tuple[Kernel, Weights]]) -> bytes:
+def network_model(
+    blocks: Sequence[tuple[Kernel, Weights]],
+    change: Callable[[Any], object] | None = None,
+    *,
+    norm: str = "per_token",
+) -> bytes:
     """TFLite model of a chain of kernels with given weights; see `kernel_model`.
 
     Args:
         blocks: Each kernel with the weights of its fused block.
+        change: As in `Graph.finish`.
+        norm: Form of the layer norms, as `BlockOptions.norm` names it.
 
     Returns:
         Content of the TFLite file.
@@ -116,9 +128,12 @@ def network_model(blocks: Sequence[tuple[Kernel, Weights]]) -> bytes:
                     "give kernels in the order of `lower`, or copies of one kernel"
                 )
             outputs.pop()
-        x = WRITERS[type(kernel)](graph, x, kernel, weights)
+        write = WRITERS[type(kernel)]
+        if isinstance(kernel, (Attention, FFN)):
+            write = partial(write, norm=NORMS[norm])
+        x = write(graph, x, kernel, weights)
         outputs.append(x)
-    return graph.finish(outputs)
+    return graph.finish(outputs, change)
 
 
 def from_arrays(arrays: Mapping[str, npt.NDArray[Any]], prefix: str = "") -> Weights:
@@ -219,10 +234,12 @@ def _downsample(graph: Graph, x: int, kernel: Downsample, weights: Weights) -> i
     return graph.reshape(y, (1, kernel.out_size**2, kernel.cout))
 
 
-def _attention(graph: Graph, x: int, kernel: Attention, weights: Weights) -> int:
+def _attention(
+    graph: Graph, x: int, kernel: Attention, weights: Weights, norm: Norm = per_token
+) -> int:
     size, heads, width = kernel.size, kernel.heads, kernel.width
     n, v_width = size * size, heads * kernel.v_dim
-    normed = _layer_norm(graph, x)
+    normed = norm(graph, x)
     q = _linear(graph, normed, weights, "query", width, heads * QK_DIM)
     q = _by_head(graph, q, heads)
     k = _linear(graph, normed, weights, "key", width, heads * QK_DIM)
@@ -239,8 +256,8 @@ def _attention(graph: Graph, x: int, kernel: Attention, weights: Weights) -> int
     return graph.add(x, _linear(graph, y, weights, "project", v_width, width, flat=True))
 
 
-def _ffn(graph: Graph, x: int, kernel: FFN, weights: Weights) -> int:
-    normed, width = _layer_norm(graph, x), kernel.width
+def _ffn(graph: Graph, x: int, kernel: FFN, weights: Weights, norm: Norm = per_token) -> int:
+    normed, width = norm(graph, x), kernel.width
     for i, inner in enumerate(channel_groups(kernel)):
         y = graph.hard_swish(_linear(graph, normed, weights, f"fc1.{i}", width, inner))
         first = i == 0  # it has the bias, and the converter writes it flat for that
@@ -256,7 +273,7 @@ def _head(graph: Graph, x: int, kernel: Head, weights: Weights) -> int:
     return _linear(graph, x, weights, "classifier", kernel.hidden, kernel.classes)
 
 
-WRITERS: Mapping[type[Kernel], Callable[[Graph, int, Any, Weights], int]] = {
+WRITERS: Mapping[type[Kernel], Callable[..., int]] = {
     FirstConv: _first_conv,
     MBConv: _mbconv,
     Downsample: _downsample,
@@ -271,15 +288,6 @@ def _by_head(graph: Graph, x: int, heads: int) -> int:
     *_, channels = shape = graph.shape(x)
     split = graph.reshape(x, (math.prod(shape) // channels, heads, channels // heads))
     return graph.transpose(split, (1, 0, 2))
-
-
-def _layer_norm(graph: Graph, x: int) -> int:
-    """Layer norm without scale and shift, which are part of the next linear layer."""
-    centred = graph.subtract(x, graph.mean(x, (2,), keep=True))
-    variance = graph.mean(graph.multiply(centred, centred), (2,), keep=False)
-    variance = graph.add(variance, graph.constant(np.array(NORM_EPS, np.float32)))
-    variance = graph.reshape(variance, (*graph.shape(variance), 1))
-    return graph.multiply(centred, graph.rsqrt(variance))
 
 
 def _filters(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,17 +50,35 @@ class LiteRTModel:
         return logits[0]
 
 
-class LiteRTBackend:
-    """The fused subnet with a channels-last input through litert-torch."""
+class TFLiteFiles:
+    """What the backends of TFLite files have in common: runtime and precisions."""
 
-    name, suffix, tflite = "tflite", ".tflite", True
-
-    def convert(self, subnet: Subnet) -> bytes:
-        resolution, channels = subnet.arch.resolution, subnet.layout.in_channels
-        return _converted(subnet, (1, resolution, resolution, channels), map_output=False)
+    suffix, tflite, quantiser = ".tflite", True, "ai-edge-quantizer"
 
     def load(self, data: bytes) -> LiteRTModel:
         return LiteRTModel(data)
+
+    def in_precision(
+        self, data: bytes, precision: str, calibration: Sequence[Float32Array] | None
+    ) -> bytes:
+        from export.precision import in_precision
+
+        return in_precision(data, precision, calibration)
+
+    def tensor_types(self, data: bytes) -> dict[str, int]:
+        from export.precision_check import tensor_types
+
+        return tensor_types(data)
+
+
+class LiteRTBackend(TFLiteFiles):
+    """The fused subnet with a channels-last input through litert-torch."""
+
+    name = "tflite"
+
+    def convert(self, subnet: Subnet) -> bytes:
+        resolution, channels = subnet.resolution, subnet.in_chans
+        return _converted(subnet, (1, resolution, resolution, channels), map_output=False)
 
     def versions(self) -> dict[str, str]:
         return library_versions("torch", "litert-torch", "ai-edge-litert")
@@ -91,12 +110,12 @@ def _converted(network: nn.Module, shape: tuple[int, ...], *, map_output: bool) 
     """
     import torch
 
-    from elasticvit.nn.fuse import fused
+    from export.deployed import deployed
 
     with converting("litert-torch"), tempfile.TemporaryDirectory() as folder:
         import litert_torch
 
-        network = fused(network)
+        network = deployed(network)
         if len(shape) == 4:
             network = litert_torch.to_channel_last_io(
                 network, args=[0], outputs=[0] if map_output else None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from elasticvit.arrays import Float32Array
 from elasticvit.nn import Subnet
-from elasticvit.nn.fuse import fused
 from export.backend import library_versions
+from export.deployed import deployed
 from export.quiet import converting
 
 INPUT, OUTPUT = "image", "logits"
@@ -44,13 +46,13 @@ class OnnxModel:
 class OnnxBackend:
     """The fused subnet with a channels-last input through `torch.onnx`."""
 
-    name, suffix, tflite = "onnx", ".onnx", False
+    name, suffix, tflite, quantiser = "onnx", ".onnx", False, "onnxruntime"
 
     def convert(self, subnet: Subnet) -> bytes:
-        resolution, channels = subnet.arch.resolution, subnet.layout.in_channels
+        resolution, channels = subnet.resolution, subnet.in_chans
         with converting("torch.onnx"):
             program = torch.onnx.export(
-                ChannelsLast(fused(subnet)).eval(),
+                ChannelsLast(deployed(subnet)).eval(),
                 (torch.zeros(1, resolution, resolution, channels),),
                 input_names=[INPUT],
                 output_names=[OUTPUT],
@@ -63,6 +65,18 @@ class OnnxBackend:
 
     def load(self, data: bytes) -> OnnxModel:
         return OnnxModel(data)
+
+    def in_precision(
+        self, data: bytes, precision: str, calibration: Sequence[Float32Array] | None
+    ) -> bytes:
+        from export.onnx_precision import onnx_in_precision
+
+        return onnx_in_precision(data, precision, calibration)
+
+    def tensor_types(self, data: bytes) -> dict[str, int]:
+        from export.onnx_precision import onnx_tensor_types
+
+        return onnx_tensor_types(data)
 
     def versions(self) -> dict[str, str]:
         return library_versions("torch", "onnx", "onnxscript", "onnxruntime")

@@ -18,7 +18,7 @@ import numpy as np
 
 from elasticvit.errors import ExportError
 from export.backend import library_versions
-from export.litert import LiteRTModel
+from export.litert import TFLiteFiles
 from export.onnx import INPUT, OnnxBackend
 from export.quiet import converting
 
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 _CALIBRATION = "calibration_image_sample_data_20x128x128x3_float32.npy"
 
 
-class Onnx2TFBackend:
+class Onnx2TFBackend(TFLiteFiles):
     """The ONNX export through onnx2tf."""
 
-    name, suffix, tflite = "tflite-onnx2tf", ".tflite", True
+    name = "tflite-onnx2tf"
 
     def convert(self, subnet: Subnet) -> bytes:
         try:
@@ -61,9 +61,6 @@ class Onnx2TFBackend:
                 non_verbose=True,
             )
             return (folder / "out" / "model_float32.tflite").read_bytes()
-
-    def load(self, data: bytes) -> LiteRTModel:
-        return LiteRTModel(data)
 
     def versions(self) -> dict[str, str]:
         return library_versions("torch", "onnx", "onnx2tf", "tensorflow", "ai-edge-litert")

@@ -59,28 +59,30 @@ class Chooser(Protocol):
         ...
 
 
-def with_choices(plan: ProfilePlan, store: Store, device: str) -> ProfilePlan:
-    """The plan with the kernels in the order that earlier profiles of the device chose."""
-    keys = [key for note in store.noted(device, NOTE) for key in note]
+def with_choices(plan: ProfilePlan, store: Store, device: str, precision: str) -> ProfilePlan:
+    """The plan with the kernels in the order that earlier profiles of the device in a precision
+    chose."""
+    keys = [key for note in store.noted(device, NOTE, precision) for key in note]
     known = {kernel.key: kernel for kernel in plan.fit_kernels}
     return _reordered(plan, [known[key] for key in dict.fromkeys(keys) if key in known])
 
 
 def choose_level(
-    chooser: Chooser, plan: ProfilePlan, level: int, store: Store, device: str
+    chooser: Chooser, plan: ProfilePlan, level: int, store: Store, device: str, precision: str
 ) -> ProfilePlan:
     """The plan with the kernels of a level chosen, or without further kernels if the error that is
     expected on the rest is good enough.
 
     Args:
         level: Level to choose the kernels of, from 2; all levels before it were timed.
+        precision: Precision that they are timed in.
     """
     first = plan.config.kernels * (level - 1)
-    noted = {key for note in store.noted(device, NOTE) for key in note}
+    noted = {key for note in store.noted(device, NOTE, precision) for key in note}
     candidates = plan.fit_kernels[first:]
     if not candidates:
         return plan
-    measured = Dataset.of(store, device, plan.space).fit_kernels
+    measured = Dataset.of(store, device, plan.space, precision=precision).fit_kernels
     error = chooser.error_pct(measured, reachable_kernels(plan.space))
     if error is not None and error < chooser.error_goal_pct:
         return replace(plan, fit_kernels=plan.fit_kernels[:first])
@@ -89,7 +91,7 @@ def choose_level(
     rng = np.random.default_rng((plan.config.seed, level))
     free = [k for k in candidates if k not in measured]
     chosen = chooser.choose(measured, free, plan.config.kernels, rng)
-    store.note(device, NOTE, [k.key for k in chosen])
+    store.note(device, NOTE, [k.key for k in chosen], precision)
     return _reordered(plan, [*plan.fit_kernels[plan.config.kernels : first], *chosen])
 
 

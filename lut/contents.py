@@ -7,13 +7,14 @@ from pathlib import Path
 
 import msgspec
 
+from elasticvit.precisions import Precision
 from elasticvit.reading import Count, Whole
 from lut.checked_rows import FromZero
 from lut.database import Database
 from lut.keys import SUBNET
 
 CONTENT = """
-SELECT s.id AS id, s.device AS device, s.source AS source,
+SELECT s.id AS id, s.device AS device, s.source AS source, s.precision AS precision,
        COUNT(DISTINCT m.key) - COUNT(DISTINCT CASE WHEN m.kind = ? THEN m.key END) AS kernels,
        COUNT(DISTINCT CASE WHEN m.kind = ? THEN m.key END) AS subnets,
        COUNT(m.id) AS measurements, MAX(m.time_s) AS measured_s
@@ -29,6 +30,7 @@ class SeriesContent(msgspec.Struct, frozen=True, kw_only=True):
         id: Number of the series in the table.
         device: Name of the device.
         source: Where the measurements come from, such as `host:CPU model`.
+        precision: Precision of the models.
         kernels: Number of different kernels that were timed.
         subnets: Number of different whole subnets that were timed.
         measurements: Number of measurements in all.
@@ -38,6 +40,7 @@ class SeriesContent(msgspec.Struct, frozen=True, kw_only=True):
     id: Whole
     device: str
     source: str
+    precision: Precision
     kernels: Count
     subnets: Count
     measurements: Count

@@ -10,6 +10,7 @@ from pathlib import Path
 from elasticvit.arch import Arch
 from elasticvit.errors import ArchError
 from elasticvit.kernels import KINDS, Kernel, Layout, lower
+from elasticvit.precisions import FP32
 from elasticvit.reading import shown
 from elasticvit.space import SearchSpace
 from lut.held_out import HeldOutSplit
@@ -39,19 +40,26 @@ class Dataset:
 
     @classmethod
     def of(
-        cls, store: Store, device: str, space: SearchSpace, series: Series | None = None
+        cls,
+        store: Store,
+        device: str,
+        space: SearchSpace,
+        series: Series | None = None,
+        *,
+        precision: str = FP32,
     ) -> Dataset:
-        """Everything measured of a device that concerns a space; subnets of other layouts are
-        left out, kernels of other spaces are not.
+        """Everything measured of a device in one precision that concerns a space; subnets of other
+        layouts are left out, kernels of other spaces are not.
 
         Args:
-            series: Series to read; by default the latest.
+            series: Series to read; by default the latest in `precision`.
+            precision: Precision of the models.
 
         Raises:
             StoreError: The device has none, or the table is damaged.
         """
-        chosen = series or store.latest(device)
-        split, layout = split_of(store, device), layout_hash(space.layout)
+        chosen = series or store.latest(device, precision)
+        split, layout = split_of(store, device, chosen.precision), layout_hash(space.layout)
         kernels: tuple[dict[Kernel, float], dict[Kernel, float]] = ({}, {})
         subnets: tuple[dict[Arch, float], dict[Arch, float]] = ({}, {})
         frame = store.latencies(device, series=chosen)
@@ -82,23 +90,31 @@ def _arch(key: str, parsed: SubnetKey, layout: Layout, path: Path) -> Arch:
     return arch
 
 
-def split_of(store: Store, device: str) -> HeldOutSplit:
-    """The held-out split of a device; its seed is that of the device's first profile."""
+def split_seed(store: Store, device: str) -> int:
+    """Seed of the held-out split of a device: that of its first profile, in whatever precision."""
     seeds = store.noted(device, "split_seed")
-    fitted = frozenset(map(canonical, store.noted(device, FITTED)))
-    return HeldOutSplit(seed=seeds[0] if seeds else 0, fitted=fitted)
+    return int(seeds[0]) if seeds else 0
 
 
-def note_fitted(store: Store, device: str, keys: Sequence[str], have: Collection[str]) -> None:
+def split_of(store: Store, device: str, precision: str) -> HeldOutSplit:
+    """The held-out split of a device; the subnets that searches chose are those of a precision."""
+    fitted = frozenset(map(canonical, store.noted(device, FITTED, precision)))
+    return HeldOutSplit(seed=split_seed(store, device), fitted=fitted)
+
+
+def note_fitted(
+    store: Store, device: str, precision: str, keys: Sequence[str], have: Collection[str]
+) -> None:
     """Note that subnets which a search chose are to be fitted with, whatever the held-out split
     says; those that are in the table already stay as they are, since a profile may have held them
     out.
 
     Args:
+        precision: Precision that they are timed in.
         keys: Keys of the subnets, before they are timed.
-        have: Keys in the table.
+        have: Keys in the table, of that precision.
     """
-    known = {*store.noted(device, FITTED), *have}
+    known = {*store.noted(device, FITTED, precision), *have}
     for key in keys:
         if key not in known:
-            store.note(device, FITTED, key)
+            store.note(device, FITTED, key, precision)

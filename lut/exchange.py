@@ -14,6 +14,7 @@ from typing import Any
 
 from elasticvit.errors import StoreError
 from elasticvit.files import write_atomic, writing
+from elasticvit.precisions import FP32
 from elasticvit.reading import Format
 from lut.series import printable_name
 from lut.shared_file import FILE, FORMAT, SCHEMA, format_of, read_file, records, suffixed
@@ -30,10 +31,14 @@ WRITTEN: Format[SharedRow] = Format(
 )
 
 
-def export_table(store: Store, device: str, path: Path | str, *, force: bool = False) -> int:
-    """Write every measurement of a device to a `.csv` or `.parquet` file; returns their number.
+def export_table(
+    store: Store, device: str, path: Path | str, *, precision: str = FP32, force: bool = False
+) -> int:
+    """Write every measurement of a device in a precision to a `.csv` or `.parquet` file; returns
+    their number.
 
     Args:
+        precision: Precision of the models; a file is of one.
         force: Replace a file that is there.
 
     Raises:
@@ -46,9 +51,9 @@ def export_table(store: Store, device: str, path: Path | str, *, force: bool = F
 
     path = suffixed(path)
     check_free(path, force)
-    store.latest(device)
+    store.latest(device, precision)
     frames = []
-    for series in reversed(store.series(device)):
+    for series in reversed(store.series(device, precision)):
         frame = store.measurements(device, series=series)
         frame["runtime"], frame["runtime_hash"] = series.runtime, series.runtime_hash
         frame["cores_asked"] = series.cores
@@ -65,7 +70,8 @@ def export_table(store: Store, device: str, path: Path | str, *, force: bool = F
         "device": device,
         "rows": len(rows),
         "split_seed": seed,
-        "sha256": checksum(device, seed, rows),
+        "precision": precision,
+        "sha256": checksum(device, seed, rows, precision),
         "info": (store.noted(device, "info") or [None])[-1],
     }
     if path.suffix == ".parquet":
@@ -111,15 +117,16 @@ def read_table(path: Path | str) -> SharedTable:
     header, plain = read_file(path)
     rows = shared_rows(plain, f"table {path}", READ)
     if header.sha256 is not None and header.sha256 != checksum(
-        header.device, header.split_seed, rows
+        header.device, header.split_seed, rows, header.precision
     ):
         raise FILE.failure(
             f"table {path} was changed or damaged after its export: the sha256 of its header does "
-            "not match its rows, device and split_seed"
+            "not match its rows, device, split_seed and precision"
         )
     name = printable_name(path)
     return SharedTable(
         header.device,
         header.split_seed,
-        tuple((row.measurement(name), row.cores_asked) for row in rows),
+        tuple((row.measurement(name, header.precision), row.cores_asked) for row in rows),
+        header.precision,
     )

@@ -50,6 +50,7 @@ from elasticvit.kernels import (
     MBConv,
     lower,
 )
+from elasticvit.precisions import FP32
 from elasticvit.reading import Format, shown
 from lut.series import IMPORTED, UNRECORDED, printable_name
 from lut.store import Store
@@ -151,13 +152,16 @@ class BlockTable:
             )
         return math.fsum(self.table_ms[_with_classes(k)] for k in kernels)
 
-    def add_to(self, store: Store, device: str) -> int:
+    def add_to(self, store: Store, device: str, precision: str = FP32) -> int:
         """Append the table to a device's measurements, in one transaction.
+
+        Args:
+            precision: Precision that the blocks were timed in, which the file does not say.
 
         Returns:
             Rows added; 0 when this very file was imported before.
         """
-        if any(s.runtime_hash == self.sha256 for s in store.series(device)):
+        if any(s.runtime_hash == self.sha256 for s in store.series(device, precision)):
             return 0
         now = time.time()
         rows = [
@@ -171,6 +175,7 @@ class BlockTable:
                 runtime=UNRECORDED,
                 runtime_hash=self.sha256,
                 time_s=now,
+                precision=precision,
             )
             for kernel, ms in self.table_ms.items()
         ]

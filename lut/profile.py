@@ -19,9 +19,10 @@ import numpy as np
 from devices.protocol import Device, TimingConfig
 from elasticvit.errors import SettingError, StoreError
 from elasticvit.events import Progress, ignore
+from elasticvit.precisions import FP32, check_precision
 from elasticvit.space import SearchSpace
 from lut.choice import Chooser, choose_level, with_choices
-from lut.dataset import split_of
+from lut.dataset import split_seed
 from lut.frames import DRIFT_ROUND
 from lut.pace import Pace
 from lut.plan import Job, PlanConfig, ProfilePlan
@@ -42,16 +43,19 @@ class ProfileConfig:
             once in any case.
         timing: How one round is timed; its `rounds` are those of the models to fit with.
         plan: What to measure.
+        precision: Precision that the models are timed in.
 
     Raises:
-        SettingError: The budget is negative.
+        SettingError: The budget is negative, or there is no such precision.
     """
 
     budget_s: float = 240.0
     timing: TimingConfig = field(default_factory=TimingConfig)
     plan: PlanConfig = field(default_factory=PlanConfig)
+    precision: str = FP32
 
     def __post_init__(self) -> None:
+        check_precision(self.precision)
         if not self.budget_s >= 0:  # NaN as well
             raise SettingError(
                 f"the budget of a profile is {self.budget_s} seconds; it must be at least 0",
@@ -95,8 +99,8 @@ def profile(
         rng: Random generator of the order of timings; what is measured depends on the plan's seed
             alone.
         progress: Called after every timing, which is then stored; may raise to end the profile.
-        build: Maker of the TFLite flatbuffer of a chain of kernels; by default
-            `export.kernel_models`.
+        build: Maker of the TFLite flatbuffer of a chain of kernels in the precision; by default
+            `export.precise_kernels`.
         chooser: Chooser of the kernels after the first level; by default they fill the space.
 
     Raises:
@@ -105,14 +109,14 @@ def profile(
     """
     with store.exclusive(device.info.name):
         store.modernise_keys(space.layout)
-        builder = build or _builder()
+        builder = build or _builder(config.precision)
         return _Run(device, space, store, config, rng, progress, builder, chooser).run()
 
 
-def _builder() -> ModelBuilder:
-    from export.kernel_models import kernel_model
+def _builder(precision: str) -> ModelBuilder:
+    from export.precise_kernels import kernel_models_in
 
-    return kernel_model
+    return kernel_models_in(precision)
 
 
 class _Run:
@@ -133,8 +137,13 @@ class _Run:
         self.rng, self.progress, self.chooser = rng, progress, chooser
         self.name, self.rounds = device.info.name, config.timing.rounds
         plan = ProfilePlan.of(space, with_device_split(store, self.name, config.plan))
-        self.plan = plan if chooser is None else with_choices(plan, store, self.name)
-        self.recorder = Recorder(device, space, store, config.timing, build)
+        self.precision = config.precision
+        if chooser is not None:
+            plan = with_choices(plan, store, self.name, self.precision)
+        self.plan = plan
+        self.recorder = Recorder(
+            device, space, store, config.timing, build, precision=self.precision
+        )
         self.pace, self.started = Pace(), time.monotonic()
         self.timed, self.total, self.left_s = 0, 0, 0.0
         store.remember(device.info)
@@ -181,7 +190,9 @@ class _Run:
         while level < self.plan.levels and self._affords(level + 1):
             level += 1
             if self.chooser is not None:
-                self.plan = choose_level(self.chooser, self.plan, level, self.store, self.name)
+                self.plan = choose_level(
+                    self.chooser, self.plan, level, self.store, self.name, self.precision
+                )
                 level = min(level, self.plan.levels)
                 deepest = level
                 while deepest < self.plan.levels and self._affords(deepest + 1):
@@ -268,4 +279,4 @@ def with_device_split(store: Store, device: str, config: PlanConfig) -> PlanConf
     """
     if not store.noted(device, "split_seed"):
         store.note(device, "split_seed", config.seed)
-    return replace(config, seed=split_of(store, device).seed)
+    return replace(config, seed=split_seed(store, device))

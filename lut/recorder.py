@@ -9,6 +9,7 @@ from typing import Any
 
 from devices.protocol import Device, Measurement, TimedModel, TimingConfig
 from elasticvit.kernels import Kernel
+from elasticvit.precisions import FP32
 from elasticvit.space import SearchSpace
 from lut.calibration import CalibrationModels, calibration_models
 from lut.plan import Job
@@ -44,6 +45,7 @@ class Recorder:
         timing: How one round is timed.
         build: TFLite flatbuffer of a chain of kernels.
         calibration: Calibration models; by default those of the space.
+        precision: Precision of the models that `build` makes.
 
     Attributes:
         have: Rounds in the table, by key; grows as turns are timed.
@@ -58,21 +60,23 @@ class Recorder:
         timing: TimingConfig,
         build: ModelBuilder,
         calibration: CalibrationModels | None = None,
+        precision: str = FP32,
     ) -> None:
         self._device, self._store, self._build = device, store, build
+        self._precision = precision
         self._name = device.info.name
         known = calibration_models(space) if calibration is None else calibration
         models = tuple(TimedModel(key, build(kernels)) for key, kernels in known.items())
         self._timing = replace(timing, rounds=1, calibration_models=models)
         series = self.series()
         self.have: dict[str, set[int]] = store.rounds(self._name, series) if series else {}
-        self.rejected: dict[str, str] = store.rejected(device.info)
+        self.rejected: dict[str, str] = store.rejected(device.info, precision)
 
     def series(self) -> Series | None:
         """The series that measurements are added to; None until there is one."""
         info, timing = self._device.info, self._timing
         wanted = (info.source, info.runtime, info.runtime_hash, timing.threads, timing.cores)
-        for s in self._store.series(self._name):
+        for s in self._store.series(self._name, self._precision):
             if (s.source, s.runtime, s.runtime_hash, s.threads, s.cores) == wanted:
                 return s
         return None
@@ -100,11 +104,11 @@ class Recorder:
             for result in results:
                 turn = by_key[result.key]
                 if isinstance(result, Measurement):
-                    made = replace(result, round=turn.round)
+                    made = replace(result, round=turn.round, precision=self._precision)
                     self._store.add(self._name, made, cores=timing.cores)
                     self.have.setdefault(result.key, set()).add(turn.round)
                 else:
-                    self._store.reject(self._device.info, result)
+                    self._store.reject(self._device.info, result, self._precision)
                     self.rejected[result.key] = result.reason
                 now = time.monotonic()
                 seconds, last = now - last, now

@@ -12,6 +12,7 @@ import numpy as np
 from devices.protocol import Measurement
 from elasticvit.errors import ArchError, StoreError
 from elasticvit.kernels import Layout
+from elasticvit.precisions import PRECISIONS
 from elasticvit.reading import Format, shown
 from lut.checked_rows import SLOWEST_US, row_failure
 from lut.estimate import round_ms
@@ -31,7 +32,8 @@ def check_measurement(m: Measurement) -> None:
 
     Raises:
         StoreError: A latency that is not a positive finite number of at most 100 s, no samples, an
-            negative count, or a key that is neither of a kernel nor of a subnet.
+            negative count, an unknown precision, or a key that is neither of a kernel nor of a
+            subnet.
     """
     for what, values in {m.key: m.samples_us, **m.calibration_us}.items():
         bad = next((us for us in values if not 0 < us <= SLOWEST_US), None)
@@ -48,6 +50,11 @@ def check_measurement(m: Measurement) -> None:
             f"measurement of {shown(m.key)}: {len(m.samples_us)} samples, round {m.round}, "
             f"{m.threads} threads; it needs a key, at least one sample of it and of each "
             "calibration model, and counts from 0; nothing of it was stored"
+        )
+    if m.precision not in PRECISIONS:
+        raise StoreError(
+            f"measurement of {shown(m.key)} is in precision {shown(m.precision)}; it is one of "
+            f"{', '.join(PRECISIONS)}; nothing of it was stored"
         )
     try:
         check_key(m.key)
@@ -96,17 +103,11 @@ def insert_measurement(db: sqlite3.Connection, device: str, m: Measurement, core
 
 
 def _series_id(db: sqlite3.Connection, device: str, m: Measurement, cores: str) -> int:
-    row = (device, m.source, m.runtime, m.runtime_hash, m.threads, cores)
-    db.execute(
-        "INSERT OR IGNORE INTO series (device, source, runtime, runtime_hash, threads, cores) "
-        "VALUES (?, ?, ?, ?, ?, ?)",
-        row,
-    )
-    found = db.execute(
-        "SELECT id FROM series WHERE (device, source, runtime, runtime_hash, threads, cores) "
-        "= (?, ?, ?, ?, ?, ?)",
-        row,
-    )
+    row = (device, m.source, m.runtime, m.runtime_hash, m.threads, cores, m.precision)
+    names = "device, source, runtime, runtime_hash, threads, cores, precision"
+    marks = ", ".join("?" * len(row))
+    db.execute(f"INSERT OR IGNORE INTO series ({names}) VALUES ({marks})", row)
+    found = db.execute(f"SELECT id FROM series WHERE ({names}) = ({marks})", row)
     return int(found.fetchone()[0])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from elasticvit.precisions import FP32, Precision, in_words
 from elasticvit.reading import Count, Whole
 
 IMPORTED = "import:"  # beginning of the source of what was read from a file
@@ -13,7 +14,8 @@ UNRECORDED = "unrecorded"
 
 @dataclass(frozen=True)
 class Series:
-    """Measurements that may be compared: one device, one source, one way of measuring.
+    """Measurements that may be compared: one device, one source, one way of measuring, one
+    precision.
 
     Attributes:
         id: Number in the table.
@@ -22,6 +24,7 @@ class Series:
         cores: Cores as requested, such as `auto` or `big`; each measurement has the numbers of the
             cores that were used, which may differ between equal ones.
         count: Number of measurements.
+        precision: Precision of the models.
     """
 
     id: Whole
@@ -32,6 +35,7 @@ class Series:
     threads: Count
     cores: str
     count: Count
+    precision: Precision = FP32
 
     @property
     def recorded(self) -> bool:
@@ -45,8 +49,11 @@ class Series:
 
     def __str__(self) -> str:
         if not self.recorded:
-            return f"{self.source}, conditions unrecorded"
-        return f"{self.source}, {self.runtime}, {self.threads} thread(s) on core(s) {self.cores}"
+            return f"{self.source}, conditions unrecorded{in_words(self.precision)}"
+        return (
+            f"{self.source}, {self.runtime}, {self.threads} thread(s) on core(s) {self.cores}"
+            f"{in_words(self.precision)}"
+        )
 
 
 def printable_name(path: Path) -> str:

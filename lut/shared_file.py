@@ -16,11 +16,12 @@ from msgspec import Meta
 
 from elasticvit.errors import StoreError
 from elasticvit.names import check_name
+from elasticvit.precisions import FP32, Precision
 from elasticvit.reading import MOST_BYTES, Count, Format, decode_json
 from lut.shared_row import COLUMNS, REAL, TEXTS, WHOLE
 
 FORMAT = "elasticvit latency table"
-SCHEMA = 3
+SCHEMA = 4
 WITHOUT_CALIBRATION = 1  # schema that knew no calibration models
 OLD_CALIBRATION = "gauges"  # name of their column in schema 2
 SUFFIXES = (".csv", ".parquet")
@@ -41,6 +42,7 @@ class Header(msgspec.Struct, kw_only=True, frozen=True):
         device: Name of the device, as the table's owner called it.
         rows: Number of rows.
         split_seed: Seed of the held-out split; None if nothing was held out.
+        precision: Precision of all models; earlier versions knew no other than fp32.
         sha256: `lut.shared_row.checksum` of the table; None in files of earlier versions.
     """
 
@@ -49,6 +51,7 @@ class Header(msgspec.Struct, kw_only=True, frozen=True):
     device: str
     rows: Annotated[int, Meta(ge=0, le=MOST_ROWS)]
     split_seed: Count | None = None
+    precision: Precision = FP32
     sha256: str | None = None
 
 

@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from devices.protocol import Conditions, Measurement
 from elasticvit.errors import ArchError
+from elasticvit.precisions import FP32
 from elasticvit.reading import Count, Format, shown
 from lut.checked_rows import SLOWEST_US, Figure, FromZero
 from lut.keys import check_key
@@ -55,12 +56,13 @@ class SharedRow(msgspec.Struct, kw_only=True, frozen=True):
     calibration_us: dict[str, RunsUs]
     samples_us: RunsUs
 
-    def measurement(self, file: str) -> Measurement:
+    def measurement(self, file: str, precision: str) -> Measurement:
         """The measurement, as one that was imported from a file.
 
         Args:
             file: Name of the file. It becomes part of the source, unless that names a file already
                 or says that the numbers are no latencies of a device.
+            precision: Precision of the file's models.
         """
         first = self.source.partition(":")[0]
         kept = self.source.startswith(IMPORTED) or any(word in first for word in NO_LATENCIES)
@@ -83,6 +85,7 @@ class SharedRow(msgspec.Struct, kw_only=True, frozen=True):
             peak_bytes=self.peak_bytes,
             interrupted_runs=self.interrupted_runs,
             calibration_us={key: tuple(us) for key, us in self.calibration_us.items()},
+            precision=precision,
         )
 
 
@@ -130,10 +133,13 @@ def shared_rows(
     return rows
 
 
-def checksum(device: str, split_seed: int | None, rows: Iterable[SharedRow]) -> str:
-    """SHA-256 of a table's device, split and rows in hexadecimal digits, the same for every kind of
-    file."""
-    found = hashlib.sha256(msgspec.json.encode([device, split_seed]))
+def checksum(
+    device: str, split_seed: int | None, rows: Iterable[SharedRow], precision: str = FP32
+) -> str:
+    """SHA-256 of a table's device, split, precision and rows in hexadecimal digits, the same for
+    every kind of file; that of an fp32 table is what earlier versions made of it."""
+    named = [] if precision == FP32 else [precision]
+    found = hashlib.sha256(msgspec.json.encode([device, split_seed, *named]))
     for row in rows:
         found.update(msgspec.json.encode(row))
     return found.hexdigest()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from devices.protocol import Measurement
 from elasticvit.errors import StoreError
 from elasticvit.kernels import Layout
+from elasticvit.precisions import FP32
 from elasticvit.space import PRESETS
 from lut.keys import canonical, modernised
 from lut.store import Store
@@ -22,12 +23,14 @@ class SharedTable:
     Attributes:
         device: Name of the device that was measured, as the table's owner called it.
         split_seed: Seed of the held-out split; None if nothing was held out.
+        precision: Precision of all its models.
         rows: Measurements, each with the cores that were asked for.
     """
 
     device: str
     split_seed: int | None
     rows: tuple[tuple[Measurement, str], ...]
+    precision: str = FP32
 
     def add_to(self, store: Store, device: str, layouts: Iterable[Layout] = ()) -> int:
         """Append it to a device's measurements, all rows or none.
@@ -51,7 +54,7 @@ class SharedTable:
             )
         known = {
             (s.source, s.threads, s.cores, canonical(key), number)
-            for s in store.series(device)
+            for s in store.series(device, self.precision)
             for key, numbers in store.rounds(device, s).items()
             for number in numbers
         }

@@ -93,11 +93,15 @@ def _readings(runs_us: Mapping[str, Sequence[float]]) -> dict[str, float]:
     return {key: round_ms(us) for key, us in runs_us.items()}
 
 
-def steady_ms(rounds: Rounds) -> FloatArray:
+def steady_ms(rounds: Rounds, reference: int | None = None) -> FloatArray:
     """Milliseconds of each round at the device's steady speed, shape (n,).
 
     Rounds without calibration models are left as they are, and so are all of them if there are
     too few to estimate sensitivities from.
+
+    Args:
+        reference: Number of rounds, the first ones, whose calibration readings say what the steady
+            speed is; None for all.
     """
     value: FloatArray = rounds.ms.copy()
     names = np.array([" | ".join(sorted(readings)) for readings in rounds.calibration_ms])
@@ -105,8 +109,10 @@ def steady_ms(rounds: Rounds) -> FloatArray:
         rows = np.flatnonzero(names == name)
         each = [rounds.calibration_ms[int(i)] for i in rows]
         readings = np.log([[ms[key] for key in sorted(ms)] for ms in each])
+        known = readings if reference is None else readings[rows < reference]
+        steady = np.quantile(known if len(known) else readings, AT_QUANTILE, axis=0)
         slowdown = _log_slowdown(
-            rounds.keys[rows], rounds.kinds[rows], np.log(rounds.ms[rows]), readings
+            rounds.keys[rows], rounds.kinds[rows], np.log(rounds.ms[rows]), readings - steady
         )
         value[rows] *= np.exp(-slowdown)
     return value
@@ -116,19 +122,19 @@ def _log_slowdown(
     keys: npt.NDArray[np.str_],
     kinds: npt.NDArray[np.str_],
     log_ms: FloatArray,
-    readings: FloatArray,
+    at: FloatArray,
 ) -> FloatArray:
     """How much slower than steady each round was, on the log scale, shape (n,).
 
     Args:
         keys, kinds: Key and kind of each round's model, shape (n,).
         log_ms: Logarithm of each round's milliseconds, shape (n,).
-        readings: Logarithms of the calibration readings, shape (n, calibration models).
+        at: Logarithms of the calibration readings, less those at the steady speed, shape (n,
+            calibration models).
     """
     _, model = np.unique(keys, return_inverse=True)
     if (np.bincount(model)[model] > 1).sum() < MIN_ROUNDS:
         return np.zeros(len(log_ms))
-    at = readings - np.quantile(readings, AT_QUANTILE, axis=0)
     level = _of_model(log_ms, model)
     blocks = [at]
     for kind in sorted(set(kinds)):

@@ -5,8 +5,8 @@ profile that is killed loses at most the one in flight. The file is in WAL mode:
 processes profile several devices into it at once. No measurement is ever changed or deleted.
 
 Measurements of one device name can come from several places (a phone, an imported file) and
-be made in several ways (threads, cores, runtime). Those that may be compared form a `Series`;
-readers get one series at a time, by default the latest.
+be made in several ways (threads, cores, runtime) and precisions. Those that may be compared form a
+`Series`; readers get one series at a time, by default the latest of a precision.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 from devices.protocol import DeviceInfo, Measurement, Rejected
 from elasticvit.arrays import FloatArray
-from elasticvit.errors import NextStep, StoreError
+from elasticvit.errors import StoreError
 from elasticvit.kernels import Layout
+from elasticvit.precisions import FP32
 from lut.database import Database
 from lut.frames import latency_frame, measurement_frame
 from lut.row_types import (
@@ -35,6 +36,7 @@ from lut.row_types import (
 from lut.rows import check_measurement, insert_measurement, modernise_keys
 from lut.samples import decoded_us
 from lut.series import Series
+from lut.table_errors import no_series
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,20 +99,23 @@ class Store:
             for item, cores in rows:
                 insert_measurement(db, device, item, cores or item.cores)
 
-    def reject(self, info: DeviceInfo, item: Rejected) -> None:
-        """Append that a device's runtime refused a model."""
+    def reject(self, info: DeviceInfo, item: Rejected, precision: str = FP32) -> None:
+        """Append that a device's runtime refused a model in a precision."""
         with self._db.transaction() as db:
             db.execute(
-                "INSERT INTO rejected (device, runtime_hash, key, reason) VALUES (?, ?, ?, ?)",
-                (info.name, info.runtime_hash, item.key, item.reason),
+                "INSERT INTO rejected (device, runtime_hash, key, reason, precision) "
+                "VALUES (?, ?, ?, ?, ?)",
+                (info.name, info.runtime_hash, item.key, item.reason, precision),
             )
 
-    def rejected(self, info: DeviceInfo) -> dict[str, str]:
-        """The models that a device's present runtime refused, with the latest reason."""
+    def rejected(self, info: DeviceInfo, precision: str = FP32) -> dict[str, str]:
+        """The models that a device's present runtime refused in a precision, with the latest
+        reason."""
         query = (
-            "SELECT id, key, reason FROM rejected WHERE (device, runtime_hash) = (?, ?) ORDER BY id"
+            "SELECT id, key, reason FROM rejected "
+            "WHERE (device, runtime_hash, precision) = (?, ?, ?) ORDER BY id"
         )
-        values = (info.name, info.runtime_hash)
+        values = (info.name, info.runtime_hash, precision)
         rows = self._db.records(RejectedRow, "rejected", query, *values)
         return {row.key: row.reason for row in rows}
 
@@ -131,32 +136,32 @@ class Store:
         query = "SELECT MIN(id) AS id, device FROM series GROUP BY device ORDER BY device"
         return [row.device for row in self._db.records(SeriesDevice, "series", query)]
 
-    def series(self, device: str) -> list[Series]:
-        """The series of a device, the one that was measured last first."""
+    def series(self, device: str, precision: str | None = None) -> list[Series]:
+        """The series of a device, the one that was measured last first.
+
+        Args:
+            precision: Precision that they are in; None is any.
+        """
         query = (
             "SELECT s.id AS id, device, source, runtime, runtime_hash, threads, s.cores AS cores, "
-            "COUNT(m.id) AS count "
+            "precision, COUNT(m.id) AS count "
             "FROM series s JOIN measurements m ON m.series = s.id WHERE device = ? "
             "GROUP BY s.id ORDER BY MAX(m.id) DESC"
         )
-        return self._db.records(Series, "series", query, device)
+        found = self._db.records(Series, "series", query, device)
+        return [one for one in found if precision in (None, one.precision)]
 
-    def latest(self, device: str) -> Series:
-        """The series of a device that was measured last.
+    def latest(self, device: str, precision: str = FP32) -> Series:
+        """The series of a device in a precision that was measured last.
 
         Raises:
             StoreError: There is none.
         """
         found = self.series(device)
-        if not found:
-            known = ", ".join(self.devices()) or "no device"
-            raise StoreError(
-                f"no measurements of device {device!r} in {self.path}, which has {known}; profile "
-                "the device first",
-                settings=("device",),
-                next_step=NextStep("profile", {"device": device}),
-            )
-        return found[0]
+        same = [one for one in found if one.precision == precision]
+        if not same:
+            raise no_series(self.path, device, precision, found, self.devices())
+        return same[0]
 
     def measurements(
         self, device: str, *, kind: str | None = None, series: Series | None = None
@@ -165,7 +170,7 @@ class Store:
 
         Args:
             kind: Kind of the rows (`subnet`, or a kernel kind); by default all kinds.
-            series: Series to read; by default the latest.
+            series: Series to read; by default the latest in fp32.
 
         Returns:
             Columns `id, key, kind, round, time_s, cores, runs, interrupted_runs, round_ms`
@@ -180,7 +185,7 @@ class Store:
     def latencies(
         self, device: str, *, kind: str | None = None, series: Series | None = None
     ) -> pd.DataFrame:
-        """One row a key of one series, sorted by key.
+        """One row a key of one series, sorted by key; arguments as of `measurements`.
 
         Returns:
             Columns `key, kind, latency_ms` (see `lut.estimate` and `lut.steady`), `spread`
@@ -189,9 +194,13 @@ class Store:
         return latency_frame(self.measurements(device, kind=kind, series=series))
 
     def rounds(self, device: str, series: Series | None = None) -> dict[str, set[int]]:
-        """Which rounds of each key are there already; empty for an unknown device."""
+        """Which rounds of each key are there already; empty for an unknown device.
+
+        Args:
+            series: Series to read; by default the latest in fp32.
+        """
         found: dict[str, set[int]] = {}
-        if series is None and not self.series(device):
+        if series is None and not self.series(device, FP32):
             return found
         chosen = series or self.latest(device)
         query = (
@@ -211,18 +220,29 @@ class Store:
             )
         return decoded_us(rows[0][0], measurement, self._db.where)
 
-    def note(self, device: str, name: str, value: Any) -> None:
-        """Append a fact about a device as JSON, such as its `info` or the profile's settings."""
+    def note(self, device: str, name: str, value: Any, precision: str | None = None) -> None:
+        """Append a fact about a device as JSON, such as its `info` or the profile's settings.
+
+        Args:
+            precision: Precision that the fact is of; None for a fact of the device itself.
+        """
         with self._db.transaction() as db:
             db.execute(
-                "INSERT INTO notes (device, name, value) VALUES (?, ?, ?)",
-                (device, name, json.dumps(value, allow_nan=False)),
+                "INSERT INTO notes (device, name, value, precision) VALUES (?, ?, ?, ?)",
+                (device, name, json.dumps(value, allow_nan=False), precision),
             )
 
-    def noted(self, device: str, name: str) -> list[Any]:
-        """The values noted under a name, oldest first."""
-        query = "SELECT id, value FROM notes WHERE (device, name) = (?, ?) ORDER BY id"
-        rows = self._db.records(NoteRow, "notes", query, device, name)
+    def noted(self, device: str, name: str, precision: str | None = None) -> list[Any]:
+        """The values noted under a name, oldest first.
+
+        Args:
+            precision: As in `note`.
+        """
+        query = (
+            "SELECT id, value FROM notes WHERE (device, name) = (?, ?) AND precision IS ? "
+            "ORDER BY id"
+        )
+        rows = self._db.records(NoteRow, "notes", query, device, name, precision)
         return [note_value(row, name, self._db.where) for row in rows]
 
     def remember(self, info: DeviceInfo) -> None:

@@ -65,7 +65,7 @@ def whole_subnets(
         StoreError: The table is damaged.
         ArchError: A key contradicts its layout.
     """
-    split = split_of(store, device)
+    split = split_of(store, device, series.precision)
     frame = store.latencies(device, kind=SUBNET, series=series)
     kernels, latency_ms, unknown = [], [], 0
     for key, ms in zip(frame["key"], frame["latency_ms"], strict=True):

@@ -10,12 +10,14 @@ import errno
 import os
 import resource
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from elasticvit.errors import EvitError, StoreError
 from elasticvit.files import file_error
+from elasticvit.precisions import profile_step
+from lut.series import Series
 
 MEND = "move it away and profile again, or put a copy of it back"
 KEPT = "what was measured before is kept"
@@ -63,6 +65,32 @@ def damaged(path: Path, what: str) -> StoreError:
         what: What is wrong with it.
     """
     return StoreError(f"latency table {path} is damaged ({what}); {MEND}")
+
+
+def no_series(
+    path: Path, device: str, precision: str, found: Sequence[Series], known: Sequence[str]
+) -> StoreError:
+    """The error of a device without measurements in a precision.
+
+    Args:
+        path: File of the table.
+        found: Series of the device in other precisions.
+        known: Devices that have measurements.
+    """
+    if found:
+        others = ", ".join(sorted({one.precision for one in found}))
+        return StoreError(
+            f"no measurements of device {device!r} in {precision} in {path}, which has them in "
+            f"{others}; profile the device in {precision} first",
+            settings=("precision",),
+            next_step=profile_step(device, precision),
+        )
+    return StoreError(
+        f"no measurements of device {device!r} in {path}, which has "
+        f"{', '.join(known) or 'no device'}; profile the device first",
+        settings=("device",),
+        next_step=profile_step(device, precision),
+    )
 
 
 def _of_sqlite(path: Path, message: str) -> EvitError:

@@ -24,12 +24,17 @@ def fit_dataset(dataset: Dataset, space: SearchSpace, device: str) -> Predictor:
     Raises:
         PredictorError: Too little was measured, or by an emulated device.
     """
-    source = dataset.series.source
+    source, precision = dataset.series.source, dataset.series.precision
     if not dataset.series.recorded:
         kernels = dataset.fit_kernels | dataset.held_kernels
-        return table_predictor(kernels, device=device, source=source)
+        return table_predictor(kernels, device=device, source=source, precision=precision)
     return fit_predictor(
-        dataset.fit_kernels, dataset.fit_subnets, space, device=device, source=source
+        dataset.fit_kernels,
+        dataset.fit_subnets,
+        space,
+        device=device,
+        source=source,
+        precision=precision,
     )
 
 

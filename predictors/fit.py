@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from elasticvit.arch import Arch
-from elasticvit.errors import NextStep, PredictorError
+from elasticvit.errors import PredictorError
 from elasticvit.kernels import Kernel, lower
+from elasticvit.precisions import FP32, profile_step
 from elasticvit.space import SearchSpace
 from predictors.fit_report import FitReport
 from predictors.interval import Interval
@@ -29,6 +30,7 @@ def fit_predictor(
     *,
     device: str,
     source: str,
+    precision: str = FP32,
 ) -> Predictor:
     """Fit a predictor.
 
@@ -37,7 +39,7 @@ def fit_predictor(
         subnets: Milliseconds of whole subnets of `space`; may be empty, and the price is then
             the plain sum of kernels.
         space: Space of the subnets.
-        device, source: As in `Predictor`.
+        device, source, precision: As in `Predictor`.
 
     Raises:
         PredictorError: Nothing measured, too little of a kind, a latency that is not a positive
@@ -58,7 +60,7 @@ def fit_predictor(
     else:
         raise PredictorError(
             f"nothing was measured on {device}; profile it first",
-            next_step=NextStep("profile", {"device": device}),
+            next_step=profile_step(device, precision),
         )
     report = FitReport(kernels=len(kernels), subnets=len(subnets))
     if kernels:
@@ -80,6 +82,7 @@ def fit_predictor(
     return Predictor(
         device=device,
         source=source,
+        precision=precision,
         kernels=model,
         network=network,
         interval=interval,
@@ -136,7 +139,9 @@ def refuse_emulated(source: str) -> None:
         )
 
 
-def table_predictor(kernels: Mapping[Kernel, float], *, device: str, source: str) -> Predictor:
+def table_predictor(
+    kernels: Mapping[Kernel, float], *, device: str, source: str, precision: str = FP32
+) -> Predictor:
     """A predictor that reads a table of which nobody recorded how it was measured: exact where
     it has a kernel, refused by name where not.
 
@@ -149,6 +154,7 @@ def table_predictor(kernels: Mapping[Kernel, float], *, device: str, source: str
     return Predictor(
         device=device,
         source=source,
+        precision=precision,
         kernels=table,
         report=FitReport(kernels=len(kernels), recorded=False),
     )

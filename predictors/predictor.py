@@ -18,10 +18,10 @@ import numpy as np
 from elasticvit.arch import Arch, ArchBatch
 from elasticvit.arrays import FloatArray
 from elasticvit.cost import StageTables, reachable_kernels, space_kernels
-from elasticvit.errors import NextStep, PredictorError
+from elasticvit.errors import PredictorError
 from elasticvit.kernels import Kernel, Place, lower, walk
+from elasticvit.precisions import FP32, in_words, profile_step
 from elasticvit.space import SearchSpace
-from elasticvit.workspace import Workspace
 from predictors.extrapolation import ExtrapolationWarning, extra_ms, with_extrapolation
 from predictors.fit_report import FitReport
 from predictors.interval import Interval
@@ -57,6 +57,7 @@ class Predictor:
     Attributes:
         device: Name of the device.
         source: Source of the measurements, such as `host:CPU model` or `import:FILE`.
+        precision: Precision of the models that were measured, and so of what is predicted.
         kernels: Latency of kernels on their own.
         network: Correction of their sum.
         interval: Bounds of a whole subnet's latency around the prediction.
@@ -65,10 +66,16 @@ class Predictor:
 
     device: str
     source: str
+    precision: str = FP32
     kernels: KernelRegressors | KernelTable
     network: NetworkCorrection = field(default_factory=NetworkCorrection.plain)
     interval: Interval = field(default_factory=Interval.unknown)
     report: FitReport = field(default_factory=FitReport)
+
+    @property
+    def name(self) -> str:
+        """The device, and the precision unless that is fp32, for people."""
+        return self.device + in_words(self.precision)
 
     def outside(self, kernels: Sequence[Kernel]) -> list[Kernel]:
         """Those of the kernels that lie outside what was measured."""
@@ -86,11 +93,11 @@ class Predictor:
             named = "; ".join(k.key for k in outside[:NAMED])
             more = f" and {len(outside) - NAMED} more" if len(outside) > NAMED else ""
             raise PredictorError(
-                f"predictor of {self.device} ({self.source}) does not cover {named}{more}: measure "
+                f"predictor of {self.name} ({self.source}) does not cover {named}{more}: measure "
                 "them by another profile of the device, or extrapolate, which prices them anyway "
                 "with a wider interval",
                 settings=("extrapolate",),
-                next_step=NextStep("profile", {"device": self.device}),
+                next_step=profile_step(self.device, self.precision),
             )
 
     def kernel_ms(self, kernels: Sequence[Kernel]) -> FloatArray:
@@ -122,9 +129,9 @@ class Predictor:
         """
         if not 0 < ms < MOST_MS:
             raise PredictorError(
-                f"predictor of {self.device} ({self.source}) predicts {ms:g} ms for a subnet, "
+                f"predictor of {self.name} ({self.source}) predicts {ms:g} ms for a subnet, "
                 "which cannot be: what it was fitted to is damaged; profile the device again",
-                next_step=NextStep("profile", {"device": self.device}),
+                next_step=profile_step(self.device, self.precision),
             )
         return ms
 
@@ -163,6 +170,7 @@ class Predictor:
         state = {
             "device": self.device,
             "source": self.source,
+            "precision": self.precision,
             "kernels": kernel_state,
             "network": network_state,
             "interval": msgspec.to_builtins(self.interval),
@@ -191,7 +199,7 @@ class LatencyCost:
     ) -> None:
         self.predictor = predictor
         self.space = space
-        self.name = f"latency on {predictor.device}"
+        self.name = f"latency on {predictor.name}"
         kernels = space_kernels(space)
         outside = predictor.outside(reachable_kernels(space))
         if outside and not extrapolate:
@@ -199,10 +207,10 @@ class LatencyCost:
         self.extrapolated: tuple[Kernel, ...] = tuple(outside)
         model = predictor.kernels
         if outside:
-            model = with_extrapolation(model, outside, predictor.device)
+            model = with_extrapolation(model, outside, predictor.name)
             named = "; ".join(k.key for k in outside[:NAMED])
             warnings.warn(
-                f"{len(outside)} kernels lie outside what was measured on {predictor.device} and "
+                f"{len(outside)} kernels lie outside what was measured on {predictor.name} and "
                 f"are extrapolated ({named}{', ...' if len(outside) > NAMED else ''}); their "
                 "bounds are widened",
                 ExtrapolationWarning,
@@ -267,37 +275,9 @@ def load_predictor(folder: Path) -> Predictor:
     return Predictor(
         device=file.device,
         source=file.source,
+        precision=file.precision,
         kernels=kernels,
         network=NetworkCorrection.from_state(file.network, arrays),
         interval=file.interval,
         report=file.report,
     )
-
-
-def load_device_predictor(workspace: Workspace, device: str) -> Predictor:
-    """The predictor of a device that was profiled, or whose table was imported, in a workspace.
-
-    Raises:
-        PredictorError: No predictor of that name (the ones there are named), or as
-            `load_predictor`.
-    """
-    folder = workspace.predictor_path(device)
-    base = folder.parent
-    try:
-        known = sorted(p.name for p in base.iterdir())
-    except FileNotFoundError:
-        known = []
-    except OSError as error:
-        raise PredictorError(
-            f"{base} cannot be read: {error.strerror}; move it away, and profile the device again",
-            next_step=NextStep("profile", {"device": device}),
-        ) from error
-    if device not in known:
-        others = f"; there is one for {', '.join(known)}" if known else ""
-        raise PredictorError(
-            f"no predictor of device {device!r} in workspace {workspace.root}{others}: profile the "
-            "device first",
-            settings=("device",),
-            next_step=NextStep("profile", {"device": device}),
-        )
-    return load_predictor(folder)

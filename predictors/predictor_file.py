@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from elasticvit.errors import NextStep, PredictorError
+from elasticvit.precisions import FP32, Precision
 from elasticvit.reading import Format
 from predictors.fit_report import FitReport
 from predictors.interval import Interval
@@ -19,6 +20,7 @@ class PredictorFile(msgspec.Struct, frozen=True, kw_only=True):
 
     device: str
     source: str
+    precision: Precision = FP32
     kernels: RegressorState | TableState
     network: NetworkState
     interval: Interval

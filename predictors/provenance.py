@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from elasticvit.cost import space_kernels
 from elasticvit.kernels import Head
+from elasticvit.precisions import in_words
 from elasticvit.space import SearchSpace
 from lut.series import IMPORTED
 from predictors.kernel_table import KernelTable
@@ -11,7 +12,7 @@ from predictors.predictor import Predictor
 
 
 def origin(predictor: Predictor) -> str:
-    """Where a predictor's numbers come from."""
+    """Where a predictor's numbers come from, and their precision unless that is fp32."""
     source = predictor.source
     if source.startswith(IMPORTED):
         source = f"{source.removeprefix(IMPORTED)}, imported"
@@ -22,7 +23,7 @@ def origin(predictor: Predictor) -> str:
         source += (
             f", {report.kernels} kernels measured and the rest learnt from {', '.join(report.like)}"
         )
-    return source
+    return source + in_words(predictor.precision)
 
 
 def remarks(predictor: Predictor, space: SearchSpace) -> list[str]:

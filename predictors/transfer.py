@@ -17,6 +17,7 @@ from scipy.optimize import minimize  # type: ignore[import-untyped]
 from elasticvit.arrays import FloatArray, IndexArray
 from elasticvit.errors import PredictorError
 from elasticvit.kernels import Kernel, lower
+from elasticvit.precisions import FP32
 from elasticvit.space import SearchSpace
 from predictors.deviation_features import SCALES
 from predictors.fit import refuse_emulated
@@ -181,6 +182,7 @@ def transfer_predictor(
     device: str,
     source: str,
     rng: np.random.Generator,
+    precision: str = FP32,
 ) -> Predictor:
     """Predictor of a new device from source devices and a few measured kernels.
 
@@ -191,7 +193,7 @@ def transfer_predictor(
         measured_ms: Milliseconds of the measured kernels.
         sources: The source devices.
         space: Space that the source devices were read for.
-        device, source: As in `Predictor`.
+        device, source, precision: As in `Predictor`; the source devices are of the same precision.
         rng: Random generator of those architectures.
 
     Raises:
@@ -208,6 +210,7 @@ def transfer_predictor(
     return Predictor(
         device=device,
         source=source,
+        precision=precision,
         kernels=KernelTable(fitted.table_ms | dict(measured_ms)),
         interval=Interval.normal(deviation),
         report=FitReport(

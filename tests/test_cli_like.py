@@ -24,7 +24,8 @@ from lut.held_out import HeldOutSplit
 from lut.store import Store
 from predictors.features import work_matrix
 from predictors.fit import table_predictor
-from predictors.predictor import load_device_predictor, load_predictor
+from predictors.predictor import load_predictor
+from predictors.workspace_predictors import load_device_predictor
 
 COUNT, SUBNETS, ROUNDS = 14, 12, 2
 SMALL = SUBNETS // 2  # subnets that are timed in twice as many rounds

@@ -11,8 +11,11 @@ import pytest
 from adbd.front import Lock
 from adbd.harness import PIXEL6, STAND_IN, Phone
 from adbd.settings import needs_adbd
+from add_models import FLOAT32, INT32, add_model
+from click.testing import CliRunner
 
 from devices.phone.native_bundle import find_compiler
+from elasticvit.cli.profile import main
 from elasticvit.workspace import Workspace
 from lut.store import Store
 from predictors.predictor import load_predictor
@@ -153,6 +156,30 @@ def test_what_is_connected_is_listed(folder, phone):
     first, second = found
     assert (first["state"], first["name"]) == ("ready", "pixel6")
     assert (second["state"], second["hint"]) == ("unauthorized", "accept the dialog on the phone")
+
+
+@needs_adbd
+def test_model_files_of_any_origin_are_timed_on_a_phone(folder, phone):
+    workspace = Workspace.open(folder / "w")
+    workspace.update({"runner": str(STAND_IN)})
+    words = []
+    for name, types in {"plain": (FLOAT32,), "mixed": (FLOAT32, INT32)}.items():
+        (folder / f"{name}.tflite").write_bytes(add_model(*types))
+        words += ["--model", str(folder / f"{name}.tflite")]
+    words += ["--device", "pixel6", "--address", phone.address, "--rounds", "2", "--json"]
+    done = CliRunner().invoke(main, ["--workspace", str(workspace.root), *words])
+    assert done.exit_code == 0, done.output
+    result = json.loads(done.stdout.strip())["devices"]["pixel6"]
+    assert result["source"] == "adb:STANDIN0001"
+    assert "reference model within" in result["quality"]
+    assert result["temperature_c"] is not None
+    assert result["corrected"] is False
+    for model in result["models"].values():
+        assert model["timing"]["rounds"] == 2
+        assert model["timing"]["load_ms"] == 0.5  # as the stand-in says
+        assert model["timing"]["threads_started"] is None
+    assert f"--address {phone.address}" in result["command_again"]
+    assert not workspace.lut_path.exists()
 
 
 @needs_adbd

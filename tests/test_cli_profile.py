@@ -18,7 +18,8 @@ from elasticvit.space import TINY
 from elasticvit.workspace import Workspace
 from lut.exchange import read_table
 from lut.store import Store
-from predictors.predictor import load_device_predictor, load_predictor
+from predictors.predictor import load_predictor
+from predictors.workspace_predictors import load_device_predictor
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "block_luts"
 needs_tables = pytest.mark.skipif(

@@ -138,3 +138,10 @@ def test_a_missing_runner_names_the_official_one(tmp_path):
         with pytest.raises(RunnerMissing, match=reason) as caught:
             RunnerFile.read(path)
         assert len(str(caught.value)) < 400
+
+
+def test_how_a_model_starts_is_read_where_it_is_told():
+    text = output("count=5 first=9 curr=10 min=9 max=11 avg=10 std=1")
+    assert (parse_output(text).load_us, parse_output(text).first_us) == (1.0, None)
+    told = text.replace("Init: 1,", "Init: 5685, First inference: 18535, Warmup (avg): 14462.3,")
+    assert (parse_output(told).load_us, parse_output(told).first_us) == (5685.0, 18535.0)

@@ -14,15 +14,23 @@ from elasticvit.space import TINY
 from export.bundle import (
     CARD_FILE,
     LABELS_FILE,
-    check_replaceable,
+    MARK,
+    file_names,
     load_bundle,
+    load_files,
     sha256,
     write_bundle,
+    write_files,
 )
-from export.card import CARD_FORMAT, Card, ExportTiming, ImageInput, timed
+from export.bundle_guard import check_extras, check_other, check_replaceable
+from export.calibration import Calibration
+from export.card import CARD_FORMAT, Card, timed
+from export.card_parts import ExportTiming, ImageInput, ProofFile
 from export.parity import Parity
 
 MODEL = b"a model"
+
+DEFAULTED = ("input", "layout", "precision", "calibration")  # missing in older cards
 
 
 def card() -> Card:
@@ -33,7 +41,13 @@ def card() -> Card:
         sha256=sha256(MODEL),
         arch=TINY.smallest,
         layout=TINY.with_classes(2).layout,
-        input=ImageInput(shape=(1, 32, 32, 3), mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2)),
+        input=ImageInput(
+            shape=(1, 32, 32, 3),
+            mean=(0.5, 0.5, 0.5),
+            std=(0.2, 0.2, 0.2),
+            fit="resize_then_crop",
+            crop=0.9,
+        ),
         classes=2,
         labels=("cat", "dög"),
         macs_m=1.5,
@@ -44,12 +58,16 @@ def card() -> Card:
             agreement=100.0,
             torch_accuracy=80.0,
             exported_accuracy=80.0,
+            min_cosine=1.0,
+            lost=1,
+            gained=1,
         ),
         sources={"data": "digits", "seed": 0},
         versions={"torch": "2.10.0"},
         operators={"CONV_2D": 3},
         partitions=1,
         untimed="no device here",
+        created="2026-01-02T03:04:05+0000",
     )
 
 
@@ -96,6 +114,8 @@ def test_the_card_is_plain_json_with_units_and_the_ratio(tmp_path: Path) -> None
         "layout": "NHWC",
         "dtype": "float32",
         "channels": "RGB",
+        "fit": "resize_then_crop",
+        "crop": 0.9,
     }
 
 
@@ -181,7 +201,13 @@ def test_every_damage_of_the_card_is_refused_or_reads_as_a_card(tmp_path: Path) 
     path = tmp_path / CARD_FILE
     whole = path.read_bytes()
     names = {"created", "elasticvit", "sources", "versions", "format", "timing", "operators"}
-    free = names | {"labels", "untimed", "partitions"}  # may have other values, or none
+    free = names | {"labels", "untimed", "partitions", "fresh", "proof", "others"}  # or none
+    free |= {"model", "undelegated", "precision", "tensor_types", "calibration"}
+    told = {("parity", name) for name in ("accuracy_error", "drop", "drop_error")}  # never read
+    later = {("parity", name) for name in ("min_cosine", "lost", "gained")}
+    later |= {("parity", f"{name}_accuracy") for name in ("torch", "exported")}
+    later |= {("input", "fit"), ("input", "crop")}  # earlier versions wrote none of these
+    free |= {"tensor_types", "device_check", "model", "undelegated"}
     refused = 0
     for mutation in mutations(json.loads(whole)):
         path.write_text(json.dumps(mutation.document))
@@ -192,8 +218,10 @@ def test_every_damage_of_the_card_is_refused_or_reads_as_a_card(tmp_path: Path) 
             refused += 1
             continue
         allowed = not mutation.broken or mutation.path[0] in free or "schema" in mutation.path
-        defaults = mutation.name == "missing" and mutation.path[0] in ("input", "layout")
-        assert allowed or defaults, (mutation.name, mutation.path)
+        defaults = mutation.name == "missing" and mutation.path[0] in DEFAULTED
+        newer = mutation.path[:2] in later and mutation.name in ("missing", "null")
+        known = newer or mutation.path[:2] in told
+        assert allowed or defaults or known, (mutation.name, mutation.path)
         assert CARD_FORMAT.parse_json(read.to_json(), "card") == read
     assert refused > 200
     for name, damaged in byte_mutations(whole):
@@ -253,3 +281,59 @@ def test_only_earlier_exports_are_replaced(tmp_path: Path) -> None:
     for name in ("pipe.tflite", "gone.tflite"):
         with pytest.raises(ExportError, match=f"{name} exists"):
             check_replaceable(tmp_path / name, (), alone=True)
+
+
+def test_the_card_says_how_8_bits_were_calibrated(tmp_path: Path) -> None:
+    whole = replace(card(), precision="int8-full", calibration=Calibration(images=256))
+    write_bundle(tmp_path, MODEL, whole)
+    assert load_bundle(tmp_path)[1] == whole
+    for change in ({"calibration": None}, {"precision": "int8"}, {"precision": "int4"}):
+        (tmp_path / CARD_FILE).write_text(json.dumps(whole.to_dict() | change))
+        with pytest.raises(ExportError, match=r"calibration must be|precision"):
+            load_bundle(tmp_path)
+
+
+def check_all(folder: Path) -> None:
+    check_extras(folder)
+    check_other(folder / "model.onnx", ())
+
+
+def test_files_beside_a_model_that_are_somebodys_own_are_not_overwritten(tmp_path: Path) -> None:
+    check_all(tmp_path)
+    for name, content in (
+        ("README.md", b"# My app"),
+        ("run_model.py", b"print()"),
+        ("proof.npz", b"my proof"),
+        ("model.onnx.json", b"{}"),
+    ):
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(ExportError, match=rf"{path.name} exists, and is not known to be"):
+            check_all(tmp_path)
+        path.unlink()
+    proof = ProofFile(file="proof.npz", sha256=sha256(b"p"), images=1)
+    first = replace(card(), proof=proof, others=("model.onnx.json",))
+    other = replace(card(), file="model.onnx", format="onnx", proof=proof)
+    texts = {"README.md": f"# x\n{MARK} 1".encode(), "proof.npz": b"p"}
+    write_files(tmp_path, [(MODEL, first), (MODEL, other)], texts)
+    check_extras(tmp_path)
+    check_other(tmp_path / "model.onnx", ())
+    check_replaceable(tmp_path / "model.tflite", (), alone=False)
+    assert [one for _, one in load_files(tmp_path)] == [first, other]
+    alone = replace(other, proof=None)
+    write_bundle(tmp_path, MODEL, alone)  # the first of its bundle now: its other card is gone
+    assert load_bundle(tmp_path / "model.onnx") == (MODEL, alone)
+    assert not (tmp_path / "model.onnx.json").exists()
+
+
+def test_a_second_file_joins_a_bundle_of_one(tmp_path: Path) -> None:
+    write_bundle(tmp_path, MODEL, card())
+    check_other(tmp_path / "model.onnx", ())
+    (tmp_path / "model.onnx").write_bytes(b"somebody's")
+    with pytest.raises(ExportError, match=r"model\.onnx exists"):
+        check_other(tmp_path / "model.onnx", ())
+
+
+def test_files_of_one_suffix_have_names_of_their_own() -> None:
+    formats = [("tflite", ".tflite"), ("onnx", ".onnx"), ("tflite-direct", ".tflite")]
+    assert file_names(formats) == ["model.tflite", "model.onnx", "model.tflite-direct.tflite"]

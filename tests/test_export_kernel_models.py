@@ -1,5 +1,7 @@
 """Kernel models: the converter's graphs, written without the converter."""
 
+from typing import Any, Literal
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from export_models import example, kernels, randomised
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from strategies import seeds
 
 from elasticvit.errors import ExportError
@@ -20,7 +23,7 @@ from elasticvit.kernels import (
     MBConv,
     lower,
 )
-from elasticvit.nn import build_block
+from elasticvit.nn import BlockOptions, build_block
 from elasticvit.nn.fuse import fused
 from elasticvit.published import published
 from elasticvit.space import MOBILE, TINY
@@ -37,9 +40,9 @@ def outputs(data: bytes, x: np.ndarray) -> list[np.ndarray]:
     return [model.get_tensor(detail["index"]) for detail in model.get_output_details()]
 
 
-def direct_model(kernel: Kernel, block: torch.nn.Module) -> bytes:
+def direct_model(kernel: Kernel, block: torch.nn.Module, norm: str = "per_token") -> bytes:
     arrays = {name: value.numpy() for name, value in fused(block).state_dict().items()}
-    return network_model([(kernel, from_arrays(arrays))])
+    return network_model([(kernel, from_arrays(arrays))], norm=norm)
 
 
 def channels_last(x: torch.Tensor) -> np.ndarray:
@@ -47,13 +50,14 @@ def channels_last(x: torch.Tensor) -> np.ndarray:
 
 
 @settings(max_examples=60, deadline=None)
-@given(kernels, seeds)
-def test_the_model_of_a_kernel_computes_its_block(kernel: Kernel, seed: int) -> None:
-    block, x = randomised(build_block(kernel), seed), example(kernel, seed=seed)
+@given(kernels, seeds, st.sampled_from(("per_token", "joint")))
+def test_the_model_of_a_kernel_computes_its_block(kernel: Kernel, seed: int, norm: Any) -> None:
+    block = randomised(build_block(kernel, BlockOptions(norm=norm)), seed)
+    x = example(kernel, seed=seed)
     with torch.no_grad():
         expected = channels_last(block(x))
     assert channels_last(x).shape == input_shape(kernel)
-    (found,) = outputs(direct_model(kernel, block), channels_last(x))
+    (found,) = outputs(direct_model(kernel, block, norm), channels_last(x))
     assert np.allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -75,8 +79,19 @@ def test_the_model_of_a_kernel_computes_its_block(kernel: Kernel, seed: int) -> 
     ids=lambda kernel: kernel.key.replace(" ", "-"),
 )
 def test_the_converter_writes_the_same_operators_and_outputs(kernel: Kernel) -> None:
-    block, x = randomised(build_block(kernel)), channels_last(example(kernel))
-    converted, direct = convert_kernel(kernel, block), direct_model(kernel, block)
+    hold_to_the_converter(kernel, "per_token")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kernel", [Attention(4, 48, 3), FFN(3, 32, 2)], ids=lambda k: k.kind)
+def test_the_converter_writes_the_same_joint_norm(kernel: Kernel) -> None:
+    hold_to_the_converter(kernel, "joint")
+
+
+def hold_to_the_converter(kernel: Kernel, norm: Literal["per_token", "joint"]) -> None:
+    block = randomised(build_block(kernel, BlockOptions(norm=norm)))
+    x = channels_last(example(kernel))
+    converted, direct = convert_kernel(kernel, block), direct_model(kernel, block, norm)
     assert operators(direct) == operators(converted)
     assert np.allclose(outputs(direct, x)[0], outputs(converted, x)[0], rtol=1e-5, atol=1e-5)
 

@@ -145,6 +145,10 @@ def test_the_flow_and_the_command_take_it(
     assert told.exit_code == 0, told.output
     line: dict[str, Any] = json.loads(told.stdout)
     assert (line["format"], Path(line["path"]).name) == ("torchfile", "model.pth")
+    assert (line["precision"], line["tensor_types"]) == ("fp32", {})
+    refused = CliRunner().invoke(main, [*arguments, "--precision", "int8"])
+    assert refused.exit_code == 2
+    assert "format torchfile makes fp32 files only, precision is int8" in refused.output
 
 
 def test_a_broken_entry_point_is_an_error_only_when_it_is_asked_for(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from export_models import SEARCHED, finished_search
 
@@ -27,17 +28,21 @@ from elasticvit.flows import export_place
 from elasticvit.flows.export import ExportSettings, export
 from elasticvit.flows.export_events import (
     ComparisonProgress,
+    DeviceCheckStarted,
     ExportPlanned,
     ExportStarted,
+    FreshRunStarted,
     ModelConverted,
     TimingStarted,
 )
+from elasticvit.flows.status import status
 from elasticvit.nn import Subnet
 from elasticvit.searching.result import SearchResult, subnet_file
 from elasticvit.space import TINY
 from elasticvit.workspace import Workspace
-from export.bundle import load_bundle
+from export.bundle import CARD_FILE, load_bundle
 from export.card import Card
+from export.parity import MAX_REL_DIFFS
 
 QUICK: dict[str, Any] = {"format": "tflite-direct", "images": 8}
 
@@ -65,6 +70,7 @@ def test_an_outcome_is_exported_to_a_plain_path(workspace: Workspace) -> None:
     assert sorted(p.name for p in Path().iterdir()) == [
         "vit.json",
         "vit.labels.txt",
+        "vit.proof.npz",
         "vit.tflite",
     ]
     data, card = load_bundle(Path("vit.tflite"))
@@ -79,9 +85,13 @@ def test_a_bundle_goes_into_a_folder_of_ones_own(workspace: Workspace) -> None:
     result = export(workspace.latest("search"), folder="mine", **QUICK)
     assert result.model == Path("mine/model.tflite")
     assert sorted(p.name for p in Path("mine").iterdir()) == [
+        "README.md",
+        "RunModel.kt",
         "labels.txt",
         "model.json",
         "model.tflite",
+        "proof.npz",
+        "run_model.py",
     ]
     assert load_bundle(Path("mine"))[1] == result.card
     assert [p.name for p in Path().iterdir()] == ["mine"]
@@ -112,14 +122,14 @@ def test_an_export_reports_by_events_and_prints_nothing(
 ) -> None:
     events: list[Event] = []
     result = export(workspace=workspace, events=events.append, **QUICK)
-    planned, phase, started, converted, *compared, timing = events
-    assert planned == ExportPlanned(
-        search=workspace.latest("search"), format="tflite-direct", images=8, timed=True
-    )
+    planned, phase, started, converted, *compared, fresh, timing = events
+    subject = f"search {workspace.latest('search')}"
+    assert planned == ExportPlanned(subject=subject, format="tflite-direct", images=8, timed=True)
     assert isinstance(phase, Phase)
-    assert started == ExportStarted(arch=SEARCHED, format="tflite-direct")
+    assert started == ExportStarted(name=str(SEARCHED), format="tflite-direct")
     assert converted == ModelConverted(bytes=result.card.bytes, seconds=result.seconds)
     assert compared == [ComparisonProgress(done=i, total=8) for i in range(1, 9)]
+    assert fresh == FreshRunStarted()
     assert timing == TimingStarted(device="fake")
     assert capfd.readouterr() == ("", "")
 
@@ -129,12 +139,12 @@ def test_a_killed_export_leaves_no_folder_with_a_name(
 ) -> None:
     before = workspace.folders("export")
 
-    def kill(folder: Path, data: bytes, card: Card) -> Path:
-        (folder / "half").write_bytes(data)
+    def kill(folder: Path, files: list[tuple[bytes, Card]], extras: dict[str, bytes]) -> None:
+        (folder / "half").write_bytes(files[0][0])
         assert workspace.folders("export") == before
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(export_place, "write_bundle", kill)
+    monkeypatch.setattr(export_place, "write_files", kill)
     with pytest.raises(KeyboardInterrupt):
         export(workspace=workspace, **QUICK)
     assert workspace.folders("export") == before
@@ -143,9 +153,11 @@ def test_a_killed_export_leaves_no_folder_with_a_name(
 def test_the_suffix_tells_the_format_unless_it_is_named(workspace: Workspace) -> None:
     result = export(workspace.latest("search"), "vit.onnx", images=4)
     assert result.card.format == "onnx"
-    assert result.card.timing is None
-    assert "devices time TFLite models" in str(result.card.untimed)
-    assert result.to_dict()["untimed"] == result.card.untimed
+    timing = result.card.timing
+    assert timing is not None  # no device times it: it is timed on this computer
+    assert (timing.device, timing.predicted_ms, timing.threads) == ("host", None, 1)
+    assert timing.runtime.startswith("ONNX Runtime 1.")
+    assert result.to_dict()["untimed"] is None
     with pytest.raises(ExportError, match=r"no format makes \.h5"):
         export(workspace.latest("search"), "vit.h5")
     with pytest.raises(SettingError, match=r"makes \.tflite files; name it vit\.tflite") as refused:
@@ -159,6 +171,9 @@ def test_the_suffix_tells_the_format_unless_it_is_named(workspace: Workspace) ->
         ({"images": 0}, "images is 0; it must be a whole number from 1", "images"),
         ({"images": True}, "images is True", "images"),
         ({"images": 10**30}, "images is 10+; .* from 1 to 10,000,000", "images"),
+        ({"max_accuracy_drop": -1}, "max_accuracy_drop is -1; it must be a", "max_accuracy_drop"),
+        ({"proof_images": 65}, "proof_images is 65; it must be a whole", "proof_images"),
+        ({"format": "onnx,onnx"}, "format is onnx,onnx: one is named twice", "format"),
         ({"device": "../x"}, "device is '../x'; it must be", "device"),
         ({"format": 5}, "format is 5; it must be the name of a format", "format"),
         ({"out": ""}, "out is ''; it must be a path", "out"),
@@ -187,13 +202,100 @@ def test_without_a_search_the_next_step_is_named(tmp_path: Path) -> None:
 def test_a_file_that_differs_from_torch_leaves_nothing_behind(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("export.parity.MAX_REL_DIFF", 0.0)
+    monkeypatch.setitem(MAX_REL_DIFFS, "fp32", 0.0)
     for place in ({"out": "vit.tflite"}, {"folder": "mine"}, {}):
         with pytest.raises(ExportError, match="differs from torch") as refused:
             export(workspace.latest("search"), **QUICK, **place)
         assert refused.value.settings == ("format",)
     assert list(Path().iterdir()) == []
     assert workspace.folders("export") == []
+
+
+@pytest.mark.parametrize("place", [{}, {"out": "vit.tflite"}, {"folder": "mine"}])
+def test_a_file_that_is_too_inaccurate_is_kept_under_a_name_that_says_so(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, place: dict[str, str]
+) -> None:
+    search = workspace.latest("search")
+    seen = export(search, "seen.tflite", **QUICK).card.parity
+    worse = replace(seen, images=1000, torch_accuracy=60.0, exported_accuracy=50.0, lost=110)
+    worse = replace(worse, gained=10)
+    monkeypatch.setattr("elasticvit.flows.export_file.compare_file", lambda *_: worse)
+    words = r"50\.00 % of 1,000 test images .* by torch 60\.00 %: 10\.00 points less"
+    with pytest.raises(ExportError, match=words) as caught:
+        export(search, **QUICK, **place)
+    assert caught.value.settings == ("max_accuracy_drop", "format", "precision")
+    folder = Path(place["folder"]) if "folder" in place else Path()
+    if not place:
+        (folder,) = workspace.folders("export")
+    name = "vit" if "out" in place else "model"
+    assert f"kept at {folder / name}.rejected.tflite" in str(caught.value)
+    model, card = load_bundle(folder / f"{name}.rejected.tflite")
+    assert (card.parity.lost, len(model), card.timing) == (110, seen_bytes(), None)
+    assert not (folder / f"{name}.tflite").exists()
+    assert not (folder / CARD_FILE).exists()
+    found = status(workspace)
+    assert (list(found.exports), list(found.damaged)) == ([], [])
+    export(search, max_accuracy_drop=10, **QUICK, **place)
+
+
+def test_logits_on_the_device_are_compared_with_those_here(workspace: Workspace) -> None:
+    search, events = workspace.latest("search"), list[Event]()
+    settings = {"check_on_device": True, "device": "host", "proof_images": 0, **QUICK}
+    result = export(search, "vit.tflite", events=events.append, **settings)
+    check = result.card.device_check
+    assert check is not None
+    assert (check.device, check.images, check.agreement) == ("host", 16, 100)
+    assert check.max_rel_diff == 0  # the same runtime
+    assert check.passed
+    assert DeviceCheckStarted(device="host") in events
+    assert not Path("vit.proof.npz").exists()
+    assert load_bundle(Path("vit.tflite"))[1].device_check == check
+    assert result.to_dict()["device_check"]["images"] == 16
+
+
+@pytest.mark.parametrize("wrong", ["noise", "nan", "shape"])
+def test_a_file_that_is_wrong_on_the_device_is_rejected(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    from devices.host.device import HostDevice
+
+    real = HostDevice.compute
+
+    def spoilt(*arguments: Any) -> Any:
+        logits = real(*arguments).copy()
+        if wrong == "shape":
+            return logits[:, :5]
+        logits[3] = np.nan if wrong == "nan" else logits[3][::-1]
+        return logits
+
+    monkeypatch.setattr(HostDevice, "compute", spoilt)
+    search = workspace.latest("search")
+    with pytest.raises(
+        ExportError, match=r"export, kept at .*, is wrong on host \(LiteRT"
+    ) as caught:
+        export(search, "vit.tflite", device="host", check_on_device=True, **QUICK)
+    what = "differ from those here by up to" if wrong == "noise" else "not finite"
+    assert what in str(caught.value)
+    _, card = load_bundle(Path("vit.rejected.tflite"))
+    assert card.device_check is not None
+    assert not card.device_check.passed
+    assert not Path("vit.tflite").exists()
+
+
+def test_a_device_that_hands_no_outputs_back_leaves_the_file(workspace: Workspace) -> None:
+    search = workspace.latest("search")
+    with pytest.raises(
+        DeviceError, match=r"hands back no outputs.*kept, unchecked, at vit"
+    ) as caught:
+        export(search, "vit.tflite", check_on_device=True, **QUICK)
+    assert caught.value.settings == ("device",)
+    assert load_bundle(Path("vit.tflite"))[1].device_check is None
+    with pytest.raises(SettingError, match="no format makes TFLite files"):
+        export(search, "vit.onnx", check_on_device=True)
+
+
+def seen_bytes() -> int:
+    return Path("seen.tflite").stat().st_size
 
 
 def full(*_: object, **__: object) -> None:
@@ -284,7 +386,7 @@ def test_two_exports_to_one_path_exclude_each_other(workspace: Workspace) -> Non
     export(search, "vit.tflite", events=second, **QUICK)
     assert len(refused) == 1
     export(search, "vit.tflite", **QUICK)  # the lock is given back
-    assert sorted(p.suffix for p in Path().iterdir()) == [".json", ".tflite", ".txt"]
+    assert sorted(p.suffix for p in Path().iterdir()) == [".json", ".npz", ".tflite", ".txt"]
 
 
 @pytest.mark.parametrize("place", [{}, {"out": "vit.tflite"}, {"folder": "mine"}])

@@ -1,5 +1,7 @@
 """Searches without a supernet, by a proxy or by accuracies from a file."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +79,18 @@ def test_a_space_and_a_target_are_enough(workspace: Workspace) -> None:
         export(workspace=workspace)
     assert caught.value.next_step is not None
     assert caught.value.next_step.flow == "train"
+
+
+def test_torch_and_the_boosted_trees_stay_out_of_a_search_by_a_proxy(workspace: Workspace) -> None:
+    script = f"""
+import sys
+from elasticvit.flows.search import search
+search(target_mmacs=20, workspace={str(workspace.root)!r}, population=8, generations=2)
+print(sorted({{"torch", "xgboost", "pandas", "tensorflow"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_genes_can_be_kept(workspace: Workspace) -> None:

@@ -19,11 +19,11 @@ from elasticvit.events import Event, Notice, Phase
 from elasticvit.flows import search_timer
 from elasticvit.flows.search import search
 from elasticvit.flows.search_events import FinalistMeasured, SearchPlanned
-from elasticvit.flows.search_timer import interval
 from elasticvit.searching import evaluate, judges
 from elasticvit.searching.result import SearchResult
 from elasticvit.workspace import Workspace
 from lut.frames import DRIFT_ROUND
+from lut.interval import interval
 from lut.store import Store
 from predictors.predictor import load_predictor
 

@@ -457,8 +457,8 @@ def test_a_target_is_suggested_where_the_device_can_price_the_space(
     try:  # profiled, but its predictor is gone or never saw the space
         assert train(workspace=workspace, **QUICK).suggested_target_ms is None
         monkeypatch.setattr(
-            "predictors.predictor.load_device_predictor",
-            lambda workspace, device: SimpleNamespace(cost=OddCost),
+            "predictors.workspace_predictors.load_device_predictor",
+            lambda workspace, device, precision: SimpleNamespace(cost=OddCost),
         )
         found = train(workspace=workspace, **QUICK)
     finally:

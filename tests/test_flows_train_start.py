@@ -164,7 +164,7 @@ def test_the_authors_checkpoint_starts_a_cut_of_mobile(
     choices = [(64, 128), *((c[0],) for c in MOBILE.choices[1:-1]), (2, 3)]
     mobile = SearchSpace("mobile", MOBILE.layout, tuple(choices))
     cut = replace(mobile, name="cut", choices=((64,), *mobile.choices[1:]))
-    monkeypatch.setattr("elasticvit.training.start_source.MOBILE", mobile)
+    monkeypatch.setattr("elasticvit.nn.authors_file.MOBILE", mobile)
     path = authors_checkpoint(tmp_path / "supernet.pth", mobile, nested)
     data = str(pictures(tmp_path / "data", 2))
     begin(tmp_path / "ws", init=path, space=cut, data=data, batch_size=4)

@@ -27,7 +27,7 @@ PARSERS = {
         "elasticvit.workspace",  # of settings that were read already, to keep their comments
     },
     "torch.load": {"elasticvit.nn.torch_file"},
-    "np.load": {"predictors.saved"},  # bytes whose checksum matched
+    "np.load": {"predictors.saved", "export.proof_images"},  # bytes whose checksum matched
     "sqlite3.connect": {"lut.table_file", "elasticvit.searching.judgement_store"},
     "pickle.load": set[str](),
     "pickle.loads": set[str](),
@@ -43,6 +43,7 @@ OWN_GUARD = {
     "elasticvit.cli.failures",  # the trace of a failure; if it cannot be written it is printed
     "devices.adb.keys",  # DeviceUnauthorised
     "devices.host.facts",  # a switch of the kernel's, which may not be there
+    "export.fresh_process",  # the same switch
     "devices.phone.native_bundle",  # RunnerMissing
     "devices.phone.native_parts",  # as native_bundle
 }

@@ -262,8 +262,11 @@ def test_a_newer_table_is_refused(tmp_path) -> None:
 
 
 def test_a_table_of_schema_1_is_used(tmp_path) -> None:
+    from old_tables import without_precision  # which processes of other tests do not find
+
     path = filled(tmp_path / "lut.sqlite", rows=3)
     with sqlite3.connect(path) as db:
+        without_precision(db)
         db.execute("ALTER TABLE measurements DROP COLUMN calibration_us")
         db.execute("UPDATE measurements SET round_ms = 77.0")
         db.execute("PRAGMA user_version = 1")
@@ -280,10 +283,13 @@ def test_a_table_of_schema_1_is_used(tmp_path) -> None:
 
 
 def test_a_table_of_schema_2_is_used(tmp_path) -> None:
+    from old_tables import without_precision  # which processes of other tests do not find
+
     path = tmp_path / "lut.sqlite"
     with Store(path) as store:
         store.add("host", replace(ROW, calibration_us={"a": (2.0, 3.0)}))
     with sqlite3.connect(path) as db:
+        without_precision(db)
         db.execute("ALTER TABLE measurements RENAME COLUMN calibration_us TO gauges")
         db.execute("PRAGMA user_version = 2")
         db.execute("PRAGMA journal_mode = DELETE")

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from old_tables import without_precision
 from test_lut_store import ROW, filled, key
 
 from elasticvit.errors import FileError, NextStep, StoreError
@@ -55,6 +56,7 @@ def killed(path: Path) -> None:
 def of_schema_2(path: Path) -> None:
     filled(path, rows=3)
     with closing(sqlite3.connect(path)) as table:
+        without_precision(table)
         table.execute("ALTER TABLE measurements RENAME COLUMN calibration_us TO gauges")
         table.execute("PRAGMA user_version = 2")
         table.execute("PRAGMA journal_mode = DELETE")

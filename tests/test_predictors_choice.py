@@ -120,7 +120,7 @@ def test_a_profile_measures_what_it_chose_and_never_what_is_held_out(tmp_path) -
     with Store(tmp_path / "lut.sqlite") as store:
         summary = run(store, 0.0)
         data = Dataset.of(store, "fake", TINY)
-        noted = [key for note in store.noted("fake", NOTE) for key in note]
+        noted = [key for note in store.noted("fake", NOTE, "fp32") for key in note]
     assert summary.complete
     fitted = {k.key for k in data.fit_kernels} - {k.key for k in other_heads(TINY)}
     assert len(fitted) == 160
@@ -144,10 +144,10 @@ def test_a_killed_profile_goes_on_with_what_it_had_chosen(tmp_path) -> None:
         for stop in (90, 60, 25):
             with pytest.raises(KeyboardInterrupt):
                 run(store, 0.0, stop)
-        before = store.noted("fake", NOTE)
+        before = store.noted("fake", NOTE, "fp32")
         assert before
         assert run(store, 0.0).complete
-        assert store.noted("fake", NOTE)[: len(before)] == before
+        assert store.noted("fake", NOTE, "fp32")[: len(before)] == before
         counts = store.measurements("fake").query("round < 2").groupby(["key", "round"]).size()
     assert counts.max() == 1
     with Store(tmp_path / "other.sqlite") as other:

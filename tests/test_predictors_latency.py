@@ -22,8 +22,9 @@ from lut.held_out import HeldOutSplit
 from lut.sample import kernel_sequences, other_heads
 from predictors.extrapolation import ExtrapolationWarning
 from predictors.fit import fit_predictor, table_predictor
-from predictors.predictor import LatencyCost, Predictor, load_device_predictor, load_predictor
+from predictors.predictor import LatencyCost, Predictor, load_predictor
 from predictors.saved import MANIFEST
+from predictors.workspace_predictors import load_device_predictor
 
 TABLES = Path(__file__).parents[2] / "shared" / "data" / "block_luts"
 SUMS = json.loads((Path(__file__).parent / "reference" / "block_lut_sums_ms.json").read_text())

@@ -89,7 +89,7 @@ def test_subnets_of_any_number_of_classes_are_known_by_their_layout(tmp_path: Pa
                 store.add("fake", row(subnet_key(arch, space.layout), latency_ms(kernels)))
         store.add("fake", *[row(subnet_key(arch, foreign), 1.0) for arch in ARCHS])
         found = whole_subnets(store, "fake", store.latest("fake"), [TINY.layout])
-        split = split_of(store, "fake")
+        split = split_of(store, "fake", "fp32")
     own = [subnet_key(a, s.layout) for s in (TINY, OTHER) for a in ARCHS]
     assert len(found.kernels) == sum(not split.held_out(key) for key in own)
     assert found.unknown == sum(not split.held_out(subnet_key(a, foreign)) for a in ARCHS)
@@ -101,14 +101,14 @@ def test_subnets_of_any_number_of_classes_are_known_by_their_layout(tmp_path: Pa
 def test_subnets_that_a_search_chose_are_fitted_with_and_never_judged_by(tmp_path: Path) -> None:
     keys = [subnet_key(arch, TINY.layout) for arch in ARCHS]
     with Store(tmp_path / "lut.sqlite") as store:
-        held = [key for key in keys if split_of(store, "fake").held_out(key)]
+        held = [key for key in keys if split_of(store, "fake", "fp32").held_out(key)]
         before, chosen = held[0], held[1:]
         store.add("fake", row(before, 1.0))
         for _ in range(2):  # the second search notes nothing twice
-            note_fitted(store, "fake", [before, *chosen], [before])
+            note_fitted(store, "fake", "fp32", [before, *chosen], [before])
         store.add("fake", *[row(key, 1.0) for key in chosen])
         data = Dataset.of(store, "fake", TINY)
-        assert store.noted("fake", "fitted") == chosen
+        assert store.noted("fake", "fitted", "fp32") == chosen
     assert {subnet_key(a, TINY.layout) for a in data.fit_subnets} == set(chosen)
     assert {subnet_key(a, TINY.layout) for a in data.held_subnets} == {before}
 

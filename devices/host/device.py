@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
 from devices.clusters import choose_cores, cores_text
 from devices.host import facts
 from devices.host.framing import PipeClosed, PipeTimeout
@@ -19,7 +21,8 @@ from devices.host.process import WorkerProcess
 from devices.order import as_sequence, interleaved
 from devices.protocol import Conditions, DeviceInfo, Measurement, Rejected, TimedModel, TimingConfig
 from devices.quality import Quality
-from elasticvit.errors import DeviceUnreachable
+from elasticvit.arrays import Float32Array
+from elasticvit.errors import DeviceError, DeviceUnreachable
 
 
 class HostDevice:
@@ -89,6 +92,23 @@ class HostDevice:
         info, cores = self.info, self._choose_cores(config)
         return self._rounds(info, as_sequence(models), config, cores)
 
+    def compute(self, model: bytes, inputs: Float32Array, name: str) -> Float32Array:
+        """Outputs of a model, which runs in the process that times models; see
+        `devices.outputs.Computes`."""
+        info = self.info
+        request = {"timeout_s": self.timeout_s, "inputs": list(inputs.shape), "model": len(model)}
+        try:
+            answer, data = self._ready().exchange(request, model + inputs.tobytes())
+        except (PipeClosed, PipeTimeout) as error:
+            self._stop()
+            raise DeviceError(f"{info.name} crashes or hangs on the model's inputs") from error
+        except BaseException:
+            self._stop()  # its answer would be read as that of the next model
+            raise
+        if "rejected" in answer:
+            raise DeviceError(f"{info.name} refuses the model: {answer['rejected']}")
+        return np.frombuffer(data, np.float32).reshape(len(inputs), -1)
+
     def _choose_cores(self, config: TimingConfig) -> tuple[int, ...]:
         """Cores to pin to: the same while the device is open, since equal cores of one machine are
         not always equally fast, and not the core that this program runs on."""
@@ -142,6 +162,9 @@ class HostDevice:
                 peak_bytes=answer["peak_bytes"],
                 interrupted_runs=answer["interrupted"],
                 calibration_us={key: tuple(runs) for key, runs in answer["calibration_us"].items()},
+                load_us=answer["load_us"],
+                first_us=answer["first_us"],
+                threads_started=answer["threads_started"],
             )
 
     def _ready(self) -> WorkerProcess:

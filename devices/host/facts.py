@@ -16,6 +16,7 @@ from devices.protocol import Conditions
 
 SYS = Path("/sys")
 PROC = Path("/proc")
+_ARM_FP16 = "asimdhp"
 CPU_SENSORS = ("cpu", "soc", "x86_pkg", "coretemp", "k10temp", "zenpower", "tctl", "package")
 
 
@@ -39,6 +40,16 @@ def cpu_model() -> str:
             return value.strip()
     board = _text(PROC / "device-tree" / "model")
     return board or platform.processor() or platform.machine()
+
+
+def computes_in_fp16() -> bool:
+    """Whether XNNPACK computes with 16-bit floats on this CPU: where it has ARMv8.2's. (On x86 the
+    runtime computes in fp32 even with AVX512-FP16; outputs are the same to the last bit.)"""
+    for line in (_text(PROC / "cpuinfo") or "").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "Features" and _ARM_FP16 in value.split():
+            return True
+    return False
 
 
 def usable_cores() -> tuple[int, ...]:
@@ -97,6 +108,14 @@ def conditions(cores: Collection[int]) -> Conditions:
         temperature_c=temperature_c(),
         frequency_mhz=sum(khz) / len(khz) / 1e3 if khz else None,
     )
+
+
+def thread_count() -> int | None:
+    """Number of threads of this process; None if not reported."""
+    try:
+        return sum(1 for _ in (PROC / "self/task").iterdir())
+    except OSError:
+        return None
 
 
 def reset_peak_bytes() -> bool:

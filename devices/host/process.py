@@ -88,10 +88,13 @@ class WorkerProcess:
         Raises:
             PipeClosed, PipeTimeout: The worker died or hangs; it must be killed.
         """
+        return self.exchange(request, data)[0]
+
+    def exchange(self, request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        """As `ask`, with the bytes of the answer."""
         self.log.truncate(0)
         write_message(self.stdin, request, data)
-        answer, _ = read_message(self.stdout, request["timeout_s"])
-        return answer
+        return read_message(self.stdout, request["timeout_s"])
 
     def load_calibration_model(self, model: TimedModel, request: dict[str, Any]) -> None:
         """Load a calibration model into the worker for the threads and cores of a request, unless

@@ -57,7 +57,14 @@ def fill_inputs(interpreter: Any) -> None:
 
 
 def prepare(interpreter_class: Any, data: bytes, cores: Sequence[int], threads: int) -> Any:
-    """Create an interpreter of a model with its inputs set, and pin this process to cores.
+    """An interpreter of a model as `load` makes it, with its inputs set."""
+    interpreter = load(interpreter_class, data, cores, threads)
+    fill_inputs(interpreter)
+    return interpreter
+
+
+def load(interpreter_class: Any, data: bytes, cores: Sequence[int], threads: int) -> Any:
+    """Create an interpreter of a model, and pin this process to cores.
 
     Args:
         interpreter_class: Class of the runtime's interpreter.
@@ -72,5 +79,4 @@ def prepare(interpreter_class: Any, data: bytes, cores: Sequence[int], threads: 
         os.sched_setaffinity(0, cores)  # before the runtime makes threads: they inherit it
     interpreter = interpreter_class(model_content=data, num_threads=threads)
     interpreter.allocate_tensors()
-    fill_inputs(interpreter)
     return interpreter

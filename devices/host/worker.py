@@ -17,10 +17,12 @@ import time
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from devices.host.calibration import EVERY_MS, CalibrationModels
-from devices.host.facts import conditions, peak_bytes, reset_peak_bytes
+from devices.host.facts import conditions, peak_bytes, reset_peak_bytes, thread_count
 from devices.host.framing import PipeClosed, read_message, write_message
-from devices.host.runtime import library_hash, load_interpreter, prepare
+from devices.host.runtime import fill_inputs, library_hash, load, load_interpreter
 
 NICE = -10  # if permitted: other programs then rarely interrupt a run
 REALTIME = 1  # if permitted, the lowest real-time priority: they then interrupt no run
@@ -41,18 +43,26 @@ def time_model(
 
     Returns:
         JSON-ready answer: `samples_us`, number of `interrupted` runs, conditions `before` and
-        `after`, `time_s`, `peak_bytes` and `calibration_us`, as in `devices.protocol.Measurement`.
+        `after`, `time_s`, `peak_bytes`, `calibration_us`, `load_us`, `first_us` and
+        `threads_started`, as in `devices.protocol.Measurement`.
     """
     cores, threads = request["cores"], request["threads"]
     knows_peak = reset_peak_bytes()
     calibration.begin(request["calibration_models"], cores, threads)
-    interpreter = prepare(interpreter_class, data, cores, threads)
+    clock, threads_before = time.perf_counter_ns, thread_count()
+    load_ns = clock()
+    interpreter = load(interpreter_class, data, cores, threads)
+    load_ns = clock() - load_ns
+    fill_inputs(interpreter)
     before = conditions(cores)
     calibration.read()
     started_s = time.time()
-    invoke, clock = interpreter.invoke, time.perf_counter_ns
+    invoke, first_ns = interpreter.invoke, None
     for _ in range(request["warmup_runs"]):
+        start = clock()
         invoke()
+        first_ns = clock() - start if first_ns is None else first_ns
+    threads_after = thread_count()
     samples_ns: list[int] = []
     used_ns = interrupted = calibrated_ns = 0
     min_runs, max_runs, min_ns = request["min_runs"], request["max_runs"], request["min_ms"] * 1e6
@@ -85,7 +95,31 @@ def time_model(
         "time_s": started_s,
         "peak_bytes": peak_bytes() if knows_peak else None,
         "calibration_us": calibration.runs_us(),
+        "load_us": load_ns / 1e3,
+        "first_us": None if first_ns is None else first_ns / 1e3,
+        "threads_started": None
+        if threads_before is None or threads_after is None
+        else 1 + threads_after - threads_before,
     }
+
+
+def compute(interpreter_class: Any, data: bytes, request: dict[str, Any]) -> bytes:
+    """What a model computes from inputs, one run for each: its first output as float32.
+
+    Args:
+        interpreter_class: Class of the runtime's interpreter.
+        data: TFLite flatbuffer, then the inputs as float32.
+        request: `model`, the size of the flatbuffer in bytes; `inputs`, the shape of the inputs.
+    """
+    interpreter = load(interpreter_class, data[: request["model"]], (), 1)
+    inputs = np.frombuffer(data[request["model"] :], np.float32).reshape(request["inputs"])
+    source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    outputs = []
+    for one in inputs:
+        interpreter.set_tensor(source["index"], one[None])
+        interpreter.invoke()
+        outputs.append(np.asarray(interpreter.get_tensor(target["index"]), np.float32).tobytes())
+    return b"".join(outputs)
 
 
 def take_precedence() -> None:
@@ -134,12 +168,15 @@ def main() -> None:
             return
         # ends this process should a model hang after the parent was killed
         signal.alarm(int(request["timeout_s"]) + 30)
+        answer: dict[str, Any] = {}
+        outputs = b""
         try:
-            if "calibration_model" in request:
+            if "inputs" in request:
+                outputs = compute(interpreter_class, data, request)
+            elif "calibration_model" in request:
                 calibration.load(
                     request["calibration_model"], data, request["cores"], request["threads"]
                 )
-                answer = {}
             else:
                 answer = time_model(interpreter_class, data, request, calibration)
         except Exception as error:
@@ -147,7 +184,7 @@ def main() -> None:
         signal.alarm(0)
         del data
         gc.collect()
-        write_message(answers, answer)
+        write_message(answers, answer, outputs)
 
 
 if __name__ == "__main__":

@@ -22,11 +22,13 @@ from devices.order import as_sequence
 from devices.phone.facts import read_facts
 from devices.phone.hygiene import Hygiene
 from devices.phone.native_bundle import build_runner, check_compiler
+from devices.phone.outputs import compute_on_phone
 from devices.phone.rounds import RoundLoop
 from devices.phone.runner import RunnerFile
 from devices.phone.session import PhoneSession
 from devices.protocol import DeviceInfo, Measurement, Rejected, TimedModel, TimingConfig
 from devices.quality import Quality
+from elasticvit.arrays import Float32Array
 from elasticvit.errors import DeviceUnreachable
 
 
@@ -144,3 +146,10 @@ class PhoneDevice:
         cores = choose_cores(session.facts.clusters, config.cores, config.threads)
         session.check_cores(cores, config)
         return RoundLoop(session, as_sequence(models), config, cores).run()
+
+    def compute(self, model: bytes, inputs: Float32Array, name: str) -> Float32Array:
+        """Outputs of a model; see `devices.outputs.Computes`."""
+        session = self._opened()
+        cores = choose_cores(session.facts.clusters, "auto", 1)
+        session.check_cores(cores, TimingConfig())
+        return compute_on_phone(session, model, inputs, name, cores)

@@ -4,6 +4,7 @@
     runner-<sha256>/benchmark_model   kept between profiles, with the files beside it
     models/<sha256>                   named by content, so that no model is sent twice
     batch.tar, incoming/              transfers, so that models/ never holds a partial file
+    outputs/                          inputs and outputs of a model that is checked
     job.sh, undo.sh                   script of the running group; script that restores the power
                                       mode
 """
@@ -55,7 +56,7 @@ class PhoneFolder:
         self.kill()
         self._link.run(
             f"mkdir -p {FOLDER} && cd {FOLDER} && "
-            "rm -rf models incoming batch.tar job.sh ./*.part ./*/*.part && mkdir models"
+            "rm -rf models incoming outputs batch.tar job.sh ./*.part ./*/*.part && mkdir models"
         )
         self._models.clear()
 

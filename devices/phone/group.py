@@ -236,4 +236,6 @@ class Group:
             after=result.after,
             time_s=time.time(),
             peak_bytes=timed.peak_bytes,
+            load_us=timed.load_us,
+            first_us=timed.first_us,
         )

@@ -23,6 +23,7 @@ MOST_BYTES = 500_000_000  # of a runner; TensorFlow's has some 7 MB
 FLAG = re.compile(r"--([a-z][a-z0-9_]+)")
 FIELD = re.compile(r"([a-z][a-z0-9]*)=(-?[0-9.]+(?:e[+-]?\d+)?)", re.IGNORECASE)
 STATISTICS = re.compile(r"\bcount=\d+\s+(?:first|curr)=")
+START = re.compile(r"\bInit: (\d+)(?:, First inference: (\d+))?")  # microseconds
 FOOTPRINT = re.compile(
     r"peak memory footprint \(MB\)[^:]*:\s*(?:init=[0-9.]+ overall=)?([0-9.]+)", re.IGNORECASE
 )
@@ -179,7 +180,7 @@ class RunnerResult:
         summary: All the numbers of its line, by name.
         peak_bytes: Peak memory footprint; None if not reported.
         samples_us: Latency of every run, in microseconds; None if not reported.
-        interrupted_runs: As in `devices.protocol.Measurement`.
+        interrupted_runs, load_us, first_us: As in `devices.protocol.Measurement`.
     """
 
     latency_us: float
@@ -189,6 +190,8 @@ class RunnerResult:
     peak_bytes: int | None
     samples_us: tuple[float, ...] | None = None
     interrupted_runs: int | None = None
+    load_us: float | None = None
+    first_us: float | None = None
 
 
 def parse_output(text: str) -> RunnerResult:
@@ -213,11 +216,13 @@ def parse_output(text: str) -> RunnerResult:
         raise RunnerOutputError(f"the runner's numbers contradict each other: {lines[-1][:160]}")
     if latency_us <= 0:
         raise RunnerOutputError(f"the runner measured nothing: {lines[-1][:160]}")
-    memory = FOOTPRINT.findall(text)
+    memory, began = FOOTPRINT.findall(text), START.search(text)
     return RunnerResult(
         latency_us=latency_us,
         statistic="median" if statistic == "median" else "mean",
         count=count,
         summary=summary,
         peak_bytes=int(float(memory[-1]) * 2**20) if memory and float(memory[-1]) > 0 else None,
+        load_us=float(began[1]) if began else None,
+        first_us=float(began[2]) if began and began[2] else None,
     )

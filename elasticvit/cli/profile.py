@@ -13,16 +13,18 @@ from elasticvit.cli.wording import counted
 from elasticvit.errors import SettingError
 from elasticvit.flows.learn import DEFAULT_KERNELS, LearnSettings, learn_device
 from elasticvit.flows.profile import DEFAULT_MINUTES, ProfileSettings, profile
+from elasticvit.precisions import FP32, PRECISIONS, in_words
 from elasticvit.workspace import Workspace
 
 HELP = """Time kernels and whole subnets on a device and fit its latency predictor.
 
 Continues an earlier profile of the device; run again, it adds measurements to the same table.
+With --model it times model files instead, side by side, and leaves the table alone.
 """
 NEXT = "evit-train"
 INTERRUPTED = (
     "the measurements that were made are kept, and the same command goes on from there; an import "
-    "or an export of a table starts again"
+    "or an export of a table, and the timing of model files, start again"
 )
 FILE = click.Path(dir_okay=False)
 
@@ -33,6 +35,13 @@ FILE = click.Path(dir_okay=False)
     multiple=True,
     help="Device to profile; repeat for several.  [default: host; with --explain and "
     "--export-lut the device profiled last; with --import the table's]",
+)
+@click.option(
+    "--model",
+    type=FILE,
+    multiple=True,
+    help="TFLite file to time, whoever made it; repeat for several, which are timed in turns. "
+    "Nothing is added to the latency table.",
 )
 @click.option(
     "--space",
@@ -57,11 +66,22 @@ FILE = click.Path(dir_okay=False)
     help=f"Kernels to time with --like.  [default: {DEFAULT_KERNELS}]",
 )
 @click.option(
-    "--rounds", type=click.IntRange(2, 99), default=3, help="Rounds in which each model is timed."
+    "--rounds",
+    type=click.IntRange(2, 99),
+    default=None,
+    help="Rounds in which each model is timed.  [default: 3; with --model 15, or 30 of a single "
+    "one]",
 )
 @click.option("--threads", type=click.IntRange(1, 64), default=1, help="Inference threads.")
 @click.option(
     "--cores", default="auto", help="CPU cores: auto, big, mid, little or a hexadecimal mask."
+)
+@click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default=None,
+    help="Precision that the models are deployed and so timed in.  [default: fp32; with --explain "
+    "and --export-lut the one profiled last; with --import the table's]",
 )
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, help="Random seed.")
 @click.option("--address", default=None, help="HOST[:PORT] of a phone, instead of USB.")
@@ -102,13 +122,15 @@ def main(
     report: Report,
     workspace: str | None,
     device: tuple[str, ...],
+    model: tuple[str, ...],
     space: str | None,
     budget_minutes: float | None,
     like: str | None,
     budget_kernels: int | None,
-    rounds: int,
+    rounds: int | None,
     threads: int,
     cores: str,
+    precision: str | None,
     seed: int,
     address: str | None,
     serial: str | None,
@@ -122,26 +144,31 @@ def main(
     folder = Workspace.open(workspace)
     _check(device, address or serial, [table, export_lut, explain, list_devices or None], like)
     one = device[0] if device else None
-    if list_devices:
+    place = {"address": address, "serial": serial, "runner": runner}
+    if model:
+        others = [space, budget_minutes, like, budget_kernels, table, export_lut, explain]
+        _check_models([*others, precision, list_devices or None, force or None])
+        how = {"rounds": rounds, "threads": threads, "cores": cores, "seed": seed}
+        _models(report, folder, model=model, device=device or ("host",), **how, **place)
+    elif list_devices:
         _list(report, folder, [address] if address else [])
     elif table is not None:
-        _import(report, folder, table, one, space, force)
+        _import(report, folder, table, one, space, precision, force)
     elif export_lut is not None:
-        _export(report, folder, export_lut, one, force)
+        _export(report, folder, export_lut, one, precision, force)
     elif explain is not None:
-        _explain(report, folder, one, space, explain)
+        _explain(report, folder, one, space, precision, explain)
     else:
         settings: dict[str, Any] = {
             "device": device or ("host",),
             "space": space,
             "budget_minutes": budget_minutes,
-            "rounds": rounds,
+            "rounds": 3 if rounds is None else rounds,
             "threads": threads,
             "cores": cores,
+            "precision": precision or FP32,
             "seed": seed,
-            "address": address,
-            "serial": serial,
-            "runner": runner,
+            **place,
         }
         if like is None:
             if budget_kernels is not None:
@@ -181,6 +208,30 @@ def _check(
         )
 
 
+def _check_models(others: Sequence[object]) -> None:
+    """Refuse what has no meaning for model files."""
+    if any(other is not None for other in others):
+        raise click.UsageError(
+            "--model times files; it takes --device, --rounds, --threads, --cores, --seed, "
+            "--address, --serial and --runner: leave out the others"
+        )
+
+
+def _models(report: Report, folder: Workspace, **settings: Any) -> None:
+    from elasticvit.cli.model_report import ModelEvents, show_models
+    from elasticvit.flows.model_timing import time_models
+
+    result = time_models(workspace=folder, events=ModelEvents(report), **settings)
+    report.activity.end()
+    for one in result.devices.values():
+        show_models(report, one)
+    if result.failed:
+        for name, error in result.failed.items():
+            report.warn(f"{name}: {error}")
+        raise next(iter(result.failed.values()))
+    report.close(result.to_dict())
+
+
 def _profile(report: Report, folder: Workspace, settings: ProfileSettings) -> None:
     from elasticvit.cli.profile_progress import ProfileEvents
     from elasticvit.cli.profile_report import show_profile
@@ -206,38 +257,56 @@ def _import(
     table: str,
     device: str | None,
     space: str | None,
+    precision: str | None,
     force: bool,
 ) -> None:
     from elasticvit.cli.profile_report import show_import
     from elasticvit.flows.tables import import_table
 
     report.activity.phase(f"importing {table} and fitting its predictor")
-    result = import_table(table, device, space=space, force=force, workspace=folder)
+    result = import_table(
+        table, device, space=space, precision=precision, force=force, workspace=folder
+    )
     show_import(report, result)
     report.close(result.to_dict(), NEXT)
 
 
-def _export(report: Report, folder: Workspace, path: str, device: str | None, force: bool) -> None:
+def _export(
+    report: Report,
+    folder: Workspace,
+    path: str,
+    device: str | None,
+    precision: str | None,
+    force: bool,
+) -> None:
     from elasticvit.flows.tables import export_table
 
     name = folder.device(device) or "host"
-    report.activity.phase(f"exporting the latency table of {name}")
-    count = export_table(path, device, force=force, workspace=folder)
-    report.say(counted(count, "measurement") + f" of {name}")
+    chosen = folder.precision(name, precision)
+    told = name + in_words(chosen)
+    report.activity.phase(f"exporting the latency table of {told}")
+    count = export_table(path, device, precision=chosen, force=force, workspace=folder)
+    report.say(counted(count, "measurement") + f" of {told}")
     report.place(path)
     report.close(
-        {"device": name, "exported": path, "count": count}, f"evit-profile --import {path}"
+        {"device": name, "precision": chosen, "exported": path, "count": count},
+        f"evit-profile --import {path}",
     )
 
 
 def _explain(
-    report: Report, folder: Workspace, device: str | None, space: str | None, what: str
+    report: Report,
+    folder: Workspace,
+    device: str | None,
+    space: str | None,
+    precision: str | None,
+    what: str,
 ) -> None:
     from elasticvit.cli.profile_report import explained, show_explained
     from elasticvit.flows.latency import load_latency
 
     report.activity.phase("reading the predictor")
-    latency = load_latency(device, space=space, workspace=folder)
+    latency = load_latency(device, space=space, precision=precision, workspace=folder)
     result = explained(latency, what)
     show_explained(report, latency, result)
     report.close(result)

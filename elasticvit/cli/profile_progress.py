@@ -7,6 +7,7 @@ from elasticvit.cli.wording import counted, duration
 from elasticvit.events import Event
 from elasticvit.flows.profile import ProfileProgress
 from elasticvit.flows.profile_events import ProfilePlanned
+from elasticvit.precisions import in_words
 
 LONGEST_KEY = 40  # characters of a model's key that are shown
 
@@ -39,9 +40,10 @@ class ProfileEvents:
 def plan_line(plan: ProfilePlanned) -> str:
     """What will be measured, and how long it may take."""
     names = ", ".join(plan.devices)
+    space = plan.space + in_words(plan.precision)
     if plan.like:
         what = f"learning {names} from {', '.join(plan.like)}"
         size = f"{counted(plan.kernels, 'kernel')}, " if plan.kernels is not None else ""
     else:
         what, size = f"profiling {names}", ""
-    return f"{what} in space {plan.space}: {size}at most {duration(plan.budget_s)} of measuring"
+    return f"{what} in space {space}: {size}at most {duration(plan.budget_s)} of measuring"

@@ -60,8 +60,8 @@ def show_profile(report: Report, result: DeviceProfile) -> None:
     else:
         reach = result.space_ms
         say(
-            f"space {result.space} on {result.device}: fastest {reach['fastest']:.3g} ms, median "
-            f"{reach['median']:.3g} ms, slowest {reach['slowest']:.3g} ms"
+            f"space {result.space} on {result.predictor.name}: fastest {reach['fastest']:.3g} ms, "
+            f"median {reach['median']:.3g} ms, slowest {reach['slowest']:.3g} ms"
         )
 
 
@@ -129,6 +129,7 @@ def explained(latency: Latency, what: str) -> dict[str, Any]:
     prediction, rows = latency.predict(what), latency.explain(what)
     return {
         "device": latency.device,
+        "precision": latency.precision,
         "source": latency.predictor.source,
         "space": latency.space.name,
         "arch": what,

@@ -37,9 +37,13 @@ class Report:
         self._warnings = _console(Stream(sys.stderr), False)
         self.activity = Activity(self.console, people, shown=not quiet, verbose=verbose)
 
-    def say(self, what: RenderableType, *, style: str | None = None) -> None:
-        """Print a text or a table for people, unless the command is to be quiet."""
-        self.console.print(what, style=style)
+    def say(self, what: RenderableType, *, style: str | None = None, wrap: bool = True) -> None:
+        """Print a text or a table for people, unless the command is to be quiet.
+
+        Args:
+            wrap: Whether long lines are broken; not, for what is to be copied.
+        """
+        self.console.print(what, style=style, soft_wrap=not wrap)
 
     def warn(self, text: str) -> None:
         """Print a warning to standard error."""

@@ -11,6 +11,7 @@ from elasticvit.cli.app import evit_command
 from elasticvit.cli.numbers import NamedNumbers, Numbers, distinct
 from elasticvit.cli.report import Report
 from elasticvit.flows.search_starts import CHECKPOINTS, STARTS, USUAL
+from elasticvit.precisions import PRECISIONS
 from elasticvit.workspace import Workspace
 
 HELP = """Find the most accurate architecture under a latency cap on your device.
@@ -49,6 +50,13 @@ INTERRUPTED = (
     type=Numbers(),
     default=None,
     help="Cap on multiply-accumulates per image, in millions.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default=None,
+    help="Precision that the winner is deployed in: its latencies are capped, and the export "
+    "takes it.  [default: the one that the device was profiled in last]",
 )
 @click.option(
     "--run",

@@ -12,7 +12,7 @@ def goals_table(result: SearchResult) -> Table:
     table = Table(title="What was chosen for each goal", title_justify="left")
     table.add_column("goal", justify="right", no_wrap=True)
     for cap in result.caps:
-        where = "" if cap.device is None else f" on {cap.device}"
+        where = "" if cap.place is None else f" on {cap.place}"
         table.add_column(f"{cap.unit}{where}, target", justify="right")
     for name in _figures(result.goals[0], result):
         table.add_column(name, justify="right")

@@ -22,6 +22,7 @@ from elasticvit.flows.search_events import (
     SearchStarted,
     TopRanked,
 )
+from elasticvit.precisions import FP32
 
 REPORT_FILE = "report.html"
 EQUAL = 0.6  # confidence below which winner and runner-up are as good as equal
@@ -80,10 +81,10 @@ class SearchReport:
             f"target: {what} at most {listed(resolved.targets)} {cap.cost.unit}; space {space} has "
             f"{can.low:.3g} to {can.high:.3g}, median {can.median:.3g}"
         )
+        for remark in resolved.remarks:
+            say(remark)
         if cap.device is not None:
             say(f"numbers of {cap.device}: {resolved.origin}")
-            for remark in resolved.remarks:
-                say(remark)
             say(
                 "no upper bound is known, since no whole subnet was timed: the "
                 "measured latency may be above the target"
@@ -149,7 +150,7 @@ def print_front(report: Report, result: SearchResult) -> None:
     if not result.has_weights:
         columns["score"] = columns.pop("accuracy %")
     for index, cap in result.other_caps:
-        where = "" if cap.device is None else f" on {cap.device}"
+        where = "" if cap.place is None else f" on {cap.place}"
         columns[cap.unit + where] = lambda p, index=index: (  # type: ignore[misc]
             f"{p.costs[index]:.4g}" if p.costs else "-"
         )
@@ -186,6 +187,11 @@ def print_choices(report: Report, result: SearchResult, path: Path) -> None:
             print_verdict(report, winner, f"goal {number}: ")
     else:
         _print_winner(report, result.goals[0], result)
+    if result.precision != FP32 and result.has_weights:
+        say(
+            f"accuracies are those of the supernet in fp32; the export, which is in "
+            f"{result.precision} by default, states that of the file"
+        )
     say(f"report: {path / REPORT_FILE}")
     report.place(path)
 
@@ -193,7 +199,7 @@ def print_choices(report: Report, result: SearchResult, path: Path) -> None:
 def _print_winner(report: Report, winner: Winner, result: SearchResult) -> None:
     say = report.say
     for cap in winner.caps:
-        where = f"on {cap.device}" if cap.device else "in all"
+        where = f"on {cap.place}" if cap.place else "in all"
         upper = "" if cap.upper is None else f", upper bound {cap.upper:.4g} {cap.unit}"
         say(f"{where}: predicted {cap.predicted:.4g} {cap.unit}{upper}; target {cap.target:g}")
     print_verdict(report, winner)

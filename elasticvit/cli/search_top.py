@@ -20,7 +20,7 @@ def print_top(report: Report, rows: Sequence[RankedArch], result: SearchResult) 
     several = len(result.goals) > 1
     if several:
         table.add_column("goal", justify="right", no_wrap=True)
-    units = [cap.unit + ("" if cap.device is None else f" on {cap.device}") for cap in rows[0].caps]
+    units = [cap.unit + ("" if cap.place is None else f" on {cap.place}") for cap in rows[0].caps]
     figure = "accuracy %" if result.has_weights else "score"
     macs = "MMACs" not in units
     for name in ("rank", *units, *(["MMACs"] if macs else []), figure):

@@ -17,6 +17,7 @@ from elasticvit.flows.status import (
     Target,
     WorkspaceStatus,
 )
+from elasticvit.precisions import in_words
 
 LATEST = "*"  # marks what the next command uses by default
 
@@ -63,7 +64,7 @@ def _device(one: DeviceStatus) -> str:
     else:
         error = f"the predictor's error on whole subnets is {one.error_pct:.3g} %"
     source = "" if one.source is None else f"{one.source}, "
-    return f"{one.name}: {source}{measured}; {error}"
+    return f"{one.name}{in_words(one.precision)}: {source}{measured}; {error}"
 
 
 def _run(one: RunStatus) -> str:
@@ -99,7 +100,7 @@ def _targets(targets: Sequence[Target]) -> str:
     """The targets of all goals, cost by cost: `10 or 15 ms on pixel6 and 4 MB of file`."""
     limits: dict[str, list[float]] = {}
     for target in targets:
-        where = "" if target.device is None else f" on {target.device}"
+        where = "" if target.device is None else f" on {target.device}{in_words(target.precision)}"
         limits.setdefault(target.unit + where, []).append(target.limit)
     return " and ".join(f"{listed(n)} {what}" for what, n in limits.items()) or "an unknown target"
 

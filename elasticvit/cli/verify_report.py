@@ -12,7 +12,7 @@ def measured_line(one: Measured) -> str:
     verdict = "kept" if one.kept else "missed"
     unsure = ", too close to tell for sure" if one.low_ms <= one.target_ms <= one.high_ms else ""
     return (
-        f"timed on {one.device}: {one.measured_ms:.4g} ms ({one.low_ms:.4g} to {one.high_ms:.4g}, "
+        f"timed on {one.place}: {one.measured_ms:.4g} ms ({one.low_ms:.4g} to {one.high_ms:.4g}, "
         f"predicted {one.predicted_ms:.4g}); target {one.target_ms:g}: {verdict}{unsure}: "
         f"{one.arch}"
     )
@@ -36,7 +36,7 @@ def print_verdict(report: Report, winner: Winner, which: str = "") -> None:
     elif own:
         for one in own:
             report.say(
-                f"{which}on {one.device}: measured {one.measured_ms:.4g} ms ({one.low_ms:.4g} to "
+                f"{which}on {one.place}: measured {one.measured_ms:.4g} ms ({one.low_ms:.4g} to "
                 f"{one.high_ms:.4g}); target {one.target_ms:g}: kept"
             )
         if missed:
@@ -51,4 +51,4 @@ def print_verdict(report: Report, winner: Winner, which: str = "") -> None:
 def _lower(own: list[Measured]) -> str:
     """Targets that the nearest finalist's excess suggests, in words."""
     worst = max(own, key=lambda one: one.measured_ms / one.target_ms)
-    return f"a target of {worst.target_ms**2 / worst.measured_ms:.3g} ms or so on {worst.device}"
+    return f"a target of {worst.target_ms**2 / worst.measured_ms:.3g} ms or so on {worst.place}"

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 PLURALS = {"class": "classes", "search": "searches", "batch": "batches"}
+PLURALS |= {"fresh process": "fresh processes"}
 
 
 def duration(seconds: float) -> str:

@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elasticvit.errors import DeviceError
+from elasticvit.errors import SettingError
 from elasticvit.events import EventHandler, Phase, ignore
 from elasticvit.flows.export_events import (
-    ComparisonProgress,
     ExportPlanned,
-    ExportStarted,
-    ModelConverted,
-    TimingStarted,
 )
 from elasticvit.flows.export_place import ExportPlace
+from elasticvit.flows.export_remark import arithmetic_remark
 from elasticvit.flows.export_result import ExportResult
 from elasticvit.flows.export_settings import ExportSettings, InFolder
-from elasticvit.flows.run_data import open_run_data
 from elasticvit.flows.settings import WorkspaceLike, settings_of
-from elasticvit.workspace import Workspace
 
 if TYPE_CHECKING:
-    from elasticvit.flows.export_search import SearchedSubnet
-    from elasticvit.nn import Subnet
-    from elasticvit.training.data import ImageData
-    from export.backend import Backend, LoadedModel
-    from export.card import Card
-    from export.parity import Parity
+    from export.backend import Backend
 
 __all__ = ["ExportResult", "ExportSettings", "export"]
 
 DEFAULT_FORMAT = "tflite"
-BATCH = 64  # images that torch answers at once
-DEFAULT_DEVICE = "host"
 
 
 def export(
@@ -47,7 +34,7 @@ def export(
     events: EventHandler = ignore,
     **changes: Any,
 ) -> ExportResult:
-    """Export the subnet that a search chose.
+    """Export the subnet that a search chose, or another network.
 
     The file is compared with torch on held-out images, and refused if it differs by more than
     rounding; a TFLite file is then timed on a device. `export(result, "model.tflite")` needs no
@@ -66,8 +53,11 @@ def export(
     Raises:
         SettingError: A setting makes no sense, or contradicts another.
         WorkspaceError: The workspace is foreign, or has no search.
-        CheckpointError: The search's folder holds no finished search, or a damaged one.
-        DataError: The data set is gone or unreadable.
+        CheckpointError: The search's folder holds no finished search, or a damaged one; or weights
+            are missing, damaged or of another network.
+        ArchError: The architecture lies outside the supernet's space.
+        ModelError: The network cannot be made.
+        DataError: The data set is gone or unreadable, or of other classes than the weights.
         ExportError: There is no such format, the conversion failed, the file differs from torch,
             something else than an earlier export would be overwritten, or another process exports
             to the same path.
@@ -80,151 +70,86 @@ def export(
 
     from export.backend import find_backend
 
-    backend = find_backend(_format(settings))
-    place = ExportPlace.of(settings, workspace, backend)
+    backends = [find_backend(name) for name in _formats(settings)]
+    if settings.check_on_device and not any(backend.tflite for backend in backends):
+        raise SettingError(
+            "check_on_device is true, and no format makes TFLite files, which alone run on "
+            "devices; add format tflite",
+            settings=["check_on_device", "format"],
+        )
+    place = ExportPlace.of(settings, workspace, backends)
     events(
         ExportPlanned(
-            search=place.search,
-            format=backend.name,
+            subject=settings.outside or f"search {place.search}",
+            format=",".join(backend.name for backend in backends),
             images=settings.images,
-            timed=backend.tflite,
+            timed=True,
         )
     )
-    events(Phase(text="loading the chosen subnet and its data set"))
+    events(Phase(text="loading the network and its images"))
 
     with place.locked():
-        return _export(settings, backend, place, events)
+        return _export(settings, backends, place, events)
 
 
 def _export(
-    settings: ExportSettings, backend: Backend, place: ExportPlace, events: EventHandler
+    settings: ExportSettings, backends: Sequence[Backend], place: ExportPlace, events: EventHandler
 ) -> ExportResult:
     """The export itself: nothing is written before everything is known."""
-    from elasticvit.flows.export_search import SearchedSubnet
-    from export.conversion import convert, load
+    from elasticvit.flows.export_device_check import MOST_IMAGES
+    from elasticvit.flows.export_file import checked_file, made_file
+    from elasticvit.flows.export_open import open_subject
+    from elasticvit.flows.export_proof import bundled, proof_images
+    from export.conversion import check_converts, check_takes
 
-    searched = SearchedSubnet.load(place.search, settings.goal)
-    subnet = searched.subnet
-    images = open_run_data(searched.data, subnet.layout.classes)
-    events(ExportStarted(arch=subnet.arch, format=backend.name))
-    started_s = time.monotonic()
-    data = convert(backend, subnet)
-    seconds = time.monotonic() - started_s
-    events(ModelConverted(bytes=len(data), seconds=seconds))
-    parity = _parity(load(backend, data), subnet, images, settings.images, events)
-    parity.check(f"the {backend.name} export")
-    card = _card(backend, data, searched, images, parity)
-    card, untimed = _timed(card, backend, data, searched, settings, place.workspace, events)
-    folder, model, card = place.write(data, card)
-    if untimed is not None and settings.device is not None:  # named, so that its absence matters
-        raise type(untimed)(
-            f"{untimed} (the model is kept, untimed, at {model})",
-            settings=untimed.settings,
-            next_step=untimed.next_step,
-        ) from untimed
-    return ExportResult(model=model, folder=folder, card=card, seconds=seconds, untimed=untimed)
+    searched = open_subject(settings, place)
+    precision = settings.precision or searched.precision
+    for backend in backends:
+        check_takes(backend, precision)
+        check_converts(backend, searched.subnet)
+    images = searched.images()
+    for remark in searched.remarks:
+        events(remark)
+    names = place.file_names(backends)
+    made = [
+        (backend, *made_file(settings, backend, name, searched, images, place, events))
+        for backend, name in zip(backends, names, strict=True)
+    ]
+    kept = None
+    if settings.proof_images or settings.check_on_device:
+        kept = proof_images(made, searched.subnet, images, settings.proof_images or MOST_IMAGES)
+    if settings.check_on_device and kept is not None:
+        made = [checked_file(one, kept, searched, settings, place, events) for one in made]
+    files, extras = bundled(made, kept if settings.proof_images else None, place.beside)
+    folder, model = place.write([(data, one.card) for data, one in files], extras)
+    first = files[0][1]
+    for _, one in files:
+        untimed = one.untimed if settings.device is not None else None  # its absence matters
+        for error, how in ((untimed, "untimed"), (one.unchecked, "unchecked")):
+            if error is not None:
+                raise type(error)(
+                    f"{error} (the model is kept, {how}, at {model})",
+                    settings=error.settings,
+                    next_step=error.next_step,
+                ) from error
+    return ExportResult(
+        model=model,
+        folder=folder,
+        card=first.card,
+        seconds=first.seconds,
+        untimed=first.untimed,
+        files=tuple(one for _, one in files),
+        remark=arithmetic_remark(precision),
+    )
 
 
-def _format(settings: ExportSettings) -> str:
-    """The format that was named, the one of the suffix of `out`, or the default."""
-    if settings.format is not None:
-        return settings.format
+def _formats(settings: ExportSettings) -> tuple[str, ...]:
+    """The formats that were named, the one of the suffix of `out`, or the default."""
+    if settings.formats:
+        return settings.formats
     suffix = Path(settings.out).suffix if settings.out is not None else ""
     if not suffix:
-        return DEFAULT_FORMAT
+        return (DEFAULT_FORMAT,)
     from export.backend import format_of_suffix
 
-    return format_of_suffix(suffix)
-
-
-def _parity(
-    model: LoadedModel, subnet: Subnet, images: ImageData, limit: int, events: EventHandler
-) -> Parity:
-    """The exported model compared with torch on at most `limit` test images."""
-    from export.parity import compare
-
-    total = min(limit, images.info.test_images)
-    loader = images.loader(
-        "test",
-        resolution=subnet.arch.resolution,
-        batch_size=BATCH,
-        shuffle=total < images.info.test_images,
-    )
-    return compare(
-        subnet,
-        model,
-        loader,
-        limit=limit,
-        progress=lambda done: events(ComparisonProgress(done=done, total=total)),
-    )
-
-
-def _card(
-    backend: Backend, data: bytes, searched: SearchedSubnet, images: ImageData, parity: Parity
-) -> Card:
-    """The card of a model that is not timed yet."""
-    from export.bundle import MODEL_NAME, sha256
-    from export.card import Card, ImageInput
-    from export.conversion import inspect
-
-    operators, partitions = inspect(backend, data)
-    layout, resolution = searched.subnet.layout, searched.subnet.arch.resolution
-    return Card(
-        format=backend.name,
-        file=MODEL_NAME + backend.suffix,
-        bytes=len(data),
-        sha256=sha256(data),
-        arch=searched.subnet.arch,
-        layout=layout,
-        input=ImageInput(
-            shape=(1, resolution, resolution, layout.in_channels),
-            mean=images.mean,
-            std=images.std,
-        ),
-        classes=layout.classes,
-        labels=images.class_names,
-        macs_m=searched.macs_m,
-        parity=parity,
-        sources={**searched.sources, "data_name": images.info.name},
-        versions=backend.versions(),
-        operators=operators,
-        partitions=partitions,
-    )
-
-
-def _timed(
-    card: Card,
-    backend: Backend,
-    data: bytes,
-    searched: SearchedSubnet,
-    settings: ExportSettings,
-    workspace: Workspace | None,
-    events: EventHandler,
-) -> tuple[Card, DeviceError | None]:
-    """The card with the latency of the file, or with why there is none; and the error of a device
-    that does not answer.
-
-    Raises:
-        ExportError: The device's runtime refuses the model.
-    """
-    if not backend.tflite:
-        why = f"devices time TFLite models, this one is {backend.name}"
-        return replace(card, untimed=why), None
-    from elasticvit.flows.export_timing import is_imported, time_export
-    from export.card import timed
-
-    last = None if workspace is None else workspace.device()
-    device = settings.device or searched.device or last or DEFAULT_DEVICE
-    events(TimingStarted(device=device))
-    prediction = searched.predictions.get(device)
-    try:
-        timing = time_export(workspace, device, data, searched.subnet.layout, prediction)
-    except DeviceError as error:
-        if is_imported(workspace, device):
-            error = type(error)(
-                f"the latencies of {device} were imported, and the device itself cannot be timed "
-                f"here ({error}); name device {DEFAULT_DEVICE} to time the model on this computer",
-                settings=["device"],
-            )
-        return replace(card, untimed=str(error)), error
-    return timed(card, timing), None
+    return (format_of_suffix(suffix),)

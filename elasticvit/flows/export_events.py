@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from elasticvit.arch import Arch
 from elasticvit.events import Event, Progress
+from elasticvit.precisions import FP32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,13 +13,13 @@ class ExportPlanned(Event):
     """What the export will do, before anything is loaded.
 
     Attributes:
-        search: Folder of the search whose subnet is exported.
-        format: Name of the export format.
-        images: Largest number of test images that the file is compared with torch on.
+        subject: What is exported: a search, named by its folder, or another network in words.
+        format: Name of the export format; of several with commas between them.
+        images: Largest number of images that the file is compared with torch on.
         timed: Whether a device can time files of this format.
     """
 
-    search: Path
+    subject: str
     format: str
     images: int
     timed: bool
@@ -28,15 +27,17 @@ class ExportPlanned(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ExportStarted(Event):
-    """A subnet is being converted.
+    """A network is being converted.
 
     Attributes:
-        arch: The architecture.
+        name: The architecture, or the name of the network.
         format: Name of the export format.
+        precision: Precision of the file.
     """
 
-    arch: Arch
+    name: str
     format: str
+    precision: str = FP32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +59,24 @@ class ComparisonProgress(Progress):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FreshRunStarted(Event):
+    """The file is being loaded and run in fresh processes of this computer."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TimingStarted(Event):
     """The file is being timed.
+
+    Attributes:
+        device: Name of the device.
+    """
+
+    device: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceCheckStarted(Event):
+    """The file's logits on a device are being compared with those here.
 
     Attributes:
         device: Name of the device.

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from elasticvit.errors import ExportError, NextStep, SettingError
+from elasticvit.events import Notice
 from elasticvit.flows.places import path_text
+from elasticvit.flows.run_data import open_run_data
 from elasticvit.nn import Subnet
 from elasticvit.searching.result import SearchResult, subnet_file
 from elasticvit.searching.winner import Winner
+
+if TYPE_CHECKING:
+    from elasticvit.training.data import ImageData
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,14 +24,18 @@ class Prediction:
     """Latency of a subnet on one device as a search predicted it.
 
     Attributes:
-        predicted_ms: Predicted latency.
+        predicted_ms: Predicted latency; None if the file is of another precision.
         upper_ms: Upper bound of the predicted latency; None if there is none.
         target_ms: Latency cap of the search; None if there was none on this device.
     """
 
-    predicted_ms: float
+    predicted_ms: float | None
     upper_ms: float | None
     target_ms: float | None = None
+
+    def of_another_precision(self) -> Prediction:
+        """What holds of a file in another precision: the cap alone."""
+        return Prediction(predicted_ms=None, upper_ms=None, target_ms=self.target_ms)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +47,7 @@ class SearchedSubnet:
         data: Canonical spec of the data set.
         macs_m: Multiply-accumulates, in millions.
         device: Device that the search was for; None if it capped multiply-accumulates.
+        precision: Precision that the search was for, of all predicted latencies.
         predictions: Predicted latency by device.
         sources: JSON-ready facts about where the subnet comes from.
     """
@@ -46,8 +56,20 @@ class SearchedSubnet:
     data: str
     macs_m: float
     device: str | None
+    precision: str
     predictions: Mapping[str, Prediction]
     sources: Mapping[str, Any]
+
+    labelled: ClassVar[bool] = True
+    remarks: ClassVar[tuple[Notice, ...]] = ()
+
+    def images(self) -> ImageData:
+        """The data set of the search.
+
+        Raises:
+            DataError: It is gone or unreadable, or has other classes now.
+        """
+        return open_run_data(self.data, self.subnet.layout.classes)
 
     @classmethod
     def load(cls, folder: Path, goal: int = 1) -> SearchedSubnet:
@@ -89,6 +111,7 @@ class SearchedSubnet:
             data=result.data,
             macs_m=winner.macs_m,
             device=result.device,
+            precision=result.precision,
             predictions=_predictions(winner, result.device),
             sources={
                 "space": result.space,

@@ -11,9 +11,12 @@ from devices import Measurement, Rejected, TimedModel, TimingConfig, open_device
 from elasticvit.errors import ArchError, DeviceError, ExportError
 from elasticvit.flows.export_search import Prediction
 from elasticvit.kernels import Layout
+from elasticvit.precisions import FP32
+from elasticvit.space import PRESETS
 from elasticvit.workspace import Workspace
-from export.card import ExportTiming
-from export.kernel_models import kernel_model
+from export.card_parts import ExportTiming
+from export.fresh_run import FreshSamples
+from export.precise_kernels import kernel_models_in
 from lut.calibration import steady_rounds, table_calibration_models
 from lut.estimate import ESTIMATOR, latency_ms, round_ms
 from lut.series import Series
@@ -26,14 +29,16 @@ ROUNDS = 15
 ROUND_MS = 160.0
 MAX_RUNS = 2000
 KEY = "export"
+HERE = "host"  # the name of this computer among the devices
 
 
 def time_export(
     workspace: Workspace | None,
     device: str,
     data: bytes,
-    layout: Layout,
+    layout: Layout | None,
     prediction: Prediction | None,
+    precision: str = FP32,
 ) -> ExportTiming:
     """Latency of a TFLite file, measured as the device's latency table was: on the same threads
     and cores, brought to the speed of that table by its calibration models.
@@ -42,22 +47,21 @@ def time_export(
         workspace: Workspace with the latency table and the user's devices; None for none.
         device: Name of the device.
         data: Content of the TFLite file.
-        layout: Layout of the search space.
+        layout: Layout of the search space; None if the model is of none.
         prediction: Predicted latency on this device; None if there is none.
+        precision: Precision of the file. A table of another one gives threads and cores alone.
 
     Raises:
         DeviceError: The device is unknown, does not answer or gives no measurement.
         ExportError: The device's runtime refuses the model.
     """
-    series, table = _table(workspace, device)
+    series, table = _table(workspace, device, precision)
     config = TimingConfig(rounds=ROUNDS, min_ms=ROUND_MS, max_runs=MAX_RUNS)
-    if series is not None and table is not None:
-        config = replace(
-            config,
-            threads=series.threads,
-            cores=series.cores,
-            calibration_models=_calibration_models(table, layout),
-        )
+    if series is not None:
+        config = replace(config, threads=series.threads, cores=series.cores)
+    if table is not None:
+        models = _calibration_models(table, layout, precision)
+        config = replace(config, calibration_models=models)
     rounds: list[Measurement] = []
     with open_device(device, workspace) as opened:
         for answer in opened.measure([TimedModel(KEY, data)], config):
@@ -77,6 +81,31 @@ def time_export(
     return _timing(device, rounds, table, prediction)
 
 
+def time_here(samples: FreshSamples) -> ExportTiming:
+    """Latency of a file that no device times, by its runs in fresh processes of this computer.
+
+    It has no prediction beside it: what a search predicts is the latency of TFLite files.
+
+    Args:
+        samples: The runs.
+    """
+    run = samples.run
+    return ExportTiming(
+        device=HERE,
+        source=f"{HERE}:{run.computer}",
+        runtime=run.runtime,
+        threads=run.threads,
+        cores="any",
+        measured_ms=latency_ms([round_ms(runs) for runs in samples.samples_us]),
+        estimator=ESTIMATOR,
+        median_ms=run.steady_ms,
+        low_ms=run.low_ms,
+        high_ms=run.high_ms,
+        rounds=run.processes,
+        runs=run.runs,
+    )
+
+
 def is_imported(workspace: Workspace | None, device: str) -> bool:
     """Whether all latencies of a device in a workspace were imported, not measured by it."""
     if workspace is None or not workspace.lut_path.exists():
@@ -86,22 +115,33 @@ def is_imported(workspace: Workspace | None, device: str) -> bool:
     return bool(series) and all(one.imported for one in series)
 
 
-def _table(workspace: Workspace | None, device: str) -> tuple[Series | None, pd.DataFrame | None]:
-    """The device's own measurements; None if there are none, or only imported ones."""
+def _table(
+    workspace: Workspace | None, device: str, precision: str
+) -> tuple[Series | None, pd.DataFrame | None]:
+    """The series of the device's own measurements, in a precision if there is one, and these; None
+    if there are none, or only imported ones, or only of another precision."""
     if workspace is None or not workspace.lut_path.exists():
         return None, None
     with Store(workspace.lut_path, read_only=True) as store:
         own = [s for s in store.series(device) if not s.imported]
-        return (own[0], store.measurements(device, series=own[0])) if own else (None, None)
+        for series in own:
+            if series.precision == precision:
+                return series, store.measurements(device, series=series)
+        return (own[0] if own else None), None
 
 
-def _calibration_models(table: pd.DataFrame, layout: Layout) -> tuple[TimedModel, ...]:
-    """The models that the table was last calibrated by; none if it is of another space."""
+def _calibration_models(
+    table: pd.DataFrame, layout: Layout | None, precision: str
+) -> tuple[TimedModel, ...]:
+    """The models that the table was last calibrated by; none if it is of another space. Without a
+    layout those of the presets are tried."""
+    layouts = [space.layout for space in PRESETS.values()] if layout is None else [layout]
     try:
-        models = table_calibration_models(table, layout)
+        models = table_calibration_models(table, *layouts)
     except ArchError:
         return ()
-    return tuple(TimedModel(key, kernel_model(chain)) for key, chain in models.items())
+    made = kernel_models_in(precision)
+    return tuple(TimedModel(key, made(chain)) for key, chain in models.items())
 
 
 def _timing(

@@ -17,6 +17,7 @@ from elasticvit.files import writing
 from elasticvit.find import find_arch
 from elasticvit.flows.settings import WorkspaceLike, space_of, workspace_of
 from elasticvit.kernels import lower
+from elasticvit.precisions import check_precision
 from elasticvit.space import MOBILE, SearchSpace, find_space
 
 if TYPE_CHECKING:
@@ -65,6 +66,11 @@ class Latency:
     def device(self) -> str:
         """Name of the device."""
         return self.predictor.device
+
+    @property
+    def precision(self) -> str:
+        """Precision of the models that the latency is of."""
+        return self.predictor.precision
 
     @cached_property
     def source(self) -> str:
@@ -159,6 +165,7 @@ def load_latency(
     device: Path | str | None = None,
     *,
     space: SearchSpace | str | None = None,
+    precision: str | None = None,
     extrapolate: bool = False,
     workspace: WorkspaceLike = None,
 ) -> Latency:
@@ -169,20 +176,32 @@ def load_latency(
             a published block table (`.json`), or the folder of a saved predictor. None is the
             device profiled last.
         space: The space; None is the one that the workspace used last, or for a file `mobile`.
+        precision: Precision that is predicted. None: of a device of the workspace the one that it
+            was profiled in last; of a file its own.
         extrapolate: Price kernels outside what was measured, with wider bounds.
         workspace: Workspace or its folder; `.evit` by default.
 
     Raises:
         PredictorError: there is no such predictor, or the table is too small to fit one.
+        SettingError: a file is of another precision, or there is no such precision.
         StoreError: the table is unreadable, damaged or of another format.
     """
-    from predictors.predictor import load_device_predictor, load_predictor
+    from predictors.predictor import load_predictor
     from predictors.saved import MANIFEST
+    from predictors.workspace_predictors import load_device_predictor
+
+    check_precision(precision, optional=True)
 
     path = None if device is None else Path(device)
     if path is not None and (exists(path / MANIFEST) or (path.suffix and exists(path))):
         where = _space(space, MOBILE)
         predictor = load_predictor(path) if path.is_dir() else _from_table(path, where)
+        if precision not in (None, predictor.precision):
+            raise SettingError(
+                f"{path} is of {predictor.precision}, not of {precision}; leave the precision out, "
+                "or name another file",
+                settings=["precision"],
+            )
         return Latency(predictor, where, extrapolate)
     if isinstance(device, Path):
         raise PredictorError(
@@ -197,7 +216,8 @@ def load_latency(
             settings=["device"],
         )
     where = space_of(here, space)
-    return Latency(load_device_predictor(here, name), where, extrapolate)
+    chosen = here.precision(name, precision)
+    return Latency(load_device_predictor(here, name, chosen), where, extrapolate)
 
 
 def _space(space: SearchSpace | str | None, default: SearchSpace) -> SearchSpace:
@@ -225,4 +245,5 @@ def _from_table(path: Path, space: SearchSpace) -> Predictor:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
         store = stack.enter_context(Store(Path(folder) / "lut.sqlite"))
         shared.add_to(store, shared.device, [space.layout])
-        return fit_dataset(Dataset.of(store, shared.device, space), space, device=shared.device)
+        data = Dataset.of(store, shared.device, space, precision=shared.precision)
+        return fit_dataset(data, space, device=shared.device)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from elasticvit.errors import NextStep, PredictorError, SettingError
 from elasticvit.flows.learn_settings import LearnSettings
 from elasticvit.flows.profile_result import Errors
+from elasticvit.precisions import FP32, profile_step
 from elasticvit.space import SearchSpace
 from elasticvit.workspace import Workspace
 
@@ -31,6 +32,7 @@ class TransferMethod:
         origins: Provenance of each source device's predictor, by device name.
         sources: The source devices.
         count: Number of kernels to choose for measuring.
+        precision: Precision of the source devices' latencies, and of the new device's.
         chooses: Kernels are chosen before profiling and not during it.
     """
 
@@ -38,6 +40,7 @@ class TransferMethod:
     origins: Mapping[str, str]
     sources: SourceDevices
     count: int
+    precision: str = FP32
     chooses: bool = False
 
     @classmethod
@@ -47,16 +50,19 @@ class TransferMethod:
         """The method for the source devices that the settings name.
 
         Raises:
-            PredictorError: A source device has no predictor in the workspace, or its predictor does
-                not cover the space.
+            PredictorError: A source device has no predictor in the workspace, or none in the
+                precision, or its predictor does not cover the space.
         """
         from elasticvit.cost import reachable_kernels
-        from predictors.predictor import load_device_predictor
         from predictors.provenance import origin
         from predictors.source_devices import SourceDevices
+        from predictors.workspace_predictors import load_device_predictor
 
         kernels = reachable_kernels(space)
-        known = {name: load_device_predictor(workspace, name) for name in settings.sources}
+        precision = settings.precision
+        known = {
+            name: load_device_predictor(workspace, name, precision) for name in settings.sources
+        }
         for name, predictor in known.items():
             outside = predictor.outside(kernels)
             if outside:
@@ -65,11 +71,14 @@ class TransferMethod:
                     f"more kernels of space {space.name} lie outside what was measured on it; "
                     "profile it longer, or name another source device",
                     settings=["like"],
-                    next_step=NextStep("profile", {"device": name, "space": space.name}),
+                    next_step=NextStep(
+                        "profile",
+                        {**profile_step(name, precision).settings, "space": space.name},
+                    ),
                 )
         origins = {name: origin(predictor) for name, predictor in known.items()}
         sources = SourceDevices.of({name: p.kernels for name, p in known.items()}, space)
-        return cls(space, origins, sources, settings.budget_kernels)
+        return cls(space, origins, sources, settings.budget_kernels, precision)
 
     def plan(self, store: Store, device: str, config: PlanConfig) -> PlanConfig:
         """The plan with the most informative kernels that are not held out, and a few subnets.
@@ -86,14 +95,16 @@ class TransferMethod:
         from predictors.transfer import Transfer
 
         noted = store.noted(device, "split_seed")
-        split = split_of(store, device) if noted else HeldOutSplit(seed=config.seed)
+        split = HeldOutSplit(seed=config.seed)
+        if noted:
+            split = split_of(store, device, self.precision)
         free = [k for k in self.sources.kernels if not split.held_out(k.key)]
         if self.count > len(free):
             raise SettingError(
                 f"budget_kernels is {self.count}: space {self.space.name} has {len(free)} kernels "
                 f"that may be chosen; name fewer, or profile {device} in full",
                 settings=["budget_kernels"],
-                next_step=NextStep("profile", {"device": device}),
+                next_step=profile_step(device, self.precision),
             )
         rng = np.random.default_rng(split.seed)
         chosen = Transfer(self.sources).choose(self.count, rng, candidates=free)
@@ -126,6 +137,7 @@ class TransferMethod:
             device=device,
             source=data.series.source,
             rng=np.random.default_rng(0),
+            precision=self.precision,
         )
         return with_subnets(learnt, data.fit_subnets, self.space)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from elasticvit.events import Event
+from elasticvit.precisions import FP32
 
 __all__ = ["ProfilePlanned"]
 
@@ -22,6 +23,7 @@ class ProfilePlanned(Event):
             profiled on their own.
         kernels: Number of kernels that are measured of a device that is learnt; None if the
             number follows from the time.
+        precision: Precision that the models are timed in.
     """
 
     devices: tuple[str, ...]
@@ -29,3 +31,4 @@ class ProfilePlanned(Event):
     budget_s: float
     like: tuple[str, ...] = ()
     kernels: int | None = None
+    precision: str = FP32

@@ -10,9 +10,11 @@ from elasticvit.errors import EvitError, FileError
 from elasticvit.events import EventHandler, Notice, Phase
 from elasticvit.flows.learn_settings import LearnSettings
 from elasticvit.flows.profile_events import ProfilePlanned
+from elasticvit.flows.profile_host import arithmetic_warning
 from elasticvit.flows.profile_method import ProfilingMethod
 from elasticvit.flows.profile_result import DeviceProfile, ProfileResult
 from elasticvit.flows.profile_settings import DEFAULT_MINUTES, ProfileSettings
+from elasticvit.precisions import in_words
 from elasticvit.space import SearchSpace
 from elasticvit.workspace import Workspace
 from lut.profile import ProfileProgress
@@ -59,6 +61,9 @@ def profile_devices(
     from predictors.choice import UncertaintyChoice
 
     names, config = settings.devices, _profile_config(settings)
+    warning = arithmetic_warning(settings.precision, names)
+    if warning is not None:
+        events(Notice(text=warning, warning=True))
     opener = DeviceOpener(workspace, settings)
     opened = {name: opener.open(name, lambda text: events(Notice(text=text))) for name in names}
     method = make_method()
@@ -91,7 +96,8 @@ def profile_devices(
             summary = outcomes[name].result
             if summary is None:
                 continue
-            events(Phase(text=f"fitting the predictor of {name} and writing its report"))
+            told = name + in_words(settings.precision)
+            events(Phase(text=f"fitting the predictor of {told} and writing its report"))
             try:
                 quality = opened[name].quality
                 profiles[name] = fit_device(workspace, store, space, method, summary, quality)
@@ -116,6 +122,7 @@ def _planned(settings: ProfileSettings, space: SearchSpace) -> ProfilePlanned:
         budget_s=60 * (settings.budget_minutes or DEFAULT_MINUTES),
         like=() if learnt is None else learnt.sources,
         kernels=None if learnt is None else learnt.budget_kernels,
+        precision=settings.precision,
     )
 
 
@@ -132,6 +139,7 @@ def _profile_config(settings: ProfileSettings) -> ProfileConfig:
         budget_s=60 * (settings.budget_minutes or DEFAULT_MINUTES),
         timing=TimingConfig(threads=settings.threads, cores=settings.cores, rounds=settings.rounds),
         plan=plan,
+        precision=settings.precision,
     )
 
 
@@ -153,11 +161,11 @@ def fit_device(
     from lut.dataset import Dataset
     from predictors.evaluate import held_out_errors
 
-    name = summary.info.name
+    name, precision = summary.info.name, summary.series.precision
     data = method.dataset(Dataset.of(store, name, space, summary.series))
     predictor = method.fit(name, data)
-    predictor.save(workspace.predictor_path(name))
-    workspace.remember(device=name)
+    predictor.save(workspace.predictor_path(name, precision))
+    workspace.remember(device=name, precision=precision)
     errors = held_out_errors(predictor, data, space)
     notes = [quality.summary()] if quality is not None else []
     notes += method.notes(predictor, data, errors)

@@ -43,7 +43,7 @@ def write_page(
     if result.noise_floor is not None:
         errors[NOISE_FLOOR] = result.noise_floor
     content = ReportData(
-        device=summary.info.name,
+        device=predictor.name,
         facts=_facts(store, data, summary),
         errors=errors,
         kernels=[
@@ -58,7 +58,7 @@ def write_page(
         reference=_reference(store, data, summary),
         notes=notes,
     )
-    path = workspace.predictor_path(summary.info.name) / PAGE
+    path = workspace.predictor_path(summary.info.name, predictor.precision) / PAGE
     write_atomic(path, render(content))
     return path
 
@@ -127,6 +127,7 @@ def _facts(store: Store, data: Dataset, summary: ProfileSummary) -> dict[str, st
     facts = {
         "source": series.source,
         "runtime": f"{series.runtime}, sha256 {series.runtime_hash[:16]}",
+        "precision": series.precision,
         "threads": str(series.threads),
         "cores": f"{series.cores} ({', '.join(sorted(frame['cores'].unique()))} in force)",
         "measurements": str(len(frame)),

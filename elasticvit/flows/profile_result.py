@@ -87,7 +87,7 @@ class DeviceProfile:
             space_ms=reach,
             unpriced=unpriced,
             lut=workspace.lut_path,
-            predictor_folder=workspace.predictor_path(summary.info.name),
+            predictor_folder=workspace.predictor_path(summary.info.name, predictor.precision),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -98,6 +98,7 @@ class DeviceProfile:
             "device": self.device,
             "source": series.source,
             "runtime": series.runtime,
+            "precision": series.precision,
             "threads": series.threads,
             "cores": series.cores,
             "measured": summary.fitted,

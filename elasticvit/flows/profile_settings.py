@@ -9,6 +9,7 @@ from pathlib import Path
 from elasticvit.errors import SettingError
 from elasticvit.flows.settings import check_distinct, check_minutes, check_ranges, device_names
 from elasticvit.names import check_name
+from elasticvit.precisions import FP32, check_precision
 from elasticvit.reading import shown
 from elasticvit.space import SearchSpace
 
@@ -33,6 +34,8 @@ class ProfileSettings:
         rounds: Number of rounds in which each model is timed.
         threads: Number of inference threads.
         cores: CPU cores: `auto`, `big`, `mid`, `little` or a hexadecimal mask such as `f0`.
+        precision: Precision that the models are timed in: `fp32`, `fp16`, `int8` (weights in 8
+            bits) or `int8-full` (activations as well); each has a table and a predictor of its own.
         seed: Random seed of the choice of models and of the held-out split.
         address: Network address `HOST[:PORT]` of the phone, to use instead of USB.
         serial: Serial number of the phone on USB. None: the only connected phone.
@@ -50,6 +53,7 @@ class ProfileSettings:
     rounds: int = 3
     threads: int = 1
     cores: str = "auto"
+    precision: str = FP32
     seed: int = 0
     address: str | None = None
     serial: str | None = None
@@ -69,6 +73,7 @@ class ProfileSettings:
             )
         check_minutes("budget_minutes", self.budget_minutes, SHORTEST_MINUTES)
         check_ranges(self, RANGES)
+        check_precision(self.precision)
         if not isinstance(self.cores, str) or not CORES.fullmatch(self.cores):
             raise SettingError(
                 f"cores is {shown(self.cores)}; it must be auto, big, mid, little or a hexadecimal "

@@ -167,6 +167,7 @@ def _search(
             seed=chosen.seed,
             run=trained.name,
             latency=problem.latency,
+            precision=problem.precision,
             feasible=problem.feasible,
             seeds=find_seeds(chosen.start, trained.run, here, space),
             store=JudgementStore(here.root / STORE_FILE) if out is None else None,

@@ -8,6 +8,7 @@ from elasticvit.errors import EvitError, SettingError
 from elasticvit.events import EventHandler, Notice, Phase
 from elasticvit.flows.search_caps import Problem
 from elasticvit.flows.search_settings import SearchSettings
+from elasticvit.precisions import in_words
 from elasticvit.searching.caps import TARGETS, Cap
 from elasticvit.space import SearchSpace
 from elasticvit.workspace import Workspace
@@ -105,9 +106,10 @@ def _own_series(workspace: Workspace, name: str, predictor: Predictor) -> list[S
     if not workspace.lut_path.exists():
         raise SettingError(f"workspace {workspace.root} has no latency table")
     with Store(workspace.lut_path, read_only=True) as store:
-        series = [one for one in store.series(name) if not one.imported]
+        series = [one for one in store.series(name, predictor.precision) if not one.imported]
     if not series:
-        raise SettingError(f"{name} was not profiled here, its latencies come from elsewhere")
+        told = name + in_words(predictor.precision)
+        raise SettingError(f"{told} was not profiled here, its latencies come from elsewhere")
     refuse_emulated(series[0].source)
     series = [one for one in series if one.source == predictor.source]
     if not series:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from elasticvit.arch import Arch
 from elasticvit.cost import CostModel, MacsCost
+from elasticvit.cost_size import SizeCost
 from elasticvit.errors import (
     NextStep,
     PredictorError,
@@ -20,8 +20,10 @@ from elasticvit.errors import (
 )
 from elasticvit.events import EventHandler, Notice
 from elasticvit.flows.search_events import CapsResolved, ResolvedCap
+from elasticvit.flows.search_precision import device_names, predictor_of, search_precision
 from elasticvit.flows.search_settings import SearchSettings
 from elasticvit.flows.search_targets import COSTS
+from elasticvit.precisions import FP32
 from elasticvit.searching.caps import TARGETS, Cap, reach
 from elasticvit.searching.goal import Goal, Goals
 from elasticvit.space import SearchSpace
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from predictors.predictor import Predictor
 
 PROFILE = NextStep("profile", {"device": "host"})
+OTHER_SIZE = "the file size is that of the fp32 file, which the one in {precision} is smaller than"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +45,14 @@ class Problem:
         goals: All goals; each can be met.
         feasible: For each goal an architecture that keeps it.
         latency: Cost model of the latencies that results show; None if there is none.
+        precision: Precision of all latencies.
     """
 
     caps: tuple[ResolvedCap, ...]
     goals: Goals
     feasible: tuple[Arch, ...]
     latency: CostModel | None = None
+    precision: str = FP32
 
 
 def pose_problem(
@@ -61,7 +66,7 @@ def pose_problem(
     problem = resolve_caps(settings, workspace, space)
     events(CapsResolved(space=space.name, caps=problem.caps))
     try:
-        latency = shown_latency(settings, workspace, space, problem.caps)
+        latency = shown_latency(settings, workspace, space, problem.caps, problem.precision)
     except PredictorError as error:
         events(Notice(text=f"the result shows no latency: {error}", warning=True))
         return problem
@@ -80,20 +85,28 @@ def resolve_caps(settings: SearchSettings, workspace: Workspace, space: SearchSp
             space can do.
         SettingError: there are neither one target nor as many as devices.
         WorkspaceError: a latency is to be capped, and no device was profiled.
-        PredictorError: a device has no predictor, or it cannot price the space.
+        PredictorError: a device has no predictor in the precision, or it cannot price the space.
     """
     if not settings.has_target:
         raise no_target(settings, workspace, space)
+    precision = search_precision(settings, workspace)
     limited: list[list[Cap]] = []  # for each cost a cap of every goal, or one for all
     predictors: list[Predictor | None] = []
     for name, targets in _device_targets(settings, workspace):
-        predictor = _predictor(settings, workspace, name)
+        predictor = predictor_of(settings, workspace, name, precision)
         cost = predictor.cost(space, extrapolate=settings.extrapolate)
         source = predictor.source
         setting = "target" if settings.named_targets else "target_ms"
         limited.append(
             [
-                Cap(cost=cost, target=float(t), device=name, source=source, setting=setting)
+                Cap(
+                    cost=cost,
+                    target=float(t),
+                    device=name,
+                    source=source,
+                    precision=precision,
+                    setting=setting,
+                )
                 for t in targets
             ]
         )
@@ -101,7 +114,9 @@ def resolve_caps(settings: SearchSettings, workspace: Workspace, space: SearchSp
     for name, targets in settings.cost_targets.items():
         own = COSTS[name].cost(space)
         setting = "target" if name in (settings.target or {}) else "target_mmacs"
-        limited.append([Cap(cost=own, target=float(t), setting=setting) for t in targets])
+        limited.append(
+            [Cap(cost=own, target=float(t), precision=precision, setting=setting) for t in targets]
+        )
         predictors.append(None)
     count = max(map(len, limited))
     goals = Goals(
@@ -115,7 +130,7 @@ def resolve_caps(settings: SearchSettings, workspace: Workspace, space: SearchSp
         _resolved(caps, predictor, space)
         for caps, predictor in zip(limited, predictors, strict=True)
     ]
-    return Problem(caps=tuple(resolved), goals=goals, feasible=feasible)
+    return Problem(caps=tuple(resolved), goals=goals, feasible=feasible, precision=precision)
 
 
 def _feasible(settings: SearchSettings, goals: Goals, space: SearchSpace) -> tuple[Arch, ...]:
@@ -138,8 +153,10 @@ def no_target(settings: SearchSettings, workspace: Workspace, space: SearchSpace
         PredictorError: a device has no predictor, or it cannot price the space.
     """
     costs: list[CostModel] = [
-        _predictor(settings, workspace, name).cost(space, extrapolate=settings.extrapolate)
-        for name in _device_names(settings, workspace)
+        predictor_of(settings, workspace, name, search_precision(settings, workspace)).cost(
+            space, extrapolate=settings.extrapolate
+        )
+        for name in device_names(settings, workspace)
     ]
     ranges = []
     for cost in costs or [MacsCost(space)]:
@@ -158,10 +175,14 @@ def no_target(settings: SearchSettings, workspace: Workspace, space: SearchSpace
 
 
 def shown_latency(
-    settings: SearchSettings, workspace: Workspace, space: SearchSpace, caps: Sequence[ResolvedCap]
+    settings: SearchSettings,
+    workspace: Workspace,
+    space: SearchSpace,
+    caps: Sequence[ResolvedCap],
+    precision: str,
 ) -> CostModel | None:
     """Latency that results show: the first capped one, or that of the default device if only
-    multiply-accumulates are capped; None if it has no predictor.
+    multiply-accumulates are capped; None if it has no predictor in the precision.
 
     Raises:
         PredictorError: the predictor is corrupt or cannot price the space.
@@ -169,19 +190,17 @@ def shown_latency(
     for resolved in caps:
         if resolved.cap.device is not None:
             return resolved.cap.cost
-    names = _device_names(settings, workspace)
+    from predictors.workspace_predictors import profiled_precisions
+
+    names = device_names(settings, workspace)
     known = names and (
-        names[0] in (settings.predictor or {}) or workspace.predictor_path(names[0]).is_dir()
+        names[0] in (settings.predictor or {})
+        or precision in profiled_precisions(workspace, names[0])
     )
     if not known:
         return None
-    predictor = _predictor(settings, workspace, names[0])
+    predictor = predictor_of(settings, workspace, names[0], precision)
     return predictor.cost(space, extrapolate=settings.extrapolate)
-
-
-def _device_names(settings: SearchSettings, workspace: Workspace) -> tuple[str, ...]:
-    default = workspace.device()
-    return settings.devices or tuple(settings.predictor or ()) or ((default,) if default else ())
 
 
 def _device_targets(
@@ -194,7 +213,7 @@ def _device_targets(
     targets = settings.targets_ms
     if not targets:
         return []
-    names = _device_names(settings, workspace)
+    names = device_names(settings, workspace)
     if not names:
         raise WorkspaceError(
             f"workspace {workspace.root} has no profiled device whose latency could be capped; "
@@ -213,21 +232,16 @@ def _device_targets(
     return list(zip(names, targets, strict=True))
 
 
-def _predictor(settings: SearchSettings, workspace: Workspace, name: str) -> Predictor:
-    from predictors.predictor import load_device_predictor, load_predictor
-
-    given = (settings.predictor or {}).get(name)
-    if given is None:
-        return load_device_predictor(workspace, name)
-    return load_predictor(Path(given)) if isinstance(given, (str, Path)) else given
-
-
 def _resolved(caps: Sequence[Cap], predictor: Predictor | None, space: SearchSpace) -> ResolvedCap:
     cap, targets = caps[0], tuple(cap.target for cap in caps)
     can = reach(space, cap.bound, np.random.default_rng(0))
     if predictor is None:
-        return ResolvedCap(cap=cap, targets=targets, reach=can)
-    from predictors.provenance import origin, remarks
+        remarks: tuple[str, ...] = ()
+        if isinstance(cap.cost, SizeCost) and cap.precision != FP32:
+            remarks = (OTHER_SIZE.format(precision=cap.precision),)
+        return ResolvedCap(cap=cap, targets=targets, reach=can, remarks=remarks)
+    from predictors.provenance import origin
+    from predictors.provenance import remarks as all_remarks
 
     return ResolvedCap(
         cap=cap,
@@ -235,5 +249,5 @@ def _resolved(caps: Sequence[Cap], predictor: Predictor | None, space: SearchSpa
         reach=can,
         coverage=predictor.interval.coverage,
         origin=origin(predictor),
-        remarks=tuple(remarks(predictor, space)),
+        remarks=tuple(all_remarks(predictor, space)),
     )

@@ -50,6 +50,7 @@ def search_by_scores(
         source=source,
         seed=settings.seed,
         latency=problem.latency,
+        precision=problem.precision,
         feasible=problem.feasible,
         seeds=find_seeds(settings.start, None, workspace, space),
     )

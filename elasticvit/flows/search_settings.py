@@ -13,6 +13,7 @@ from elasticvit.flows.search_starts import CHECKPOINTS, STARTS, USUAL
 from elasticvit.flows.search_targets import COSTS, check_targets, several
 from elasticvit.flows.settings import check_distinct, check_minutes, check_ranges, device_names
 from elasticvit.names import check_name
+from elasticvit.precisions import check_precision
 from elasticvit.reading import shown
 from elasticvit.searching.config import MOST_EVALUATIONS, EvolutionConfig
 
@@ -48,6 +49,9 @@ class SearchSettings:
         device: Names of the devices that `target_ms` applies to. None: all devices of `predictor`,
             or else the device that was profiled last.
         target_mmacs: The same as `mmacs` of `target`.
+        precision: Precision that the winner is to be deployed in, of all latencies and of the
+            export that follows: `fp32`, `fp16`, `int8` or `int8-full`. None: the one that the
+            devices were profiled in last.
         run: Folder of the training run with the supernet. None: the workspace's latest run.
         checkpoint: Which weights of the training run: `latest`, or `best` by the mean accuracy of
             the panel that was judged while it trained.
@@ -100,6 +104,7 @@ class SearchSettings:
     target: Mapping[str, Target] | None = None
     device: str | list[str] | tuple[str, ...] | None = None
     target_mmacs: Target | None = None
+    precision: str | None = None
     run: Path | str | None = None
     checkpoint: str = "latest"
     supernet: Path | str | None = None
@@ -127,6 +132,7 @@ class SearchSettings:
         for name in self.devices:
             check_name("device", name, SettingError, "device")
         check_distinct("device", self.devices)
+        check_precision(self.precision, optional=True)
         self._check_start()
         self._check_sources()
         self._check_kept()

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from elasticvit.errors import CheckpointError, DataError, NextStep, SettingError
+from elasticvit.errors import DataError, NextStep, SettingError
 from elasticvit.flows.places import path_text
 from elasticvit.flows.run_data import open_run_data
 from elasticvit.flows.search_place import run_folder
 from elasticvit.flows.search_settings import SearchSettings
+from elasticvit.flows.supernet import load_any_supernet
 from elasticvit.space import SearchSpace
 from elasticvit.workspace import Workspace
 
@@ -61,7 +62,7 @@ class TrainedSupernet:
                 "with CLASS/IMAGE",
                 settings=["data"],
             )
-        supernet = _load(settings.supernet)
+        supernet = load_any_supernet(settings.supernet)
         name = str(settings.supernet)
         return cls(name=name, space=supernet.space, data=settings.data, given=supernet)
 
@@ -99,24 +100,3 @@ class TrainedSupernet:
 
         assert self.run is not None
         return load_supernet(self.run, best=self.best)
-
-
-def _load(name: Path | str) -> Supernet:
-    """A supernet by its name, from a file of this project's, or from the authors' checkpoint."""
-    from elasticvit.flows.supernet import load_supernet
-    from elasticvit.nn.shipped import SUFFIX, list_supernets
-
-    path = Path(name)
-    if str(name) in list_supernets() or path.is_dir() or path.suffix == SUFFIX:
-        return load_supernet(name)
-    from elasticvit.training.start_source import authors_supernet
-
-    found = authors_supernet(path) if path.is_file() else None
-    if found is None:
-        raise CheckpointError(
-            f"{name} is no supernet: neither one that comes with the package "
-            f"({', '.join(list_supernets()) or 'none does'}), nor a {SUFFIX} file of this "
-            "project, nor the authors' checkpoint",
-            settings=["supernet"],
-        )
-    return found

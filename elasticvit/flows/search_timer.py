@@ -3,7 +3,6 @@ then learns from."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -19,9 +18,11 @@ from elasticvit.errors import ArchError, DeviceError, PredictorError
 from elasticvit.events import EventHandler, Notice, Phase
 from elasticvit.flows.search_events import FinalistMeasured
 from elasticvit.kernels import Layout, lower
+from elasticvit.precisions import in_words
 from elasticvit.searching.winner import Measured
 from elasticvit.space import SearchSpace
 from elasticvit.workspace import Workspace
+from lut.interval import interval
 
 if TYPE_CHECKING:
     from devices import Device
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 ROUNDS = 8
 MORE_ROUNDS = 24  # in all, of an architecture whose interval holds the target
 BUILT = 8  # models that are kept in memory while they are timed
-COVERAGE = 0.95  # of the interval
-MEDIAN_LOSS = 1.2533  # standard error of a median over that of a mean, of normal data
 
 
 @dataclass(kw_only=True)
@@ -89,7 +88,8 @@ class Timer:
         by_key = {subnet_key(arch, layout): arch for arch in archs}
         prices = self.cost().price(ArchBatch.of(list(by_key.values())))
         predicted_ms = dict(zip(by_key.values(), map(float, prices), strict=True))
-        self.events(Phase(text=f"timing {len(by_key)} finalists on {name}"))
+        told = name + in_words(self.series.precision)
+        self.events(Phase(text=f"timing {len(by_key)} finalists on {told}"))
         device = open_device(name, self.workspace)
         with latency_table(self.workspace) as store, device as opened, store.exclusive(name):
             recorder = self._recorder(opened, store)
@@ -113,7 +113,7 @@ class Timer:
     def _recorder(self, device: Device, store: Store) -> Recorder:
         """What times models as the series was timed, with its calibration models."""
         from devices import TimingConfig
-        from export.kernel_models import kernel_model
+        from export.precise_kernels import kernel_models_in
         from lut.calibration import table_calibration_models
         from lut.recorder import Recorder
 
@@ -127,8 +127,12 @@ class Timer:
                 f"finalists cannot be brought to their speed ({error}); profile {name} again"
             ) from error
         timing = TimingConfig(rounds=1, threads=self.series.threads, cores=self.series.cores)
-        built = lru_cache(maxsize=BUILT)(kernel_model)  # each is timed in round after round
-        recorder = Recorder(device, self.space, store, timing, built, calibration)
+        precision = self.series.precision
+        # each is timed in round after round
+        built = lru_cache(maxsize=BUILT)(kernel_models_in(precision))
+        recorder = Recorder(
+            device, self.space, store, timing, built, calibration, precision=precision
+        )
         now = recorder.series()
         if now is None or now.id != self.series.id:
             raise DeviceError(
@@ -149,7 +153,8 @@ class Timer:
         from lut.plan import Job
         from lut.turns import missing
 
-        note_fitted(store, self.series.device, list(by_key), recorder.have)
+        series = self.series
+        note_fitted(store, series.device, series.precision, list(by_key), recorder.have)
         layout = self.space.layout
         jobs = [Job(key, lower(arch, layout), False, rounds) for key, arch in by_key.items()]
         turns = missing(jobs, recorder.have, recorder.rejected)
@@ -178,6 +183,7 @@ class Timer:
             arch=arch,
             device=self.series.device,
             source=self.series.source,
+            precision=self.series.precision,
             target_ms=target_ms,
             predicted_ms=predicted_ms,
             measured_ms=middle,
@@ -223,25 +229,9 @@ class Timer:
             FileError: It cannot be written; the old one stays.
         """
         if self.learnt and self.keep:
-            self.predictor.save(self.workspace.predictor_path(self.series.device))
+            series = self.series
+            self.predictor.save(self.workspace.predictor_path(series.device, series.precision))
             self.learnt = False
-
-
-def interval(rounds: FloatArray) -> tuple[float, float, float]:
-    """Lower bound, median and upper bound of a latency, in its unit: the 95 % interval of the
-    median, by Student's distribution.
-
-    Args:
-        rounds: Latency by each round, shape (n,).
-    """
-    from scipy.stats import t  # type: ignore[import-untyped]
-
-    middle, count = float(np.median(rounds)), len(rounds)
-    if count < 2:
-        return middle, middle, middle
-    reach = float(t.ppf((1 + COVERAGE) / 2, count - 1)) * MEDIAN_LOSS
-    half = reach * float(rounds.std(ddof=1)) / math.sqrt(count)
-    return max(middle - half, middle / 10), middle, middle + half
 
 
 def _holds(rounds: FloatArray | None, target_ms: float) -> bool:

@@ -24,6 +24,7 @@ from elasticvit.flows.status_result import (
     Target,
     WorkspaceStatus,
 )
+from elasticvit.precisions import FP32
 from elasticvit.workspace import FOLDER, SETTINGS, Workspace
 from elasticvit.workspace_settings import WorkspaceSettings
 
@@ -153,6 +154,7 @@ def _next(
 def _search_settings(search: SearchStatus) -> dict[str, object]:
     """The targets of a search as settings of the search flow: those of the first latency, or else
     of the first cost."""
+    precision = {} if search.precision == FP32 else {"precision": search.precision}
     latencies = [target for target in search.targets if target.device is not None]
     first = next(iter(latencies or search.targets), None)
     if first is None:
@@ -160,9 +162,10 @@ def _search_settings(search: SearchStatus) -> dict[str, object]:
     same = [t for t in search.targets if (t.device, t.unit) == (first.device, first.unit)]
     limits = ",".join(f"{target.limit:g}" for target in same)
     if first.device is not None:
-        return {"device": first.device, "target_ms": limits}
+        return {"device": first.device, "target_ms": limits, **precision}
     name = next((name for name, one in COSTS.items() if one.cost.unit == first.unit), "mmacs")
-    return {"target_mmacs": limits} if name == "mmacs" else {"target": f"{name}={limits}"}
+    target = {"target_mmacs": limits} if name == "mmacs" else {"target": f"{name}={limits}"}
+    return {**target, **precision}
 
 
 def _suggested_ms(workspace: Workspace, run: RunStatus) -> str:

@@ -6,7 +6,7 @@ torch is not loaded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ from elasticvit.flows.status_result import (
 )
 from elasticvit.flows.train_result import RESULT_FILE as TRAIN_RESULT_FILE
 from elasticvit.flows.train_result import TrainResult
+from elasticvit.precisions import FP32, PRECISIONS, in_words
 from elasticvit.process_lock import held_by
 from elasticvit.reading import Format
 from elasticvit.searching.result import RESULT_FILE, SearchResult
@@ -57,38 +58,61 @@ class Damages:
 def device_statuses(
     workspace: Workspace, latest: str | None, damages: Damages
 ) -> list[DeviceStatus]:
-    """The devices of the latency table and of the predictors, by name."""
+    """The devices of the latency table and of the predictors in each precision, by name."""
     from lut.contents import SeriesContent, contents
-    from predictors.predictor import load_predictor
 
-    series: dict[str, SeriesContent] = {}
+    series: dict[tuple[str, str], SeriesContent] = {}
     if workspace.lut_path.exists():
         with damages.of(workspace.lut_path):
             for content in contents(workspace.lut_path):
-                series.setdefault(content.device, content)  # the latest of a device comes first
-    predictors: dict[str, Predictor] = {}
-    for folder in _folders(workspace.root / "predictors", damages):
-        with damages.of(folder):
-            predictors[folder.name] = load_predictor(folder)
+                # the latest of a device comes first
+                series.setdefault((content.device, content.precision), content)
+    predictors = _predictors(workspace, damages)
+    try:
+        last = None if latest is None else workspace.precision(latest)
+    except EvitError:  # damaged settings are told elsewhere
+        last = FP32
     statuses = []
-    for name in sorted(series.keys() | predictors.keys()):
-        measured, predictor = series.get(name), predictors.get(name)
+    for one in sorted(series.keys() | predictors.keys(), key=_by_name):
+        (name, precision), measured, predictor = one, series.get(one), predictors.get(one)
         source = None if predictor is None else predictor.source
         if measured is not None:
             source = measured.source
         statuses.append(
             DeviceStatus(
                 name=name,
+                precision=precision,
                 source=source,
                 kernels=0 if measured is None else measured.kernels,
                 subnets=0 if measured is None else measured.subnets,
                 measured_s=None if measured is None else measured.measured_s,
                 predictor=predictor is not None,
                 error_pct=None if predictor is None else _error_pct(predictor),
-                latest=name == latest,
+                latest=one == (latest, last),
             )
         )
     return statuses
+
+
+def _by_name(one: tuple[str, str]) -> tuple[str, int]:
+    """Key that orders devices by name, and each one's precisions from fp32 on."""
+    return one[0], PRECISIONS.index(one[1])
+
+
+def _predictors(workspace: Workspace, damages: Damages) -> dict[tuple[str, str], Predictor]:
+    """The predictors by device and precision."""
+    from predictors.predictor import load_predictor
+    from predictors.saved import MANIFEST
+
+    found: dict[tuple[str, str], Predictor] = {}
+    for folder in _folders(workspace.predictors_path, damages):
+        others = {p: folder / p for p in PRECISIONS if p != FP32 and (folder / p).is_dir()}
+        # a folder without any others is that of a predictor in fp32, or a damaged one
+        own = {FP32: folder} if not others or (folder / MANIFEST).exists() else {}
+        for precision, place in {**own, **others}.items():
+            with damages.of(place):
+                found[folder.name, precision] = load_predictor(place)
+    return found
 
 
 def _error_pct(predictor: Predictor) -> float | None:
@@ -182,7 +206,8 @@ def search_statuses(
                         folder=folder,
                         finished=False,
                         evaluated=len(state.genes) + len(state.pending),
-                        targets=_targets(state.settings.get("targets")),
+                        targets=_targets(state.settings),
+                        precision=_precision(state.settings),
                         changed_s=_changed_s(folder),
                         latest=folder == latest,
                     )
@@ -197,13 +222,14 @@ def _finished_search(folder: Path, latest: bool) -> SearchStatus:
         finished=True,
         evaluated=result.evaluations,
         targets=_distinct(
-            Target(device=cap.device, unit=cap.unit, limit=cap.target)
+            Target(device=cap.device, precision=cap.precision, unit=cap.unit, limit=cap.target)
             for winner in result.goals
             for cap in winner.caps
         ),
         arch=result.arch,
         accuracy=result.test_accuracy,
         predicted_ms=result.predicted_ms,
+        precision=result.precision,
         run=result.run,
         chosen_by=result.accuracy_source,
         changed_s=_changed_s(folder),
@@ -211,12 +237,22 @@ def _finished_search(folder: Path, latest: bool) -> SearchStatus:
     )
 
 
-def _targets(saved: Any) -> tuple[Target, ...]:
+def _precision(settings: Mapping[str, Any]) -> str:
+    """The precision that a search's state names, or fp32."""
+    saved = settings.get("precision")
+    return str(saved) if saved in PRECISIONS else FP32
+
+
+def _targets(settings: Mapping[str, Any]) -> tuple[Target, ...]:
     """The caps that a state names, as far as it does: name of the cost, unit and limit each."""
-    rows = saved if isinstance(saved, list) else []
+    saved, precision = settings.get("targets"), _precision(settings)
+    rows, end = saved if isinstance(saved, list) else [], in_words(precision)
     return _distinct(
         Target(
-            device=str(name).removeprefix("latency on ") if unit == "ms" else None,
+            device=str(name).removeprefix("latency on ").removesuffix(end)
+            if unit == "ms"
+            else None,
+            precision=precision,
             unit=str(unit),
             limit=float(limit),
         )
@@ -233,11 +269,13 @@ def _distinct(targets: Iterable[Target]) -> tuple[Target, ...]:
 def export_statuses(
     workspace: Workspace, latest: Path | None, damages: Damages
 ) -> list[ExportStatus]:
-    """The exported models, oldest first."""
-    from export.bundle import load_bundle
+    """The exported models, oldest first, without those that were rejected."""
+    from export.bundle import is_rejected, load_bundle
 
     statuses = []
     for folder in _folders(workspace.root / "exports", damages):
+        if is_rejected(folder):
+            continue
         with damages.of(folder):
             _, card = load_bundle(folder)
             search = card.sources.get("search")

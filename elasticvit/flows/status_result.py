@@ -9,14 +9,16 @@ from typing import Any
 
 from elasticvit.arch import Arch
 from elasticvit.errors import NextStep
+from elasticvit.precisions import FP32
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceStatus:
-    """A device that was measured, or whose table was imported.
+    """A device that was measured in a precision, or whose table was imported.
 
     Attributes:
         name: Name of the device.
+        precision: Precision of the measurements and of the predictor.
         source: Where the measurements come from, such as `host:CPU model`; None if not known.
         kernels: Number of different kernels that were measured.
         subnets: Number of different whole subnets that were measured.
@@ -24,10 +26,11 @@ class DeviceStatus:
         predictor: Whether a predictor is fitted.
         error_pct: Root mean square error of the predictor in percent, on whole subnets that it was
             not fitted to (cross-validated); None if no subnet was measured.
-        latest: Whether it is the device that was profiled last.
+        latest: Whether it is the device and the precision that was profiled last.
     """
 
     name: str
+    precision: str = FP32
     source: str | None
     kernels: int
     subnets: int
@@ -76,11 +79,13 @@ class Target:
 
     Attributes:
         device: Name of the device whose latency is capped; None for other costs.
+        precision: Precision of the model whose cost it is.
         unit: Unit of the cost, such as `ms` or `MMACs`.
         limit: Largest value allowed.
     """
 
     device: str | None
+    precision: str = FP32
     unit: str
     limit: float
 
@@ -94,6 +99,7 @@ class SearchStatus:
         finished: Whether it has chosen an architecture.
         evaluated: Number of architectures that were evaluated.
         targets: The caps of all its goals.
+        precision: Precision that the architectures are to be deployed in.
         arch: The architecture that was chosen for the first goal; None before the end, as are all
             below.
         accuracy: Its accuracy in percent on test images; None also without a supernet.
@@ -108,6 +114,7 @@ class SearchStatus:
     finished: bool
     evaluated: int
     targets: tuple[Target, ...]
+    precision: str = FP32
     arch: Arch | None = None
     accuracy: float | None = None
     predicted_ms: float | None = None

@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from elasticvit.errors import NextStep, SettingError, StoreError
+from elasticvit.errors import SettingError, StoreError
 from elasticvit.flows.import_result import BlockSums, ImportResult
 from elasticvit.flows.settings import WorkspaceLike, space_of, workspace_of
 from elasticvit.names import check_name
+from elasticvit.precisions import FP32, check_precision, in_words, profile_step
 from elasticvit.published import PUBLISHED
 from elasticvit.space import MOBILE, SearchSpace
 from elasticvit.workspace import Workspace
@@ -51,6 +52,7 @@ def import_table(
     device: str | None = None,
     *,
     space: SearchSpace | str | None = None,
+    precision: str | None = None,
     force: bool = False,
     workspace: WorkspaceLike = None,
 ) -> ImportResult:
@@ -61,12 +63,14 @@ def import_table(
             table (`.json`).
         device: Name of the device; None takes the one that a shared table names.
         space: Space that the predictor is fitted and checked for; None is the one used last.
+        precision: Precision of the models that were timed; None takes the one that a shared table
+            names, and fp32 for a block table, which names none.
         force: Import under another name than the table's, or over a predictor whose device was
             measured in this workspace.
 
     Raises:
-        SettingError: the device is not known; or the table contradicts `device`, or would replace
-            a measured predictor, without `force`.
+        SettingError: the device is not known; the table contradicts `precision`; or it contradicts
+            `device`, or would replace a measured predictor, without `force`.
         StoreError: the table is unreadable, damaged or of another format.
         PredictorError: the table is too small to fit a predictor.
     """
@@ -75,6 +79,7 @@ def import_table(
     from lut.shared_file import SUFFIXES
 
     here, path = workspace_of(workspace), Path(table)
+    check_precision(precision, optional=True)
     if device is not None:
         check_name("device", device, SettingError, "device")
     if path.suffix not in (*SUFFIXES, ENDING):
@@ -92,7 +97,13 @@ def import_table(
                 "device out, or force the import under the other name",
                 settings=["device", "force"],
             )
-        _keep_measured(here, name, force)
+        if precision not in (None, shared.precision):
+            raise SettingError(
+                f"table {path} was measured in {shared.precision}, not in {precision}; leave the "
+                "precision out",
+                settings=["precision"],
+            )
+        _keep_measured(here, name, shared.precision, force)
         with latency_table(here) as store:
             return _fitted(here, store, name, where, shared)
     blocks = read_block_table(path)
@@ -101,35 +112,38 @@ def import_table(
             f"table {path} does not say which device it was measured on; name the device",
             settings=["device"],
         )
-    _keep_measured(here, device, force)
+    kept = precision or FP32
+    _keep_measured(here, device, kept, force)
     with latency_table(here) as store:
-        return _looked_up(here, store, device, where, blocks)
+        return _looked_up(here, store, device, where, blocks, kept)
 
 
-def _keep_measured(workspace: Workspace, device: str, force: bool) -> None:
-    """Refuse to replace the predictor of a device that was measured here.
+def _keep_measured(workspace: Workspace, device: str, precision: str, force: bool) -> None:
+    """Refuse to replace the predictor of a device and precision that was measured here.
 
     Raises:
         SettingError: it would be, and it is not forced.
     """
     from lut.series import IMPORTED
     from predictors.predictor import load_predictor
+    from predictors.workspace_predictors import profiled_precisions
 
-    folder = workspace.predictor_path(device)
-    if force or not folder.is_dir():
+    if force or precision not in profiled_precisions(workspace, device):
         return
+    folder = workspace.predictor_path(device, precision)
     source = load_predictor(folder).source
     if not source.startswith(IMPORTED):
         raise SettingError(
-            f"the predictor of {device!r} comes from measurements ({source}), which an imported "
-            "table would replace; import it under another device's name, or force it",
+            f"the predictor of {device!r}{in_words(precision)} comes from measurements ({source}), "
+            "which an imported table would replace; import it under another device's name, or "
+            "force it",
             settings=["device", "force"],
         )
 
 
 def _save(workspace: Workspace, predictor: Predictor, space: SearchSpace) -> None:
-    predictor.save(workspace.predictor_path(predictor.device))
-    workspace.remember(device=predictor.device, space=space)
+    predictor.save(workspace.predictor_path(predictor.device, predictor.precision))
+    workspace.remember(device=predictor.device, space=space, precision=predictor.precision)
 
 
 def _fitted(
@@ -141,7 +155,7 @@ def _fitted(
 
     with store.all_or_nothing():
         added = table.add_to(store, device, [space.layout])
-        data = Dataset.of(store, device, space)
+        data = Dataset.of(store, device, space, precision=table.precision)
         predictor = fit_dataset(data, space, device=device)
     _save(workspace, predictor, space)
     return ImportResult(
@@ -154,7 +168,7 @@ def _fitted(
         sums=None,
         remarks=remarks(predictor, space),
         lut=workspace.lut_path,
-        predictor_folder=workspace.predictor_path(device),
+        predictor_folder=workspace.predictor_path(device, predictor.precision),
     )
 
 
@@ -164,12 +178,15 @@ def _looked_up(
     device: str,
     space: SearchSpace,
     table: BlockTable,
+    precision: str,
 ) -> ImportResult:
     from elasticvit.cost import reachable_kernels
     from predictors.fit import table_predictor
     from predictors.provenance import remarks
 
-    predictor = table_predictor(table.table_ms, device=device, source=table.source)
+    predictor = table_predictor(
+        table.table_ms, device=device, source=table.source, precision=precision
+    )
     layout = MOBILE.layout
     known = {name: arch for name, arch in PUBLISHED.items() if table.has(arch, layout)}
     sums = BlockSums(
@@ -177,19 +194,19 @@ def _looked_up(
         authors_ms={name: table.authors_sum_ms(arch, layout) for name, arch in known.items()},
         left_out=table.left_out,
     )
-    added = table.add_to(store, device)
+    added = table.add_to(store, device, precision)
     _save(workspace, predictor, space)
     return ImportResult(
         device=device,
         space=space.name,
-        series=store.latest(device),
+        series=store.latest(device, precision),
         added=added,
         missing=[kernel.key for kernel in table.missing(reachable_kernels(space))],
         errors={},
         sums=sums,
         remarks=remarks(predictor, space),
         lut=workspace.lut_path,
-        predictor_folder=workspace.predictor_path(device),
+        predictor_folder=workspace.predictor_path(device, predictor.precision),
     )
 
 
@@ -197,14 +214,17 @@ def export_table(
     table: Path | str,
     device: str | None = None,
     *,
+    precision: str | None = None,
     force: bool = False,
     workspace: WorkspaceLike = None,
 ) -> int:
-    """Write every measurement of a device where others can read it.
+    """Write every measurement of a device in one precision where others can read it.
 
     Args:
         table: File to write, `.csv` or `.parquet`.
         device: Name of the device; None is the one profiled last, or the host.
+        precision: Precision of the measurements; None is the one that the device was profiled in
+            last.
         force: Replace a file that is there.
 
     Returns:
@@ -221,12 +241,14 @@ def export_table(
     from lut.store import Store
 
     here = workspace_of(workspace)
+    check_precision(precision, optional=True)
     check_free(suffixed(table), force)
     name = here.device(device) or "host"
+    chosen = here.precision(name, precision)
     if not here.lut_path.exists():
         raise StoreError(
             f"no measurements of {name!r}: workspace {here.root} has no latency table yet",
-            next_step=NextStep("profile", {"device": name}),
+            next_step=profile_step(name, chosen),
         )
     with Store(here.lut_path, read_only=True) as store:
-        return write(store, name, table, force=force)
+        return write(store, name, table, precision=chosen, force=force)

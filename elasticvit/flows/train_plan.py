@@ -44,9 +44,9 @@ def _cost(workspace: Workspace, space: SearchSpace, settings: TrainSettings) -> 
             settings=["complexity"],
             next_step=NextStep("profile", {"device": "host"}),
         )
-    from predictors.predictor import load_device_predictor
+    from predictors.workspace_predictors import load_device_predictor
 
-    return load_device_predictor(workspace, device).cost(space)
+    return load_device_predictor(workspace, device, workspace.precision(device)).cost(space)
 
 
 class TrainPlan:

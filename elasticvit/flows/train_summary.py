@@ -54,10 +54,10 @@ def suggested_target_ms(workspace: Workspace, space: SearchSpace) -> float | Non
     device = workspace.device()
     if device is None:
         return None
-    from predictors.predictor import load_device_predictor
+    from predictors.workspace_predictors import load_device_predictor
 
     try:
-        cost = load_device_predictor(workspace, device).cost(space)
+        cost = load_device_predictor(workspace, device, workspace.precision(device)).cost(space)
         prices = cost.price(space.sample(SUGGESTION_SAMPLE, np.random.default_rng(0)))
     except EvitError:  # a suggestion must not spoil a training that is done
         return None

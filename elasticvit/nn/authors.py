@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from elasticvit.errors import CheckpointError
+from elasticvit.nn.state_file import names_in_short
 from elasticvit.nn.supernet import Supernet
 
 _MBCONV = {
@@ -78,24 +79,33 @@ def authors_name(name: str, n_conv: int = 2) -> str:
     return f"{theirs}.{leaf}" if leaf else theirs
 
 
-def load_authors(supernet: Supernet, state: Mapping[str, Tensor]) -> None:
+def load_authors(supernet: Supernet, state: Mapping[str, Tensor]) -> tuple[str, ...]:
     """Fill a supernet of the `mobile` form with the authors' weights.
 
+    Returns:
+        The authors' names that the network has no use for.
+
     Raises:
-        CheckpointError: a weight is missing or smaller than needed; it is named.
+        CheckpointError: weights are missing, or one is smaller than needed; they are named.
     """
     own = supernet.state_dict()
+    names = {name: authors_name(name, supernet.space.layout.n_conv) for name in own}
+    missing = [theirs for theirs in names.values() if theirs not in state]
+    unexpected = sorted(set(state) - set(names.values()))
+    if missing:
+        raise CheckpointError(
+            f"the authors' checkpoint lacks {names_in_short(missing)}"
+            + (f", and has the unknown {names_in_short(unexpected)}" if unexpected else "")
+        )
     filled = {}
     for name, tensor in own.items():
-        theirs = authors_name(name, supernet.space.layout.n_conv)
-        if theirs not in state:
-            raise CheckpointError(f"the authors' checkpoint lacks {theirs}, needed for {name}")
-        value = state[theirs]
+        value = state[names[name]]
         if value.dim() != tensor.dim() or any(
             a < b for a, b in zip(value.shape, tensor.shape, strict=True)
         ):
             raise CheckpointError(
-                f"{theirs} has shape {tuple(value.shape)}; {name} needs {tuple(tensor.shape)}"
+                f"{names[name]} has shape {tuple(value.shape)}; {name} needs {tuple(tensor.shape)}"
             )
         filled[name] = value[tuple(slice(n) for n in tensor.shape)]
     supernet.load_state_dict(filled)
+    return tuple(unexpected)

@@ -79,6 +79,11 @@ class ImageModel(nn.Module):
         return self.layout.classes
 
     @property
+    def resolution(self) -> int:
+        """Side of the images in pixels that the network works at."""
+        return self.arch.resolution
+
+    @property
     def in_chans(self) -> int:
         """Channels of the input images."""
         return self.layout.in_channels

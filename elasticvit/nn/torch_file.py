@@ -38,6 +38,19 @@ def read_torch_file(path: Path, form: Format[T]) -> T:
         EvitError: The file is missing, unreadable, truncated or damaged, holds things other than
             tensors and plain values, or breaks a rule of the format; of the type `form.error`.
     """
+    return parse_with_tensors(load_torch_file(path, form), form, str(path))
+
+
+def load_torch_file(path: Path, form: Format[Any]) -> Any:
+    """The tensors and plain values that a file of `torch.save` holds, whatever their form.
+
+    Args:
+        path: The file.
+        form: What it should be, for the errors.
+
+    Raises:
+        EvitError: See `read_torch_file`.
+    """
     try:
         found = "" if path.is_file() else "is not a file" if path.exists() else "does not exist"
         if not found:
@@ -63,7 +76,7 @@ def read_torch_file(path: Path, form: Format[T]) -> T:
             f"{path} is truncated or not {form.what}: it holds things other than tensors, numbers "
             "and texts, or its list of values is damaged"
         ) from error
-    return parse_with_tensors(data, form, str(path))
+    return data
 
 
 def parse_with_tensors(data: Any, form: Format[T], where: str) -> T:

@@ -19,6 +19,7 @@ from elasticvit.arch import Arch, ArchBatch
 from elasticvit.arrays import FloatArray
 from elasticvit.cost import CostModel
 from elasticvit.errors import TargetError
+from elasticvit.precisions import FP32, in_words
 from elasticvit.space import SearchSpace
 
 Pricing = Callable[[ArchBatch], FloatArray]
@@ -36,6 +37,7 @@ class Cap:
         target: Largest value allowed, in the unit of the cost.
         device: Name of the device whose latency is capped; None for other costs.
         source: Where the latencies of that device come from, such as `host:CPU model`.
+        precision: Precision of the model whose cost it is.
         setting: Setting that the target comes from; None if it comes from none.
 
     Raises:
@@ -46,6 +48,7 @@ class Cap:
     target: float
     device: str | None = None
     source: str | None = None
+    precision: str = FP32
     setting: str | None = None
 
     def __post_init__(self) -> None:
@@ -54,8 +57,13 @@ class Cap:
                 f"target {self.target} {self.cost.unit}; a target must be above 0", settings=TARGETS
             )
 
+    @property
+    def place(self) -> str | None:
+        """The device, and the precision unless that is fp32, for people; None for other costs."""
+        return None if self.device is None else self.device + in_words(self.precision)
+
     def __str__(self) -> str:
-        where = "" if self.device is None else f" on {self.device}"
+        where = "" if self.place is None else f" on {self.place}"
         return f"{self.target:g} {self.cost.unit}{where}"
 
     def bound(self, batch: ArchBatch) -> FloatArray:

@@ -22,6 +22,7 @@ from elasticvit.arrays import FloatArray
 from elasticvit.cost import CostModel, MacsCost
 from elasticvit.events import EventHandler, Notice, Phase, ignore
 from elasticvit.nn.supernet import Supernet
+from elasticvit.precisions import FP32
 from elasticvit.searching import finalists
 from elasticvit.searching.archive import Archive
 from elasticvit.searching.caps import Cap
@@ -29,18 +30,18 @@ from elasticvit.searching.config import EvolutionConfig
 from elasticvit.searching.evaluate import Spread, accuracy, weights_hash
 from elasticvit.searching.evolution import evolve
 from elasticvit.searching.goal import Goal, Goals
-from elasticvit.searching.guided import Guide, agreement_of, without
-from elasticvit.searching.halving import Ranking, rank_finalists
+from elasticvit.searching.guided import Guide, agreement_of
+from elasticvit.searching.halving import Ranking
 from elasticvit.searching.judge import standard_errors
 from elasticvit.searching.judgement_store import JudgementStore
 from elasticvit.searching.judges import make_judges
+from elasticvit.searching.outputs import write_outputs
 from elasticvit.searching.plan import FINALISTS, SearchPlan, make_plan, time_evaluation
-from elasticvit.searching.report import draw_front
-from elasticvit.searching.result import RESULT_FILE, SearchResult, subnet_file
-from elasticvit.searching.search_page import SearchPage, write_search_page
-from elasticvit.searching.state_file import STATE_FILE, evolution_of, read_state
-from elasticvit.searching.summary import front_of, summarise_archs, summarise_caps
-from elasticvit.searching.top import TopRanked, rank_top, top_subnet_file, write_top
+from elasticvit.searching.report_data import SearchPage
+from elasticvit.searching.result import SearchResult, subnet_file
+from elasticvit.searching.state import unfinished_search
+from elasticvit.searching.state_file import STATE_FILE
+from elasticvit.searching.summary import front_of, name_winner, result_of, summarise_archs
 from elasticvit.searching.verified import Choice, Verify, choose, promising, unverified
 from elasticvit.searching.winner import Agreement, Winner
 from elasticvit.space import SearchSpace
@@ -60,6 +61,8 @@ class SearchJob:
         seed: Random seed of the search.
         run: Folder that the weights come from, for the record.
         latency: Cost model that the result's milliseconds come from, if there is one.
+        precision: Precision that the chosen subnet is to be deployed in, of all latencies; its
+            accuracies are those of fp32.
         feasible: Result of `find_feasible` for these caps, or of `Goals.feasible`, if it is known
             already.
         seeds: Architectures to begin with, as far as they keep a goal.
@@ -82,6 +85,7 @@ class SearchJob:
         seed: int = 0,
         run: str = "",
         latency: CostModel | None = None,
+        precision: str = FP32,
         feasible: Arch | Sequence[Arch] | None = None,
         seeds: ArchBatch | None = None,
         store: JudgementStore | None = None,
@@ -92,7 +96,7 @@ class SearchJob:
         self.space, self.data, self.goals = space or supernet.space, data, Goals.of(limits)
         self.caps = self.goals[0].caps
         self.seeds = seeds
-        self.seed, self.run_name, self.latency = seed, run, latency
+        self.seed, self.run_name, self.latency, self.precision = seed, run, latency, precision
         rng = np.random.default_rng(seed)
         self.feasible = (feasible,) if isinstance(feasible, Arch) else feasible
         self.feasible = self.feasible or self.goals.feasible(self.space, np.random.default_rng(0))
@@ -111,6 +115,8 @@ class SearchJob:
             "sizes": asdict(self.quick.sizes),
             "choices": [list(options) for options in self.space.choices],
         }
+        if precision != FP32:  # of which earlier versions said nothing
+            self.settings["precision"] = precision
 
     def plan(
         self,
@@ -154,14 +160,7 @@ class SearchJob:
             CheckpointError: the newest candidate's state cannot be read.
         """
         wanted = {**self.settings, "asked": asked, "caps": self.goals.fingerprint(self.space)}
-        for folder in reversed(folders):
-            if (folder / RESULT_FILE).exists() or not (folder / STATE_FILE).exists():
-                continue
-            path = folder / STATE_FILE
-            settings = read_state(path).settings
-            if {name: v for name, v in settings.items() if name != "evolution"} == wanted:
-                return folder, evolution_of(settings, path)
-        return None
+        return unfinished_search(folders, wanted)
 
     def run(
         self,
@@ -220,35 +219,24 @@ class SearchJob:
             self._winner(number, choice, folder, events) for number, choice in enumerate(choices, 1)
         ]
         result = self._result(winners, choices, archive, config, agreement)
-        draw_front(folder, result, self.caps[0].cost.price(archive.archs), archive.accuracy)
-        shown = SearchPage(
+        page = SearchPage(
             result=result,
             space=self.space,
             goals=Goals(tuple(choice.verified.goal for choice in choices)),
             archs=archive.archs,
             accuracy=archive.accuracy,
             images=self.quick.sizes.search_images,
-            again={
-                arch: error
-                for choice in reversed(choices)
-                for arch, error in zip(
-                    choice.ranking.archs, choice.ranking.error.tolist(), strict=True
-                )
-            },
+            again=_errors_again(choices),
             foreseen=foreseen,
             judged=judged,
             latency=self.latency,
             took_s=time.monotonic() - started_s,
         )
-        write_search_page(folder, shown)
-        if top > 1:
-            best = rank_top(self.space, choices, top)
-            for row in (row for row in best if row.rank > 1):
-                self.thorough.subnet(row.arch).cpu().save(folder / top_subnet_file(row))
-            write_top(folder, best)
-            events(TopRanked(rows=best))
-        result.save(folder)  # last: a folder with a result is a finished search
+        write_outputs(folder, page, choices, top=top, events=events, save_subnet=self._save_subnet)
         return result
+
+    def _save_subnet(self, arch: Arch, path: Path) -> None:
+        self.thorough.subnet(arch).cpu().save(path)
 
     def _errors(self, accuracy: FloatArray) -> FloatArray:
         """Standard errors of accuracies in percent on the images of the search."""
@@ -262,30 +250,25 @@ class SearchJob:
         found: dict[int, Choice[Ranking]] = {}
         won = self.space.sample(0, np.random.default_rng(0))
         for number in self.goals.tightest_first():
-            rank = partial(self._rank, archive=archive, won=won, count=count, events=events)
+            rank = partial(
+                finalists.judge_again,
+                archive=archive,
+                won=won,
+                count=count,
+                judge=self.thorough,
+                first_images=self.quick.most_images,
+                announce=partial(self._announce, events),
+            )
             choice = choose(self.goals[number], rank, verify)
             row = choice.verified.row
             won = won.concat(choice.ranking.archs.take(slice(row, row + 1)))
             found[number] = choice
         return [found[number] for number in range(len(self.goals))]
 
-    def _rank(
-        self, goal: Goal, archive: Archive, won: ArchBatch, count: int, events: EventHandler
-    ) -> Ranking | None:
-        """The finalists of a goal, judged again, from the best; None if nothing keeps it."""
-        load = goal.loads(archive.archs)
-        if not (load <= 1).any():
-            return None
-        kept = replace(archive.rows(load <= 1), load=load[load <= 1])
-        archs = finalists.select(kept, count)
-        others = won.take(goal.loads(won) <= 1)
-        archs = archs.concat(without(others, archs).unique())
-        images = self.thorough.most_images
+    def _announce(self, events: EventHandler, goal: Goal, count: int) -> None:
         which = "" if len(self.goals) == 1 else f" of {goal}"
-        events(Phase(text=f"judging {len(archs)} finalists{which} on up to {images} images"))
-        return rank_finalists(
-            self.thorough, archs, goal.loads(archs), first_images=self.quick.most_images
-        )
+        images = self.thorough.most_images
+        events(Phase(text=f"judging {count} finalists{which} on up to {images} images"))
 
     def _winner(
         self,
@@ -295,32 +278,21 @@ class SearchJob:
         events: EventHandler,
     ) -> Winner:
         """Test the winner of a goal once, and save its subnet."""
-        ranking, verified = choice.ranking, choice.verified
-        goal, row = verified.goal, verified.row
-        batch = ranking.archs.take(slice(row, row + 1))
-        arch = batch[0]
-        which = "subnet" if len(self.goals) == 1 else f"subnet of {goal}"
+        ranking, row = choice.ranking, choice.verified.row
+        arch, other = ranking.archs[row], choice.verified.runner_up(len(ranking.archs))
+        which = "subnet" if len(self.goals) == 1 else f"subnet of {choice.verified.goal}"
         events(Phase(text=f"testing the chosen {which} on {self.data.info.test_images} images"))
         chosen = self.thorough.subnet(arch)
         loader = self.data.loader("test", resolution=arch.resolution, batch_size=64)
         test_accuracy = accuracy(chosen, loader)
         chosen.cpu().save(folder / subnet_file(number))
-        scores = ranking.accuracy[row : row + 1]
-        (point,) = summarise_archs(self.space, batch, scores, goal.latency or self.latency)
-        other = verified.runner_up(len(ranking.archs))
-        return Winner(
-            arch=arch,
-            caps=summarise_caps(goal.caps, batch),
-            macs_m=point.macs_m,
-            predicted_ms=point.predicted_ms,
-            upper_ms=point.upper_ms,
-            accuracy=point.accuracy,
+        return name_winner(
+            self.space,
+            choice,
+            self.latency,
             error=float(ranking.error[row]),
-            runner_up=None if other is None else ranking.archs[other],
             confidence=None if other is None else ranking.better(row, other),
             test_accuracy=test_accuracy,
-            measured=tuple(verified.measured),
-            untimed=dict(verified.untimed),
         )
 
     def _result(
@@ -331,7 +303,7 @@ class SearchJob:
         config: EvolutionConfig,
         agreement: Agreement | None,
     ) -> SearchResult:
-        first, rankings = winners[0], [choice.ranking for choice in choices]
+        rankings = [choice.ranking for choice in choices]
         goal = choices[-1].verified.goal  # its costs are the latest ones
         archs = rankings[0].archs.concat(*(ranking.archs for ranking in rankings[1:]))
         scores = np.concatenate([ranking.accuracy for ranking in rankings])
@@ -339,25 +311,27 @@ class SearchJob:
         rows = rows[promising([choice.verified for choice in choices], archs.take(rows))]
         archs, scores = archs.take(rows), scores[rows]
         points = summarise_archs(self.space, archs, scores, goal.latency or self.latency, goal.caps)
-        return SearchResult(
+        return result_of(
+            winners,
             space=self.space.name,
             data=self.data.info.spec,
             classes=self.data.info.classes,
-            arch=first.arch,
-            predicted_ms=first.predicted_ms,
-            upper_ms=first.upper_ms,
-            macs_m=first.macs_m,
-            accuracy=first.accuracy,
-            test_accuracy=first.test_accuracy,
             search_images=int(rankings[0].images[0]),
             test_images=self.data.info.test_images,
             front=front_of(points),
-            caps=first.caps,
-            winners=tuple(winners),
             agreement=agreement,
             run=self.run_name,
             seed=self.seed,
+            precision=self.precision,
             evaluations=len(archive.archs),
             complete=archive.complete,
             evolution=config.sizes,
         )
+
+
+def _errors_again(choices: Sequence[Choice[Ranking]]) -> dict[Arch, float]:
+    """Standard errors of the finalists, which were judged again; those of the first goal hold."""
+    found: dict[Arch, float] = {}
+    for ranking in (choice.ranking for choice in reversed(choices)):
+        found.update(zip(ranking.archs, ranking.error.tolist(), strict=True))
+    return found

@@ -123,5 +123,5 @@ def _first_cost(point: FrontPoint, result: SearchResult) -> float:
 def _axis(result: SearchResult) -> str:
     """What the axis of costs shows."""
     if result.device is not None:
-        return f"predicted latency on {result.device} (ms)"
+        return f"predicted latency on {result.caps[0].place} (ms)"
     return "MACs (millions)" if result.unit == MacsCost.unit else result.unit

@@ -20,14 +20,14 @@ def measured_section(page: SearchPage) -> list[str]:
     if not timed:
         return []
     charts = [
-        figure(f"latency on {device}", _measured([m for m in timed if m.device == device]))
-        for device in dict.fromkeys(m.device for m in timed)
+        figure(f"latency on {device}", _measured([m for m in timed if m.place == device]))
+        for device in dict.fromkeys(m.place for m in timed)
     ]
     winners = {winner.arch for winner in page.winners}
     rows = [
         [
             f"{m.arch}{' (winner)' if m.arch in winners else ''}",
-            m.device,
+            m.place,
             f"{m.predicted_ms:.4g}",
             f"{m.measured_ms:.4g} ({m.low_ms:.4g} to {m.high_ms:.4g})",
             f"{m.rounds}",

@@ -62,7 +62,7 @@ def _facts(page: SearchPage, index: int) -> dict[str, str]:
         facts["test accuracy"] = f"{winner.test_accuracy:.2f} % on {images:,} images"
     for cap in winner.caps:
         upper = "" if cap.upper is None else f", upper bound {cap.upper:.4g} {cap.unit}"
-        where = f"on {cap.device}" if cap.device else cap.unit
+        where = f"on {cap.place}" if cap.place else cap.unit
         facts[where] = f"{cap.predicted:.4g} {cap.unit}{upper}; at most {cap.target:g} is allowed"
     if all(cap.unit != MacsCost.unit for cap in winner.caps):
         facts["multiply-accumulates"] = f"{winner.macs_m:.4g} M"

@@ -16,6 +16,7 @@ from elasticvit.arch import Arch
 from elasticvit.cost import MacsCost
 from elasticvit.errors import CheckpointError, NextStep
 from elasticvit.files import write_atomic
+from elasticvit.precisions import FP32, Precision
 from elasticvit.reading import Count, Format, Percent, Positive, Whole, shown
 from elasticvit.searching.front_table import FrontPoint as FrontPoint
 from elasticvit.searching.front_table import front_csv
@@ -61,6 +62,8 @@ class SearchResult:
             accuracies; or `file NAME`, a regression fitted to the accuracies in a file.
         run: Folder of the training run.
         seed: Random seed of the search.
+        precision: Precision that the architectures are to be deployed in, of all latencies; the
+            accuracies are those of fp32.
         evaluations: Number of architectures that were evaluated.
         complete: Whether all generations were done; False when the time was up before.
         evolution: Sizes of the evolution, by name.
@@ -87,6 +90,7 @@ class SearchResult:
     winners: tuple[Winner, ...] = ()
     agreement: Agreement | None = None
     accuracy_source: str = SUPERNET
+    precision: Precision = FP32
 
     @property
     def has_weights(self) -> bool:
@@ -192,6 +196,13 @@ class SearchResult:
             if getattr(result, own) != getattr(result.goals[0], own):
                 raise RESULT_FORMAT.failure(
                     f"{path}: {own} is not that of winners[0]; they must be the same"
+                )
+        for winner in result.goals:
+            used = {cap.precision for cap in winner.caps} | {m.precision for m in winner.measured}
+            for other in used - {result.precision}:
+                raise RESULT_FORMAT.failure(
+                    f"{path}: precision is {result.precision}, but that of a cap or a "
+                    f"measurement is {other}; they must be the same"
                 )
         return result
 

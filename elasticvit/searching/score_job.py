@@ -14,18 +14,17 @@ from elasticvit.arch import Arch, ArchBatch
 from elasticvit.cost import CostModel
 from elasticvit.errors import TargetError
 from elasticvit.events import EventHandler, Phase, ignore
+from elasticvit.precisions import FP32
 from elasticvit.searching.archive import Archive
 from elasticvit.searching.config import EvolutionConfig
 from elasticvit.searching.evolution import evolve
 from elasticvit.searching.goal import Goal, Goals
+from elasticvit.searching.outputs import write_outputs
 from elasticvit.searching.proxy import Score
-from elasticvit.searching.report import draw_front
+from elasticvit.searching.report_data import SearchPage
 from elasticvit.searching.result import SearchResult
-from elasticvit.searching.search_page import SearchPage, write_search_page
-from elasticvit.searching.summary import front_of, summarise_archs, summarise_caps
-from elasticvit.searching.top import TopRanked, rank_top, write_top
-from elasticvit.searching.verified import Choice, Verify, choose, promising, unverified
-from elasticvit.searching.winner import Winner
+from elasticvit.searching.summary import front_of, name_winner, result_of, summarise_archs
+from elasticvit.searching.verified import Verify, choose, promising, unverified
 from elasticvit.space import SearchSpace
 
 FINALISTS = 64  # architectures of a goal that may be timed
@@ -43,6 +42,7 @@ class ScoreJob:
         source: What the scores are, as `SearchResult.accuracy_source`.
         seed: Random seed of the search.
         latency: Cost model that the result's milliseconds come from, if there is one.
+        precision: Precision that the chosen subnet is to be deployed in, of all latencies.
         feasible: Result of `Goals.feasible`.
         seeds: Architectures to begin with, as far as they keep a goal.
     """
@@ -56,11 +56,13 @@ class ScoreJob:
         source: str,
         seed: int = 0,
         latency: CostModel | None = None,
+        precision: str = FP32,
         feasible: Sequence[Arch] | None = None,
         seeds: ArchBatch | None = None,
     ) -> None:
         self.space, self.goals, self.score, self.source = space, goals, score, source
         self.seed, self.latency, self.feasible, self.seeds = seed, latency, feasible, seeds
+        self.precision = precision
 
     def run(
         self,
@@ -87,7 +89,7 @@ class ScoreJob:
             choose(goal, partial(self._rank, number, archives, config, events), verify)
             for number, goal in enumerate(self.goals)
         ]
-        winners = [self._winner(choice) for choice in choices]
+        winners = [name_winner(self.space, choice, self.latency) for choice in choices]
         latest = choices[-1].verified.goal  # its costs are the latest ones
         archs = archives[0].archs.concat(*(archive.archs for archive in archives[1:]))
         archs = archs.distinct()
@@ -110,31 +112,23 @@ class ScoreJob:
         points = summarise_archs(
             self.space, shown, self.score(shown), latest.latency or self.latency, caps
         )
-        first = winners[0]
-        result = SearchResult(
+        result = result_of(
+            winners,
             space=self.space.name,
             data="",
             classes=self.space.layout.classes,
-            arch=first.arch,
-            predicted_ms=first.predicted_ms,
-            upper_ms=first.upper_ms,
-            macs_m=first.macs_m,
-            accuracy=first.accuracy,
-            test_accuracy=None,
             search_images=0,
             test_images=0,
             front=front_of(points),
-            caps=first.caps,
-            winners=tuple(winners),
             accuracy_source=self.source,
             run="",
             seed=self.seed,
+            precision=self.precision,
             evaluations=evaluations,
             complete=True,
             evolution=config.sizes,
         )
-        draw_front(folder, result, costs[:, 0], scores)
-        seen = SearchPage(
+        page = SearchPage(
             result=result,
             space=self.space,
             goals=Goals(tuple(choice.verified.goal for choice in choices)),
@@ -143,12 +137,7 @@ class ScoreJob:
             latency=self.latency,
             took_s=time.monotonic() - started_s,
         )
-        write_search_page(folder, seen)
-        if top > 1:
-            best = rank_top(self.space, choices, top)
-            write_top(folder, best)
-            events(TopRanked(rows=best))
-        result.save(folder)
+        write_outputs(folder, page, choices, top=top, events=events)
         return result
 
     def _rank(
@@ -196,24 +185,4 @@ class ScoreJob:
             feasible=None if self.feasible is None or again else self.feasible[number],
             seeds=self.seeds,
             events=events,
-        )
-
-    def _winner(self, choice: Choice[Archive]) -> Winner:
-        archive, verified = choice.ranking, choice.verified
-        goal, row = verified.goal, verified.row
-        batch = archive.archs.take(slice(row, row + 1))
-        latency = goal.latency or self.latency
-        (point,) = summarise_archs(self.space, batch, archive.accuracy[row : row + 1], latency)
-        other = verified.runner_up(len(archive.archs))
-        return Winner(
-            arch=batch[0],
-            caps=summarise_caps(goal.caps, batch),
-            macs_m=point.macs_m,
-            predicted_ms=point.predicted_ms,
-            upper_ms=point.upper_ms,
-            accuracy=point.accuracy,
-            error=0.0,
-            runner_up=None if other is None else archive.archs[other],
-            measured=tuple(verified.measured),
-            untimed=dict(verified.untimed),
         )

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from elasticvit.files import write_atomic
 from elasticvit.page import facts_table, figure, page, table
+from elasticvit.precisions import FP32
 from elasticvit.searching.report_charts import convergence, front_figures
 from elasticvit.searching.report_checks import agreement_section, measured_section
 from elasticvit.searching.report_data import SearchPage
 from elasticvit.searching.report_winner import confidence_text, winner_section
+from elasticvit.searching.result import SearchResult
 
 __all__ = ["REPORT_FILE", "SearchPage", "render", "write_search_page"]
 
@@ -78,16 +80,24 @@ def _facts(data: SearchPage) -> dict[str, str]:
         facts["accuracies"] = f"judged on {result.data}{images}"
     else:
         facts["scores"] = result.accuracy_source
+    facts["precision"] = _precision(result)
     facts["goals"] = "; ".join(f"at most {goal}" for goal in data.goals)
     facts["evaluated"] = f"{result.evaluations:,} architectures"
     if data.took_s is not None:
         long = data.took_s > MINUTES_FROM_S
         facts["time"] = f"{data.took_s / 60:.0f} min" if long else f"{data.took_s:.1f} s"
     facts["random seed"] = str(result.seed)
-    for device, source in dict.fromkeys((cap.device, cap.source) for cap in result.caps):
+    for device, source in dict.fromkeys((cap.place, cap.source) for cap in result.caps):
         if device is not None:
             facts[f"latencies of {device}"] = source or "unknown source"
     return facts
+
+
+def _precision(result: SearchResult) -> str:
+    """Precision that the winner is to be deployed in, and what it says of the accuracies."""
+    if result.precision == FP32 or not result.has_weights:
+        return result.precision
+    return f"{result.precision}; accuracies are those of fp32"
 
 
 def _winners(data: SearchPage) -> str:

@@ -22,7 +22,9 @@ from elasticvit.files import write_atomic
 from elasticvit.reading import shown
 from elasticvit.rng_state import RngState
 from elasticvit.searching.archive import Archive
+from elasticvit.searching.config import EvolutionConfig
 from elasticvit.searching.goal import Goals
+from elasticvit.searching.result import RESULT_FILE
 from elasticvit.searching.state_file import (
     SCHEMA,
     STATE_FORMAT,
@@ -188,3 +190,25 @@ def _archs(rows: Sequence[Sequence[int]], field: str, space: SearchSpace, path: 
 def _batch(rows: Sequence[Sequence[int]], space: SearchSpace) -> ArchBatch:
     genes = np.array(rows, dtype=np.int16).reshape(len(rows), len(space.names))
     return ArchBatch(genes, space.layout.n_conv)
+
+
+def unfinished_search(
+    folders: Sequence[Path], wanted: Mapping[str, Any]
+) -> tuple[Path, EvolutionConfig] | None:
+    """The newest of the folders with an interrupted search of some settings, and its size.
+
+    Args:
+        folders: Candidates, oldest first.
+        wanted: The settings, as in the state.
+
+    Raises:
+        CheckpointError: the newest candidate's state cannot be read.
+    """
+    for folder in reversed(folders):
+        path = folder / STATE_FILE
+        if (folder / RESULT_FILE).exists() or not path.exists():
+            continue
+        settings = read_state(path).settings
+        if {name: v for name, v in settings.items() if name != "evolution"} == wanted:
+            return folder, evolution_of(settings, path)
+    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,8 +12,9 @@ from elasticvit.arrays import FloatArray
 from elasticvit.cost import CostModel, MacsCost
 from elasticvit.searching.caps import Cap
 from elasticvit.searching.pareto import on_front
-from elasticvit.searching.result import FrontPoint
-from elasticvit.searching.winner import CapResult
+from elasticvit.searching.result import FrontPoint, SearchResult
+from elasticvit.searching.verified import Choice, R
+from elasticvit.searching.winner import CapResult, Winner
 from elasticvit.space import SearchSpace
 
 
@@ -64,6 +66,7 @@ def summarise_caps(caps: Sequence[Cap], chosen: ArchBatch) -> tuple[CapResult, .
             CapResult(
                 device=cap.device,
                 source=cap.source,
+                precision=cap.precision,
                 unit=cap.cost.unit,
                 target=cap.target,
                 predicted=float(cap.cost.price(chosen)[0]),
@@ -71,3 +74,58 @@ def summarise_caps(caps: Sequence[Cap], chosen: ArchBatch) -> tuple[CapResult, .
             )
         )
     return tuple(results)
+
+
+def name_winner(
+    space: SearchSpace,
+    choice: Choice[R],
+    latency: CostModel | None,
+    *,
+    error: float = 0.0,
+    confidence: float | None = None,
+    test_accuracy: float | None = None,
+) -> Winner:
+    """The finalist of a goal that is chosen.
+
+    Args:
+        latency: Cost model that the milliseconds come from if the goal caps none; None leaves them
+            out.
+        error: Standard error of its accuracy.
+        confidence: Probability that it is better than the runner-up; None if unknown.
+        test_accuracy: Accuracy on the test part in percent; None if it was not tested.
+    """
+    ranking, verified = choice.ranking, choice.verified
+    goal, one = verified.goal, slice(verified.row, verified.row + 1)
+    batch, other = ranking.archs.take(one), verified.runner_up(len(ranking.archs))
+    (point,) = summarise_archs(space, batch, ranking.accuracy[one], goal.latency or latency)
+    return Winner(
+        arch=point.arch,
+        caps=summarise_caps(goal.caps, batch),
+        macs_m=point.macs_m,
+        predicted_ms=point.predicted_ms,
+        upper_ms=point.upper_ms,
+        accuracy=point.accuracy,
+        error=error,
+        runner_up=None if other is None else ranking.archs[other],
+        confidence=confidence,
+        test_accuracy=test_accuracy,
+        measured=tuple(verified.measured),
+        untimed=dict(verified.untimed),
+    )
+
+
+def result_of(winners: Sequence[Winner], **others: Any) -> SearchResult:
+    """The result of a search, from the winners of its goals and its other fields; what stands for
+    all goals is the first one's."""
+    first = winners[0]
+    return SearchResult(
+        arch=first.arch,
+        predicted_ms=first.predicted_ms,
+        upper_ms=first.upper_ms,
+        macs_m=first.macs_m,
+        accuracy=first.accuracy,
+        test_accuracy=first.test_accuracy,
+        caps=first.caps,
+        winners=tuple(winners),
+        **others,
+    )

@@ -7,31 +7,19 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
 
 import numpy as np
 
-from elasticvit.arch import Arch, ArchBatch
-from elasticvit.arrays import FloatArray
+from elasticvit.arch import Arch
 from elasticvit.cost import MacsCost
 from elasticvit.events import Event
 from elasticvit.files import write_atomic
 from elasticvit.searching.summary import summarise_caps
-from elasticvit.searching.verified import Choice
+from elasticvit.searching.verified import Choice, R
 from elasticvit.searching.winner import CapResult
 from elasticvit.space import SearchSpace
 
 TOP_FILE = "top.csv"
-
-
-class Scored(Protocol):
-    """Finalists from the best, with their accuracies or scores."""
-
-    @property
-    def archs(self) -> ArchBatch: ...
-
-    @property
-    def accuracy(self) -> FloatArray: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +58,8 @@ class TopRanked(Event):
     rows: tuple[RankedArch, ...]
 
 
-S = TypeVar("S", bound=Scored)
-
-
 def rank_top(
-    space: SearchSpace, choices: Sequence[Choice[S]], count: int
+    space: SearchSpace, choices: Sequence[Choice[R]], count: int
 ) -> tuple[RankedArch, ...]:
     """The `count` best finalists of each goal, its winner first; fewer if there are fewer.
 

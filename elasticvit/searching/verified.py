@@ -10,6 +10,7 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 
 from elasticvit.arch import ArchBatch
+from elasticvit.arrays import FloatArray
 from elasticvit.searching.goal import Goal
 from elasticvit.searching.judge import BoolArray
 from elasticvit.searching.winner import Measured
@@ -66,10 +67,13 @@ def unverified(goal: Goal, ranked: ArchBatch) -> Verified:
 
 
 class Ranked(Protocol):
-    """Finalists from the best."""
+    """Finalists from the best, with their accuracies or scores, shape (n,)."""
 
     @property
     def archs(self) -> ArchBatch: ...
+
+    @property
+    def accuracy(self) -> FloatArray: ...
 
 
 R = TypeVar("R", bound=Ranked)

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field
 
 from elasticvit.arch import Arch
+from elasticvit.precisions import FP32, Precision, in_words
 from elasticvit.reading import Count, NotNegative, Percent, Positive, Whole
 
 POOR_TAU = 0.2  # agreement below which an accuracy predictor is of little use
@@ -20,6 +21,7 @@ class CapResult:
         device: Name of the device whose latency is capped; None for other costs.
         source: Where the latencies of that device come from, such as `host:CPU model`; None if
             not reported.
+        precision: Precision of the model whose cost it is.
         unit: Unit of the cost, such as `ms` or `MMACs`.
         target: Largest value allowed.
         predicted: Predicted cost of the chosen architecture.
@@ -28,15 +30,21 @@ class CapResult:
 
     device: str | None
     source: str | None = None
+    precision: Precision = FP32
     unit: str
     target: Positive
     predicted: NotNegative
     upper: NotNegative | None
 
     @property
+    def place(self) -> str | None:
+        """The device, and the precision unless that is fp32, for people; None for other costs."""
+        return None if self.device is None else self.device + in_words(self.precision)
+
+    @property
     def column(self) -> str:
         """Name of a table's column with the cost, such as `pixel4_ms` or `mb_of_activations`."""
-        words = self.unit if self.device is None else f"{self.device}_{self.unit}"
+        words = self.unit if self.place is None else f"{self.place}_{self.unit}"
         return re.sub(r"\W+", "_", words).lower()
 
 
@@ -47,6 +55,7 @@ class Measured:
     Attributes:
         arch: The architecture.
         device, source: The device, and where its figures come from, such as `host:CPU model`.
+        precision: Precision that it was timed in.
         target_ms: Latency that is allowed there.
         predicted_ms: Latency that was predicted before it was timed.
         measured_ms: Latency by the estimator of the device's latency table, at its speed: the
@@ -59,6 +68,7 @@ class Measured:
     arch: Arch
     device: str
     source: str
+    precision: Precision = FP32
     target_ms: Positive
     predicted_ms: Positive
     measured_ms: Positive
@@ -66,6 +76,11 @@ class Measured:
     high_ms: Positive
     rounds: Whole
     kept: bool
+
+    @property
+    def place(self) -> str:
+        """The device, and the precision unless that is fp32, for people."""
+        return self.device + in_words(self.precision)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,6 +66,8 @@ class ImageData:
         train: Images that are trained on.
         search: Images that are held out to choose architectures by.
         test: Images that are held out for the final figure.
+        given_normalisation: Mean and standard deviation of each channel that a trained network
+            asks for; None for those of this data set.
     """
 
     info: DataInfo
@@ -74,11 +76,14 @@ class ImageData:
     train: DataPart
     search: DataPart
     test: DataPart
+    given_normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
     @cached_property
     def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation of each channel for pixels in 0..1: of the training part if
-        it is in memory, of ImageNet otherwise."""
+        """Mean and standard deviation of each channel for pixels in 0..1: those given, those of
+        the training part if it is in memory, or ImageNet's."""
+        if self.given_normalisation is not None:
+            return self.given_normalisation
         pixels = self.train.pixels
         if pixels is None:
             return PHOTO_MEAN, PHOTO_STD

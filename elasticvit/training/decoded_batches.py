@@ -40,6 +40,11 @@ def default_workers() -> int:
     return max(0, min(cores // max(processes, 1) - 1, MOST_WORKERS))
 
 
+def seen_share(resolution: int) -> float:
+    """Share of the shorter side of a picture that is looked at where images are not varied."""
+    return 0.9 if resolution >= LARGE_PIXELS else 1.0
+
+
 class DecodedBatches:
     """Decodes batches of a part whose images are not in memory.
 
@@ -170,7 +175,7 @@ class _Images(Dataset[Any]):
             color_jitter=PHOTO_JITTER,
             auto_augment=policy if flips else None,
             interpolation="bicubic",
-            crop_pct=0.9 if resolution >= LARGE_PIXELS else 1.0,
+            crop_pct=seen_share(resolution),
             normalize=False,
         )
 

@@ -6,48 +6,21 @@ import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import msgspec
 import torch
-from torch import Tensor
 
 from elasticvit.block_options import BlockOptions
 from elasticvit.errors import CheckpointError
 from elasticvit.nn import Subnet, Supernet
-from elasticvit.nn.authors import CLASSIFIER, load_authors
-from elasticvit.nn.blocks import AUTHORS
-from elasticvit.nn.torch_file import read_torch_file
-from elasticvit.reading import Format
-from elasticvit.space import MOBILE, SearchSpace
+from elasticvit.nn.authors_file import find_authors_file
+from elasticvit.space import SearchSpace
 from elasticvit.training.checkpoint import load_supernet
 from elasticvit.training.run_info import CHECKPOINT_FILE, RUN_FILE
 from elasticvit.training.starting import Network, check_start, start_weights
 
 Way = Literal["start_from", "init"]
 SUBNET_FILE = "subnet.pt"  # in the folder of a search, or of the training of one architecture
-
-
-class AuthorsFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A checkpoint of the authors, as their training writes it.
-
-    Attributes:
-        model: Parameters and statistics by the authors' names.
-    """
-
-    model: dict[str, Tensor]
-
-
-FORMATS: list[Format[Any]] = [
-    Format(
-        kind=kind,
-        what="the authors' checkpoint",
-        error=CheckpointError,
-        mend="put a good copy back, or name other weights",
-        settings=("init",),
-    )
-    for kind in (AuthorsFile, dict[str, Tensor])
-]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -156,7 +129,7 @@ def _network(path: Path, way: Way) -> Network:
     try:
         return Subnet.load(path)
     except CheckpointError:
-        theirs = _authors_weights(path)
+        theirs = find_authors_file(path, "init")
         if theirs is None:
             raise
         if way == "start_from":
@@ -165,42 +138,4 @@ def _network(path: Path, way: Way) -> Network:
                 "init, which makes the classifier anew",
                 settings=("start_from", "init"),
             ) from None
-        return _authors_supernet(path, theirs)
-
-
-def authors_supernet(path: Path) -> Supernet | None:
-    """The supernet of a checkpoint of the authors; None if the file is none.
-
-    Raises:
-        CheckpointError: Its weights are damaged.
-    """
-    weights = _authors_weights(path)
-    return None if weights is None else _authors_supernet(path, weights)
-
-
-def _authors_weights(path: Path) -> dict[str, Tensor] | None:
-    """The weights of a checkpoint of the authors; None if the file is none."""
-    for form in FORMATS:
-        try:
-            found = read_torch_file(path, form)
-        except CheckpointError:
-            continue
-        weights: dict[str, Tensor] = found.model if isinstance(found, AuthorsFile) else found
-        return weights if CLASSIFIER in weights else None
-    return None
-
-
-def _authors_supernet(path: Path, weights: dict[str, Tensor]) -> Supernet:
-    """The authors' supernet with weights of theirs; raises `CheckpointError`."""
-    bad = [name for name, tensor in weights.items() if not torch.isfinite(tensor.float()).all()]
-    classes = weights[CLASSIFIER].shape[0] if weights[CLASSIFIER].dim() else 0
-    if bad or not classes:
-        raise FORMATS[0].failure(
-            f"{path}: {bad[0] if bad else CLASSIFIER} holds numbers that are not finite, or none"
-        )
-    supernet = Supernet(MOBILE.with_classes(classes), AUTHORS)
-    try:
-        load_authors(supernet, weights)
-    except CheckpointError as error:
-        raise FORMATS[0].failure(f"{path}: {error}") from error
-    return supernet.eval()
+        return theirs.supernet

@@ -60,7 +60,7 @@ static struct {
     unsigned long long seed;
     double min_s;
     int xnnpack;
-    const char *token, *outputs;
+    const char *token, *inputs, *outputs;
     const char *sensors[MOST_SENSORS], *clocks[MOST_SENSORS];
     int sensor_count, clock_count;
     const char **models;
@@ -83,6 +83,7 @@ static const char HELP[] =
     "\t--timeout_secs=60\tint\toptional\tlongest time of one model in one round\n"
     "\t--sensor=\tstring\toptional\tfile that tells a temperature; repeat for more\n"
     "\t--clock=\tstring\toptional\tfile that tells a core's clock; repeat for more\n"
+    "\t--inputs=\tstring\toptional\tfile of inputs, one after the other, to run untimed\n"
     "\t--outputs=\tstring\toptional\tfolder for the last outputs, INDEX.bin\n"
     "\t--token=@evit\tstring\toptional\tbegins the lines of the protocol\n";
 
@@ -177,10 +178,10 @@ static size_t make_buffers(const Loaded *at, int input, Handle *buffers) {
     return count;
 }
 
-static void write_outputs(Handle *buffers, size_t count, int index) {
+static void write_outputs(Handle *buffers, size_t count, int index, const char *mode) {
     char path[4096];
     snprintf(path, sizeof path, "%s/%d.bin", plan.outputs, index);
-    FILE *file = fopen(path, "wb");
+    FILE *file = fopen(path, mode);
     if (file == NULL) fail("cannot write outputs");
     for (size_t i = 0; i < count; i++) {
         size_t bytes = 0;
@@ -193,6 +194,31 @@ static void write_outputs(Handle *buffers, size_t count, int index) {
     if (fclose(file) != 0) fail("cannot write outputs");
 }
 
+/* One run for each input of a file; `evit_outputs COUNT`. */
+static void compute(const Loaded *at, Handle *inputs, size_t in, Handle *outputs, size_t out,
+                    int index) {
+    if (in != 1 || plan.outputs == NULL) fail("inputs need a model with one and a folder");
+    size_t bytes = 0;
+    check(LiteRtGetTensorBufferPackedSize(inputs[0], &bytes), "no buffer");
+    FILE *file = fopen(plan.inputs, "rb");
+    void *given = malloc(bytes);
+    if (file == NULL || given == NULL) fail("cannot read inputs");
+    long count = 0;
+    size_t read;
+    while ((read = fread(given, 1, bytes, file)) == bytes) {
+        void *values;
+        check(LiteRtLockTensorBuffer(inputs[0], &values, WRITE), "no buffer");
+        memcpy(values, given, bytes);
+        check(LiteRtUnlockTensorBuffer(inputs[0]), "no buffer");
+        check(LiteRtRunCompiledModel(at->compiled, 0, in, inputs, out, outputs), "a run failed");
+        write_outputs(outputs, out, index, count++ == 0 ? "wb" : "ab");
+    }
+    if (read != 0) fail("the inputs do not fit the model");
+    printf("evit_outputs %ld\n", count);
+    fflush(stdout);
+    _exit(0);
+}
+
 /* One model in one round; runs in a child and does not return. */
 static void time_model(int index) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -201,6 +227,7 @@ static void time_model(int index) {
     Handle inputs[MOST_TENSORS], outputs[MOST_TENSORS];
     load(plan.models[index], &at);
     size_t in = make_buffers(&at, 1, inputs), out = make_buffers(&at, 0, outputs);
+    if (plan.inputs != NULL) compute(&at, inputs, in, outputs, out, index);
     bool delegated = false;
     check(LiteRtCompiledModelIsFullyAccelerated(at.compiled, &delegated), "no delegate");
     for (long i = 0; i < plan.warmup_runs; i++)
@@ -224,7 +251,7 @@ static void time_model(int index) {
         if (enough && count >= plan.min_runs && (double)used >= plan.min_s * 1e9) break;
     }
     print_state("after", index);
-    if (plan.outputs != NULL) write_outputs(outputs, out, index);
+    if (plan.outputs != NULL) write_outputs(outputs, out, index, "wb");
     printf("evit_result delegated=%d interrupted=%ld samples_ns=", delegated, interrupted);
     for (long i = 0; i < count; i++) printf(i ? ",%lld" : "%lld", (long long)samples[i]);
     printf("\n");
@@ -299,6 +326,7 @@ static int parse(const char *argument) {
         return plan.xnnpack || strcmp(value, "false") == 0;
     }
     if (IS("token")) return plan.token = value, 1;
+    if (IS("inputs")) return plan.inputs = value, 1;
     if (IS("outputs")) return plan.outputs = value, 1;
     if (IS("sensor") && plan.sensor_count < MOST_SENSORS)
         return plan.sensors[plan.sensor_count++] = value, 1;
