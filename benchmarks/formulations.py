@@ -10,7 +10,7 @@ as a network has. Where LiteRT lays a model's memory changes its time by several
 all models are loaded anew, in another order, `--loads` times; `today_again`, the same file once
 more, shows what remains. `operators` and `mb_between` (what operators write) hold on any machine.
 
-The whole network is timed as it is exported, without pieces (`whole`), and as any other file of it.
+The whole network is timed as it is exported, without strips (`whole`), and as any other file of it.
 Times are of the thread's processor time, which neighbours on the machine disturb least.
 """
 
@@ -35,7 +35,6 @@ from formulations_tokens import attention, attention_groups, ffn, ffn_columns, f
 from elasticvit.arrays import Float32Array
 from elasticvit.kernel_tensors import KernelTensors
 from elasticvit.kernels import FFN, KINDS, Attention, Downsample, Head, Kernel, MBConv, lower
-from elasticvit.pieces import channel_groups
 from elasticvit.published import published
 from elasticvit.space import MOBILE
 from export.graph import Shape
@@ -68,7 +67,7 @@ FORMS: Mapping[type[Kernel], Mapping[str, Writer]] = {
         "head_groups_2": partial(attention_groups, groups=2),
     },
     FFN: {
-        "whole": partial(ffn, norm="kept"),
+        "norm_axis_kept": partial(ffn, norm="kept"),
         "norm_squared": partial(ffn, norm="squared"),
         "norm_folded": partial(ffn, norm="folded"),
         "convolutions": partial(ffn, norm="kept", conv=True),
@@ -145,37 +144,24 @@ def model(kernel: Kernel, form: Writer, copies: int) -> bytes:
 
 
 def network(kernels: Sequence[Kernel]) -> bytes:
-    """A network whose kernels are not in pieces."""
-    graph, whole = WideGraph(), {MBConv: mbconv, FFN: partial(ffn, norm="kept")}
+    """A network whose kernels are not in strips."""
+    graph = WideGraph()
     x = graph.input(input_shape(kernels[0]))
     for i, kernel in enumerate(kernels):
-        form: Writer = whole.get(type(kernel), WRITERS[type(kernel)])
+        form: Writer = mbconv if isinstance(kernel, MBConv) else WRITERS[type(kernel)]
         x = form(graph, x, kernel, same_weights(kernel, i))
     return graph.finish([x])
 
 
 @lru_cache(maxsize=64)
 def same_weights(kernel: Kernel, seed: int) -> Weights:
-    """Random weights that are the same for all formulations, whole or in groups."""
+    """Random weights that are the same for all formulations of a kernel."""
     draw, drawn = random_weights(seed), {}
 
-    def whole(name: str, shape: Shape) -> Float32Array:
+    def get(name: str, shape: Shape) -> Float32Array:
         if name not in drawn:
             drawn[name] = draw(name, shape)
         return drawn[name]
-
-    def get(name: str, shape: Shape) -> Float32Array:
-        layer, _, rest = name.partition(".")
-        number, _, kind = rest.partition(".")
-        if not isinstance(kernel, FFN) or not number.isdigit():
-            return whole(name, shape)
-        width, inner = kernel.width, kernel.inner
-        full = {"fc1.weight": (inner, width), "fc2.weight": (width, inner), "fc1.bias": (inner,)}
-        value = whole(f"{layer}.{kind}", full.get(f"{layer}.{kind}", (width,)))
-        start = sum(channel_groups(kernel)[: int(number)])
-        if layer == "fc1":
-            return value[start : start + shape[0]]
-        return value if kind == "bias" else value[:, start : start + shape[1]]
 
     return get
 

@@ -21,7 +21,7 @@ from elasticvit.kernels import (
     Kernel,
     MBConv,
 )
-from elasticvit.pieces import Strip, channel_groups, same_padding, strips
+from elasticvit.strips import Strip, same_padding, strips
 
 FLOAT_BYTES = 4
 MB = 1e6  # bytes
@@ -113,8 +113,8 @@ def _first_conv(t: KernelTensors, kernel: FirstConv) -> None:
 
 def _mbconv(t: KernelTensors, kernel: MBConv) -> None:
     area = kernel.out_size**2
-    pieces = strips(kernel)
-    y = _whole(t, kernel) if len(pieces) == 1 else _strips(t, kernel, pieces)
+    found = strips(kernel)
+    y = _whole(t, kernel) if len(found) == 1 else _strips(t, kernel, found)
     x = 0
     if kernel.stride == 2:
         if kernel.size % 2:
@@ -141,16 +141,16 @@ def _whole(t: KernelTensors, kernel: MBConv) -> int:
     return t.weighted(y, inner * kernel.cout, kernel.cout, area * kernel.cout)
 
 
-def _strips(t: KernelTensors, kernel: MBConv, pieces: Sequence[Strip]) -> int:
+def _strips(t: KernelTensors, kernel: MBConv, found: Sequence[Strip]) -> int:
     """The strips share their weights."""
     cin, inner, cout, size = kernel.cin, kernel.inner, kernel.cout, kernel.size
     t.constants += [cin * inner, inner, kernel.kernel**2 * inner, inner, inner * cout, cout]
     parts = []
-    for piece in pieces:
-        y = t.step(0, writes=piece.rows * size * cin)
-        y = t.copied(t.step(y, writes=piece.rows * size * inner))
-        y = _padded_rows(t, y, kernel, piece)
-        out = piece.out_rows * kernel.out_size
+    for strip in found:
+        y = t.step(0, writes=strip.rows * size * cin)
+        y = t.copied(t.step(y, writes=strip.rows * size * inner))
+        y = _padded_rows(t, y, kernel, strip)
+        out = strip.out_rows * kernel.out_size
         y = t.copied(t.step(y, writes=out * inner))
         parts.append(t.step(y, writes=out * cout))
     return t.step(*parts, writes=kernel.out_size**2 * cout)
@@ -178,16 +178,10 @@ def _attention(t: KernelTensors, kernel: Attention) -> None:
 
 
 def _ffn(t: KernelTensors, kernel: FFN) -> None:
-    n, width, x = kernel.size**2, kernel.width, 0
-    normed = _layer_norm(t, n, width)
-    for inner in channel_groups(kernel):
-        y = t.copied(t.weighted(normed, width * inner, inner, n * inner))
-        if not x:
-            y = t.weighted(y, inner * width, width, n * width)
-        else:  # the bias is added once
-            t.constants.append(inner * width)
-            y = t.step(y, writes=n * width)
-        x = t.step(x, y, writes=n * width)
+    n, width, inner = kernel.size**2, kernel.width, kernel.inner
+    y = t.weighted(_layer_norm(t, n, width), width * inner, inner, n * inner)
+    y = t.weighted(t.copied(y), inner * width, width, n * width)
+    t.step(0, y, writes=n * width)
 
 
 def _head(t: KernelTensors, kernel: Head) -> None:
@@ -206,12 +200,12 @@ def _layer_norm(t: KernelTensors, n: int, width: int) -> int:
     return t.step(centred, t.copied(t.copied(variance)), writes=n * width)
 
 
-def _padded_rows(t: KernelTensors, x: int, kernel: MBConv, piece: Strip) -> int:
+def _padded_rows(t: KernelTensors, x: int, kernel: MBConv, strip: Strip) -> int:
     side, stride, margin = kernel.kernel, kernel.stride, kernel.kernel // 2
     columns = same_padding(kernel.size, side, stride) == (margin, margin)
-    if columns and same_padding(piece.rows, side, stride) == (piece.above, piece.below):
+    if columns and same_padding(strip.rows, side, stride) == (strip.above, strip.below):
         return x
-    high, wide = piece.above + piece.rows + piece.below, kernel.size + 2 * margin
+    high, wide = strip.above + strip.rows + strip.below, kernel.size + 2 * margin
     return t.step(x, writes=high * wide * kernel.inner)
 
 

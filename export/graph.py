@@ -19,7 +19,7 @@ import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
 
 from elasticvit.arrays import Float32Array
-from elasticvit.pieces import same_padding
+from elasticvit.strips import same_padding
 from export.flatbuffer import AlignedBuffer, packed
 
 Shape = tuple[int, ...]

@@ -31,7 +31,7 @@ from elasticvit.kernels import (
     Kernel,
     MBConv,
 )
-from elasticvit.pieces import channel_groups, strips
+from elasticvit.strips import strips
 from export.graph import Graph, Shape
 from export.norms import NORMS, Norm, per_token
 
@@ -177,12 +177,8 @@ def _first_conv(graph: Graph, x: int, kernel: FirstConv, weights: Weights) -> in
 
 
 def _mbconv(graph: Graph, x: int, kernel: MBConv, weights: Weights) -> int:
-    pieces = strips(kernel)
-    y = (
-        _whole(graph, x, kernel, weights)
-        if len(pieces) == 1
-        else _strips(graph, x, kernel, weights)
-    )
+    write = _whole if len(strips(kernel)) == 1 else _strips
+    y = write(graph, x, kernel, weights)
     if kernel.stride == 2:
         x = graph.average_pool(x)
     if kernel.cin != kernel.cout:
@@ -257,13 +253,9 @@ def _attention(
 
 
 def _ffn(graph: Graph, x: int, kernel: FFN, weights: Weights, norm: Norm = per_token) -> int:
-    normed, width = norm(graph, x), kernel.width
-    for i, inner in enumerate(channel_groups(kernel)):
-        y = graph.hard_swish(_linear(graph, normed, weights, f"fc1.{i}", width, inner))
-        first = i == 0  # it has the bias, and the converter writes it flat for that
-        y = _linear(graph, y, weights, f"fc2.{i}", inner, width, flat=first, bias=first)
-        x = graph.add(x, y)
-    return x
+    y = _linear(graph, norm(graph, x), weights, "fc1", kernel.width, kernel.inner)
+    y = graph.hard_swish(y)
+    return graph.add(x, _linear(graph, y, weights, "fc2", kernel.inner, kernel.width, flat=True))
 
 
 def _head(graph: Graph, x: int, kernel: Head, weights: Weights) -> int:
@@ -339,15 +331,7 @@ def _depthwise(
 
 
 def _linear(
-    graph: Graph,
-    x: int,
-    weights: Weights,
-    name: str,
-    cin: int,
-    cout: int,
-    *,
-    flat: bool = False,
-    bias: bool = True,
+    graph: Graph, x: int, weights: Weights, name: str, cin: int, cout: int, *, flat: bool = False
 ) -> int:
-    weight = weights(f"{name}.weight", (cout, cin))
-    return graph.linear(x, weight, weights(f"{name}.bias", (cout,)) if bias else None, flat=flat)
+    weight, bias = weights(f"{name}.weight", (cout, cin)), weights(f"{name}.bias", (cout,))
+    return graph.linear(x, weight, bias, flat=flat)

@@ -38,11 +38,11 @@ VOCABULARY = {
         "read_errors",
         "process_lock",
         "rng_state",
+        "strips",
         "svg",
         "svg_curves",
         "svg_marks",
         "page",
-        "pieces",
         "published",
         "version",
     )

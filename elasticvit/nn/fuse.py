@@ -3,8 +3,8 @@
 Batch norm becomes part of the convolution or linear layer before it; the scale and shift of
 a layer norm part of the linear layers behind it; the attention scale part of the query; the
 constants of the squeeze-and-excitation's hard-sigmoid part of the layers around it. The big
-qkv matrix is split in three, so that nothing has to be sliced at run time. Large kernels are
-computed in pieces (`elasticvit.pieces`). Outputs stay the same within float32 rounding.
+qkv matrix is split in three, so that nothing has to be sliced at run time. Large maps are
+computed in strips (`elasticvit.strips`). Outputs stay the same within float32 rounding.
 
 Shapes: B batch, N tokens, C width, h heads, V = h * v the width of all values.
 """
@@ -21,7 +21,7 @@ from elasticvit import kernels
 from elasticvit.kernels import QK_DIM
 from elasticvit.nn.blocks import FFN, Attention, Block, FirstConv, Head, MBConv
 from elasticvit.nn.layers import ElasticBatchNorm, ElasticConv2d, ElasticLayerNorm, ElasticLinear
-from elasticvit.pieces import Strip, channel_groups, strips
+from elasticvit.strips import Strip, strips
 
 _NORMED: dict[type[nn.Module], tuple[tuple[str, str], ...]] = {
     FirstConv: (("conv", "bn"),),
@@ -112,8 +112,8 @@ class FusedMBConv(nn.Module):
             self.project.weight /= 6.0
 
     def forward(self, x: Tensor, kernel: kernels.MBConv | None = None) -> Tensor:  # (B, C, H, W)
-        pieces = strips(self.kernel)
-        y = self._whole(x) if len(pieces) == 1 else torch.cat([self._rows(x, s) for s in pieces], 2)
+        found = strips(self.kernel)
+        y = self._whole(x) if len(found) == 1 else torch.cat([self._rows(x, s) for s in found], 2)
         if self.kernel.stride == 2:
             x = F.avg_pool2d(x, 2, padding=x.shape[-1] % 2)
         if self.kernel.cin != self.kernel.cout:
@@ -139,28 +139,18 @@ class FusedMBConv(nn.Module):
 
 
 class FusedFFN(nn.Module):
-    """The FFN block with the norm folded into its first linear layer, in the groups of inner
-    channels that `channel_groups` gives."""
+    """The FFN block with the norm folded into its first linear layer."""
 
     def __init__(self, block: FFN) -> None:
         super().__init__()
         self.kernel = block.kernel
         self.norm = Normalise(block.norm.joint, block.norm.eps)
-        groups = list(channel_groups(block.kernel))
-        fc1, fc2 = block.fc1, block.fc2
-        assert fc1.bias is not None
-        rows = zip(fc1.weight.split(groups), fc1.bias.split(groups), strict=True)
-        self.fc1 = nn.ModuleList(_linear_behind(block.norm, *row) for row in rows)
-        self.fc2 = nn.ModuleList(
-            _linear(columns.contiguous(), None if i else fc2.bias)
-            for i, columns in enumerate(fc2.weight.split(groups, dim=1))
-        )
+        self.fc1 = _linear_behind(block.norm, block.fc1.weight, block.fc1.bias)
+        self.fc2 = _linear(block.fc2.weight, block.fc2.bias)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, N, C)
-        y = self.norm(x)
-        for fc1, fc2 in zip(self.fc1, self.fc2, strict=True):
-            x = x + fc2(F.hardswish(fc1(y)))
-        return x
+        y: Tensor = self.fc2(F.hardswish(self.fc1(self.norm(x))))
+        return x + y
 
 
 @torch.no_grad()

@@ -1,12 +1,12 @@
-"""Pieces of large kernels cover them, once, and stay small."""
+"""Strips of large maps cover them, once."""
 
 from export_models import kernels
 from hypothesis import given, settings
 
-from elasticvit.kernels import FFN, Kernel, MBConv, lower
-from elasticvit.pieces import GROUP, MOST_STRIPS, channel_groups, same_padding, strips
+from elasticvit.kernels import Kernel, MBConv, lower
 from elasticvit.published import PUBLISHED
 from elasticvit.space import MOBILE
+from elasticvit.strips import MOST_STRIPS, same_padding, strips
 
 
 def published_kernels() -> set[Kernel]:
@@ -38,25 +38,6 @@ def test_only_large_maps_without_a_gate_are_in_strips() -> None:
             large = 4 * kernel.size**2 * kernel.inner > 1 << 20
             assert (count > 1) == (large and kernel.expansion > 1 and not kernel.se)
             assert count <= MOST_STRIPS
-
-
-@settings(max_examples=200, deadline=None)
-@given(kernels)
-def test_groups_hold_all_channels(kernel: Kernel) -> None:
-    if isinstance(kernel, FFN):
-        assert sum(channel_groups(kernel)) == kernel.inner
-        assert min(channel_groups(kernel)) > 0
-
-
-def test_groups_of_few_tokens_with_large_weights_fit_a_cache() -> None:
-    found = {k: channel_groups(k) for k in published_kernels() if isinstance(k, FFN)}
-    assert any(len(groups) > 1 for groups in found.values())
-    for kernel, groups in found.items():
-        if len(groups) > 1:
-            assert 4 * kernel.width * groups[0] < 1.1 * GROUP  # up to a whole vector
-            assert 8 <= kernel.size**2 <= 32
-    assert channel_groups(FFN(2, 256, 4)) == (1024,)  # four tokens: one pass over the weights
-    assert channel_groups(FFN(12, 96, 2)) == (192,)
 
 
 def test_same_padding_is_that_of_the_runtime() -> None:

@@ -1,14 +1,10 @@
-"""Which kernels are exported in pieces, so that what they compute stays in a core's cache.
+"""Which MBConvs are exported in strips of rows.
 
-Two kinds gain by it on a CPU that computes operator by operator (`benchmarks/formulations.py`):
-
-- an MBConv on a large map: between expansion and projection its map is several times as large as
-  its input, so it is computed in strips of rows;
-- an FFN of few tokens and large weights: the runtime reads all weights of a layer once for every
-  few tokens, so the layers are computed in groups of inner channels, whose outputs are added.
-
-The exported graphs (`export.kernel_models`), the fused modules (`elasticvit.nn.fuse`) and the
-memory that they need (`elasticvit.kernel_tensors`) all follow these pieces.
+Between expansion and projection the map of an MBConv is several times as large as its input. A
+runtime that computes operator by operator writes it to memory and reads it again three times; in
+strips it stays in a core's cache (`benchmarks/formulations.py`), in every precision. The exported
+graphs (`export.kernel_models`), the fused modules (`elasticvit.nn.fuse`) and the memory that they
+need (`elasticvit.kernel_tensors`) all follow these strips.
 """
 
 from __future__ import annotations
@@ -16,15 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from elasticvit.kernels import FFN, MBConv
+from elasticvit.kernels import MBConv
 
 FLOAT_BYTES = 4
 LARGE_MAP = 1 << 20  # bytes; smaller ones lose more by copying rows than they gain
 STRIP = 1 << 19  # bytes of a strip between expansion and projection, more if MOST_STRIPS are
-LARGE_LAYER = 1 << 19  # bytes of a linear layer's weights
-GROUP = 320 << 10  # most bytes of a group's weights in each of its two layers
 MOST_STRIPS = 4  # inputs of a concatenation that XNNPACK has always taken
-FEW_TOKENS = range(8, 33)  # fewer are computed in one pass over the weights, more gain nothing
 
 
 @dataclass(frozen=True)
@@ -60,17 +53,6 @@ def strips(kernel: MBConv) -> tuple[Strip, ...]:
         first, end = max(top, 0), min(bottom, kernel.size)
         found.append(Strip(first, end - first, first - top, bottom - end, last - out))
     return tuple(found)
-
-
-@lru_cache(maxsize=4096)
-def channel_groups(kernel: FFN) -> tuple[int, ...]:
-    """Numbers of inner channels of an FFN's groups; a single one is all of them."""
-    layer, count = FLOAT_BYTES * kernel.width * kernel.inner, 1
-    if layer > LARGE_LAYER and kernel.size**2 in FEW_TOKENS:
-        count = -(-layer // GROUP)
-    step = -(-kernel.inner // count)
-    step = step if count == 1 else -(-step // 16) * 16  # whole vectors of any processor
-    return tuple(min(step, kernel.inner - start) for start in range(0, kernel.inner, step))
 
 
 def same_padding(size: int, side: int, stride: int) -> tuple[int, int]:
