@@ -48,6 +48,7 @@ COMMANDS = {
     "transfer": "python benchmarks/transfer.py",
     "search": "python benchmarks/search.py",
     "proxies": "python benchmarks/proxies.py",
+    "precision": "python benchmarks/precision.py --images 50 --rounds 30",
     "adb_overhead": "python benchmarks/adb_overhead.py",
     "conflict": "python benchmarks/conflict.py --seeds 1 --arms sandwich adjacent smallest bank",
 }

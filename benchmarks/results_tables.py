@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from results_export import precision_rows
 from results_search import proxy_rows, search_rows
 
 Line = dict[str, Any]
@@ -272,5 +273,11 @@ TABLES = (
         search_rows,
     ),
     Table("Proxies: rank correlation with test accuracies", ("proxies",), proxy_rows),
+    Table(
+        "Precisions of TFLite files on this host (random weights, images of noise; fp16 is computed "
+        "in fp32 on x86)",
+        ("precision",),
+        precision_rows,
+    ),
     Table("Against the alternatives, in the same run each", tuple(AGAINST), _against),
 )

@@ -6,6 +6,7 @@ stand-in for benchmark_model with its flags (`adbd/benchmark_model_litert.py`).
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +16,17 @@ import pytest
 from adbd.arm64 import EMULATED, arm64_root, why_no_arm64
 from adbd.harness import HERE, Phone
 from adbd.settings import FAST, FAST_LINK, needs_adbd
+from click.testing import CliRunner
+from export_models import finished_search
 from test_devices_native_runner import arm64, default_profile, native
 
 from devices import open_device
 from devices.catalog import CatalogEntry
 from devices.outputs import compute
+from elasticvit.cli.export import main
 from elasticvit.errors import DeviceError
 from elasticvit.testing.export_format import ARCH, small_subnet
+from elasticvit.workspace import Workspace
 from export.direct import DirectBackend
 from export.litert import LiteRTModel
 
@@ -50,6 +55,14 @@ def name_of(model: bytes) -> str:
     from ai_edge_litert.interpreter import Interpreter
 
     return str(Interpreter(model_content=model).get_input_details()[0]["name"])
+
+
+def litert_runner(folder: Path) -> tuple[Path, tuple[str, ...]]:
+    """The runner that is this computer's Python, and the folders that it needs on the phone."""
+    runner = folder / "benchmark_model"
+    runner.write_text(LITERT_RUNNER.read_text().replace("#!PYTHON", f"#!{sys.executable}", 1))
+    prefixes = {str(Path(sys.prefix).resolve()), str(Path(sys.base_prefix).resolve())}
+    return runner, tuple(sorted(p for p in prefixes if not p.startswith("/usr")))
 
 
 def test_this_computer_computes_what_litert_does(model: bytes, inputs: np.ndarray) -> None:
@@ -89,6 +102,32 @@ def test_a_phone_with_benchmark_model_computes_the_same(
         assert not phone.path("/data/local/tmp/elasticvit/outputs").exists()
         with pytest.raises(DeviceError, match="did not run the model on its inputs: it ended with"):
             compute(device, model, inputs, "another name")
+
+
+@needs_adbd
+def test_an_export_is_checked_on_the_phone(folder: Path, tmp_path: Path, monkeypatch) -> None:
+    """The whole of `evit-export --check-on-device`, with the phone's timing."""
+    rules = replace(FAST, runner_timeout_s=60, max_drift=99.0)
+    monkeypatch.setattr("devices.phone.device.Hygiene", lambda: rules)
+    monkeypatch.setattr("elasticvit.flows.export_timing.ROUNDS", 1)
+    monkeypatch.setenv("HOME", str(tmp_path))  # of the keys
+    workspace = finished_search(Workspace.open(tmp_path / "w"))
+    runner, extra = litert_runner(folder)
+    workspace.update({"runner": str(runner)})
+    with Phone(folder / "p", extra=extra, data_bytes=256 << 20) as phone:
+        (workspace.root / "devices.toml").write_text(
+            f'[mine]\nmatch = {{ "ro.product.device" = ["oriole"] }}\naddress = "{phone.address}"\n'
+        )
+        options = ["--workspace", workspace.root, "--device", "mine", "--check-on-device"]
+        options += ["--format", "tflite-direct", "--images", 20, "--json"]
+        done = CliRunner().invoke(main, [str(option) for option in options])
+    assert done.exit_code == 0, done.output
+    said = json.loads(done.stdout)
+    assert said["device_check"]["device"] == said["device"] == "mine"
+    assert said["device_check"]["source"].startswith("adb:")
+    assert said["device_check"]["images"] == 16
+    assert said["device_check"]["max_rel_diff"] < 1e-4
+    assert "on mine (benchmark_model (classic)" in " ".join(done.stderr.split())
 
 
 @needs_adbd

@@ -38,7 +38,13 @@ def closing(result: Result) -> dict[str, Any]:
 
 def searched_in(workspace: Workspace, precision: str) -> None:
     folder = workspace.latest("search")
-    replace(SearchResult.load(folder), precision=precision).save(folder)
+    result = SearchResult.load(folder)
+    caps = tuple(replace(cap, precision=precision) for cap in result.caps)
+    winners = tuple(
+        replace(winner, caps=tuple(replace(cap, precision=precision) for cap in winner.caps))
+        for winner in result.winners
+    )
+    replace(result, precision=precision, caps=caps, winners=winners).save(folder)
 
 
 def test_int8_full_is_calibrated_with_training_images(workspace: Workspace) -> None:

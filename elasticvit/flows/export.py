@@ -98,12 +98,13 @@ def _export(
     """The export itself: nothing is written before everything is known."""
     from elasticvit.flows.export_device_check import MOST_IMAGES
     from elasticvit.flows.export_file import checked_file, made_file
-    from elasticvit.flows.export_open import open_subject
+    from elasticvit.flows.export_open import check_calibration, open_subject
     from elasticvit.flows.export_proof import bundled, proof_images
     from export.conversion import check_converts, check_takes
 
     searched = open_subject(settings, place)
     precision = settings.precision or searched.precision
+    check_calibration(settings, searched, precision)
     for backend in backends:
         check_takes(backend, precision)
         check_converts(backend, searched.subnet)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from elasticvit.errors import DataError
 from elasticvit.flows.export_place import ExportPlace
 from elasticvit.flows.export_settings import ExportSettings
 from elasticvit.flows.export_subject import ExportSubject
@@ -26,3 +27,23 @@ def open_subject(settings: ExportSettings, place: ExportPlace) -> ExportSubject:
 
     assert place.search is not None
     return SearchedSubnet.load(place.search, settings.goal)
+
+
+def check_calibration(settings: ExportSettings, subject: ExportSubject, precision: str) -> None:
+    """Check that there are real images where the precision takes ranges from images.
+
+    Random weights, which are good for timing alone, are content with random images.
+
+    Raises:
+        DataError: There are none, and the weights are trained.
+    """
+    from export.calibration import CALIBRATED
+
+    untrained = settings.timm is not None and settings.weights is None
+    if precision in CALIBRATED and not subject.labelled and not untrained:
+        raise DataError(
+            f"precision {precision} takes the ranges of activations from training images, and "
+            "there is no data set: random images would give wrong ones; name data of the same "
+            "classes, or another precision",
+            settings=["data", "precision"],
+        )

@@ -10,6 +10,8 @@ Subclass `FormatContract` in a test file and provide the backend:
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import pytest
 import torch
@@ -19,7 +21,8 @@ from elasticvit.arch import Arch, AttnStage, ConvStage
 from elasticvit.errors import ExportError
 from elasticvit.kernels import Layout
 from elasticvit.nn import BlockOptions, Subnet
-from export.backend import Backend
+from elasticvit.precisions import FP32, PRECISIONS
+from export.backend import Backend, PreciseBackend
 from export.inspect import operators
 from export.parity import compare
 
@@ -35,6 +38,7 @@ LAYOUT = Layout(
 )
 ARCH = Arch(32, ConvStage(8, 1, 1, 3), (ConvStage(16, 1, 2, 5),), (AttnStage(48, 1, 2, 2),))
 MAX_REL_DIFF = 1e-4  # standard deviations of the logits
+MAX_PRECISE_DIFF = 0.3  # the same in 8 bits
 _FILES: dict[type[Backend], bytes] = {}
 RESERVED_SUFFIXES = (".json", ".txt")  # card and class names lie beside the model
 
@@ -134,6 +138,24 @@ class FormatContract:
         assert not np.array_equal(model(two.astype(np.float32)), kept)
         assert np.array_equal(first, kept)
         assert np.array_equal(model(one.astype(np.float32)), kept)
+
+    def test_it_takes_all_precisions_or_none(self, backend: Backend, data: bytes) -> None:
+        if not hasattr(backend, "in_precision"):
+            return
+        precise = cast("PreciseBackend", backend)
+        calibration = [
+            np.ascontiguousarray(images[i : i + 1].permute(0, 2, 3, 1).numpy())
+            for images, _ in random_batches(count=8)
+            for i in range(len(images))
+        ]
+        assert isinstance(precise.quantiser, str)
+        plain = precise.tensor_types(data)
+        for precision in (name for name in PRECISIONS if name != FP32):
+            file = precise.in_precision(data, precision, calibration)
+            assert len(file) < len(data)
+            assert precise.tensor_types(file) != plain
+            parity = compare(small_subnet(), backend.load(file), random_batches())
+            assert 0 < parity.max_rel_diff < MAX_PRECISE_DIFF
 
     def test_a_conversion_leaves_the_subnet_as_it_was(self, backend: Backend) -> None:
         subnet = small_subnet()
