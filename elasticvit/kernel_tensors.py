@@ -6,7 +6,7 @@ order; a test holds both equal. Reshapes are left out: they move nothing and nee
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ from elasticvit.kernels import (
     Kernel,
     MBConv,
 )
+from elasticvit.strips import Strip, same_padding, strips
 
 FLOAT_BYTES = 4
 MB = 1e6  # bytes
@@ -111,8 +112,21 @@ def _first_conv(t: KernelTensors, kernel: FirstConv) -> None:
 
 
 def _mbconv(t: KernelTensors, kernel: MBConv) -> None:
-    inner, area = kernel.inner, kernel.out_size**2
-    y = 0
+    area = kernel.out_size**2
+    found = strips(kernel)
+    y = _whole(t, kernel) if len(found) == 1 else _strips(t, kernel, found)
+    x = 0
+    if kernel.stride == 2:
+        if kernel.size % 2:
+            x = t.step(x, writes=(kernel.size + 2) ** 2 * kernel.cin)
+        x = t.step(x, writes=area * kernel.cin)
+    if kernel.cin != kernel.cout:
+        x = t.weighted(x, kernel.cin * kernel.cout, kernel.cout, area * kernel.cout)
+    t.step(y, x, writes=area * kernel.cout)
+
+
+def _whole(t: KernelTensors, kernel: MBConv) -> int:
+    inner, area, y = kernel.inner, kernel.out_size**2, 0
     if kernel.expansion > 1:
         writes = kernel.size**2 * inner
         y = t.copied(t.weighted(0, kernel.cin * inner, inner, writes))
@@ -124,15 +138,22 @@ def _mbconv(t: KernelTensors, kernel: MBConv) -> None:
         gate = t.weighted(gate, inner * squeezed, squeezed, squeezed)
         gate = t.weighted(gate, squeezed * inner, inner, inner)
         y = t.step(y, gate, writes=area * inner)
-    y = t.weighted(y, inner * kernel.cout, kernel.cout, area * kernel.cout)
-    x = 0
-    if kernel.stride == 2:
-        if kernel.size % 2:
-            x = t.step(x, writes=(kernel.size + 2) ** 2 * kernel.cin)
-        x = t.step(x, writes=area * kernel.cin)
-    if kernel.cin != kernel.cout:
-        x = t.weighted(x, kernel.cin * kernel.cout, kernel.cout, area * kernel.cout)
-    t.step(y, x, writes=area * kernel.cout)
+    return t.weighted(y, inner * kernel.cout, kernel.cout, area * kernel.cout)
+
+
+def _strips(t: KernelTensors, kernel: MBConv, found: Sequence[Strip]) -> int:
+    """The strips share their weights."""
+    cin, inner, cout, size = kernel.cin, kernel.inner, kernel.cout, kernel.size
+    t.constants += [cin * inner, inner, kernel.kernel**2 * inner, inner, inner * cout, cout]
+    parts = []
+    for strip in found:
+        y = t.step(0, writes=strip.rows * size * cin)
+        y = t.copied(t.step(y, writes=strip.rows * size * inner))
+        y = _padded_rows(t, y, kernel, strip)
+        out = strip.out_rows * kernel.out_size
+        y = t.copied(t.step(y, writes=out * inner))
+        parts.append(t.step(y, writes=out * cout))
+    return t.step(*parts, writes=kernel.out_size**2 * cout)
 
 
 def _downsample(t: KernelTensors, kernel: Downsample) -> None:
@@ -179,10 +200,19 @@ def _layer_norm(t: KernelTensors, n: int, width: int) -> int:
     return t.step(centred, t.copied(t.copied(variance)), writes=n * width)
 
 
+def _padded_rows(t: KernelTensors, x: int, kernel: MBConv, strip: Strip) -> int:
+    side, stride, margin = kernel.kernel, kernel.stride, kernel.kernel // 2
+    columns = same_padding(kernel.size, side, stride) == (margin, margin)
+    if columns and same_padding(strip.rows, side, stride) == (strip.above, strip.below):
+        return x
+    high, wide = strip.above + strip.rows + strip.below, kernel.size + 2 * margin
+    return t.step(x, writes=high * wide * kernel.inner)
+
+
 def _padded(t: KernelTensors, x: int, size: int, channels: int, side: int, stride: int) -> int:
     """Zeros around a map where the padding of the runtime would be uneven."""
     margin = side // 2
-    if max((-(-size // stride) - 1) * stride + side - size, 0) == 2 * margin:
+    if same_padding(size, side, stride) == (margin, margin):
         return x
     return t.step(x, writes=(size + 2 * margin) ** 2 * channels)
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
 
 from elasticvit.arrays import Float32Array
+from elasticvit.strips import same_padding
 from export.flatbuffer import AlignedBuffer, packed
 
 Shape = tuple[int, ...]
@@ -46,7 +47,7 @@ class Graph:
         self._operators: list[Any] = []
         self._buffers: list[Any] = [schema.BufferT()]  # index 0 is "no data" by convention
         self._codes: dict[str, int] = {}
-        self._shared: dict[bytes, int] = {}
+        self._shared: dict[int | str, tuple[int, npt.NDArray[Any]]] = {}
         self._inputs: list[int] = []
 
     def shape(self, tensor: int) -> Shape:
@@ -59,15 +60,17 @@ class Graph:
         return self._inputs[-1]
 
     def constant(self, value: npt.NDArray[Any]) -> int:
-        """A float32 or int32 constant; equal integer constants are stored once."""
-        key = b"" if value.dtype == np.float32 else repr(value.tolist()).encode()
-        if key not in self._shared or not key:
+        """A float32 or int32 constant; one array, or equal integers, are stored once."""
+        floats = value.dtype == np.float32
+        key = id(value) if floats else repr(value.tolist())
+        if key not in self._shared:
             buffer = AlignedBuffer()
             buffer.data = np.ascontiguousarray(value)
             self._buffers.append(buffer)
-            kind = schema.TensorType.FLOAT32 if not key else schema.TensorType.INT32
-            self._shared[key] = self._tensor(value.shape, kind, len(self._buffers) - 1)
-        return self._shared[key]
+            kind = schema.TensorType.FLOAT32 if floats else schema.TensorType.INT32
+            tensor = self._tensor(value.shape, kind, len(self._buffers) - 1)
+            self._shared[key] = tensor, value  # an array that lives keeps its id
+        return self._shared[key][0]
 
     def integers(self, values: Sequence[Any]) -> int:
         """An int32 constant."""
@@ -107,7 +110,13 @@ class Graph:
         return self._operator("CONV_2D", inputs, shape, options)
 
     def depthwise(
-        self, x: int, weight: Float32Array, bias: Float32Array | None, *, stride: int = 1
+        self,
+        x: int,
+        weight: Float32Array,
+        bias: Float32Array | None,
+        *,
+        stride: int = 1,
+        rows: tuple[int, int] | None = None,
     ) -> int:
         """Depthwise convolution, padded by half the filter on every side as torch does.
 
@@ -116,12 +125,14 @@ class Graph:
             weight: Filters (1, k, k, channels).
             bias: Bias (channels,); None for zeros.
             stride: Stride in pixels.
+            rows: Rows of zeros above and below, where they are not half the filter.
 
         Returns:
-            Feature map (1, H / stride, W / stride, channels), sides rounded up.
+            Feature map (1, H / stride, W / stride, channels), sides rounded up; fewer rows where
+            fewer are padded.
         """
         channels, side = weight.shape[3], weight.shape[1]
-        x, padding = self._padded(x, side, stride)
+        x, padding = self._padded(x, side, stride, rows)
         options = schema.DepthwiseConv2DOptionsT()
         options.padding, options.depthMultiplier = padding, 1
         options.strideW = options.strideH = stride
@@ -142,12 +153,29 @@ class Graph:
         shape = self._windows(x, 2, 2, _VALID, self.shape(x)[3])
         return self._operator("AVERAGE_POOL_2D", [x], shape, options)
 
-    def pad(self, x: int, margin: int) -> int:
-        """Zeros around a feature map (1, H, W, C), `margin` pixels on every side."""
+    def pad(self, x: int, margin: int, rows: tuple[int, int] | None = None) -> int:
+        """Zeros around a feature map (1, H, W, C): `margin` pixels on every side, or `rows` of them
+        above and below."""
         batch, height, width, channels = self.shape(x)
-        ends = self.integers([(0, 0), (margin, margin), (margin, margin), (0, 0)])
-        shape = (batch, height + 2 * margin, width + 2 * margin, channels)
+        rows = (margin, margin) if rows is None else rows
+        ends = self.integers([(0, 0), rows, (margin, margin), (0, 0)])
+        shape = (batch, height + sum(rows), width + 2 * margin, channels)
         return self._operator("PAD", [x, ends], shape)
+
+    def rows(self, x: int, first: int, count: int) -> int:
+        """Rows `first` to `first + count` of a feature map (1, H, W, C)."""
+        batch, _, width, channels = self.shape(x)
+        shape = (batch, count, width, channels)
+        inputs = [x, self.integers((0, first, 0, 0)), self.integers(shape)]
+        return self._operator("SLICE", inputs, shape, schema.SliceOptionsT())
+
+    def concatenate(self, parts: Sequence[int], axis: int) -> int:
+        """Tensors one behind another along an axis."""
+        options = schema.ConcatenationOptionsT()
+        options.axis = axis
+        shape = list(self.shape(parts[0]))
+        shape[axis] = sum(self.shape(part)[axis] for part in parts)
+        return self._operator("CONCATENATION", parts, tuple(shape), options)
 
     def linear(
         self, x: int, weight: Float32Array, bias: Float32Array | None, *, flat: bool = False
@@ -265,18 +293,26 @@ class Graph:
         self._operators.append(operator)
         return output
 
-    def _padded(self, x: int, side: int, stride: int) -> tuple[int, int]:
-        """The tensor to convolve and TFLite's padding: `same` where it pads both ends alike,
-        as torch does; otherwise the zeros are written, which the delegate fuses."""
-        size = self.shape(x)[1]
-        total = max((-(-size // stride) - 1) * stride + side - size, 0)
-        if total == 2 * (side // 2):
+    def _padded(
+        self, x: int, side: int, stride: int, rows: tuple[int, int] | None = None
+    ) -> tuple[int, int]:
+        """The tensor to convolve and TFLite's padding: `same` where it pads as is wanted;
+        otherwise the zeros are written, which the delegate fuses."""
+        columns = side // 2, side // 2
+        rows = rows or columns
+        _, height, width, _ = self.shape(x)
+        if (same_padding(height, side, stride), same_padding(width, side, stride)) == (
+            rows,
+            columns,
+        ):
             return x, _SAME
-        return self.pad(x, side // 2), _VALID
+        return self.pad(x, side // 2, rows), _VALID
 
     def _windows(self, x: int, side: int, stride: int, padding: int, channels: int) -> Shape:
-        size = self.shape(x)[1] - (side - 1 if padding == _VALID else 0)
-        return (self.shape(x)[0], -(-size // stride), -(-size // stride), channels)
+        batch, *sides, _ = self.shape(x)
+        lost = side - 1 if padding == _VALID else 0
+        height, width = (-(-(size - lost) // stride) for size in sides)
+        return (batch, height, width, channels)
 
     def _broadcast(self, a: int, b: int) -> Shape:
         return tuple(np.broadcast_shapes(self.shape(a), self.shape(b)))

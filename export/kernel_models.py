@@ -31,6 +31,7 @@ from elasticvit.kernels import (
     Kernel,
     MBConv,
 )
+from elasticvit.strips import strips
 from export.graph import Graph, Shape
 from export.norms import NORMS, Norm, per_token
 
@@ -176,7 +177,18 @@ def _first_conv(graph: Graph, x: int, kernel: FirstConv, weights: Weights) -> in
 
 
 def _mbconv(graph: Graph, x: int, kernel: MBConv, weights: Weights) -> int:
-    inner, y = kernel.inner, x
+    write = _whole if len(strips(kernel)) == 1 else _strips
+    y = write(graph, x, kernel, weights)
+    if kernel.stride == 2:
+        x = graph.average_pool(x)
+    if kernel.cin != kernel.cout:
+        x = _conv(graph, x, weights, "shortcut", kernel.cin, kernel.cout, bias=False)
+    return graph.add(y, x)
+
+
+def _whole(graph: Graph, y: int, kernel: MBConv, weights: Weights) -> int:
+    """An MBConv but for its residual."""
+    inner = kernel.inner
     if kernel.expansion > 1:
         y = graph.hard_swish(_conv(graph, y, weights, "expand", kernel.cin, inner))
     y = graph.hard_swish(
@@ -188,12 +200,23 @@ def _mbconv(graph: Graph, x: int, kernel: MBConv, weights: Weights) -> int:
         gate = _conv(graph, gate, weights, "squeeze", inner, squeezed, activation="relu")
         gate = _conv(graph, gate, weights, "excite", squeezed, inner, activation="relu6")
         y = graph.multiply(y, gate)
-    y = _conv(graph, y, weights, "project", inner, kernel.cout)
-    if kernel.stride == 2:
-        x = graph.average_pool(x)
-    if kernel.cin != kernel.cout:
-        x = _conv(graph, x, weights, "shortcut", kernel.cin, kernel.cout, bias=False)
-    return graph.add(y, x)
+    return _conv(graph, y, weights, "project", inner, kernel.cout)
+
+
+def _strips(graph: Graph, x: int, kernel: MBConv, weights: Weights) -> int:
+    """An MBConv but for its residual, in strips of rows; they share their weights."""
+    inner, side = kernel.inner, kernel.kernel
+    expand = _filters(weights, "expand", kernel.cin, inner)
+    depthwise = _depthwise_filters(weights, "depthwise", inner, side)
+    project = _filters(weights, "project", inner, kernel.cout)
+    parts = []
+    for strip in strips(kernel):
+        y = graph.rows(x, strip.first, strip.rows)
+        y = graph.hard_swish(graph.conv(y, *expand))
+        rows = strip.above, strip.below
+        y = graph.hard_swish(graph.depthwise(y, *depthwise, stride=kernel.stride, rows=rows))
+        parts.append(graph.conv(y, *project))
+    return graph.concatenate(parts, 1)
 
 
 def _downsample(graph: Graph, x: int, kernel: Downsample, weights: Weights) -> int:
@@ -259,9 +282,20 @@ def _by_head(graph: Graph, x: int, heads: int) -> int:
     return graph.transpose(split, (1, 0, 2))
 
 
-def _filter(weight: Float32Array) -> Float32Array:
-    """torch's (out, in, kh, kw) as TFLite's (out, kh, kw, in)."""
-    return np.ascontiguousarray(weight.transpose(0, 2, 3, 1))
+def _filters(
+    weights: Weights, name: str, cin: int, cout: int, side: int = 1, *, bias: bool = True
+) -> tuple[Float32Array, Float32Array | None]:
+    """Filters (out, k, k, in) of a convolution, which torch stores as (out, in, k, k), and bias."""
+    weight = weights(f"{name}.weight", (cout, cin, side, side)).transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(weight), weights(f"{name}.bias", (cout,)) if bias else None
+
+
+def _depthwise_filters(
+    weights: Weights, name: str, channels: int, side: int, *, bias: bool = True
+) -> tuple[Float32Array, Float32Array | None]:
+    """Filters (1, k, k, channels) of a depthwise convolution, and bias."""
+    weight = weights(f"{name}.weight", (channels, 1, side, side)).transpose(1, 2, 3, 0)
+    return np.ascontiguousarray(weight), weights(f"{name}.bias", (channels,)) if bias else None
 
 
 def _conv(
@@ -277,9 +311,8 @@ def _conv(
     bias: bool = True,
     activation: str | None = None,
 ) -> int:
-    weight = _filter(weights(f"{name}.weight", (cout, cin, side, side)))
-    shift = weights(f"{name}.bias", (cout,)) if bias else None
-    return graph.conv(x, weight, shift, stride=stride, activation=activation)
+    filters = _filters(weights, name, cin, cout, side, bias=bias)
+    return graph.conv(x, *filters, stride=stride, activation=activation)
 
 
 def _depthwise(
@@ -293,9 +326,8 @@ def _depthwise(
     *,
     bias: bool = True,
 ) -> int:
-    weight = weights(f"{name}.weight", (channels, 1, side, side)).transpose(1, 2, 3, 0)
-    shift = weights(f"{name}.bias", (channels,)) if bias else None
-    return graph.depthwise(x, np.ascontiguousarray(weight), shift, stride=stride)
+    filters = _depthwise_filters(weights, name, channels, side, bias=bias)
+    return graph.depthwise(x, *filters, stride=stride)
 
 
 def _linear(

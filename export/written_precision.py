@@ -55,6 +55,7 @@ class _Writer:
         self.written: list[Any] = []
         self.in_8_bits: dict[int, int] = {}  # the tensor that holds a float one in 8 bits
         self.computed = {int(t) for t in self.graph.inputs}  # float tensors that are there
+        self.scales: dict[int, Float32Array] = {}  # of constants in 8 bits; layers may share them
 
     def run(self) -> None:
         for operator in self.graph.operators:
@@ -84,10 +85,11 @@ class _Writer:
         inputs[0] = self._as_8_bits(inputs[0])
         if name in _LAYERS:
             scales = self._narrow_weight(inputs[1], _LAYERS[name])
-            if len(inputs) > 2 and inputs[2] >= 0:
+            if len(inputs) > 2 and inputs[2] >= 0 and inputs[2] not in self.scales:
                 sums = scales * np.float32(SCALE)
                 bias = np.rint(self._value(inputs[2]) / sums).astype(np.int32)
                 self._store(inputs[2], bias, sums)
+                self.scales[inputs[2]] = sums
         output = int(operator.outputs[0])
         narrow = self._tensor(self._shape(output), schema.TensorType.INT8)
         self._scale(narrow, ACTIVATIONS)
@@ -119,7 +121,9 @@ class _Writer:
         self._write(operator)
 
     def _halve(self, tensor: int) -> None:
-        """Keep a weight in 16 bits; the model itself makes floats of it."""
+        """Keep a weight in 16 bits; the model itself makes floats of it, once."""
+        if tensor in self.computed:
+            return
         half = self._tensor(self._shape(tensor), schema.TensorType.FLOAT16)
         own, value = self.graph.tensors[tensor], self._value(tensor).astype(np.float16)
         self.graph.tensors[half].buffer, own.buffer = own.buffer, 0  # it is computed from now on
@@ -128,12 +132,15 @@ class _Writer:
 
     def _narrow_weight(self, tensor: int, axis: int) -> Float32Array:
         """Keep a weight in 8 bits; returns the scale of each of its outputs."""
+        if tensor in self.scales:
+            return self.scales[tensor]
         value = self._value(tensor)
         others = tuple(i for i in range(value.ndim) if i != axis)
         largest = np.maximum(value.max(axis=others), -value.min(axis=others))
         scales: Float32Array = np.maximum(largest, np.finfo(np.float32).tiny) / np.float32(MOST)
         shape = [-1 if i == axis else 1 for i in range(value.ndim)]
         self._store(tensor, np.rint(value / scales.reshape(shape)).astype(np.int8), scales, axis)
+        self.scales[tensor] = scales
         return scales
 
     def _value(self, tensor: int) -> Float32Array:

@@ -61,7 +61,18 @@ def example(kernel: Kernel, batch: int = 1, seed: int = 0) -> torch.Tensor:
 
 _sizes, _widths = st.integers(2, 9), st.integers(1, 40)
 _heads, _ratios = st.integers(2, 6), st.integers(1, 5)
+_in_strips = st.builds(  # large enough to be exported in strips of rows
+    MBConv,
+    st.integers(56, 72),
+    st.integers(15, 18),
+    st.integers(15, 18),
+    st.integers(5, 8),
+    st.sampled_from((3, 5)),
+    st.sampled_from((1, 2)),
+    st.just(0),
+)
 kernels = st.one_of(
+    _in_strips,
     st.builds(FirstConv, st.integers(2, 33), st.integers(1, 4), _widths),
     st.builds(
         MBConv,

@@ -72,8 +72,10 @@ def test_the_model_of_a_kernel_computes_its_block(kernel: Kernel, seed: int, nor
         Attention(4, 48, 3),
         FFN(3, 32, 2),
         Head(3, 32, 2, 40, 10),
+        MBConv(65, 16, 16, 4, 3, 2, 0),  # in strips
+        MBConv(64, 16, 16, 5, 5, 1, 0),
     ],
-    ids=lambda kernel: kernel.kind,
+    ids=lambda kernel: kernel.key.replace(" ", "-"),
 )
 def test_the_converter_writes_the_same_operators_and_outputs(kernel: Kernel) -> None:
     hold_to_the_converter(kernel, "per_token")

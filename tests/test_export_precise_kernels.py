@@ -11,7 +11,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from elasticvit.cost import reachable_kernels
-from elasticvit.kernels import KINDS, Kernel, lower
+from elasticvit.kernels import KINDS, Kernel, MBConv, lower
 from elasticvit.precisions import PRECISIONS
 from elasticvit.space import MOBILE, TINY, SearchSpace
 from export.calibration import LEAST_IMAGES
@@ -85,6 +85,15 @@ def test_a_kernel_is_written_as_the_quantiser_would_make_it(kind: str, precision
         check_precision(kernel_model([kernel]), written, precision)
         if precision != "int8-full":  # whose ranges are of no images
             np.testing.assert_array_equal(output(written), output(expected))
+
+
+@pytest.mark.parametrize("precision", OTHERS)
+def test_strips_of_a_kernel_share_their_weights(precision: str) -> None:
+    kernel = MBConv(65, 16, 16, 4, 3, 2, 0)
+    written, expected = kernel_models_in(precision)([kernel]), quantised((kernel,), precision)
+    assert operators(written) == operators(expected)
+    assert delegation(written).whole
+    assert len(written) < 1.1 * len(expected)
 
 
 @pytest.mark.parametrize("precision", OTHERS)

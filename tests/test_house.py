@@ -38,6 +38,7 @@ VOCABULARY = {
         "read_errors",
         "process_lock",
         "rng_state",
+        "strips",
         "svg",
         "svg_curves",
         "svg_marks",

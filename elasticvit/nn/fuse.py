@@ -3,8 +3,8 @@
 Batch norm becomes part of the convolution or linear layer before it; the scale and shift of
 a layer norm part of the linear layers behind it; the attention scale part of the query; the
 constants of the squeeze-and-excitation's hard-sigmoid part of the layers around it. The big
-qkv matrix is split in three, so that nothing has to be sliced at run time. Outputs stay the
-same within float32 rounding.
+qkv matrix is split in three, so that nothing has to be sliced at run time. Large maps are
+computed in strips (`elasticvit.strips`). Outputs stay the same within float32 rounding.
 
 Shapes: B batch, N tokens, C width, h heads, V = h * v the width of all values.
 """
@@ -21,6 +21,7 @@ from elasticvit import kernels
 from elasticvit.kernels import QK_DIM
 from elasticvit.nn.blocks import FFN, Attention, Block, FirstConv, Head, MBConv
 from elasticvit.nn.layers import ElasticBatchNorm, ElasticConv2d, ElasticLayerNorm, ElasticLinear
+from elasticvit.strips import Strip, strips
 
 _NORMED: dict[type[nn.Module], tuple[tuple[str, str], ...]] = {
     FirstConv: (("conv", "bn"),),
@@ -111,19 +112,30 @@ class FusedMBConv(nn.Module):
             self.project.weight /= 6.0
 
     def forward(self, x: Tensor, kernel: kernels.MBConv | None = None) -> Tensor:  # (B, C, H, W)
-        y = x
+        found = strips(self.kernel)
+        y = self._whole(x) if len(found) == 1 else torch.cat([self._rows(x, s) for s in found], 2)
+        if self.kernel.stride == 2:
+            x = F.avg_pool2d(x, 2, padding=x.shape[-1] % 2)
+        if self.kernel.cin != self.kernel.cout:
+            x = self.shortcut(x)
+        return y + x
+
+    def _whole(self, y: Tensor) -> Tensor:
         if self.kernel.expansion > 1:
             y = F.hardswish(self.expand(y))
         y = F.hardswish(self.depthwise(y))
         if self.kernel.se:
             gate = F.relu(self.squeeze(y.mean((2, 3), keepdim=True)))
             y = y * F.relu6(self.excite(gate))
-        y = self.project(y)
-        if self.kernel.stride == 2:
-            x = F.avg_pool2d(x, 2, padding=x.shape[-1] % 2)
-        if self.kernel.cin != self.kernel.cout:
-            x = self.shortcut(x)
-        return y + x
+        return self.project(y)
+
+    def _rows(self, x: Tensor, strip: Strip) -> Tensor:
+        """The rows of a strip behind the projection; there is no squeeze-and-excitation."""
+        layer, margin = self.depthwise, self.kernel.kernel // 2
+        y = F.hardswish(self.expand(x[:, :, strip.first : strip.first + strip.rows]))
+        y = F.pad(y, (margin, margin, strip.above, strip.below))
+        y = F.conv2d(y, layer.weight, layer.bias, layer.stride, groups=layer.groups)
+        return self.project(F.hardswish(y))
 
 
 class FusedFFN(nn.Module):
