@@ -39,7 +39,9 @@ from elasticvit.published import published
 from elasticvit.space import MOBILE
 from export.graph import Shape
 from export.inspect import operators
-from export.kernel_models import WRITERS, Weights, input_shape, kernel_model, random_weights
+from export.kernel_graphs import WRITERS
+from export.kernel_models import input_shape, kernel_model, random_weights
+from export.layers import Weights
 
 ROUNDS, ROUND_S, IN_MEMORY = 6, 0.003, 40e6
 Writer = Callable[[Any, int, Any, Weights], int]

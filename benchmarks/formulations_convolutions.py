@@ -10,7 +10,7 @@ from formulations_graph import WideGraph
 from elasticvit.arrays import Float32Array
 from elasticvit.kernels import SE_RATIO, Downsample, MBConv
 from export.graph import Shape
-from export.kernel_models import Weights
+from export.layers import Weights
 
 
 def convolution(

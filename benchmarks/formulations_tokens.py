@@ -9,7 +9,7 @@ from formulations_graph import WideGraph
 
 from elasticvit.arrays import Float32Array
 from elasticvit.kernels import FFN, QK_DIM, Attention, Head
-from export.kernel_models import Weights
+from export.layers import Weights
 from export.norms import NORM_EPS
 
 Linear = tuple[Float32Array, Float32Array]

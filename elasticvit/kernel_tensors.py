@@ -1,6 +1,6 @@
 """Tensors of the model that a kernel is exported as: what it computes, and what it holds constant.
 
-The steps are those of the operators that `export.kernel_models` and the converter write, in their
+The steps are those of the operators that `export.kernel_graphs` and the converter write, in their
 order; a test holds both equal. Reshapes are left out: they move nothing and need no memory.
 """
 

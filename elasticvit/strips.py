@@ -3,7 +3,7 @@
 Between expansion and projection the map of an MBConv is several times as large as its input. A
 runtime that computes operator by operator writes it to memory and reads it again three times; in
 strips it stays in a core's cache (`benchmarks/formulations.py`), in every precision. The exported
-graphs (`export.kernel_models`), the fused modules (`elasticvit.nn.fuse`) and the memory that they
+graphs (`export.kernel_graphs`), the fused modules (`elasticvit.nn.fuse`) and the memory that they
 need (`elasticvit.kernel_tensors`) all follow these strips.
 """
 

@@ -1,11 +1,10 @@
 """Kernels, and chains of them, as TFLite models in milliseconds.
 
-A kernel's model holds the operators that litert-torch writes for the fused block of the
-kernel, in its order and with its options; the converter itself needs about two seconds a
-block. What is timed is therefore what is deployed. Weights are random, since they do not
-change the time, or those of a fused network. Norms are per token unless the authors' joint form is
-asked for. (Of a map of one pixel the converter drops what has become trivial; no preset has such
-maps, and outputs agree there too.)
+A kernel's model holds the operators that litert-torch writes for the fused block of the kernel
+(`export.kernel_graphs`); the converter itself needs about two seconds a block. What is timed is
+therefore what is deployed. Weights are random, since they do not change the time, or those of a
+fused network. (Of a map of one pixel the converter drops what has become trivial; no preset has
+such maps, and outputs agree there too.)
 """
 
 from __future__ import annotations
@@ -13,36 +12,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from elasticvit.arrays import Float32Array
 from elasticvit.errors import ExportError
-from elasticvit.kernels import (
-    FFN,
-    QK_DIM,
-    SE_RATIO,
-    Attention,
-    Downsample,
-    FirstConv,
-    Head,
-    Kernel,
-    MBConv,
-)
-from elasticvit.strips import strips
+from elasticvit.kernels import FFN, Attention, Downsample, FirstConv, Head, Kernel, MBConv
 from export.graph import Graph, Shape
-from export.norms import NORMS, Norm, per_token
+from export.kernel_graphs import WRITERS
+from export.layers import Weights
+from export.norms import NORMS
 
 _POOL = 2**18 + 1  # odd, so that rows of weights do not repeat
-
-
-class Weights(Protocol):
-    """Gives the weights of a block, by the name of the parameter in the fused block and the shape
-    in which torch stores it."""
-
-    def __call__(self, name: str, shape: Shape) -> Float32Array: ...
 
 
 def kernel_model(
@@ -170,168 +153,3 @@ def _fits(graph: Graph, x: int, kernel: Kernel) -> bool:
     if isinstance(kernel, Downsample) and len(shape) == 3:
         return shape == (1, kernel.size**2, kernel.cin)
     return shape == wanted
-
-
-def _first_conv(graph: Graph, x: int, kernel: FirstConv, weights: Weights) -> int:
-    return graph.hard_swish(_conv(graph, x, weights, "conv", kernel.cin, kernel.cout, 3, stride=2))
-
-
-def _mbconv(graph: Graph, x: int, kernel: MBConv, weights: Weights) -> int:
-    write = _whole if len(strips(kernel)) == 1 else _strips
-    y = write(graph, x, kernel, weights)
-    if kernel.stride == 2:
-        x = graph.average_pool(x)
-    if kernel.cin != kernel.cout:
-        x = _conv(graph, x, weights, "shortcut", kernel.cin, kernel.cout, bias=False)
-    return graph.add(y, x)
-
-
-def _whole(graph: Graph, y: int, kernel: MBConv, weights: Weights) -> int:
-    """An MBConv but for its residual."""
-    inner = kernel.inner
-    if kernel.expansion > 1:
-        y = graph.hard_swish(_conv(graph, y, weights, "expand", kernel.cin, inner))
-    y = graph.hard_swish(
-        _depthwise(graph, y, weights, "depthwise", inner, kernel.kernel, kernel.stride)
-    )
-    if kernel.se:
-        squeezed = inner // SE_RATIO
-        gate = graph.mean(y, (2, 1), keep=True)
-        gate = _conv(graph, gate, weights, "squeeze", inner, squeezed, activation="relu")
-        gate = _conv(graph, gate, weights, "excite", squeezed, inner, activation="relu6")
-        y = graph.multiply(y, gate)
-    return _conv(graph, y, weights, "project", inner, kernel.cout)
-
-
-def _strips(graph: Graph, x: int, kernel: MBConv, weights: Weights) -> int:
-    """An MBConv but for its residual, in strips of rows; they share their weights."""
-    inner, side = kernel.inner, kernel.kernel
-    expand = _filters(weights, "expand", kernel.cin, inner)
-    depthwise = _depthwise_filters(weights, "depthwise", inner, side)
-    project = _filters(weights, "project", inner, kernel.cout)
-    parts = []
-    for strip in strips(kernel):
-        y = graph.rows(x, strip.first, strip.rows)
-        y = graph.hard_swish(graph.conv(y, *expand))
-        rows = strip.above, strip.below
-        y = graph.hard_swish(graph.depthwise(y, *depthwise, stride=kernel.stride, rows=rows))
-        parts.append(graph.conv(y, *project))
-    return graph.concatenate(parts, 1)
-
-
-def _downsample(graph: Graph, x: int, kernel: Downsample, weights: Weights) -> int:
-    if len(graph.shape(x)) == 3:
-        x = graph.reshape(x, (1, kernel.size, kernel.size, kernel.cin))
-
-    def inside(name: str, shape: Shape) -> Float32Array:
-        return weights(f"block.{name}", shape)
-
-    y = _mbconv(graph, x, kernel.as_mbconv, inside)
-    return graph.reshape(y, (1, kernel.out_size**2, kernel.cout))
-
-
-def _attention(
-    graph: Graph, x: int, kernel: Attention, weights: Weights, norm: Norm = per_token
-) -> int:
-    size, heads, width = kernel.size, kernel.heads, kernel.width
-    n, v_width = size * size, heads * kernel.v_dim
-    normed = norm(graph, x)
-    q = _linear(graph, normed, weights, "query", width, heads * QK_DIM)
-    q = _by_head(graph, q, heads)
-    k = _linear(graph, normed, weights, "key", width, heads * QK_DIM)
-    k = graph.reshape(k, (n, heads, QK_DIM))
-    v = _linear(graph, normed, weights, "value", width, v_width)
-    v = graph.reshape(v, (1, size, size, v_width))
-    v = _depthwise(graph, v, weights, "value_conv", v_width, 3, 1, bias=False)
-    v = _by_head(graph, v, heads)
-    scores = graph.matmul(q, graph.transpose(k, (1, 2, 0)))
-    bias = graph.constant(weights("position_bias", (heads, n, n)))
-    y = graph.matmul(graph.softmax(graph.add(scores, bias)), v)
-    y = graph.reshape(graph.transpose(y, (1, 0, 2)), (1, n, v_width))
-    y = graph.hard_swish(y)
-    return graph.add(x, _linear(graph, y, weights, "project", v_width, width, flat=True))
-
-
-def _ffn(graph: Graph, x: int, kernel: FFN, weights: Weights, norm: Norm = per_token) -> int:
-    y = _linear(graph, norm(graph, x), weights, "fc1", kernel.width, kernel.inner)
-    y = graph.hard_swish(y)
-    return graph.add(x, _linear(graph, y, weights, "fc2", kernel.inner, kernel.width, flat=True))
-
-
-def _head(graph: Graph, x: int, kernel: Head, weights: Weights) -> int:
-    x = graph.hard_swish(_linear(graph, x, weights, "expand", kernel.width, kernel.inner))
-    x = graph.mean(x, (1,), keep=False)
-    x = graph.hard_swish(_linear(graph, x, weights, "hidden", kernel.inner, kernel.hidden))
-    return _linear(graph, x, weights, "classifier", kernel.hidden, kernel.classes)
-
-
-WRITERS: Mapping[type[Kernel], Callable[..., int]] = {
-    FirstConv: _first_conv,
-    MBConv: _mbconv,
-    Downsample: _downsample,
-    Attention: _attention,
-    FFN: _ffn,
-    Head: _head,
-}
-
-
-def _by_head(graph: Graph, x: int, heads: int) -> int:
-    """Tokens or a map (1, ..., heads * d) as (heads, n, d)."""
-    *_, channels = shape = graph.shape(x)
-    split = graph.reshape(x, (math.prod(shape) // channels, heads, channels // heads))
-    return graph.transpose(split, (1, 0, 2))
-
-
-def _filters(
-    weights: Weights, name: str, cin: int, cout: int, side: int = 1, *, bias: bool = True
-) -> tuple[Float32Array, Float32Array | None]:
-    """Filters (out, k, k, in) of a convolution, which torch stores as (out, in, k, k), and bias."""
-    weight = weights(f"{name}.weight", (cout, cin, side, side)).transpose(0, 2, 3, 1)
-    return np.ascontiguousarray(weight), weights(f"{name}.bias", (cout,)) if bias else None
-
-
-def _depthwise_filters(
-    weights: Weights, name: str, channels: int, side: int, *, bias: bool = True
-) -> tuple[Float32Array, Float32Array | None]:
-    """Filters (1, k, k, channels) of a depthwise convolution, and bias."""
-    weight = weights(f"{name}.weight", (channels, 1, side, side)).transpose(1, 2, 3, 0)
-    return np.ascontiguousarray(weight), weights(f"{name}.bias", (channels,)) if bias else None
-
-
-def _conv(
-    graph: Graph,
-    x: int,
-    weights: Weights,
-    name: str,
-    cin: int,
-    cout: int,
-    side: int = 1,
-    *,
-    stride: int = 1,
-    bias: bool = True,
-    activation: str | None = None,
-) -> int:
-    filters = _filters(weights, name, cin, cout, side, bias=bias)
-    return graph.conv(x, *filters, stride=stride, activation=activation)
-
-
-def _depthwise(
-    graph: Graph,
-    x: int,
-    weights: Weights,
-    name: str,
-    channels: int,
-    side: int,
-    stride: int,
-    *,
-    bias: bool = True,
-) -> int:
-    filters = _depthwise_filters(weights, name, channels, side, bias=bias)
-    return graph.depthwise(x, *filters, stride=stride)
-
-
-def _linear(
-    graph: Graph, x: int, weights: Weights, name: str, cin: int, cout: int, *, flat: bool = False
-) -> int:
-    weight, bias = weights(f"{name}.weight", (cout, cin)), weights(f"{name}.bias", (cout,))
-    return graph.linear(x, weight, bias, flat=flat)
