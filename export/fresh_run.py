@@ -172,7 +172,7 @@ def _cached(path: Path, shape: Sequence[int]) -> list[FreshAnswer]:
 
 
 def _ask(kind: str, path: Path, extra: str, shape: Sequence[int], steady_ms: float) -> FreshAnswer:
-    parts = (str(ROOT), os.environ.get("PYTHONPATH", ""))
+    parts = (str(ROOT), *sys.path)  # other packages' formats are found as this process finds them
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(part for part in parts if part),
         "OMP_NUM_THREADS": "1",

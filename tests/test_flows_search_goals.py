@@ -114,7 +114,9 @@ def test_a_supernet_in_a_file_is_searched_on_images_of_its_classes(tmp_path: Pat
     assert result.test_accuracy is not None
     with pytest.raises(SettingError, match="supernet is named without data"):
         search(**wanted)
-    with pytest.raises(CheckpointError, match="x is no supernet: neither one that comes with"):
+    with pytest.raises(
+        CheckpointError, match="no supernet 'x'; with the package come tiny-cifar10"
+    ):
         search(data="digits", **{**wanted, "supernet": "x"})
     folder = tmp_path / "photos"
     for label in "ab":
