@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import stat
 import struct
 import tempfile
 from collections.abc import Iterator
@@ -124,7 +125,11 @@ def _unfinished(path: Path) -> bool:
 
 
 def _holds_something(path: Path) -> bool:
-    return path.is_file() and path.stat().st_size > 0
+    try:
+        found = path.stat()
+    except FileNotFoundError:  # another process may take its journal away at any moment
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_size > 0
 
 
 def _connected(path: Path, how: str) -> sqlite3.Connection:
