@@ -8,6 +8,8 @@ from typing import Any
 
 from elasticvit.svg import CHART_STYLE
 
+REPORT_FILE = "report.html"  # of a profile, a training run and a search
+
 STYLE = f"""
 :root {{ color-scheme: light dark; --ink: #1d2126; --paper: #fff; --faint: #d9dde2; }}
 @media (prefers-color-scheme: dark) {{

@@ -15,6 +15,9 @@ from ai_edge_litert import schema_py_generated as schema
 from elasticvit.errors import ExportError
 
 FILE_IDENTIFIER = b"TFL3"
+TENSOR_TYPES = {  # names of the types of tensors, such as FLOAT32, by the schema's number
+    code: name for name, code in vars(schema.TensorType).items() if not name.startswith("_")
+}
 _NO_OFFSET = 1  # offsets 0 and 1 mean that the data is in the buffer itself
 
 

@@ -10,16 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ai_edge_litert import schema_py_generated as schema
-
 from elasticvit.errors import ExportError
-from export.flatbuffer import FILE_IDENTIFIER, unpacked
+from export.flatbuffer import FILE_IDENTIFIER, TENSOR_TYPES, unpacked
 from export.inspect import Operator, operators
 
 DYNAMIC = -1  # a dimension that the file leaves open
-_TYPES = {
-    code: name.lower() for name, code in vars(schema.TensorType).items() if not name.startswith("_")
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,13 +107,13 @@ def _indices(values: Any) -> list[int]:
 def _input(tensor: Any) -> ModelInput:
     signature = _indices(tensor.shapeSignature) or _indices(tensor.shape)
     name = tensor.name.decode(errors="replace") if tensor.name else ""
-    return ModelInput(name=name, dtype=_TYPES[tensor.type], shape=tuple(signature))
+    return ModelInput(name=name, dtype=TENSOR_TYPES[tensor.type].lower(), shape=tuple(signature))
 
 
 def _weights(model: Any, graph: Any) -> dict[str, int]:
     """Bytes of the constant tensors by type; a buffer that several tensors share counts once."""
     counts: Counter[str] = Counter()
-    buffers = {tensor.buffer: _TYPES[tensor.type] for tensor in graph.tensors}
+    buffers = {tensor.buffer: TENSOR_TYPES[tensor.type].lower() for tensor in graph.tensors}
     for number, name in buffers.items():
         content = model.buffers[number].data
         if content is not None and len(content):

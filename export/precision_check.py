@@ -11,14 +11,11 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from ai_edge_litert import schema_py_generated as schema
-
 from elasticvit.errors import ExportError
 from elasticvit.precisions import FP16, INT8, INT8_FULL
-from export.flatbuffer import unpacked
+from export.flatbuffer import TENSOR_TYPES, unpacked
 from export.inspect import Delegation, delegation, operator_name
 
-_TYPES = {code: name for name, code in vars(schema.TensorType).items() if not name.startswith("_")}
 _UNQUANTISED = ("FLOAT32", "INT32", "INT64", "BOOL")  # the integers are shapes and axes
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 _WEIGHT_TYPES = {FP16: "FLOAT16", INT8: "INT8", INT8_FULL: "INT8"}
@@ -33,7 +30,7 @@ def tensor_types(data: bytes) -> dict[str, int]:
         ExportError: The data is no TFLite flatbuffer.
     """
     graphs = unpacked(data).subgraphs
-    types = Counter(_TYPES[tensor.type] for graph in graphs for tensor in graph.tensors)
+    types = Counter(TENSOR_TYPES[tensor.type] for graph in graphs for tensor in graph.tensors)
     return dict(types.most_common())
 
 
@@ -74,7 +71,7 @@ def check_precision(before: bytes, after: bytes, precision: str) -> None:
         )
     graph = model.subgraphs[0]
     for index in (*graph.inputs, *graph.outputs):
-        kind = _TYPES[graph.tensors[index].type]
+        kind = TENSOR_TYPES[graph.tensors[index].type]
         if kind != "FLOAT32":
             raise ExportError(
                 f"precision {precision}: the quantiser made {_name(graph.tensors[index])}, an "
@@ -97,7 +94,7 @@ def _not_in(model: Any, precision: str) -> Iterator[str]:
             kinds = [_stored_type(model, graph, sources, operator.inputs[1])]
             if precision == INT8_FULL:  # the activations as well
                 tensors = (operator.inputs[0], operator.outputs[0])
-                kinds += [_TYPES[graph.tensors[index].type] for index in tensors]
+                kinds += [TENSOR_TYPES[graph.tensors[index].type] for index in tensors]
             if any(kind not in (wanted, None) for kind in kinds):
                 yield f"{name} {_name(graph.tensors[operator.outputs[0]])}"
 
@@ -108,7 +105,7 @@ def _stored_type(model: Any, graph: Any, sources: dict[int, Any], index: int) ->
     if source is not None and operator_name(model, source) == "DEQUANTIZE":
         index = source.inputs[0]
     tensor = graph.tensors[index]
-    return None if model.buffers[tensor.buffer].data is None else _TYPES[tensor.type]
+    return None if model.buffers[tensor.buffer].data is None else TENSOR_TYPES[tensor.type]
 
 
 def _check_steps(model: Any, precision: str) -> None:

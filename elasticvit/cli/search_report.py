@@ -22,9 +22,9 @@ from elasticvit.flows.search_events import (
     SearchStarted,
     TopRanked,
 )
+from elasticvit.page import REPORT_FILE
 from elasticvit.precisions import FP32
 
-REPORT_FILE = "report.html"
 EQUAL = 0.6  # confidence below which winner and runner-up are as good as equal
 FRONT_ROWS = 16  # of the table that is printed
 

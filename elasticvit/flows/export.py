@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from elasticvit.errors import SettingError
 from elasticvit.events import EventHandler, Phase, ignore
-from elasticvit.flows.export_events import (
-    ExportPlanned,
-)
+from elasticvit.flows.export_events import ExportPlanned
 from elasticvit.flows.export_place import ExportPlace
 from elasticvit.flows.export_remark import arithmetic_remark
 from elasticvit.flows.export_result import ExportResult
@@ -18,6 +16,7 @@ from elasticvit.flows.export_settings import ExportSettings, InFolder
 from elasticvit.flows.settings import WorkspaceLike, settings_of
 
 if TYPE_CHECKING:
+    from elasticvit.flows.export_file import Calibrated
     from export.backend import Backend
 
 __all__ = ["ExportResult", "ExportSettings", "export"]
@@ -96,10 +95,12 @@ def _export(
     settings: ExportSettings, backends: Sequence[Backend], place: ExportPlace, events: EventHandler
 ) -> ExportResult:
     """The export itself: nothing is written before everything is known."""
+    from elasticvit.flows.export_calibration import calibration_images
     from elasticvit.flows.export_device_check import MOST_IMAGES
     from elasticvit.flows.export_file import checked_file, made_file
     from elasticvit.flows.export_open import check_calibration, open_subject
     from elasticvit.flows.export_proof import bundled, proof_images
+    from export.calibration import CALIBRATED
     from export.conversion import check_converts, check_takes
 
     searched = open_subject(settings, place)
@@ -111,9 +112,13 @@ def _export(
     images = searched.images()
     for remark in searched.remarks:
         events(remark)
+    calibrated: Calibrated = (None, None)
+    if precision in CALIBRATED:
+        events(Phase(text="reading training images to calibrate with"))
+        calibrated = calibration_images(images, searched.subnet.resolution)
     names = place.file_names(backends)
     made = [
-        (backend, *made_file(settings, backend, name, searched, images, place, events))
+        (backend, *made_file(settings, backend, name, searched, images, calibrated, place, events))
         for backend, name in zip(backends, names, strict=True)
     ]
     kept = None

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from elasticvit.errors import DeviceError, ExportError
-from elasticvit.events import EventHandler, Phase
+from elasticvit.events import EventHandler
 from elasticvit.flows.export_events import (
     ComparisonProgress,
     DeviceCheckStarted,
@@ -22,6 +22,9 @@ from elasticvit.flows.export_settings import ExportSettings
 from elasticvit.workspace import Workspace
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from elasticvit.arrays import Float32Array
     from elasticvit.flows.export_subject import ExportSubject
     from elasticvit.nn import Subnet
     from elasticvit.nn.timm_network import TimmNetwork
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from export.parity import Parity
     from export.proof_images import ProofImages
 
+Calibrated = tuple["Sequence[Float32Array] | None", "Calibration | None"]
 BATCH = 64  # images that torch answers at once
 DEFAULT_DEVICE = "host"
 
@@ -42,26 +46,25 @@ def made_file(
     name: str,
     searched: ExportSubject,
     images: ImageData,
+    calibrated: Calibrated,
     place: ExportPlace,
     events: EventHandler,
 ) -> tuple[bytes, ExportedFile]:
     """Content of the file of a format, and all about it; written only if it is rejected.
 
+    Args:
+        calibrated: What `calibration_images` gives, for a precision that needs it.
+
     Raises:
         ExportError: It cannot be made, or its logits or its accuracy differ from torch's.
     """
-    from elasticvit.flows.export_calibration import calibration_images
     from export.accuracy_drop import AccuracyDrop
-    from export.calibration import CALIBRATED
     from export.conversion import convert, load
 
     subnet, precision = searched.subnet, settings.precision or searched.precision
     told = network_name(subnet)
     events(ExportStarted(name=told, format=backend.name, precision=precision))
-    pixels, calibration = None, None
-    if precision in CALIBRATED:
-        events(Phase(text="reading training images to calibrate with"))
-        pixels, calibration = calibration_images(images, subnet.resolution)
+    pixels, calibration = calibrated
     started_s = time.monotonic()
     data = convert(backend, subnet, precision, pixels)
     seconds = time.monotonic() - started_s

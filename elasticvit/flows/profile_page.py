@@ -11,6 +11,7 @@ from elasticvit.arch import Arch, ArchBatch
 from elasticvit.files import write_atomic
 from elasticvit.flows.profile_result import DeviceProfile
 from elasticvit.kernels import KINDS, Kernel, lower
+from elasticvit.page import REPORT_FILE
 from elasticvit.published import PUBLISHED
 from elasticvit.space import SearchSpace
 from elasticvit.workspace import Workspace
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from predictors.predictor import Predictor
     from predictors.report import Pair
 
-PAGE = "report.html"
 NOISE_FLOOR = "noise floor: subnets timed twice"
 
 
@@ -58,7 +58,7 @@ def write_page(
         reference=_reference(store, data, summary),
         notes=notes,
     )
-    path = workspace.predictor_path(summary.info.name, predictor.precision) / PAGE
+    path = workspace.predictor_path(summary.info.name, predictor.precision) / REPORT_FILE
     write_atomic(path, render(content))
     return path
 

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 
 from elasticvit.files import write_atomic
-from elasticvit.page import facts_table, figure, page, table
+from elasticvit.page import REPORT_FILE, facts_table, figure, page, table
 from elasticvit.precisions import FP32
 from elasticvit.searching.report_charts import convergence, front_figures
 from elasticvit.searching.report_checks import agreement_section, measured_section
@@ -15,9 +15,8 @@ from elasticvit.searching.report_data import SearchPage
 from elasticvit.searching.report_winner import confidence_text, winner_section
 from elasticvit.searching.result import SearchResult
 
-__all__ = ["REPORT_FILE", "SearchPage", "render", "write_search_page"]
+__all__ = ["SearchPage", "render", "write_search_page"]
 
-REPORT_FILE = "report.html"
 MINUTES_FROM_S = 600
 
 

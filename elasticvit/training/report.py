@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 from elasticvit.files import write_atomic
-from elasticvit.page import facts_table, figure, page, table
+from elasticvit.page import REPORT_FILE, facts_table, figure, page, table
 from elasticvit.svg import stacked_bars
 from elasticvit.svg_curves import DARK, PALE, Curve, curves, ramp, stacked_areas
 from elasticvit.training.log import CHOICES, LogRow
@@ -16,7 +16,6 @@ from elasticvit.training.panel_result import PanelAccuracy, PanelResult
 from elasticvit.training.report_data import ReportData
 from elasticvit.training.report_diagnosis import diagnosis_sections
 
-REPORT_FILE = "report.html"
 BINS = 60  # along the steps
 CHOICE_BINS = 30
 TIMES = 5  # of the training at which the front is drawn
