@@ -15,7 +15,7 @@ from elasticvit.space import TINY
 from elasticvit.training.sampling.bank import Bank, Entry, bank_sizes
 from elasticvit.training.sampling.banked import BankSampler, exploitation
 from elasticvit.training.sampling.preferring import depth_over_width
-from elasticvit.training.sampling.walk import LevelWalk, highest_level, mean_over_rest
+from elasticvit.training.sampling.walk import LevelWalk, highest_level, mean_over_rest, visits
 
 losses = st.floats(0, 50)
 
@@ -120,10 +120,13 @@ def test_levels_are_let_in_one_after_another(
     assert grow == 0 or highest_level(0.0, grow, count) == 0
 
 
-@given(seed=st.integers(0, 2**32 - 1), grow=st.floats(0.05, 1))
+@given(seed=st.integers(0, 2**32 - 1), grow=st.floats(0.05, 1), bias=st.floats(0, 2))
 @settings(max_examples=20, deadline=None)
-def test_a_growing_walk_is_adjacent_and_stays_below_what_is_let_in(seed: int, grow: float) -> None:
-    walk, last = LevelWalk(6, np.random.default_rng(seed), grow), None
+def test_a_growing_walk_is_adjacent_and_stays_below_what_is_let_in(
+    seed: int, grow: float, bias: float
+) -> None:
+    shares = visits([4.0, 7.0, 13.0, 22.0, 38.0, 67.0], bias)
+    walk, last = LevelWalk(shares, np.random.default_rng(seed), grow), None
     for step in range(300):
         level = walk.step(step / 300)
         assert level <= highest_level(step / 300, grow, 6)
@@ -131,13 +134,24 @@ def test_a_growing_walk_is_adjacent_and_stays_below_what_is_let_in(seed: int, gr
         last = level
 
 
+@pytest.mark.parametrize("bias", [0.0, 0.8])
 @pytest.mark.parametrize(("grow", "done"), [(0.0, 0.0), (0.6, 0.0), (0.6, 0.3), (0.6, 0.8), (1, 0)])
-def test_the_rest_of_a_growing_walk_is_forecast(grow: float, done: float) -> None:
+def test_the_rest_of_a_growing_walk_is_forecast(grow: float, done: float, bias: float) -> None:
     seconds, met = [1.0, 2.0, 4.0, 9.0], []
+    shares = visits([10.0, 20.0, 40.0, 90.0], bias)
     for seed in range(5):
-        walk = LevelWalk(4, np.random.default_rng(seed), grow)
-        met += [seconds[walk.step(i / 3000)] for i in range(3000)][int(done * 3000) :]
-    assert mean_over_rest(seconds, grow, done) == pytest.approx(np.mean(met), rel=0.1)
+        walk = LevelWalk(shares, np.random.default_rng(seed), grow)
+        met += [seconds[walk.step(i / 12_000)] for i in range(12_000)][int(done * 12_000) :]
+    assert mean_over_rest(seconds, shares, grow, done) == pytest.approx(np.mean(met), rel=0.1)
+
+
+@pytest.mark.parametrize("bias", [0.0, 0.5, 1.0])
+def test_a_biased_walk_visits_levels_by_their_cost(bias: float) -> None:
+    costs = [4.1, 7.2, 13.0, 22.0, 38.0, 67.0]
+    walk = LevelWalk(visits(costs, bias), np.random.default_rng(1))
+    met = np.bincount([walk.step(0.0) for _ in range(60_000)], minlength=6) / 60_000
+    expected = np.array(costs) ** -bias
+    assert met == pytest.approx(expected / expected.sum(), abs=0.025)
 
 
 def test_only_explored_subnets_are_offered() -> None:

@@ -48,7 +48,9 @@ def stop_behind(job: Trainer, run: Path, last: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"grow": 0.3}, {"mixup": 0.2, "hss": 1}], ids=["growing", "mixed"]
+    "changes",
+    [{"grow": 0.3, "level_bias": 0.7}, {"mixup": 0.2, "hss": 1}],
+    ids=["growing", "mixed"],
 )
 def test_a_run_killed_between_steps_goes_on_bit_for_bit(
     tmp_path: Path, changes: dict[str, Any]

@@ -1,5 +1,6 @@
 """The settings of sampling: defaults, contradictions, and the command's options."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ from elasticvit.errors import SettingError
 from elasticvit.flows.train_result import TrainResult
 from elasticvit.flows.train_settings import TrainSettings
 from elasticvit.training.config import TrainConfig, default_config
+from elasticvit.training.recipes import CPU_MINUTES, Recipe
 from elasticvit.training.run_info import RunInfo
 
-NAMES = ("sampling", "hss", "bank", "preference", "grow")
+NAMES = ("sampling", "hss", "bank", "preference", "grow", "level_bias", "subnets")
+UNBIASED = replace(CPU_MINUTES, subnets=3, level_bias=0.0, grow=0.0)
+BIASED = replace(CPU_MINUTES, subnets=2, level_bias=0.7, grow=0.3)
 
 
 def values(config: TrainConfig) -> tuple[Any, ...]:
@@ -22,19 +26,25 @@ def values(config: TrainConfig) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("recipe", "given", "expected"),
     [
-        ({}, ("adjacent", 3, True, True, 0.0)),
-        ({"bank": False, "hss": 1}, ("adjacent", 1, False, True, 0.0)),
-        ({"preference": False, "grow": 0.5}, ("adjacent", 3, True, False, 0.5)),
-        ({"sampling": "uniform"}, ("uniform", 1, False, False, 0.0)),
-        ({"sampling": "sandwich", "bank": False}, ("sandwich", 1, False, False, 0.0)),
+        (UNBIASED, {}, ("adjacent", 3, True, True, 0.0, 0.0, 3)),
+        (UNBIASED, {"bank": False, "hss": 1}, ("adjacent", 1, False, True, 0.0, 0.0, 3)),
+        (UNBIASED, {"preference": False, "grow": 0.5}, ("adjacent", 3, True, False, 0.5, 0.0, 3)),
+        (BIASED, {}, ("adjacent", 3, True, True, 0.3, 0.7, 2)),
+        (BIASED, {"level_bias": 0.0, "subnets": 1}, ("adjacent", 3, True, True, 0.3, 0.0, 1)),
+        (BIASED, {"sampling": "uniform"}, ("uniform", 1, False, False, 0.0, 0.0, 3)),
+        (
+            BIASED,
+            {"sampling": "sandwich", "bank": False, "subnets": 4},
+            ("sandwich", 1, False, False, 0.0, 0.0, 4),
+        ),
     ],
 )
 def test_a_new_training_has_all_that_its_sampling_allows(
-    given: dict[str, Any], expected: tuple[Any, ...]
+    recipe: Recipe, given: dict[str, Any], expected: tuple[Any, ...]
 ) -> None:
-    assert values(default_config(DATA.info, MICRO, **given)) == expected
+    assert values(default_config(DATA.info, MICRO, recipe, **given)) == expected
 
 
 @pytest.mark.parametrize("kind", [TrainSettings, TrainConfig])
@@ -50,6 +60,17 @@ def test_a_new_training_has_all_that_its_sampling_allows(
         ({"preference": 1}, "preference is 1", ("preference",)),
         ({"grow": 1.5}, r"grow is 1\.5; it must be a number from 0 to 1", ("grow",)),
         ({"grow": float("nan")}, "grow is nan", ("grow",)),
+        (
+            {"level_bias": 3.0},
+            r"level_bias is 3\.0; it must be a number from 0 to 2",
+            ("level_bias",),
+        ),
+        ({"subnets": 0}, "subnets is 0; it must be", ("subnets",)),
+        (
+            {"sampling": "uniform", "level_bias": 0.5, "hss": 1},
+            "level_bias needs complexity levels",
+            ("sampling", "level_bias"),
+        ),
         (
             {"sampling": "sandwich", "bank": True, "hss": 1},
             "bank needs complexity levels, which sampling sandwich does not have",

@@ -155,9 +155,23 @@ def _switch(_: click.Context, __: click.Parameter, value: str | None) -> bool | 
 @click.option(
     "--grow",
     type=click.FloatRange(0, 1),
-    default=0.0,
+    default=None,
     help="Begin with the lowest complexity level, and let the others in one after another up to "
-    "this share of the training.",
+    "this share of the training.  [default: by recipe]",
+)
+@click.option(
+    "--level-bias",
+    type=click.FloatRange(0, 2),
+    default=None,
+    help="Visit cheap complexity levels more often: in proportion to their cost to the power of "
+    "minus this number; 0: all equally often, as in the paper.  [default: by recipe]",
+)
+@click.option(
+    "--subnets",
+    type=click.IntRange(1, 64),
+    default=None,
+    help="Sampled subnets of a training step, besides the smallest one, which learns from them; "
+    "3 in the paper.  [default: by recipe]",
 )
 @click.option(
     "--keep",

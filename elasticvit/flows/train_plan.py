@@ -108,6 +108,8 @@ class TrainPlan:
             bank=settings.bank,
             preference=settings.preference,
             grow=settings.grow,
+            level_bias=settings.level_bias,
+            subnets=settings.subnets,
             precision=chosen_precision(settings.precision, ranks.device),
             accumulate=settings.accumulate,
         )

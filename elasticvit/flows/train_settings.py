@@ -33,6 +33,7 @@ RANGES = {  # least and greatest value of whole numbers
     "workers": (0, 256),
     "accumulate": (1, MOST_BATCH),
     "keep": (1, MOST_KEPT),
+    "subnets": (1, 64),
     "resume_from": (0, 2**53),
     "panel_every": (0, MOST_STEPS),
     "diagnose_every": (0, MOST_STEPS),
@@ -76,7 +77,11 @@ class TrainSettings:
         preference: Whether random subnets are chosen so that their cost comes from width rather
             than depth. None: whenever there are levels.
         grow: Share of the training after which all levels are let in, the smallest first; 0: all
-            from the start.
+            from the start. None: as the recipe has it.
+        level_bias: How much more often cheap levels are visited: in proportion to their cost to
+            the power of minus this; 0: all equally often. None: as the recipe has it.
+        subnets: Number of sampled subnets a step, besides the smallest one. None: as the recipe
+            has it.
         teacher: Networks that the sampled subnets learn from, one or several: a network of timm's
             (`NAME` for timm's weights, `NAME:FILE` for weights from a file), the folder of a
             training run (its largest subnet; `RUN@ARCH` for another one), or the file of a subnet.
@@ -132,7 +137,9 @@ class TrainSettings:
     hss: int | None = None
     bank: bool | None = None
     preference: bool | None = None
-    grow: float = 0.0
+    grow: float | None = None
+    level_bias: float | None = None
+    subnets: int | None = None
     teacher: str | Sequence[str] = ()
     soft_labels: Path | str | None = None
     subnet: str | Arch | None = None
@@ -153,8 +160,11 @@ class TrainSettings:
     def __post_init__(self) -> None:
         check_ranges(self, RANGES)
         check_real("lr", self.lr, MIN_LR, 1)
-        check_real("grow", self.grow, 0, 1)
-        check_sampling(self.sampling, self.hss, self.bank, self.preference, self.grow)
+        check_real("grow", self.grow, *LIMITS["grow"])
+        check_real("level_bias", self.level_bias, *LIMITS["level_bias"])
+        check_sampling(
+            self.sampling, self.hss, self.bank, self.preference, self.grow, self.level_bias
+        )
         teachers = (self.teacher,) if isinstance(self.teacher, str) else tuple(self.teacher)
         object.__setattr__(self, "teacher", teachers)
         for name in ("soft_labels", "start_from", "init"):

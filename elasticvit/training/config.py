@@ -13,7 +13,7 @@ from elasticvit.reading import shown
 from elasticvit.space import SearchSpace
 from elasticvit.training.distillation import Distillation
 from elasticvit.training.recipes import CPU_MINUTES, LR_WIDTH, Recipe
-from elasticvit.training.sampling.options import check_sampling, default_sampling
+from elasticvit.training.sampling.options import SUBNETS, check_sampling, default_sampling
 
 if TYPE_CHECKING:
     from elasticvit.training.data import DataInfo
@@ -43,6 +43,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {  # least and greatest value
     "ema_limit": (0, 1),
     "subnets": (1, 64),
     "grow": (0, 1),
+    "level_bias": (0, 2),
     "accumulate": (1, MOST_BATCH),
 }
 
@@ -82,6 +83,8 @@ class TrainConfig:
         bank: Whether good subnets of each level are remembered and drawn again.
         preference: Whether random subnets follow the path preference rule.
         grow: Share of the training after which all levels are let in; 0: from the start.
+        level_bias: How much more often cheap levels are visited: in proportion to their cost to
+            the power of minus this; 0: all equally often.
         precision: What most layers compute in: `fp32`, `bf16` or `fp16`.
         accumulate: Number of micro-batches that each process takes a step's images in.
         distillation: Teachers that the sampled subnets learn from.
@@ -105,7 +108,7 @@ class TrainConfig:
     mixup: float = 0.0
     ema_share: float = 0.05
     ema_limit: float = 0.99985
-    subnets: int = 3
+    subnets: int = SUBNETS
     complexity: str = "macs"
     device: str = ""
     augment: bool = True
@@ -127,6 +130,7 @@ class TrainConfig:
     start: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
     start_share: float = 0.0
     final_share: float = 0.0
+    level_bias: float = 0.0
 
     def __post_init__(self) -> None:
         for name, (least, most) in LIMITS.items():
@@ -143,7 +147,9 @@ class TrainConfig:
             raise SettingError(
                 f"lr is {self.lr:g}; it must be at least min_lr, {self.min_lr:g}", settings=["lr"]
             )
-        check_sampling(self.sampling, self.hss, self.bank, self.preference, self.grow)
+        check_sampling(
+            self.sampling, self.hss, self.bank, self.preference, self.grow, self.level_bias
+        )
         for name, words in (("complexity", COMPLEXITIES), ("precision", PRECISIONS)):
             if getattr(self, name) not in words:
                 raise SettingError(
@@ -183,6 +189,8 @@ def default_config(
     )
     names = ("sampling", "hss", "bank", "preference")
     settings |= default_sampling(**{name: changes.get(name) for name in names})
+    if settings["sampling"] != "adjacent":  # what a recipe has for a walk over levels
+        settings |= {"subnets": SUBNETS, "level_bias": 0.0, "grow": 0.0}
     config = TrainConfig(**{**settings, **chosen})
     if config.batch_size > info.train_images:
         raise SettingError(

@@ -4,14 +4,16 @@ steps that it takes."""
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from elasticvit.arch import ArchBatch
 from elasticvit.cost import MacsCost
 from elasticvit.training.probe import Probe, probe
 from elasticvit.training.sampling.protocol import Sampler
-from elasticvit.training.sampling.walk import mean_over_rest
+from elasticvit.training.sampling.walk import mean_over_rest, visits
 from elasticvit.training.trainer import Trainer
 
 REMEMBERED = 25  # steps of a level whose median counts
@@ -28,6 +30,7 @@ class Forecast:
         steps: Number of steps of the whole run.
         memory_bytes: Estimate of the most memory that training needs; None if there is none.
         level_s: Expected seconds a step at each level; empty if only their mean is known.
+        shares: How often each of them is visited, in any proportion.
         grow: Share of the training after which all levels are in.
     """
 
@@ -36,13 +39,14 @@ class Forecast:
     steps: int
     memory_bytes: int | None = None
     level_s: tuple[float, ...] = ()
+    shares: tuple[float, ...] = ()
     grow: float = 0.0
 
     def total_s(self, done: int = 0) -> float:
         """Seconds for the steps that are left."""
         mean_s = self.mean_step_s
         if self.level_s and done < self.steps:
-            mean_s = mean_over_rest(self.level_s, self.grow, done / self.steps)
+            mean_s = mean_over_rest(self.level_s, self.shares, self.grow, done / self.steps)
         return (self.steps - done) * mean_s
 
 
@@ -55,6 +59,7 @@ class Forecaster:
         macs_m: Multiply-accumulates of a step at each level, in millions an image.
         batch_size: Images a step, on this process.
         steps: Number of steps of the whole run.
+        shares: How often the walk visits each level, in any proportion; empty: equally often.
         grow: Share of the training after which all levels are in.
     """
 
@@ -64,8 +69,10 @@ class Forecaster:
         macs_m: list[float],
         batch_size: int,
         steps: int,
+        shares: Sequence[float] = (),
         grow: float = 0.0,
     ) -> None:
+        self._shares = tuple(shares) or (1.0,) * len(macs_m)
         self._grow = grow
         self._steps, self._memory = steps, probe.memory_bytes
         fixed_s = probe.fixed_s + probe.loading_s
@@ -82,8 +89,8 @@ class Forecaster:
         return len(self._times[level]) == 1 or count & (count - 1) == 0
 
     def forecast(self) -> Forecast:
-        """What is expected now. The level walk visits all levels equally often, so a step takes
-        the mean over the levels."""
+        """What is expected now: a step takes the mean over the levels, weighted by how often the
+        walk visits each."""
         met = {
             level: statistics.median(times[-REMEMBERED:])
             for level, times in sorted(self._times.items())
@@ -93,10 +100,11 @@ class Forecaster:
         levels_s = [met.get(i, factor * s) for i, s in enumerate(self._expected_s)]
         return Forecast(
             step_s=met or {0: self._expected_s[0]},
-            mean_step_s=statistics.fmean(levels_s),
+            mean_step_s=float(np.average(levels_s, weights=self._shares)),
             steps=self._steps,
             memory_bytes=self._memory,
             level_s=tuple(levels_s),
+            shares=self._shares,
             grow=self._grow,
         )
 
@@ -121,5 +129,6 @@ def forecast(trainer: Trainer, sampler: Sampler) -> Forecaster:
         macs_m,
         -(-trainer.config.batch_size // trainer.ranks.count),
         trainer.steps,
+        tuple(visits(sampler.levels.values, trainer.config.level_bias)),
         trainer.config.grow,
     )

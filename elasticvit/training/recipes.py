@@ -61,6 +61,9 @@ class Recipe:
     ema_limit: float = 0.99985
     start_share: float = 0.0
     final_share: float = 0.0
+    subnets: int = 3  # the paper's, besides a smallest one
+    level_bias: float = 0.0
+    grow: float = 0.0
 
     def settings(
         self,

@@ -19,7 +19,7 @@ from elasticvit.training.sampling.state import (
     restore_rng,
     rng_json,
 )
-from elasticvit.training.sampling.walk import LevelWalk
+from elasticvit.training.sampling.walk import LevelWalk, visits
 
 
 class LevelSampler:
@@ -34,6 +34,7 @@ class LevelSampler:
         seed: Random seed of all draws.
         subnets: Number of sampled subnets a step.
         grow: Share of the training after which all levels are in; see `walk.highest_level`.
+        level_bias: How much more often cheap levels are visited; see `walk.visits`.
     """
 
     banks: None = None
@@ -47,11 +48,12 @@ class LevelSampler:
         seed: int,
         subnets: int = 3,
         grow: float = 0.0,
+        level_bias: float = 0.0,
     ) -> None:
         self._levels, self.subnets = levels, subnets
         self.rng = np.random.default_rng(seed)
         self.reservoir = Reservoir(space, cost, levels, self.rng)
-        self.walk = LevelWalk(len(levels), self.rng, grow)
+        self.walk = LevelWalk(visits(levels.values, level_bias), self.rng, grow)
 
     @property
     def levels(self) -> Levels:

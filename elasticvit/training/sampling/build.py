@@ -64,7 +64,13 @@ def make_sampler(
     if config.sampling == "sandwich":
         return SandwichSampler(space, levels, seed=seed, subnets=subnets)
     sampler: Sampler = LevelSampler(
-        space, cost, levels, seed=seed, subnets=subnets, grow=config.grow
+        space,
+        cost,
+        levels,
+        seed=seed,
+        subnets=subnets,
+        grow=config.grow,
+        level_bias=config.level_bias,
     )
     if config.bank:
         sizes = bank_sizes(len(levels), steps * subnets)

@@ -12,7 +12,8 @@ from elasticvit.reading import shown
 
 SAMPLINGS = ("adjacent", "uniform", "sandwich")
 HSS = (1, 3)
-NEED_LEVELS = ("bank", "preference", "grow")
+NEED_LEVELS = ("bank", "preference", "grow", "level_bias")
+SUBNETS = 3  # sampled subnets a step: the paper's, and with a sandwich BigNAS's
 
 
 def default_sampling(
@@ -38,7 +39,12 @@ def default_sampling(
 
 
 def check_sampling(
-    sampling: Any, hss: Any = None, bank: Any = None, preference: Any = None, grow: Any = 0.0
+    sampling: Any,
+    hss: Any = None,
+    bank: Any = None,
+    preference: Any = None,
+    grow: Any = None,
+    level_bias: Any = None,
 ) -> None:
     """Check the settings of a sampler; one that is None is left to `default_sampling`.
 
@@ -48,6 +54,7 @@ def check_sampling(
         bank: Whether there are memory banks.
         preference: Whether the path preference rule is followed.
         grow: Share of the training after which all complexity levels are in.
+        level_bias: How much more often cheap levels are visited.
 
     Raises:
         SettingError: A value is none of those there are, or contradicts another.
@@ -70,7 +77,7 @@ def check_sampling(
             )
     if sampling == "adjacent":
         return
-    asked = [n for n, v in zip(NEED_LEVELS, (bank, preference, grow), strict=True) if v]
+    asked = [n for n, v in zip(NEED_LEVELS, (bank, preference, grow, level_bias), strict=True) if v]
     named = list(asked)
     if hss not in (None, 1):
         asked.append("hss")
