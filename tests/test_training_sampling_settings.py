@@ -110,8 +110,12 @@ def test_options_reach_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "micro.toml").write_text(MICRO.to_toml())
     fast = ["--space", "micro.toml", "--epochs", "1", "--batch-size", "256", "--threads", "1"]
     for out, options, expected in (
-        ("one", ["--sampling", "sandwich"], ("sandwich", 1, False, False, 0.0)),
-        ("two", ["--hss", "1", "--preference", "off"], ("adjacent", 1, True, False, 0.0)),
+        ("one", ["--sampling", "sandwich"], ("sandwich", 1, False, False, 0.0, 0.0, 3)),
+        (
+            "two",
+            [*("--hss", "1", "--preference", "off"), *("--level-bias", "0.3", "--subnets", "2")],
+            ("adjacent", 1, True, False, CPU_MINUTES.grow, 0.3, 2),
+        ),
     ):
         done = CliRunner().invoke(main, [*fast, *options, "--workspace", out])
         assert done.exit_code == 0, done.stderr
