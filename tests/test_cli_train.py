@@ -53,6 +53,9 @@ def test_a_run_ends_with_a_table_and_one_json_line(folder: Path) -> None:
     assert err.startswith("opening data set digits, to train space micro on it")
     assert err.index("on this machine") < err.index("epoch 1, step 1 of 9")
     assert "complexity levels (MMACs)" in err
+    words = " ".join(err.split())
+    assert "a step trains 1 sampled subnet of one of them, of cheap ones more often" in words
+    assert "all are in after 50 % of the steps" in words
     assert "next: evit-profile --device host, then evit-search --target-ms N" in err
     run = Path(result["run"])
     assert (run / "log.csv").read_text().count("\n") == 10

@@ -87,8 +87,8 @@ class TrainReport:
             f"figure), {counted(plan.epochs, 'epoch')} of batches of {plan.batch_size} "
             f"({counted(plan.steps, 'step')}, recipe {plan.recipe}), seed {plan.seed}\n"
             f"complexity levels ({plan.unit}): {', '.join(f'{v:g}' for v in plan.levels)}"
+            f"{_walk(plan)}"
         )
-
         if plan.first_steps:
             self.report.say(
                 f"one subnet of a middle size is trained alone for the first "
@@ -182,3 +182,17 @@ def next_command(result: TrainResult, device: str | None) -> str:
     if device is not None:  # its predictor cannot price this space
         profile = ["evit-profile", "--space", result.space, "--device", device]
     return f"{shlex.join(profile)}, then evit-search --target-ms N"
+
+
+def _walk(plan: TrainingPlanned) -> str:
+    """What a step trains, and how often each level's turn comes."""
+    if len(plan.levels) == 1:
+        return ""
+    words = f"; a step trains {counted(plan.subnets, 'sampled subnet')} of one of them"
+    if plan.level_bias:
+        words += ", of cheap ones more often"
+    if plan.grow:
+        words += (
+            f"; all are in after {100 * plan.grow:.0f} % of the steps, the lowest from the start"
+        )
+    return words

@@ -69,6 +69,9 @@ class TrainingPlanned(Event):
         seed: Random seed.
         levels: Lower edges of the complexity levels, rising.
         unit: Unit of the complexity levels, `MMACs` or `ms`.
+        subnets: Number of sampled subnets a step.
+        level_bias: How much more often cheap levels are visited (`walk.visits`).
+        grow: Share of the steps after which all levels are in.
         recipe: Name of the recipe.
         steps: Number of steps.
         first_steps: Number of them in which one subnet is trained alone.
@@ -86,6 +89,9 @@ class TrainingPlanned(Event):
     seed: int
     levels: tuple[float, ...]
     unit: str
+    subnets: int
+    level_bias: float
+    grow: float
     recipe: str
     steps: int
     first_steps: int
