@@ -24,6 +24,4 @@ PY
 )
 run evit-train --json >train.json
 run evit-search --target-ms "$target" --json >search.json
-# litert-torch has no release for Linux on arm64; the project's own writer runs there
-format=$(python -c 'import importlib.util as i; print("tflite" if i.find_spec("litert_torch") else "tflite-direct")')
-run evit-export --format "$format" --json >export.json
+run evit-export --format tflite --json >export.json

@@ -1,20 +1,25 @@
-"""Precisions of exported files: size, parity, accuracy, latency and partitions side by side.
+"""Exported files in all formats and precisions: size, parity, latency, partitions, time to load.
 
-    python benchmarks/precision.py [--data CIFAR10] [--images 200] [--rounds 40] [--only NAME]
+    python benchmarks/precision.py [--formats tflite,onnx] [--data CIFAR10] [--images 200]
+                                   [--rounds 40] [--only NAME]
 
-One JSON line, and a table on the error output. The files are TFLite, written directly, of
+One JSON line, and a row a file on the error output. The subnets (`precision_cases.py`) are
 
-- T1, S1, M and L3 of the published architectures and of random subnets of the `mobile` space. There
+- T1, S1, M and L3 of the published architectures and random subnets of the `mobile` space. There
   are no trained weights for these, so every weight and every statistic of a norm is random (fresh
   networks have norms whose branches vanish). Images are noise, and there is no accuracy; parity is
   what the arithmetic alone does.
 - random subnets of the shipped `tiny-cifar10` supernet, with its trained weights, if `--data` is
   given: norms recalibrated, and files held against torch on CIFAR-10 test images.
 
-Calibration of `int8-full` is by 256 images of the same kind, training images for CIFAR-10. All
-precisions of an architecture are timed in one process and thread, run by run in turns, so that what
-else the machine does hits them alike; latency is the median, with the quartiles beside it. XNNPACK
-computes fp16 in fp32 on x86.
+Formats are all that there are, those of other packages too, unless `--formats` names some; each in
+the precisions that it has. A file that a converter, a quantiser or a runtime refuses is a row with
+the reason. Calibration of `int8-full` is by 256 images of the same kind, training images for
+CIFAR-10. All precisions of a subnet in a format are timed in one process and thread, run by run in
+turns, by the processor time of the process, which neighbours on the machine disturb least; latency
+is the median, with the quartiles beside it, and `speed_up` the median of the ratios to fp32 of the
+same round. Loading is timed in fresh processes by the clock, as by an export. XNNPACK computes fp16
+in fp32 on x86.
 """
 
 from __future__ import annotations
@@ -24,52 +29,29 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from ai_edge_litert.interpreter import Interpreter
+from precision_cases import Case, random_weights, trained
 
 from devices.host.facts import cpu_model
-from elasticvit.arrays import Float32Array
-from elasticvit.flows.export_calibration import calibration_images
-from elasticvit.nn import Subnet
-from elasticvit.nn.judging import recalibrate
-from elasticvit.nn.shipped import card_space, load_card, read_supernet
+from elasticvit.errors import ExportError
 from elasticvit.precisions import FP32, PRECISIONS
-from elasticvit.published import published
-from elasticvit.space import MOBILE
-from elasticvit.testing.export_format import randomised
-from elasticvit.training.data import open_data
-from export.calibration import IMAGES
-from export.direct import DirectBackend
-from export.inspect import delegation
-from export.litert import LiteRTModel
-from export.precision import in_precision
+from export.backend import Backend, LoadedModel, find_backend, format_names
+from export.conversion import convert, in_precision, inspect, load, precisions_of
+from export.fresh_run import run_fresh
+from export.parity import logits_of, parity_of
 
-PUBLISHED = ("T1", "S1", "M", "L3")
-RANDOM_SUBNETS, TRAINED_SUBNETS = 3, 3
-SHIPPED = "tiny-cifar10"
-RECALIBRATION_BATCHES = 30
 WARM_UP = 3
-
-
-@dataclass(frozen=True)
-class Case:
-    """A subnet with images to calibrate by, images to compare on, and their classes, if any."""
-
-    name: str
-    subnet: Subnet
-    calibration: list[Float32Array]
-    images: Float32Array
-    labels: npt.NDArray[Any] | None
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
+    parser.add_argument("--formats", default=",".join(format_names()), help="with commas between")
     parser.add_argument("--data", help="CIFAR-10, as `evit-train --data` takes it")
     parser.add_argument("--images", type=int, default=200, help="images to compare on")
     parser.add_argument("--accuracy-images", type=int, default=2000, help="CIFAR-10 test images")
@@ -77,13 +59,18 @@ def main() -> None:
     parser.add_argument("--only", action="append", help="subnets whose name begins so; repeat")
     options = parser.parse_args()
     only = tuple(options.only or [""])
+    backends = [find_backend(name) for name in options.formats.split(",")]
     torch.set_num_threads(1)
-    rows = []
-    cases = [random_weights(options.images, only)]
+    cases = random_weights(options.images, only)
     if options.data is not None:
-        cases.append(trained(options.data, options.accuracy_images, only))
-    for case in (case for group in cases for case in group):
-        rows += measured(case, options.rounds)
+        cases = chain(cases, trained(options.data, options.accuracy_images, only))
+    rows = []
+    for case in cases:
+        reference = torch_logits(case)
+        for backend in backends:
+            for row in measured(case, backend, reference, options.rounds):
+                rows.append(row)
+                print({k: v for k, v in row.items() if k != "arch"}, file=sys.stderr)
     result = {
         "benchmark": "precision",
         "cpu": cpu_model(),
@@ -91,82 +78,71 @@ def main() -> None:
         "threads": 1,
         "rounds": options.rounds,
         "rows": rows,
-        "speed_up": {
-            name: summary([row["speed_up"] for row in rows if row["precision"] == name])
-            for name in PRECISIONS[1:]
-        },
-        "size_ratio": {
-            name: summary([row["size_ratio"] for row in rows if row["precision"] == name])
-            for name in PRECISIONS[1:]
-        },
+        "speed_up": summaries(rows, "speed_up"),
+        "size_ratio": summaries(rows, "size_ratio"),
     }
     print(json.dumps(result))
 
 
-def random_weights(count: int, only: tuple[str, ...]) -> Iterator[Case]:
-    """Published and random architectures of the `mobile` space, with random weights and noise."""
-    rng = np.random.default_rng(0)
-    archs = {name: published(name) for name in PUBLISHED}
-    for number, arch in enumerate(MOBILE.sample(RANDOM_SUBNETS, rng), 1):
-        archs[f"mobile random {number}"] = arch
-    for name, arch in archs.items():
-        if not name.startswith(only):
-            continue
-        side, seed = arch.resolution, np.random.default_rng(1)
-        noise = seed.standard_normal((IMAGES + count, 1, side, side, 3), dtype=np.float32)
-        subnet = randomised(Subnet(arch, MOBILE.layout))
-        assert isinstance(subnet, Subnet)
-        yield Case(name, subnet, list(noise[:IMAGES]), noise[IMAGES:], None)
-
-
-def trained(data: str, count: int, only: tuple[str, ...]) -> Iterator[Case]:
-    """Random subnets of the shipped supernet, with CIFAR-10's images."""
-    images, card = open_data(data), load_card(SHIPPED)
-    space, supernet = card_space(card, SHIPPED), read_supernet(SHIPPED)
-    for number, arch in enumerate(space.sample(TRAINED_SUBNETS, np.random.default_rng(0)), 1):
-        name, size = f"{SHIPPED} random {number}", arch.resolution
-        if not name.startswith(only):
-            continue
-        loader = images.loader("train", resolution=size, batch_size=64, shuffle=True, seed=1)
-        subnet = recalibrate(Subnet.cut(supernet, arch).eval(), loader, RECALIBRATION_BATCHES)
-        chosen, _ = calibration_images(images, size)
-        test = images.loader("test", resolution=size, batch_size=count, shuffle=True)
-        batch, labels = next(iter(test))
-        pixels = np.ascontiguousarray(batch.permute(0, 2, 3, 1).numpy())[:, None]
-        yield Case(name, subnet, chosen, pixels, labels.numpy())
-
-
-def measured(case: Case, rounds: int) -> list[dict[str, Any]]:
-    """A row a precision of one subnet."""
-    plain = DirectBackend().convert(case.subnet)
-    files, seconds = {}, {}
-    for name in PRECISIONS:
+def measured(
+    case: Case, backend: Backend, reference: npt.NDArray[Any], rounds: int
+) -> Iterator[dict[str, Any]]:
+    """A row a precision of one subnet in one format."""
+    files: dict[str, bytes] = {}
+    models: dict[str, LoadedModel] = {}
+    known: dict[str, dict[str, Any]] = {}
+    for precision in precisions_of(backend):
+        head = {"name": case.name, "arch": str(case.subnet.arch), "format": backend.name}
+        known[precision] = head | {"precision": precision}
         start = time.perf_counter()
-        files[name] = in_precision(plain, name, case.calibration)
-        seconds[name] = time.perf_counter() - start
-    times = timed(files, case.images[0], rounds)
-    reference = torch_logits(case)
-    rows = []
-    for name, data in files.items():
-        quarter, middle, three = np.quantile(times[name], (0.25, 0.5, 0.75))
-        row = {
-            "name": case.name,
-            "arch": str(case.subnet.arch),
-            "precision": name,
-            "mb": round(len(data) / 1e6, 3),
-            "size_ratio": round(len(data) / len(plain), 3),
-            **parity(reference, data, case),
-            "ms": round(float(middle), 3),
-            "ms_quartiles": [round(float(quarter), 3), round(float(three), 3)],
-            "ms_least": round(float(times[name].min()), 3),
-            "speed_up": round(float(np.median(times[FP32] / times[name])), 3),
-            "partitions": delegation(data).partitions,
-            "quantise_s": round(seconds[name], 2),
-        }
-        rows.append(row)
-        told = {k: v for k, v in row.items() if k not in ("arch", "name")}
-        print(f"{case.name}: {told}", file=sys.stderr)
-    return rows
+        try:
+            data = made(case, backend, precision, files.get(FP32))
+            seconds = time.perf_counter() - start
+            models[precision] = load(backend, data)
+            files[precision] = data
+            known[precision] |= proofs(case, backend, data, models[precision], reference)
+            known[precision]["made_s"] = round(seconds, 2)
+        except ExportError as error:
+            models.pop(precision, None)
+            known[precision]["refused"] = str(error)
+            if precision == FP32:
+                break
+    times = timed(models, case, rounds)
+    for precision, row in known.items():
+        if precision in models:
+            row |= latency(times[precision], times[FP32])
+            row["size_ratio"] = round(len(files[precision]) / len(files[FP32]), 3)
+        yield row
+
+
+def made(case: Case, backend: Backend, precision: str, plain: bytes | None) -> bytes:
+    """The file in a precision, which is made of the one in fp32."""
+    if plain is None:
+        return convert(backend, case.subnet)
+    return in_precision(backend, plain, precision, case.calibration)
+
+
+def proofs(
+    case: Case, backend: Backend, data: bytes, model: LoadedModel, reference: npt.NDArray[Any]
+) -> dict[str, Any]:
+    """What an export proves of a file: logits against torch's, partitions, time to load."""
+    logits = np.stack([logits_of(model, image, reference.shape[1:]) for image in case.images])
+    labels = np.zeros(len(logits), np.int64) if case.labels is None else case.labels
+    parity = parity_of(reference, logits, labels)
+    fresh = run_fresh(backend, data, case.images[0].shape, cpu_model()).run
+    found: dict[str, Any] = {
+        "mb": round(len(data) / 1e6, 3),
+        "images": parity.images,
+        "max_rel_diff": round(parity.max_rel_diff, 6),
+        "least_cosine": round(parity.min_cosine or 0.0, 6),
+        "agreement": round(parity.agreement, 2),
+        "partitions": inspect(backend, data)[1],
+        "load_ms": round(fresh.load_ms, 2),
+        "memory_mb": round(fresh.memory_bytes / 1e6, 1),
+    }
+    if case.labels is not None:
+        found["torch_accuracy"], found["accuracy"] = parity.torch_accuracy, parity.exported_accuracy
+    return found
 
 
 def torch_logits(case: Case) -> npt.NDArray[Any]:
@@ -178,50 +154,46 @@ def torch_logits(case: Case) -> npt.NDArray[Any]:
     return np.stack(found)
 
 
-def parity(reference: npt.NDArray[Any], data: bytes, case: Case) -> dict[str, Any]:
-    """A file's logits against torch's: differences in standard deviations of torch's logits."""
-    model = LiteRTModel(data)
-    logits = np.stack([model(image) for image in case.images])
-    lengths = np.linalg.norm(logits, axis=1) * np.linalg.norm(reference, axis=1)
-    cosines = (logits * reference).sum(axis=1) / lengths
-    found = {
-        "images": len(logits),
-        "max_rel_diff": round(float(np.abs(logits - reference).max() / reference.std()), 6),
-        "cosine": round(float(cosines.mean()), 6),
-        "least_cosine": round(float(cosines.min()), 6),
-        "agreement": round(100 * float((logits.argmax(1) == reference.argmax(1)).mean()), 2),
-    }
-    if case.labels is not None:
-        found["torch_accuracy"] = round(100 * float((reference.argmax(1) == case.labels).mean()), 2)
-        found["accuracy"] = round(100 * float((logits.argmax(1) == case.labels).mean()), 2)
-    return found
-
-
-def timed(files: dict[str, bytes], image: Float32Array, rounds: int) -> dict[str, Any]:
-    """Milliseconds of each run of each file, run in turns."""
-    models = {}
-    for name, data in files.items():
-        model = Interpreter(model_content=data, num_threads=1)
-        model.allocate_tensors()
-        model.set_tensor(model.get_input_details()[0]["index"], image)
-        models[name] = model
-    samples: dict[str, list[float]] = {name: [] for name in files}
+def timed(models: Mapping[str, LoadedModel], case: Case, rounds: int) -> dict[str, Any]:
+    """Milliseconds of processor time of each run of each model on one image, run in turns."""
+    samples: dict[str, list[float]] = {name: [] for name in models}
     for number in range(WARM_UP + rounds):
         for name, model in models.items():
-            start = time.perf_counter()
-            model.invoke()
+            start = time.process_time()
+            model(case.images[0])
             if number >= WARM_UP:
-                samples[name].append(1e3 * (time.perf_counter() - start))
+                samples[name].append(1e3 * (time.process_time() - start))
     return {name: np.array(values) for name, values in samples.items()}
 
 
-def summary(values: list[float]) -> dict[str, float]:
-    """Median and extremes."""
+def latency(own: npt.NDArray[Any], fp32: npt.NDArray[Any]) -> dict[str, Any]:
+    """Latency of a file, by its runs and those of fp32 in the same rounds."""
+    quarter, middle, three = np.quantile(own, (0.25, 0.5, 0.75))
     return {
-        "median": round(float(np.median(values)), 3),
-        "least": min(values),
-        "most": max(values),
+        "ms": round(float(middle), 3),
+        "ms_quartiles": [round(float(quarter), 3), round(float(three), 3)],
+        "ms_least": round(float(own.min()), 3),
+        "speed_up": round(float(np.median(fp32 / own)), 3),
     }
+
+
+def summaries(rows: Sequence[Mapping[str, Any]], name: str) -> dict[str, dict[str, Any]]:
+    """Median and extremes of a figure over the subnets, by format and precision but fp32."""
+    found: dict[str, dict[str, Any]] = {}
+    for form in dict.fromkeys(row["format"] for row in rows):
+        for precision in PRECISIONS[1:]:
+            values = [
+                row[name]
+                for row in rows
+                if (row["format"], row["precision"]) == (form, precision) and name in row
+            ]
+            if values:
+                found.setdefault(form, {})[precision] = {
+                    "median": round(float(np.median(values)), 3),
+                    "least": min(values),
+                    "most": max(values),
+                }
+    return found
 
 
 if __name__ == "__main__":

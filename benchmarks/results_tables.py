@@ -274,8 +274,8 @@ TABLES = (
     ),
     Table("Proxies: rank correlation with test accuracies", ("proxies",), proxy_rows),
     Table(
-        "Precisions of TFLite files on this host (random weights, noise images; fp16 is computed "
-        "in fp32 on x86)",
+        "Formats and precisions of exported files on this host (random weights, noise images; "
+        "XNNPACK computes fp16 in fp32 on x86)",
         ("precision",),
         precision_rows,
     ),

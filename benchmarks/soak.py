@@ -309,7 +309,7 @@ def _soak(soak: Soak, kills: int) -> tuple[dict[str, int], int]:
                 "0",
                 *seed,
             ),
-            ("evit-export", "--format", "tflite-direct"),
+            ("evit-export", "--format", "tflite"),
         )
         rounds += 1
         shutil.rmtree(soak.root / ".copy", ignore_errors=True)

@@ -23,9 +23,9 @@ class SizeCost:
 
     Every constant of the exported graph takes four bytes a float: norms are fused into the layers
     after them, and attention's position bias is stored for each pair of tokens. To this is added
-    what the file says of each constant and operator, at their mean sizes. The files of
-    `tflite-direct` differ from the price by less than 0.1 %; those of the converter are larger, and
-    stay under the upper bound.
+    what the file says of each constant and operator, at their mean sizes. Files of format
+    `tflite` differ from the price by less than 0.1 %; those of the converter litert-torch are
+    larger, and stay under the upper bound.
 
     Args:
         space: The space.

@@ -110,11 +110,12 @@ class PreciseBackend(Backend, Protocol):
 
 
 FORMATS: Mapping[str, str] = {
-    "tflite": "export.litert:LiteRTBackend",
-    "tflite-direct": "export.direct:DirectBackend",
+    "tflite": "export.direct:DirectBackend",
+    "tflite-litert-torch": "export.litert:LiteRTBackend",
     "tflite-onnx2tf": "export.onnx2tf:Onnx2TFBackend",
     "onnx": "export.onnx:OnnxBackend",
 }
+RENAMED = {"tflite-direct": "tflite"}  # formats of earlier versions, which cards may name
 MEMBERS = ("suffix", "tflite", "convert", "load", "versions")
 
 
@@ -137,6 +138,10 @@ def find_backend(name: str) -> Backend:
     made: Callable[[], Backend] | None = load_plugin(PLUGINS, name, ExportError, built_in=own)
     if made is not None:
         return _checked(name, made)
+    if name in RENAMED:
+        raise ExportError(
+            f"format {name} is called {RENAMED[name]} now; name that", settings=["format"]
+        )
     if name not in FORMATS:
         raise ExportError(
             f"no format {name!r}; formats are {', '.join(format_names())}", settings=["format"]
@@ -144,6 +149,12 @@ def find_backend(name: str) -> Backend:
     module, _, attribute = FORMATS[name].partition(":")
     backend: Backend = getattr(import_module(module), attribute)()
     return backend
+
+
+def backend_of_card(name: str) -> Backend:
+    """The backend of a file that lies there, by the name of its format in the file's card, which
+    an earlier version may have written. Raises as `find_backend` does."""
+    return find_backend(RENAMED.get(name, name))
 
 
 def format_of_suffix(suffix: str) -> str:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from elasticvit.errors import EvitError, ExportError
-from elasticvit.precisions import FP32
+from elasticvit.precisions import FP32, PRECISIONS
 from elasticvit.reading import shown
 from export.backend import library_versions
 from export.quiet import cause_of
@@ -18,22 +18,41 @@ if TYPE_CHECKING:
     from elasticvit.nn.timm_network import TimmNetwork
     from export.backend import Backend, LoadedModel, PreciseBackend
 
-ANY_NETWORK = ("tflite", "onnx")  # formats that take networks other than subnets
-OTHER_FORMATS = {"tflite": "tflite-direct"}  # what to try when a format fails, if not `tflite`
+ANY_NETWORK = ("tflite-litert-torch", "onnx")  # formats that take networks other than subnets
+STAND_INS = {"tflite": "tflite-litert-torch"}  # for networks that a format does not take
 
 
-def check_converts(backend: Backend, network: Subnet | TimmNetwork) -> None:
-    """Check that a format takes a network.
+def for_any_network(formats: Sequence[str], network: str) -> tuple[str, ...]:
+    """The formats that convert a network that is no subnet of this project, for those that were
+    asked for: themselves, or their stand-ins.
+
+    Args:
+        formats: Names of formats that there are.
+        network: Name of the network.
 
     Raises:
-        ExportError: It takes subnets alone, and the network is none.
+        ExportError: One takes subnets alone and has no stand-in, or is the stand-in of another.
     """
-    if network.arch is None and backend.name not in ANY_NETWORK:
+    found = tuple(STAND_INS.get(name, name) for name in formats)
+    for name in found:
+        if name not in ANY_NETWORK:
+            raise ExportError(
+                f"format {name} takes subnets of this project alone, {network} is none; use format "
+                "tflite or onnx",
+                settings=["format"],
+            )
+    if len(set(found)) < len(found):
         raise ExportError(
-            f"format {backend.name} takes subnets of this project alone, {network.name} is none; "
-            f"use format {' or '.join(ANY_NETWORK)}",
+            f"formats {', '.join(formats)}: of {network}, which is no subnet of this project, "
+            "two of these are the same file; name one of them",
             settings=["format"],
         )
+    return found
+
+
+def precisions_of(backend: Backend) -> tuple[str, ...]:
+    """The precisions that there are files of a format in."""
+    return PRECISIONS if _is_precise(backend) else (FP32,)
 
 
 def check_takes(backend: Backend, precision: str) -> None:
@@ -60,7 +79,7 @@ def convert(
 
     Args:
         backend: The format.
-        subnet: The subnet or other network (see `check_converts`), on the CPU in evaluation mode;
+        subnet: The subnet or other network (see `for_any_network`), on the CPU in evaluation mode;
             it stays as it is.
         precision: Precision of the file.
         calibration: Images for a precision that needs them, each as the model takes it.
@@ -70,13 +89,31 @@ def convert(
             format to try.
         FileError: The converter cannot write its temporary files.
     """
-    other = None if subnet.arch is not None else ANY_NETWORK[backend.name == ANY_NETWORK[0]]
+    other = None if subnet.arch is not None else "onnx" if backend.tflite else "tflite"
     with _failures(backend, "cannot convert this network", other), _blaming(subnet):
         data = backend.convert(cast("Subnet", subnet))
         if not isinstance(data, bytes) or not data:
             raise TypeError(f"its converter gave {shown(data)} instead of a file's content")
-    if precision == FP32:
-        return data
+    return data if precision == FP32 else in_precision(backend, data, precision, calibration)
+
+
+def in_precision(
+    backend: Backend,
+    data: bytes,
+    precision: str,
+    calibration: Sequence[Float32Array] | None = None,
+) -> bytes:
+    """A float32 file of a format in another precision.
+
+    Args:
+        backend: The format.
+        data: Content of the float32 file.
+        precision: Precision, not fp32.
+        calibration: Images for a precision that needs them, each as the model takes it.
+
+    Raises:
+        ExportError: The format has no such files, or it cannot be done; see `convert`.
+    """
     check_takes(backend, precision)
     with _failures(backend, f"cannot be taken to precision {precision}"):
         return cast("PreciseBackend", backend).in_precision(data, precision, calibration)
@@ -174,7 +211,7 @@ def _failures(backend: Backend, what: str, other: str | None = None) -> Iterator
 def _failure(
     backend: Backend, what: str, error: Exception, other: str | None = None
 ) -> ExportError:
-    other = other or OTHER_FORMATS.get(backend.name, "tflite")
+    other = other or STAND_INS.get(backend.name, "tflite")
     return ExportError(
         f"format {backend.name} {what}: {cause_of(error)}; try format {other}",
         settings=["format"],

@@ -1,8 +1,8 @@
 """TFLite written by this project itself, in a fraction of a second.
 
 The file holds the same operators and weights as litert-torch's and gives the same outputs to
-the last bit (`tests/test_export_kernel_models.py` holds this); the converter needs about half
-a minute where this needs a fifth of a second.
+the last bit (`benchmarks/direct_writer.py`, `tests/test_export_direct.py`); the converter needs
+about half a minute where this needs a fifth of a second.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class DirectBackend(TFLiteFiles):
     """The fused subnet's weights in the graph of `export.kernel_models`."""
 
-    name = "tflite-direct"
+    name = "tflite"
 
     def convert(self, subnet: Subnet) -> bytes:
         from elasticvit.nn.fuse import fused

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,7 +75,7 @@ class TFLiteFiles:
 class LiteRTBackend(TFLiteFiles):
     """The fused subnet with a channels-last input through litert-torch."""
 
-    name = "tflite"
+    name = "tflite-litert-torch"
 
     def convert(self, subnet: Subnet) -> bytes:
         resolution, channels = subnet.resolution, subnet.in_chans
@@ -94,7 +95,7 @@ def convert_kernel(kernel: Kernel, block: nn.Module) -> bytes:
         block: The static block of the kernel.
 
     Raises:
-        ExportError: The converter failed.
+        ExportError: The converter failed, or is not installed.
     """
     maps = isinstance(kernel, (FirstConv, MBConv))
     return _converted(block, input_shape(kernel), map_output=maps)
@@ -112,6 +113,7 @@ def _converted(network: nn.Module, shape: tuple[int, ...], *, map_output: bool) 
 
     from export.deployed import deployed
 
+    _check_installed()
     with converting("litert-torch"), tempfile.TemporaryDirectory() as folder:
         import litert_torch
 
@@ -123,3 +125,17 @@ def _converted(network: nn.Module, shape: tuple[int, ...], *, map_output: bool) 
         path = Path(folder) / "model.tflite"
         litert_torch.convert(network.eval(), (torch.zeros(shape),)).export(str(path))
         return path.read_bytes()
+
+
+def _check_installed() -> None:
+    """Check that the converter is there, which has no release for every computer.
+
+    Raises:
+        ExportError: It is not installed.
+    """
+    if find_spec("litert_torch") is None:
+        raise ExportError(
+            "format tflite-litert-torch needs litert-torch, which is not installed here (it has no "
+            "release for Linux on arm64); use format tflite for a subnet of this project, or onnx",
+            settings=["format"],
+        )

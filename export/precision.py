@@ -7,8 +7,8 @@ file.
 
 Which operators are computed in 8 bits is decided by what the delegate has for them:
 
-- `int8` leaves depthwise convolutions in float32. The delegate has no depthwise convolution with
-  8-bit weights and float32 activations, and would leave each to the slower reference kernels.
+- `int8` leaves depthwise convolutions and the first convolution, which reads the image, in float32
+  (`export.float_layers` has the reasons).
 - `int8-full` computes convolutions, depthwise ones and the padding before them, and fully connected
   layers in 8 bits. The delegate has no 8-bit hard swish, softmax, product of matrices, reciprocal
   square root or average pooling, so these and with them norms, attention products and residual
@@ -20,7 +20,8 @@ In all but fp32 large constants that are no weights, the position biases, are st
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,9 @@ from elasticvit.precisions import FP16, FP32, INT8, INT8_FULL, PRECISIONS
 from elasticvit.reading import shown
 from export.calibration import CALIBRATED, activation_ranges, check_images
 from export.flatbuffer import AlignedBuffer, packed, unpacked
+from export.float_layers import stays_float
 from export.half_constants import halve_constants
+from export.inspect import operator_name
 from export.precision_check import check_float, check_precision
 from export.quiet import converting
 
@@ -40,8 +43,8 @@ DESCRIPTIONS: Mapping[str, str] = {
     FP32: "weights and arithmetic in 32 bits",
     FP16: "weights in 16 bits; arithmetic in 16 bits where the CPU has it (ARMv8.2), "
     "elsewhere in 32",
-    INT8: "weights in 8 bits, but for depthwise convolutions; activations are brought to 8 bits "
-    "while the model runs",
+    INT8: "weights in 8 bits, but for depthwise convolutions and the one that reads the image; "
+    "activations are brought to 8 bits while the model runs",
     INT8_FULL: "weights and activations of convolutions and linear layers in 8 bits, their "
     "ranges fixed by calibration images",
 }
@@ -104,7 +107,7 @@ def _quantised(prepared: Any, precision: str, calibration: Sequence[Float32Array
     with converting("ai-edge-quantizer"):
         from ai_edge_quantizer.quantizer import Quantizer
 
-        recipe = _recipe(precision)
+        recipe = _recipe(precision, prepared)
         signature = _signature(prepared)
         data = packed(prepared)
         ranges = None
@@ -121,8 +124,9 @@ def _quantised(prepared: Any, precision: str, calibration: Sequence[Float32Array
     return packed(finished)
 
 
-def _recipe(precision: str) -> Any:
-    """The quantiser's recipe of a precision; operators that it does not name stay float32."""
+def _recipe(precision: str, model: Any) -> Any:
+    """The quantiser's recipe of a precision for a model; operators that it does not name stay
+    float32."""
     from ai_edge_quantizer.algorithm_manager import AlgorithmName
     from ai_edge_quantizer.qtyping import TFLOperationName
     from ai_edge_quantizer.recipe_manager import RecipeManager
@@ -137,11 +141,27 @@ def _recipe(precision: str) -> Any:
         )
     for name in _DYNAMIC if precision == INT8 else ():
         recipe.add_dynamic_config(".*", TFLOperationName(name), num_bits=8)
+        for scope in _float_scopes(model, name):
+            recipe.add_quantization_config(
+                scope, TFLOperationName(name), algorithm_key=AlgorithmName.NO_QUANTIZE
+            )
     for name in _STATIC if precision == INT8_FULL else ():
         recipe.add_static_config(
             ".*", TFLOperationName(name), activation_num_bits=8, weight_num_bits=8
         )
     return recipe
+
+
+def _float_scopes(model: Any, name: str) -> Iterator[str]:
+    """What matches the quantiser's names of those operators of a kind that stay float32."""
+    from ai_edge_quantizer.utils.tfl_flatbuffer_utils import get_op_scope
+
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            if operator_name(model, operator) != name:
+                continue
+            if stays_float(name, graph.tensors[operator.inputs[1]].shape):
+                yield f"^{re.escape(get_op_scope(operator, graph.tensors))}$"
 
 
 def _signature(model: Any) -> tuple[str, str]:

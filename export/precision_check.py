@@ -14,13 +14,13 @@ from typing import Any
 from elasticvit.errors import ExportError
 from elasticvit.precisions import FP16, INT8, INT8_FULL
 from export.flatbuffer import TENSOR_TYPES, unpacked
+from export.float_layers import stays_float
 from export.inspect import Delegation, delegation, operator_name
 
 _UNQUANTISED = ("FLOAT32", "INT32", "INT64", "BOOL")  # the integers are shapes and axes
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 _WEIGHT_TYPES = {FP16: "FLOAT16", INT8: "INT8", INT8_FULL: "INT8"}
 _FINEST = 256  # XNNPACK's own limit
-_FLOAT_BY_CHOICE = {INT8: ("DEPTHWISE_CONV_2D",)}
 
 
 def tensor_types(data: bytes) -> dict[str, int]:
@@ -84,12 +84,14 @@ def check_precision(before: bytes, after: bytes, precision: str) -> None:
 
 def _not_in(model: Any, precision: str) -> Iterator[str]:
     """The operators with weights that a precision does not reach, by name and output."""
-    wanted, spared = _WEIGHT_TYPES[precision], _FLOAT_BY_CHOICE.get(precision, ())
+    wanted = _WEIGHT_TYPES[precision]
     for graph in model.subgraphs:
         sources = {int(t): op for op in graph.operators for t in op.outputs}
         for operator in graph.operators:
             name = operator_name(model, operator)
-            if name not in _WEIGHTED or name in spared:
+            if name not in _WEIGHTED:
+                continue
+            if precision == INT8 and stays_float(name, graph.tensors[operator.inputs[1]].shape):
                 continue
             kinds = [_stored_type(model, graph, sources, operator.inputs[1])]
             if precision == INT8_FULL:  # the activations as well

@@ -19,6 +19,7 @@ from ai_edge_litert import schema_py_generated as schema
 from elasticvit.arrays import Float32Array
 from elasticvit.precisions import FP16, FP32, INT8, INT8_FULL
 from export.flatbuffer import AlignedBuffer
+from export.float_layers import stays_float
 from export.half_constants import halve_constants
 from export.precision import FP16_ARITHMETIC, REDUCED_PRECISION
 
@@ -26,7 +27,6 @@ SCALE = 1 / 16  # of activations in 8 bits, which reach from -8 to 8
 ACTIVATIONS = np.array([SCALE], np.float32)
 MOST = 127  # of the values of 8 bits; -128 is left out, as the quantiser does with weights
 _LAYERS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}  # axis of a weight's outputs
-_DYNAMIC = ("CONV_2D", "FULLY_CONNECTED")  # layers with 8-bit weights on float activations
 _TYPES = {
     "float16": schema.TensorType.FLOAT16,
     "int8": schema.TensorType.INT8,
@@ -74,9 +74,10 @@ class _Writer:
             return
         for tensor in inputs:
             self._as_float(tensor)
+        narrow = name in _LAYERS and not stays_float(name, self._shape(inputs[1]))
         if name in _LAYERS and self.precision == FP16:
             self._halve(inputs[1])
-        elif name in _DYNAMIC and self.precision == INT8:
+        elif narrow and self.precision == INT8:
             self._narrow_weight(inputs[1], _LAYERS[name])
         self._write(operator)
 

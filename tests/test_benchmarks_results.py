@@ -82,6 +82,28 @@ def test_a_table_shows_what_was_run_and_nothing_else(results) -> None:
     assert "| noise floor, the same subnets timed twice | none timed |" in cut
 
 
+def test_exported_files_are_a_row_a_format_with_a_figure_a_precision(results) -> None:
+    def row(form: str, precision: str, **figures) -> dict:
+        return {"name": "S1", "format": form, "precision": precision, **figures}
+
+    good = {"mb": 45.1, "speed_up": 1.0, "partitions": 1, "load_ms": 20.4}
+    rows = [
+        row("tflite", "fp32", **good),
+        row("tflite", "int8", **good | {"mb": 12.34, "speed_up": 1.5}),
+        row("onnx", "fp32", **good | {"partitions": None}),
+        row("onnx", "int8", refused="no"),
+        row("other", "fp32", **good),
+    ]
+    text = results.render({"precision": line("precision", {"rows": rows})})
+    head = (
+        "format (in each cell fp32 / int8) | MB | times as fast as fp32 | partitions | load, ms |"
+    )
+    assert head in text
+    assert "| S1 | tflite | 45.1 / 12.3 | 1.00 / 1.50 | 1 | 20 |" in text
+    assert "|  | onnx | 45.1 / - | 1.00 / - | - | 20 / - |" in text
+    assert "|  | other | 45.1 | 1.00 | 1 | 20 |" in text
+
+
 def test_the_newest_line_of_a_name_wins_and_the_order_is_fixed(results, tmp_path: Path) -> None:
     path = tmp_path / "docs" / "results.jsonl"
     for name, result in (("search", {}), ("profile_tiny", {"a": 1}), ("profile_tiny", {"a": 2})):

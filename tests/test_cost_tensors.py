@@ -73,7 +73,7 @@ def test_tables_equal_the_largest_of_lowered_kernels(case) -> None:
 @pytest.mark.slow
 def test_the_converters_file_is_between_price_and_upper_bound() -> None:
     batch, cost = ArchBatch.of([TINY.smallest]), SizeCost(TINY)
-    data = convert(find_backend("tflite"), Subnet(TINY.smallest, TINY.layout).eval())
+    data = convert(find_backend("tflite-litert-torch"), Subnet(TINY.smallest, TINY.layout).eval())
     assert cost.price(batch)[0] <= len(data) / 1e6 <= cost.upper(batch)[0]
 
 

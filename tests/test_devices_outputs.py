@@ -119,7 +119,7 @@ def test_an_export_is_checked_on_the_phone(folder: Path, tmp_path: Path, monkeyp
             f'[mine]\nmatch = {{ "ro.product.device" = ["oriole"] }}\naddress = "{phone.address}"\n'
         )
         options = ["--workspace", workspace.root, "--device", "mine", "--check-on-device"]
-        options += ["--format", "tflite-direct", "--images", 20, "--json"]
+        options += ["--format", "tflite", "--images", 20, "--json"]
         done = CliRunner().invoke(main, [str(option) for option in options])
     assert done.exit_code == 0, done.output
     said = json.loads(done.stdout)

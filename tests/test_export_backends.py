@@ -15,7 +15,7 @@ from elasticvit.testing.export_format import (
     random_batches,
     small_subnet,
 )
-from export.backend import FORMATS, Backend, find_backend, format_of_suffix
+from export.backend import FORMATS, Backend, backend_of_card, find_backend, format_of_suffix
 from export.inspect import delegation
 from export.parity import compare
 from export.quiet import converting
@@ -55,11 +55,11 @@ class JointNorm(OwnFormat):
 
 @pytest.mark.slow
 class TestLiteRT(JointNorm):
-    name = "tflite"
+    name = "tflite-litert-torch"
 
 
 class TestDirect(JointNorm):
-    name = "tflite-direct"
+    name = "tflite"
 
 
 @pytest.mark.slow
@@ -78,6 +78,13 @@ def test_an_unknown_format_is_refused_with_the_known_ones() -> None:
         find_backend("coreml")
 
 
+def test_an_earlier_name_is_told_the_present_one_and_still_read() -> None:
+    with pytest.raises(ExportError, match="format tflite-direct is called tflite now"):
+        find_backend("tflite-direct")
+    assert backend_of_card("tflite-direct").name == "tflite"
+    assert backend_of_card("onnx").name == "onnx"
+
+
 def test_every_format_has_its_name_and_a_suffix() -> None:
     for name in FORMATS:
         backend = find_backend(name)
@@ -89,6 +96,12 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx2tf", None)  # what Python does for absent modules
     with pytest.raises(ExportError, match=r'pip install "elasticvit\[onnx2tf\]"'):
         find_backend("tflite-onnx2tf").convert(small_subnet())
+
+
+def test_a_converter_without_a_release_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("export.litert.find_spec", lambda name: None)
+    with pytest.raises(ExportError, match=r"needs litert-torch, .* use format tflite"):
+        find_backend("tflite-litert-torch").convert(small_subnet())
 
 
 def test_a_converter_that_fails_says_why_and_gives_the_terminal_back(

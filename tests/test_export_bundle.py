@@ -335,5 +335,5 @@ def test_a_second_file_joins_a_bundle_of_one(tmp_path: Path) -> None:
 
 
 def test_files_of_one_suffix_have_names_of_their_own() -> None:
-    formats = [("tflite", ".tflite"), ("onnx", ".onnx"), ("tflite-direct", ".tflite")]
-    assert file_names(formats) == ["model.tflite", "model.onnx", "model.tflite-direct.tflite"]
+    formats = [("tflite", ".tflite"), ("onnx", ".onnx"), ("tflite-onnx2tf", ".tflite")]
+    assert file_names(formats) == ["model.tflite", "model.onnx", "model.tflite-onnx2tf.tflite"]

@@ -27,7 +27,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def run(workspace: Workspace, *options: str) -> Result:
-    arguments = ["--workspace", str(workspace.root), "--format", "tflite-direct", *options]
+    arguments = ["--workspace", str(workspace.root), "--format", "tflite", *options]
     return CliRunner().invoke(main, [*arguments, "--images", "20"])
 
 

@@ -13,8 +13,10 @@ from export_models import SEARCHED
 
 from elasticvit.errors import DataError, ExportError, FileError, NextStep
 from elasticvit.nn import Subnet
+from elasticvit.precisions import PRECISIONS
 from elasticvit.space import TINY
-from export.conversion import convert, inspect, load
+from export.backend import FORMATS, find_backend
+from export.conversion import convert, in_precision, inspect, load, precisions_of
 from export.parity import compare
 from export.quiet import converting
 
@@ -82,8 +84,16 @@ def test_a_default_format_that_fails_names_another_one(
 ) -> None:
     backend = Odd(RuntimeError("no"))
     monkeypatch.setattr(backend, "name", "tflite", raising=False)
-    with pytest.raises(ExportError, match="try format tflite-direct"):
+    with pytest.raises(ExportError, match="try format tflite-litert-torch"):
         convert(backend, subnet)
+
+
+def test_a_format_declares_its_precisions() -> None:
+    odd = Odd(b"file")
+    assert precisions_of(odd) == ("fp32",)
+    assert all(precisions_of(find_backend(name)) == PRECISIONS for name in FORMATS)
+    with pytest.raises(ExportError, match="format odd makes fp32 files only, precision is int8"):
+        in_precision(odd, b"file", "int8")
 
 
 def test_a_runtime_that_refuses_the_file_is_told(subnet: Subnet) -> None:

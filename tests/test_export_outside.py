@@ -156,7 +156,7 @@ def test_a_broken_entry_point_is_an_error_only_when_it_is_asked_for(
 ) -> None:
     monkeypatch.syspath_prepend(packages["broken"])
     assert {"broken", "nameless", "torchfile"} <= set(format_names())
-    assert find_backend("tflite-direct").suffix == ".tflite"
+    assert find_backend("tflite").suffix == ".tflite"
     assert find_backend("torchfile").suffix == ".pth"
     words = r"'broken' of package broken 1\.2 \(broken_formats:Missing\).*Missing"
     with pytest.raises(ExportError, match=words):

@@ -26,7 +26,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def run(workspace: Workspace, *options: str) -> Result:
-    arguments = ["--workspace", str(workspace.root), "--format", "tflite-direct", *options]
+    arguments = ["--workspace", str(workspace.root), "--format", "tflite", *options]
     return CliRunner().invoke(main, [*arguments, "--images", "20"])
 
 
@@ -75,7 +75,7 @@ def test_people_are_told_types_and_where_fp16_is_computed(
 ) -> None:
     monkeypatch.setattr("elasticvit.flows.export_remark.computes_in_fp16", lambda: False)
     told = " ".join(run(workspace, "--precision", "fp16").output.split())
-    assert "with tflite-direct in fp16 ..." in told
+    assert "with tflite in fp16 ..." in told
     assert "fp16: tensors in the file are" in told
     assert told.count("it is computed in fp32") == 1
     monkeypatch.setattr("elasticvit.flows.export_remark.computes_in_fp16", lambda: True)

@@ -37,12 +37,12 @@ def exported_logits(supernet: Supernet, name: str, form: str) -> np.ndarray:
 def test_files_written_directly_give_the_reference_logits(supernet: Supernet, name: str) -> None:
     expected = reference_logits(name)
     with torch.no_grad():
-        found = exported_logits(supernet, name, "tflite-direct")
+        found = exported_logits(supernet, name, "tflite")
     assert np.abs(found - expected).max() < LARGEST_DIFF * expected.std()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["tflite", "onnx"])
+@pytest.mark.parametrize("form", ["tflite-litert-torch", "onnx"])
 @pytest.mark.parametrize("name", ["elastic_T1", "elastic_S1"])
 def test_converted_files_give_the_reference_logits(
     supernet: Supernet, name: str, form: str

@@ -37,7 +37,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr("elasticvit.flows.export_timing.ROUNDS", 1)
         patch.setattr("export.fresh_run.PROCESSES", 1)
         patch.setattr("export.fresh_run.STEADY_MS", 5.0)
-        export(workspace=workspace, format="tflite-direct", images=30)
+        export(workspace=workspace, format="tflite", images=30)
     return root
 
 
@@ -187,7 +187,7 @@ def test_without_images_and_search_there_is_nothing_to_prove_with(
 ) -> None:
     workspace = Workspace.open(shutil.copytree(made, tmp_path / "evit"))
     monkeypatch.setattr("elasticvit.flows.export_timing.ROUNDS", 1)
-    settings = ExportSettings(format="tflite-direct", images=4, proof_images=0)
+    settings = ExportSettings(format="tflite", images=4, proof_images=0)
     made_here = export(workspace.latest("search"), tmp_path / "vit.tflite", settings=settings)
     assert made_here.card.proof is None
     assert {p.name for p in tmp_path.iterdir()} == {
@@ -235,8 +235,16 @@ def test_a_bundle_is_proven_on_a_device(bundle: Path, monkeypatch: pytest.Monkey
     assert "hands back no outputs" in words(fake)
 
 
+def test_a_format_that_was_called_otherwise_is_still_proven(bundle: Path) -> None:
+    card = bundle / "model.json"
+    card.write_text(card.read_text().replace('"format": "tflite"', '"format": "tflite-direct"'))
+    proven = verify_export(bundle)
+    proven.check()
+    assert [one.card.format for one in proven.files] == ["tflite-direct"]
+
+
 def test_every_file_of_a_bundle_is_proven(workspace: Workspace) -> None:
-    result = export(workspace=workspace, format="tflite-direct,onnx", images=4)
+    result = export(workspace=workspace, format="tflite,onnx", images=4)
     assert [one.card.file for one in result.files] == ["model.tflite", "model.onnx"]
     names = {path.name for path in result.folder.iterdir()}
     assert names == FILES | {"run_model.py", "model.onnx", "model.onnx.json"}
@@ -248,7 +256,7 @@ def test_every_file_of_a_bundle_is_proven(workspace: Workspace) -> None:
     assert [one["file"] for one in result.to_dict()["files"]] == ["model.tflite", "model.onnx"]
     proven = verify_export(result.folder)
     proven.check()
-    assert [one.card.format for one in proven.files] == ["tflite-direct", "onnx"]
+    assert [one.card.format for one in proven.files] == ["tflite", "onnx"]
     assert [one.partitions for one in proven.files] == [1, None]
     for word in ("`model.onnx`", "| 1 | - |"):
         assert word in (result.folder / "README.md").read_text()

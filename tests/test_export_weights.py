@@ -14,6 +14,7 @@ from torch import nn
 
 from elasticvit.cli.export import main
 from elasticvit.errors import ExportError, SettingError
+from elasticvit.events import Event, Notice
 from elasticvit.flows.export import export
 from elasticvit.flows.export_settings import ExportSettings
 from elasticvit.flows.export_supernet import supernet_subject
@@ -23,11 +24,9 @@ from elasticvit.nn.blocks import AUTHORS
 from elasticvit.nn.timm_network import TimmNetwork
 from elasticvit.space import MOBILE, SearchSpace
 from elasticvit.workspace import Workspace
-from export.backend import find_backend
 from export.blame import blamed_module
 from export.bundle import load_bundle
-from export.conversion import check_converts
-from export.direct import DirectBackend
+from export.conversion import for_any_network
 
 TINY_TIMM = "test_efficientnet"
 
@@ -59,12 +58,9 @@ def exported(root: Path, *options: str):
 # -- an architecture out of a supernet
 
 
-DIRECT = ("--format", "tflite-direct")
-
-
 def test_an_architecture_of_a_supernet_is_exported_without_a_search(root: Path) -> None:
     options = ("--supernet", "tiny-cifar10", "--arch", "smallest")
-    told, closing, card = exported(root, *options, *DIRECT)
+    told, closing, card = exported(root, *options)
     assert "compared with torch on at most 64 random images" in told
     assert "batch norms keep the supernet's statistics" in told
     assert card.parity.images == 20
@@ -80,7 +76,7 @@ def test_an_architecture_of_a_supernet_is_exported_without_a_search(root: Path) 
 
 def test_with_data_it_is_recalibrated_and_judged(root: Path) -> None:
     options = ("--supernet", "tiny-cifar10", "--arch", "smallest", "--data", "digits")
-    told, _, card = exported(root, *options, *DIRECT)
+    told, _, card = exported(root, *options)
     assert "random images" not in told
     assert card.parity.torch_accuracy is not None
     assert card.sources["recalibrated"] is True
@@ -116,7 +112,7 @@ def theirs(tmp_path: Path, small_mobile: SearchSpace) -> Path:
 
 def test_the_authors_checkpoint_gives_a_subnet(root: Path, theirs: Path) -> None:
     options = ("--official-checkpoint", str(theirs), "--arch", "smallest")
-    told, _, card = exported(root, *options, *DIRECT)
+    told, _, card = exported(root, *options)
     assert "the weights are the moving average of the training (model_ema)" in told
     assert "unknown names: pre_head_9.weight" in told
     assert card.parity.max_rel_diff < 1e-4
@@ -130,7 +126,7 @@ def test_what_an_authors_checkpoint_lacks_is_listed(root: Path, theirs: Path) ->
     content = torch.load(theirs)
     content["model_ema"].pop("first_conv.weight")
     torch.save(content, theirs)
-    result = run(root, "--official-checkpoint", str(theirs), "--arch", "smallest", *DIRECT)
+    result = run(root, "--official-checkpoint", str(theirs), "--arch", "smallest")
     assert result.exit_code == 2
     assert "lacks first_conv.weight, and has the unknown pre_head_9.weight" in said(result)
     assert "--official-checkpoint:" in result.output
@@ -138,13 +134,13 @@ def test_what_an_authors_checkpoint_lacks_is_listed(root: Path, theirs: Path) ->
 
 def test_data_of_other_classes_is_refused(root: Path, theirs: Path) -> None:
     options = ("--official-checkpoint", str(theirs), "--arch", "smallest", "--data", "digits")
-    result = run(root, *options, *DIRECT)
+    result = run(root, *options)
     assert result.exit_code == 2
     assert "digits has 10 classes, the weights of" in said(result)
 
 
 def test_an_architecture_outside_the_space_is_refused(root: Path) -> None:
-    result = run(root, "--supernet", "tiny-cifar10", "--arch", "elastic_T1", *DIRECT)
+    result = run(root, "--supernet", "tiny-cifar10", "--arch", "elastic_T1")
     assert result.exit_code == 2
     assert "the space of tiny-cifar10" in said(result)
     assert "--arch:" in result.output
@@ -152,7 +148,7 @@ def test_an_architecture_outside_the_space_is_refused(root: Path) -> None:
 
 def test_eight_bit_ranges_are_not_taken_from_random_images(root: Path) -> None:
     options = ("--supernet", "tiny-cifar10", "--arch", "smallest", "--precision", "int8-full")
-    result = run(root, *options, *DIRECT)
+    result = run(root, *options)
     assert result.exit_code == 2
     assert "there is no data set: random images would give wrong ones" in said(result)
 
@@ -204,10 +200,19 @@ def test_a_network_of_timms_is_exported_with_its_weights(root: Path, weights: Pa
 
 @pytest.mark.slow
 def test_without_weights_random_ones_keep_every_branch(tmp_path: Path) -> None:
+    events: list[Event] = []
     result = export(
-        timm="mobilenetv3_small_050", out=tmp_path / "model.tflite", device="fake", images=4
+        timm="mobilenetv3_small_050",
+        out=tmp_path / "model.tflite",
+        device="fake",
+        images=4,
+        events=events.append,
     )
     card = result.card
+    told = "format tflite writes subnets of this project; tflite-litert-torch converts mobilenetv3"
+    assert isinstance(events[0], Notice)
+    assert events[0].text.startswith(told)
+    assert card.format == "tflite-litert-torch"
     assert card.labels[0] == "tench, Tinca tinca"
     assert card.operators["DEPTHWISE_CONV_2D"] == 11
     assert (card.partitions, card.undelegated) == (1, {})
@@ -216,7 +221,7 @@ def test_without_weights_random_ones_keep_every_branch(tmp_path: Path) -> None:
 
 
 def test_a_timm_network_is_refused_by_formats_that_write_subnets(root: Path) -> None:
-    result = run(root, "--timm", TINY_TIMM, *DIRECT)
+    result = run(root, "--timm", TINY_TIMM, "--format", "tflite-onnx2tf")
     assert result.exit_code == 2
     assert "takes subnets of this project alone, test_efficientnet is none" in said(result)
     assert "the weights are random" not in said(result)
@@ -282,7 +287,9 @@ def test_the_module_of_an_unknown_operator_is_named() -> None:
 
 
 def test_only_formats_for_any_network_take_one() -> None:
-    network = odd_network("inverse")
-    check_converts(find_backend("onnx"), network)
-    with pytest.raises(ExportError, match="use format tflite or onnx"):
-        check_converts(DirectBackend(), network)
+    named = ("onnx", "tflite")
+    assert for_any_network(named, "odd") == ("onnx", "tflite-litert-torch")
+    with pytest.raises(ExportError, match=r"odd is none; use format tflite or onnx"):
+        for_any_network(("tflite-onnx2tf",), "odd")
+    with pytest.raises(ExportError, match=r"of odd, .* two of these are the same file"):
+        for_any_network(("tflite", "tflite-litert-torch"), "odd")

@@ -26,6 +26,7 @@ from elasticvit.nn import Subnet
 from elasticvit.searching.result import SUBNET_FILE, SearchResult
 from elasticvit.space import TINY
 from elasticvit.workspace import Workspace
+from export.bundle import load_bundle, sha256, write_files
 from export.inspect import delegation
 
 
@@ -39,7 +40,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace with a search and an export of its winner."""
     workspace = finished_search(Workspace.open(tmp_path_factory.mktemp("compare") / "ws"))
-    ev.export(format="tflite-direct", images=20, device="fake", workspace=workspace)
+    ev.export(format="tflite", images=20, device="fake", workspace=workspace)
     return workspace
 
 
@@ -199,6 +200,30 @@ def test_what_cannot_be_compared_is_refused(
         compared(exported, *(text.format(**places) for text in models))
 
 
+def test_all_tflite_files_of_an_export_are_compared(
+    exported: Workspace, tmp_path: Path, plain: Path
+) -> None:
+    data, card = load_bundle(exported.latest("export"))
+    names = ("model.tflite", "model.tflite-litert-torch.tflite")
+    first = replace(
+        card,
+        format="onnx",
+        file="model.onnx",
+        bytes=4,
+        sha256=sha256(b"onnx"),
+        others=tuple(f"{name}.json" for name in names),
+    )
+    second = replace(card, format="tflite-litert-torch", file=names[1])
+    write_files(tmp_path / "all", [(b"onnx", first), (data, card), (data, second)])
+    result = compared(exported, tmp_path / "all", plain)
+    assert [one.name for one in result.models[:2]] == ["all tflite", "all tflite-litert-torch"]
+    assert [one.candidate.kind for one in result.models] == ["export", "export", "file"]
+    assert result.models[1].candidate.described.endswith(", tflite-litert-torch")
+    alone = compared(exported, tmp_path / "all" / names[1], exported.latest("export"))
+    assert alone.models[0].name == "model.tflite-litert-torch"
+    assert alone.models[0].candidate.kind == "export"
+
+
 def test_an_export_of_another_format_is_refused(tmp_path: Path, plain: Path) -> None:
     workspace = finished_search(Workspace.open(tmp_path / "ws"))
     folder = ev.export(format="onnx", images=20, device="fake", workspace=workspace).folder
@@ -217,7 +242,7 @@ def test_a_winner_is_written_in_the_precision_that_it_was_searched_for(
     replace(result, precision="int8", caps=caps, winners=winners).save(folder)
     first = compared(workspace, folder, plain).models[0].candidate
     assert first.model.facts.weight_type == "int8"
-    assert first.described.endswith("tflite-direct in int8")
+    assert first.described.endswith("tflite in int8")
 
 
 def test_a_winner_with_other_weights_than_the_search_chose_is_refused(

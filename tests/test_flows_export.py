@@ -44,7 +44,7 @@ from export.bundle import CARD_FILE, load_bundle
 from export.card import Card
 from export.parity import MAX_REL_DIFFS
 
-QUICK: dict[str, Any] = {"format": "tflite-direct", "images": 8}
+QUICK: dict[str, Any] = {"format": "tflite", "images": 8}
 
 
 @dataclass(frozen=True)
@@ -124,9 +124,9 @@ def test_an_export_reports_by_events_and_prints_nothing(
     result = export(workspace=workspace, events=events.append, **QUICK)
     planned, phase, started, converted, *compared, fresh, timing = events
     subject = f"search {workspace.latest('search')}"
-    assert planned == ExportPlanned(subject=subject, format="tflite-direct", images=8, timed=True)
+    assert planned == ExportPlanned(subject=subject, format="tflite", images=8, timed=True)
     assert isinstance(phase, Phase)
-    assert started == ExportStarted(name=str(SEARCHED), format="tflite-direct")
+    assert started == ExportStarted(name=str(SEARCHED), format="tflite")
     assert converted == ModelConverted(bytes=result.card.bytes, seconds=result.seconds)
     assert compared == [ComparisonProgress(done=i, total=8) for i in range(1, 9)]
     assert fresh == FreshRunStarted()

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from add_models import FLOAT32, INT32, add_model
 from click.testing import CliRunner
 from export_models import finished_search
 from training_small import MICRO, config, run_info
@@ -21,6 +22,7 @@ from elasticvit.arch import Arch
 from elasticvit.cli.status import main
 from elasticvit.errors import NextStep, WorkspaceError
 from elasticvit.flows.status import WorkspaceStatus, status
+from elasticvit.flows.timing_summary import SUMMARY_FILE
 from elasticvit.flows.train_result import SubnetAccuracy, TrainResult
 from elasticvit.process_lock import process_lock
 from elasticvit.space import TINY
@@ -142,11 +144,11 @@ def test_a_search_and_an_export_are_told(workspace: Workspace) -> None:
     assert (search.accuracy, search.predicted_ms, search.latest) == (10.0, 1.5, True)
     assert [(t.device, t.unit, t.limit) for t in search.targets] == [("fake", "ms", 2.0)]
     assert found.next_step == NextStep("export", {"format": "tflite"})
-    ev.export(workspace=workspace, format="tflite-direct", images=8)
+    ev.export(workspace=workspace, format="tflite", images=8)
     with unchanged(workspace.root):
         found = status(workspace)
     (model,) = found.exports
-    assert (model.format, model.device, model.latest) == ("tflite-direct", "fake", True)
+    assert (model.format, model.device, model.latest) == ("tflite", "fake", True)
     assert model.model.stat().st_size == model.bytes
     assert model.measured_ms is not None
     assert found.next_step.flow == "search"
@@ -155,6 +157,30 @@ def test_a_search_and_an_export_are_told(workspace: Workspace) -> None:
     for words in ("fake:fake", "3 epochs, finished", "2 ms on fake", str(TINY.smallest), " kB, "):
         assert words in shown.stdout
     assert "damaged" not in shown.output
+
+
+def test_timed_models_are_told_with_their_folder(tmp_path: Path) -> None:
+    workspace = Workspace.open(tmp_path / "ws")
+    models = []
+    for name, kind in (("one", INT32), ("two", FLOAT32)):
+        models.append(tmp_path / f"{name}.tflite")
+        models[-1].write_bytes(add_model(FLOAT32, kind))
+    ev.time_models(model=models, device="fake", rounds=2, workspace=workspace)
+    killed = workspace.new_folder("timing")
+    damaged = workspace.new_folder("timing")
+    (damaged / SUMMARY_FILE).write_text("{")
+    with unchanged(workspace.root):
+        found = status(workspace)
+    whole, cut = found.timings
+    assert (whole.device, whole.rounds, whole.complete) == ("fake", 2, True)
+    assert list(whole.models) == ["one", "two"]
+    assert all(ms is not None and ms > 0 for ms in whole.models.values())
+    assert (cut.folder, cut.device, cut.models) == (killed, None, {})
+    assert [one.path for one in found.damaged] == [damaged]
+    shown = CliRunner().invoke(main, ["--workspace", str(workspace.root)], env={"COLUMNS": "160"})
+    for words in (f"{whole.folder.name}: one ", "on fake, 2 rounds, made", "without a summary"):
+        assert words in shown.stdout
+    assert json.loads(json.dumps(found.to_dict()))["timings"][0]["folder"] == str(whole.folder)
 
 
 def test_an_interrupted_search_is_told_with_its_target(workspace: Workspace) -> None:

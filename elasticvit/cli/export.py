@@ -34,10 +34,11 @@ INTERRUPTED = (
 @click.option(
     "--format",
     default=None,
-    help="tflite: litert-torch, the default; tflite-direct: written by elasticvit itself in a "
-    "fraction of a second, same operators; tflite-onnx2tf: by way of ONNX and onnx2tf; onnx: "
-    "torch's exporter; or a format of another package; or several with commas between them, for "
-    "one bundle.  [default: by --out's suffix, or tflite]",
+    help="tflite: written by elasticvit itself in a fraction of a second, the default (--timm is "
+    "converted by litert-torch); tflite-litert-torch: by litert-torch, the same operators and "
+    "outputs in about half a minute; tflite-onnx2tf: by way of ONNX and onnx2tf; onnx: torch's "
+    "exporter; or a format of another package; or several with commas between them, for one "
+    "bundle.  [default: by --out's suffix, or tflite]",
 )
 @click.option(
     "--precision",
@@ -74,7 +75,8 @@ INTERRUPTED = (
 @click.option(
     "--timm",
     default=None,
-    help="Export this network of timm's, such as mobilenetv4_conv_small (formats tflite and onnx).",
+    help="Export this network of timm's, such as mobilenetv4_conv_small (formats tflite, which "
+    "litert-torch then converts, and onnx).",
 )
 @click.option(
     "--weights",

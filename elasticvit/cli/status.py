@@ -9,8 +9,8 @@ from elasticvit.flows.status import status
 
 HELP = """Show what the workspace holds and what to do next. Nothing is changed.
 
-Lists the profiled devices, training runs, searches and exported models, and what in them is
-damaged.
+Lists the profiled devices, training runs, searches, exported models and timed models, and what in
+them is damaged.
 """
 
 

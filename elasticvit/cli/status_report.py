@@ -15,6 +15,7 @@ from elasticvit.flows.status import (
     RunStatus,
     SearchStatus,
     Target,
+    TimingStatus,
     WorkspaceStatus,
 )
 from elasticvit.precisions import in_words
@@ -24,7 +25,8 @@ LATEST = "*"  # marks what the next command uses by default
 
 def print_status(report: Report, found: WorkspaceStatus) -> None:
     """Print everything that was found."""
-    if not any((found.devices, found.runs, found.searches, found.exports, found.damaged)):
+    kinds = (found.devices, found.runs, found.searches, found.exports, found.timings, found.damaged)
+    if not any(kinds):
         report.say(f"workspace {found.root}: there is nothing in it yet")
         return
     report.say(
@@ -35,6 +37,7 @@ def print_status(report: Report, found: WorkspaceStatus) -> None:
     _print_list(report, "training runs", [(one.latest, _run(one)) for one in found.runs])
     _print_list(report, "searches", [(one.latest, _search(one)) for one in found.searches])
     _print_list(report, "exported models", [(one.latest, _export(one)) for one in found.exports])
+    _print_list(report, "timed models", [(False, _timing(one)) for one in found.timings])
     for damage in found.damaged:
         report.warn(f"damaged: {damage.problem}")
 
@@ -113,3 +116,14 @@ def _export(one: ExportStatus) -> str:
         f"{one.model.parent.name}/{one.model.name}: format {one.format}, {file_size(one.bytes)}, "
         f"{timed}, made {_ago(one.changed_s)}"
     )
+
+
+def _timing(one: TimingStatus) -> str:
+    made = f"made {_ago(one.changed_s)}"
+    if one.device is None or one.rounds is None:
+        return f"{one.folder.name}: without a summary (under way, or killed), {made}"
+    models = ", ".join(
+        f"{name} {'not timed' if ms is None else f'{ms:.3g} ms'}" for name, ms in one.models.items()
+    )
+    rounds = counted(one.rounds, "round") + ("" if one.complete else ", ended early")
+    return f"{one.folder.name}: {models} on {one.device}, {rounds}, {made}"

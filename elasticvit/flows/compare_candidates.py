@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from elasticvit.names import check_name
 from elasticvit.precisions import in_words
 from elasticvit.reading import shown_path
 from elasticvit.searching.result import RESULT_FILE, SearchResult
-from export.bundle import CARD_FILE, card_path, load_bundle
+from export.bundle import CARD_FILE, card_path, load_bundle, load_files
 from export.direct import DirectBackend
 from export.flatbuffer import FILE_IDENTIFIER
 
@@ -125,7 +126,7 @@ def _labelled(one: Path | str) -> tuple[str, Path]:
 def _found(name: str, path: Path, events: EventHandler) -> Iterator[_Found]:
     """The models of one path."""
     if (path / CARD_FILE).is_file():
-        yield _exported(name, path)
+        yield from _exported(name, path)
     elif (path / RESULT_FILE).is_file():
         yield from _winners(name, path, events)
     elif path.is_dir():
@@ -138,14 +139,23 @@ def _found(name: str, path: Path, events: EventHandler) -> Iterator[_Found]:
         yield _file(name, path)
 
 
-def _exported(name: str, path: Path) -> _Found:
-    data, card = load_bundle(path)
-    if data[4:8] != FILE_IDENTIFIER:
+def _exported(name: str, path: Path) -> Iterator[_Found]:
+    """The TFLite files of a bundle; of several, each has its format in its name."""
+    files = load_files(path)
+    timed = [(data, card) for data, card in files if data[4:8] == FILE_IDENTIFIER]
+    if not timed:
+        formats = " and ".join(card.format for _, card in files)
         raise ExportError(
-            f"the model in {shown_path(path)} is in format {card.format}; devices time TFLite "
+            f"the model in {shown_path(path)} is in format {formats}; devices time TFLite "
             "models: export it as tflite",
             settings=[SETTING],
         )
+    for data, card in timed:
+        own = f"{name} {card.format}" if len(timed) > 1 else name
+        yield _of_bundle(own, path, data, card)
+
+
+def _of_bundle(name: str, path: Path, data: bytes, card: Card) -> _Found:
     described = f"{card.title}, {card.format}{in_words(card.precision)}"
     return _Found(path, name, data, "export", described, _of_card(card))
 
@@ -154,10 +164,8 @@ def _file(name: str, path: Path) -> _Found:
     """A TFLite file, with its card if it has one beside it."""
     data = read_file(path, SETTING)
     if card_path(path).is_file():
-        try:
-            return _exported(name, path)
-        except EvitError:  # some other file of that name, or of another model
-            pass
+        with suppress(EvitError):  # some other file of that name, or of another model
+            return _of_bundle(name, path, *load_bundle(path))
     return _Found(path, name, data, "file", "", None)
 
 

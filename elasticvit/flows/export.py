@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elasticvit.errors import SettingError
-from elasticvit.events import EventHandler, Phase, ignore
+from elasticvit.events import EventHandler, Notice, Phase, ignore
 from elasticvit.flows.export_events import ExportPlanned
 from elasticvit.flows.export_place import ExportPlace
 from elasticvit.flows.export_remark import arithmetic_remark
@@ -67,9 +67,7 @@ def export(
     changes |= {name: value for name, value in given.items() if value is not None}
     settings = settings_of(ExportSettings, settings, changes)
 
-    from export.backend import find_backend
-
-    backends = [find_backend(name) for name in _formats(settings)]
+    backends = _backends(settings, events)
     if settings.check_on_device and not any(backend.tflite for backend in backends):
         raise SettingError(
             "check_on_device is true, and no format makes TFLite files, which alone run on "
@@ -101,14 +99,13 @@ def _export(
     from elasticvit.flows.export_open import check_calibration, open_subject
     from elasticvit.flows.export_proof import bundled, proof_images
     from export.calibration import CALIBRATED
-    from export.conversion import check_converts, check_takes
+    from export.conversion import check_takes
 
     searched = open_subject(settings, place)
     precision = settings.precision or searched.precision
     check_calibration(settings, searched, precision)
     for backend in backends:
         check_takes(backend, precision)
-        check_converts(backend, searched.subnet)
     images = searched.images()
     for remark in searched.remarks:
         events(remark)
@@ -147,6 +144,27 @@ def _export(
         files=tuple(one for _, one in files),
         remark=arithmetic_remark(precision),
     )
+
+
+def _backends(settings: ExportSettings, events: EventHandler) -> list[Backend]:
+    """The formats, or those that stand in for them where the network is no subnet.
+
+    Raises:
+        ExportError: There is no such format, or it does not take the network.
+    """
+    from export.backend import find_backend
+    from export.conversion import for_any_network
+
+    named = _formats(settings)
+    backends = [find_backend(name) for name in named]
+    if settings.timm is None:
+        return backends
+    found = for_any_network(named, settings.timm)
+    for name, used in zip(named, found, strict=True):
+        if name != used:
+            text = f"format {name} writes subnets of this project; {used} converts {settings.timm}"
+            events(Notice(text=text))
+    return [find_backend(name) for name in found]
 
 
 def _formats(settings: ExportSettings) -> tuple[str, ...]:

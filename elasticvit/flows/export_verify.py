@@ -100,11 +100,11 @@ def _verified(
     """One file, proven again."""
     from devices.host.facts import cpu_model
     from elasticvit.flows.export_file import compare_file
-    from export.backend import find_backend
+    from export.backend import backend_of_card
     from export.conversion import inspect, load
     from export.fresh_run import run_fresh
 
-    backend = find_backend(card.format)
+    backend = backend_of_card(card.format)
     events(Phase(text=f"proving {card.file}"))
     model = load(backend, data)
     seen, moved = (None, None) if kept is None else _kept_images(model, card, kept)
@@ -143,9 +143,9 @@ def _on_device(
     """A file with its logits on a device beside those of the exporting computer; one that no device
     runs as it is."""
     from elasticvit.flows.export_device_check import check_on_device, refused
-    from export.backend import find_backend
+    from export.backend import backend_of_card
 
-    if not find_backend(one.card.format).tflite:
+    if not backend_of_card(one.card.format).tflite:
         return one
     events(DeviceCheckStarted(device=device))
     check = check_on_device(workspace, device, data, one.card, kept)

@@ -20,6 +20,7 @@ from elasticvit.flows.model_events import TimingProgress
 from elasticvit.flows.model_files import ModelFile
 from elasticvit.flows.model_speed import at_one_speed
 from elasticvit.flows.model_timing_result import DeviceTiming, ModelTiming, Range
+from elasticvit.flows.timing_summary import SUMMARY_FILE
 from elasticvit.space import MOBILE
 from elasticvit.workspace import Workspace
 from export.kernel_models import kernel_model
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
     from devices import Device
 
-SUMMARY_FILE = "timing.json"
 MAX_RUNS = 2000  # of a model in a round
 CLOCK_CHANGE = 0.05  # of the clock, from which it is warned of
 

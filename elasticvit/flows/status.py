@@ -22,8 +22,10 @@ from elasticvit.flows.status_result import (
     RunStatus,
     SearchStatus,
     Target,
+    TimingStatus,
     WorkspaceStatus,
 )
+from elasticvit.flows.status_timings import timing_statuses
 from elasticvit.precisions import FP32
 from elasticvit.workspace import FOLDER, SETTINGS, Workspace
 from elasticvit.workspace_settings import WorkspaceSettings
@@ -35,6 +37,7 @@ __all__ = [
     "RunStatus",
     "SearchStatus",
     "Target",
+    "TimingStatus",
     "WorkspaceStatus",
     "status",
 ]
@@ -59,6 +62,7 @@ def status(workspace: WorkspaceLike = None) -> WorkspaceStatus:
     runs = run_statuses(here, _latest(here, "run"), damages)
     searches = search_statuses(here, _latest(here, "search"), damages)
     exports = export_statuses(here, _latest(here, "export"), damages)
+    timings = timing_statuses(here, damages)
     if settings is None:
         reason, step = f"{here.settings_path} is damaged; mend it first", NextStep("status")
         settings = WorkspaceSettings()
@@ -72,6 +76,7 @@ def status(workspace: WorkspaceLike = None) -> WorkspaceStatus:
         runs=runs,
         searches=searches,
         exports=exports,
+        timings=timings,
         damaged=damages.found,
         reason=reason,
         next_step=step,

@@ -105,7 +105,7 @@ def _predictors(workspace: Workspace, damages: Damages) -> dict[tuple[str, str],
     from predictors.saved import MANIFEST
 
     found: dict[tuple[str, str], Predictor] = {}
-    for folder in _folders(workspace.predictors_path, damages):
+    for folder in folders(workspace.predictors_path, damages):
         others = {p: folder / p for p in PRECISIONS if p != FP32 and (folder / p).is_dir()}
         # a folder without any others is that of a predictor in fp32, or a damaged one
         own = {FP32: folder} if not others or (folder / MANIFEST).exists() else {}
@@ -124,7 +124,7 @@ def _error_pct(predictor: Predictor) -> float | None:
 def run_statuses(workspace: Workspace, latest: Path | None, damages: Damages) -> list[RunStatus]:
     """The training runs, oldest first."""
     statuses = []
-    for folder in _folders(workspace.root / "runs", damages):
+    for folder in folders(workspace.root / "runs", damages):
         with damages.of(folder):
             info = RunInfo.load(folder)
             finished = (folder / TRAIN_RESULT_FILE).exists()
@@ -143,7 +143,7 @@ def run_statuses(workspace: Workspace, latest: Path | None, damages: Damages) ->
                     checkpoints=_checkpoint_steps(folder / CHECKPOINTS),
                     process=held_by(folder / LOCK_FILE),
                     accuracy=accuracy,
-                    changed_s=_changed_s(folder),
+                    changed_s=changed_s(folder),
                     latest=folder == latest,
                 )
             )
@@ -195,7 +195,7 @@ def search_statuses(
 ) -> list[SearchStatus]:
     """The searches, oldest first."""
     statuses = []
-    for folder in _folders(workspace.root / "searches", damages):
+    for folder in folders(workspace.root / "searches", damages):
         with damages.of(folder):
             if (folder / RESULT_FILE).exists() or not (folder / STATE_FILE).exists():
                 statuses.append(_finished_search(folder, folder == latest))
@@ -208,7 +208,7 @@ def search_statuses(
                         evaluated=len(state.genes) + len(state.pending),
                         targets=_targets(state.settings),
                         precision=_precision(state.settings),
-                        changed_s=_changed_s(folder),
+                        changed_s=changed_s(folder),
                         latest=folder == latest,
                     )
                 )
@@ -232,7 +232,7 @@ def _finished_search(folder: Path, latest: bool) -> SearchStatus:
         precision=result.precision,
         run=result.run,
         chosen_by=result.accuracy_source,
-        changed_s=_changed_s(folder),
+        changed_s=changed_s(folder),
         latest=latest,
     )
 
@@ -273,7 +273,7 @@ def export_statuses(
     from export.bundle import is_rejected, load_bundle
 
     statuses = []
-    for folder in _folders(workspace.root / "exports", damages):
+    for folder in folders(workspace.root / "exports", damages):
         if is_rejected(folder):
             continue
         with damages.of(folder):
@@ -287,14 +287,14 @@ def export_statuses(
                     search=None if search is None else str(search),
                     device=None if card.timing is None else card.timing.device,
                     measured_ms=None if card.timing is None else card.timing.measured_ms,
-                    changed_s=_changed_s(folder),
+                    changed_s=changed_s(folder),
                     latest=folder == latest,
                 )
             )
     return statuses
 
 
-def _folders(base: Path, damages: Damages) -> list[Path]:
+def folders(base: Path, damages: Damages) -> list[Path]:
     """The folders in a folder, by name; none if it is not there."""
     found: list[Path] = []
     with damages.of(base):
@@ -303,6 +303,6 @@ def _folders(base: Path, damages: Damages) -> list[Path]:
     return found
 
 
-def _changed_s(folder: Path) -> float:
+def changed_s(folder: Path) -> float:
     """Time of the latest change of a file in a folder, in seconds since the epoch."""
     return max((file.stat().st_mtime for file in folder.iterdir()), default=0.0)

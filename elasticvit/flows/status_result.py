@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +150,28 @@ class ExportStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TimingStatus:
+    """A session in which model files were timed or compared.
+
+    Attributes:
+        folder: Its folder, with the raw rounds.
+        device: Name of the device; None without a summary: the session is under way, or was killed.
+        rounds: Rounds that were asked for; None without a summary.
+        complete: Whether all rounds were made.
+        models: Latency of each model in milliseconds by its name; None for one that was refused,
+            or not reached.
+        changed_s: Time of the latest change, in seconds since the epoch.
+    """
+
+    folder: Path
+    device: str | None = None
+    rounds: int | None = None
+    complete: bool = False
+    models: Mapping[str, float | None] = field(default_factory=dict)
+    changed_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Damage:
     """Something that cannot be read.
 
@@ -174,6 +196,7 @@ class WorkspaceStatus:
         runs: Training runs.
         searches: Searches.
         exports: Exported models.
+        timings: Sessions in which model files were timed.
         damaged: What cannot be read.
         reason: Why `next_step` is what to do next.
         next_step: The flow to run next.
@@ -186,6 +209,7 @@ class WorkspaceStatus:
     runs: Sequence[RunStatus]
     searches: Sequence[SearchStatus]
     exports: Sequence[ExportStatus]
+    timings: Sequence[TimingStatus]
     damaged: Sequence[Damage]
     reason: str
     next_step: NextStep
@@ -201,6 +225,7 @@ class WorkspaceStatus:
             "runs": [{**asdict(run), "folder": str(run.folder)} for run in self.runs],
             "searches": [_search_dict(search) for search in self.searches],
             "exports": [{**asdict(one), "model": str(one.model)} for one in self.exports],
+            "timings": [{**asdict(one), "folder": str(one.folder)} for one in self.timings],
             "damaged": [{"path": str(d.path), "problem": d.problem} for d in self.damaged],
             "reason": self.reason,
             "next_step": {"flow": self.next_step.flow, "settings": dict(self.next_step.settings)},
