@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 JOBS   ?= 2
 READY  := $(VENV)/.ready
 TESTED := $(VENV)/.ready-to-test
-TESTS  := .[dev,onnx2tf]
+TESTS  := .[dev,litert-torch,onnx2tf]
 
 .PHONY: help demo test lint format notebook setup setup-test same-python clean
 

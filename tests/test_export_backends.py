@@ -98,9 +98,10 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         find_backend("tflite-onnx2tf").convert(small_subnet())
 
 
-def test_a_converter_without_a_release_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_converter_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("export.litert.find_spec", lambda name: None)
-    with pytest.raises(ExportError, match=r"needs litert-torch, .* use format tflite"):
+    words = r'pip install "elasticvit\[litert-torch\]"` .* use format tflite'
+    with pytest.raises(ExportError, match=words):
         find_backend("tflite-litert-torch").convert(small_subnet())
 
 
