@@ -47,10 +47,11 @@ from elasticvit.training.panel import choose_panel
 from elasticvit.training.run_info import LOG_FILE
 
 CIFAR = Path(__file__).resolve().parents[2] / "shared" / "data" / "cifar10"
-LEVELS = {"sampling": "adjacent", "hss": 1, "bank": False, "preference": False}
-WHOLE = {"sampling": "adjacent", "hss": 3, "bank": True, "preference": True}
+PAPER = {"subnets": 3, "level_bias": 0.0, "grow": 0.0}  # whatever the recipe has
+LEVELS = PAPER | {"sampling": "adjacent", "hss": 1, "bank": False, "preference": False}
+WHOLE = PAPER | {"sampling": "adjacent", "hss": 3, "bank": True, "preference": True}
 ARMS: Mapping[str, Mapping[str, Any]] = {
-    "sandwich": {"sampling": "sandwich", "hss": 1, "bank": False, "preference": False},
+    "sandwich": LEVELS | {"sampling": "sandwich"},
     "adjacent": LEVELS,
     "smallest": LEVELS | {"hss": 3},
     "bank": WHOLE,

@@ -50,6 +50,7 @@ COMMANDS = {
     "proxies": "python benchmarks/proxies.py",
     "precision": "python benchmarks/precision.py --images 50 --rounds 30",
     "adb_overhead": "python benchmarks/adb_overhead.py",
+    "cheaper": "python benchmarks/cheaper.py",
     "conflict": "python benchmarks/conflict.py --seeds 1 --arms sandwich adjacent smallest bank",
 }
 LIBRARIES = {"LiteRT": "ai-edge-litert", "torch": "torch", "numpy": "numpy", "scipy": "scipy"}

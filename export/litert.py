@@ -135,8 +135,8 @@ def _check_installed() -> None:
     """
     if find_spec("litert_torch") is None:
         raise ExportError(
-            "format tflite-litert-torch needs litert-torch, which is not installed; run `pip install "
-            '"elasticvit[litert-torch]"` (there is no release for Linux on arm64), use format tflite '
-            "for a subnet of this project, or onnx",
+            "format tflite-litert-torch needs litert-torch, which is not installed; run "
+            '`pip install "elasticvit[litert-torch]"` (there is no release for Linux on arm64), or '
+            "use format tflite for a subnet of this project, or onnx",
             settings=["format"],
         )
