@@ -41,7 +41,7 @@ def search_rows(lines: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
     ceiling = 100 * part["share_of_the_best_under_each_cap"]
     what = f"area of the true front of {part['architectures']} architectures"
     text = f"{mean:.1f} % (worst {worst:.1f}); the true best under each cap have {ceiling:.1f}"
-    how = f"found with {part['evaluations']} evaluations (`--front {part['caps']}`)"
+    how = f"found with {part['evaluations']} evaluations under {part['caps']} caps"
     rows.append(_wide(f"{what} {how}", text))
     rows.append(_wide("random caps broken", f"{caps['broken']} of {caps['caps']}"))
     return rows
