@@ -14,8 +14,8 @@ from elasticvit.arch import Arch, ArchBatch
 from elasticvit.arrays import FloatArray
 from elasticvit.searching.config import EvolutionConfig
 from elasticvit.searching.evolution import evolve
+from elasticvit.searching.front_guide import guide_of
 from elasticvit.searching.goal import Goals
-from elasticvit.searching.guided import Guide
 from elasticvit.space import SearchSpace
 
 Known = tuple[ArchBatch, FloatArray]
@@ -24,7 +24,7 @@ Known = tuple[ArchBatch, FloatArray]
 def guided(space: SearchSpace, goals: Goals, seen: Images, evaluations: int, seed: int) -> Known:
     """The guided search, with what its predictor makes of all that it saw."""
     config = EvolutionConfig.guided_by(evaluations, at_once=10_000)
-    guide = Guide(space=space, goals=goals, config=config, errors=seen.errors)
+    guide = guide_of(space=space, goals=goals, config=config, errors=seen.errors)
     rng = np.random.default_rng(seed)
     archive = evolve(space, goals, seen, config, rng=rng, propose=guide)
     return archive.archs, guide.fit(archive, rng).predict(archive.archs)[0]

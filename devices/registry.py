@@ -9,10 +9,11 @@ from devices.catalog import USER_FILE, CatalogEntry, load_catalog
 from devices.outside import OpenOptions, open_outside
 from devices.protocol import Device
 from elasticvit.errors import DeviceError, DeviceUnknown
+from elasticvit.names import HOST
 from elasticvit.plugins import DEVICES, plugin_names
 from elasticvit.workspace import Workspace
 
-BUILT_IN = ("host", "fake")
+BUILT_IN = (HOST, "fake")
 
 
 def known_devices(workspace: Workspace | None = None) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from elasticvit.errors import EvitError
 from elasticvit.reading import shown
 
+HOST = "host"  # this computer among the devices
 LONGEST = 100  # characters
 RULE = (
     f"1 to {LONGEST} printable characters, without / and \\, not beginning with a dot, a hyphen "

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from elasticvit.errors import ExportError, NextStep
 from elasticvit.precisions import FP16, FP32
 from elasticvit.reading import Cosine, Count, NotNegative, Percent, Whole
+from elasticvit.share_error import share_error
 from export.quiet import cause_of
 
 if TYPE_CHECKING:
@@ -80,8 +81,7 @@ class Parity:
         """Standard error of torch's accuracy, in percentage points; None without accuracies."""
         if self.torch_accuracy is None:
             return None
-        share = self.torch_accuracy / 100
-        return 100 * math.sqrt(share * (1 - share) / self.images)
+        return share_error(self.torch_accuracy, self.images)
 
     @property
     def drop(self) -> float | None:

@@ -53,10 +53,29 @@ def test_commas_are_goals_and_each_has_a_row(workspace: Workspace) -> None:
     for number, winner in enumerate(result.winners, 1):
         (row,) = [line for line in table.splitlines() if f"of {winner.caps[0].target:g}" in line]
         assert row.split("│")[1].strip() == str(number)
-        assert str(winner.arch) in row
+        assert str(winner.arch) not in row
+        (line,) = [line for line in table.splitlines() if line.endswith(f": {winner.arch}")]
+        assert str(number) in re.findall(r"\d+", line.partition(":")[0])
         assert "chosen " + str(winner.arch) not in done.output
     lines = [line.strip() for line in done.output.splitlines() if line.strip()]
     assert len(set(lines)) == len(lines)
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_each_chosen_architecture_stands_in_one_piece(workspace: Workspace, columns: int) -> None:
+    runner = CliRunner(env={"COLUMNS": str(columns)})
+    options = ["--target-ms", "2,3,300,400", "--device", "phone", *SIZES]
+    done = runner.invoke(main, ["--workspace", str(workspace.root), *options])
+    assert done.exit_code == 0, done.output
+    result = SearchResult.load(workspace.latest("search"))
+    chosen = done.output[done.output.index("What was chosen for each goal") :].splitlines()
+    archs = [str(arch) for arch in dict.fromkeys(winner.arch for winner in result.winners)]
+    named = [line for line in chosen if line.startswith("goal")]
+    assert [line.partition(": ")[2] for line in named[: len(archs)]] == archs
+    assert named[len(archs) - 1].startswith("goals 3 and 4: ")
+    rows = [line for line in chosen if line.startswith("│")]
+    assert len(rows) == 4  # each goal in one line
+    assert all(len(row) <= columns for row in rows)
 
 
 def test_lists_of_devices_go_together(workspace: Workspace) -> None:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_search import SMALL, one_thread, workspace_with_run
+from small_search import SMALL, add_predictor, everything, one_thread, workspace_with_run
 
+from elasticvit.cost import MacsCost
 from elasticvit.errors import SettingError
 from elasticvit.events import Event, Phase
 from elasticvit.flows.search import search
@@ -160,3 +161,44 @@ def test_the_best_checkpoint_can_be_searched(
     assert asked == [False, True]
     with pytest.raises(SettingError, match="checkpoint is 'first'; it is one of latest, best"):
         search(checkpoint="first", **wanted)
+
+
+def test_a_front_has_winners_over_the_whole_range(workspace: Workspace) -> None:
+    found = search(front=4, evaluations=30, workspace=workspace).result
+    targets = [winner.caps[0].target for winner in found.winners]
+    costs = [winner.macs_m for winner in found.winners]
+    can = MacsCost(SMALL).price(everything(SMALL))
+    assert found.unit == "MMACs"
+    assert len(targets) == 4
+    assert np.allclose(np.diff(np.log(targets)), np.log(can.max() / can.min()) / 4, rtol=0.05)
+    assert can.max() <= targets[-1] <= 1.01 * can.max()
+    assert costs == sorted(costs)
+    assert costs[0] < 1.6 * can.min()
+
+
+def test_a_front_ends_at_the_target_and_keeps_the_other_caps(workspace: Workspace) -> None:
+    add_predictor(workspace.predictor_path("phone"), "phone", ms_per_mmac=2.0, upper=1.1)
+    workspace.remember(device="phone")
+    capped = {"target_ms": 3.0, "target_mmacs": 1.0}
+    found = search(front=3, evaluations=20, workspace=workspace, verify=0, **capped).result
+    assert [winner.caps[0].device for winner in found.winners] == ["phone"] * 3
+    assert found.winners[-1].caps[0].target == 3.0
+    assert all(winner.macs_m <= 1.0 for winner in found.winners)
+    alone = search(front=2, evaluations=20, workspace=workspace, verify=0).result
+    assert alone.unit == "ms"
+    of_macs = search(front=2, target_mmacs=1.0, evaluations=20, workspace=workspace).result
+    assert (of_macs.unit, of_macs.winners[-1].caps[0].target) == ("MMACs", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"front": 1}, "front is 1; it must be a whole number from 2 to 64"),
+        ({"front": 4, "target_mmacs": [1.0, 2.0]}, r"front and a list of 2 goals \(target_mmacs\)"),
+        ({"front": 4, "device": ["a", "b"]}, "front is named with 2 devices and no latency"),
+    ],
+)
+def test_a_front_that_makes_no_sense(changes: dict, message: str, workspace: Workspace) -> None:
+    with pytest.raises(SettingError, match=message) as error:
+        search(workspace=workspace, **changes)
+    assert "front" in error.value.settings

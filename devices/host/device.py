@@ -23,6 +23,7 @@ from devices.protocol import Conditions, DeviceInfo, Measurement, Rejected, Time
 from devices.quality import Quality
 from elasticvit.arrays import Float32Array
 from elasticvit.errors import DeviceError, DeviceUnreachable
+from elasticvit.names import HOST
 
 
 class HostDevice:
@@ -58,7 +59,7 @@ class HostDevice:
         worker = self._ready()
         clusters = facts.host_clusters()
         self._info = DeviceInfo(
-            name="host",
+            name=HOST,
             source=f"host:{facts.cpu_model()}",
             runtime=worker.hello["runtime"],
             runtime_hash=worker.hello["runtime_hash"],

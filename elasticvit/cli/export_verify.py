@@ -12,9 +12,9 @@ from rich.table import Table
 from elasticvit.cli.export_report import ExportReport
 from elasticvit.cli.report import Report
 from elasticvit.cli.wording import counted, file_size
-from elasticvit.flows.export_file import DEFAULT_DEVICE
 from elasticvit.flows.export_verify import verify_export
 from elasticvit.flows.export_verify_result import VerifiedFile
+from elasticvit.names import HOST
 
 ALONGSIDE = {"verify", "max_accuracy_drop", "as_json", "verbose", "quiet", "workspace"}
 ON_DEVICE = {"check_on_device", "device"}
@@ -43,7 +43,7 @@ def run_verify(
     result = verify_export(
         folder,
         max_accuracy_drop=options["max_accuracy_drop"],
-        device=(options["device"] or DEFAULT_DEVICE) if checked else None,
+        device=(options["device"] or HOST) if checked else None,
         workspace=workspace,
         events=ExportReport(report),
     )

@@ -13,6 +13,7 @@ from elasticvit.cli.wording import counted
 from elasticvit.errors import SettingError
 from elasticvit.flows.learn import DEFAULT_KERNELS, LearnSettings, learn_device
 from elasticvit.flows.profile import DEFAULT_MINUTES, ProfileSettings, profile
+from elasticvit.names import HOST
 from elasticvit.precisions import FP32, PRECISIONS, in_words
 from elasticvit.workspace import Workspace
 
@@ -149,7 +150,7 @@ def main(
         others = [space, budget_minutes, like, budget_kernels, table, export_lut, explain]
         _check_models([*others, precision, list_devices or None, force or None])
         how = {"rounds": rounds, "threads": threads, "cores": cores, "seed": seed}
-        _models(report, folder, model=model, device=device or ("host",), **how, **place)
+        _models(report, folder, model=model, device=device or (HOST,), **how, **place)
     elif list_devices:
         _list(report, folder, [address] if address else [])
     elif table is not None:
@@ -160,7 +161,7 @@ def main(
         _explain(report, folder, one, space, precision, explain)
     else:
         settings: dict[str, Any] = {
-            "device": device or ("host",),
+            "device": device or (HOST,),
             "space": space,
             "budget_minutes": budget_minutes,
             "rounds": 3 if rounds is None else rounds,
@@ -281,7 +282,7 @@ def _export(
 ) -> None:
     from elasticvit.flows.tables import export_table
 
-    name = folder.device(device) or "host"
+    name = folder.device(device) or HOST
     chosen = folder.precision(name, precision)
     told = name + in_words(chosen)
     report.activity.phase(f"exporting the latency table of {told}")

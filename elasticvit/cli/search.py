@@ -17,8 +17,9 @@ from elasticvit.workspace import Workspace
 HELP = """Find the most accurate architecture under a latency cap on your device.
 
 Several devices: --target pixel6=30 --target pixel4=45. Several goals on one device, with one
-winner each: --target-ms 10,15,20. An interrupted search is resumed when the same command is run
-again. On several GPUs: torchrun --nproc-per-node N -m elasticvit.cli.search OPTIONS.
+winner each: --target-ms 10,15,20. The whole front: --front 8. An interrupted search is resumed when
+the same command is run again. On several GPUs: torchrun --nproc-per-node N -m
+elasticvit.cli.search OPTIONS.
 """
 INTERRUPTED = (
     "the architectures that were evaluated are kept, and the same command goes on from there"
@@ -50,6 +51,13 @@ INTERRUPTED = (
     type=Numbers(),
     default=None,
     help="Cap on multiply-accumulates per image, in millions.",
+)
+@click.option(
+    "--front",
+    type=click.IntRange(2, 64),
+    default=None,
+    help="Search for the whole front: this many targets, spread in even ratios from the cheapest "
+    "architecture up to the target that is named, or to the most expensive one.",
 )
 @click.option(
     "--precision",

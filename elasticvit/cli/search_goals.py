@@ -1,14 +1,25 @@
-"""What `evit-search` shows of several goals: one table with a row for each."""
+"""What `evit-search` shows of several goals: a table of figures, and the architectures below it."""
 
 from __future__ import annotations
 
 from rich.table import Table
 
+from elasticvit.cli.report import Report
+from elasticvit.cli.wording import listed
 from elasticvit.flows.search import CapResult, SearchResult, Winner
 
 
-def goals_table(result: SearchResult) -> Table:
-    """What was chosen for each goal beside its targets, in the order of the goals."""
+def print_goals(report: Report, result: SearchResult) -> None:
+    """Print what was chosen for each goal beside its targets, in the order of the goals, then each
+    chosen architecture on a line of its own, whole so that it can be copied."""
+    report.say(_figures_table(result))
+    for arch in dict.fromkeys(winner.arch for winner in result.goals):
+        numbers = [n for n, winner in enumerate(result.goals, 1) if winner.arch == arch]
+        goals = "goal" if len(numbers) == 1 else "goals"
+        report.say(f"{goals} {listed(numbers, 'and')}: {arch}", wrap=False)
+
+
+def _figures_table(result: SearchResult) -> Table:
     table = Table(title="What was chosen for each goal", title_justify="left")
     table.add_column("goal", justify="right", no_wrap=True)
     for cap in result.caps:
@@ -16,11 +27,9 @@ def goals_table(result: SearchResult) -> Table:
         table.add_column(f"{cap.unit}{where}, target", justify="right")
     for name in _figures(result.goals[0], result):
         table.add_column(name, justify="right")
-    table.add_column("architecture")
     for number, winner in enumerate(result.goals, 1):
         costs = (_used(cap) for cap in winner.caps)
-        figures = _figures(winner, result).values()
-        table.add_row(str(number), *costs, *figures, str(winner.arch))
+        table.add_row(str(number), *costs, *_figures(winner, result).values())
     return table
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from elasticvit.cli.report import Report
-from elasticvit.cli.search_goals import goals_table
+from elasticvit.cli.search_goals import print_goals
 from elasticvit.cli.verify_report import measured_line, print_verdict
 from elasticvit.cli.wording import counted, duration, listed
 from elasticvit.events import Event
@@ -182,7 +182,7 @@ def print_choices(report: Report, result: SearchResult, path: Path) -> None:
             f"(Kendall's tau {result.agreement.tau:.2f})"
         )
     if len(result.goals) > 1:
-        say(goals_table(result))
+        print_goals(report, result)
         for number, winner in enumerate(result.goals, 1):
             print_verdict(report, winner, f"goal {number}: ")
     else:

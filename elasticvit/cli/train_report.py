@@ -18,6 +18,7 @@ from elasticvit.flows.train_events import (
     TrainingPlanned,
     TrainProgress,
 )
+from elasticvit.names import HOST
 
 LOSS_MEMORY = 0.8
 WORTH_SAYING = 1.25  # ratio of two forecasts from which on the new one is printed
@@ -178,7 +179,7 @@ def next_command(result: TrainResult, device: str | None) -> str:
     """
     if result.suggested_target_ms is not None:
         return f"evit-search --target-ms {result.suggested_target_ms:g}"
-    profile = ["evit-profile", "--device", "host"]
+    profile = ["evit-profile", "--device", HOST]
     if device is not None:  # its predictor cannot price this space
         profile = ["evit-profile", "--space", result.space, "--device", device]
     return f"{shlex.join(profile)}, then evit-search --target-ms N"

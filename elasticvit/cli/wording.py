@@ -46,7 +46,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
-def listed(targets: Sequence[float]) -> str:
-    """Targets of several goals as a text: `10, 15 or 20`."""
-    *most, last = (f"{target:g}" for target in targets)
-    return f"{', '.join(most)} or {last}" if most else last
+def listed(numbers: Sequence[float], before_last: str = "or") -> str:
+    """Numbers as a text, such as the targets of several goals: `10, 15 or 20`."""
+    *most, last = (f"{number:g}" for number in numbers)
+    return f"{', '.join(most)} {before_last} {last}" if most else last

@@ -11,6 +11,7 @@ from elasticvit.files import write_atomic
 from elasticvit.flows.compare_settings import CompareSettings
 from elasticvit.flows.model_timing_settings import rounds_of
 from elasticvit.flows.settings import WorkspaceLike, settings_of, workspace_of
+from elasticvit.names import HOST
 from elasticvit.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from elasticvit.flows.model_timing_result import DeviceTiming, ModelTiming
 
 __all__ = ["CompareSettings", "compare"]
-DEFAULT_DEVICE = "host"
 
 
 def compare(
@@ -83,7 +83,7 @@ def _timed(
     from elasticvit.flows.model_session import ModelSession
     from elasticvit.flows.tables import latency_table
 
-    name = settings.device or workspace.device() or DEFAULT_DEVICE
+    name = settings.device or workspace.device() or HOST
     rounds = rounds_of(settings.rounds, len(found))
     session = ModelSession(
         workspace=workspace,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from elasticvit.names import check_name
 from elasticvit.precisions import in_words
 from elasticvit.reading import shown_path
 from elasticvit.searching.result import RESULT_FILE, SearchResult
+from elasticvit.share_error import share_error
 from export.bundle import CARD_FILE, card_path, load_bundle, load_files
 from export.direct import DirectBackend
 from export.flatbuffer import FILE_IDENTIFIER
@@ -46,8 +46,7 @@ class Accuracy:
     @property
     def error(self) -> float:
         """Standard error in percentage points."""
-        share = self.percent / 100
-        return 100 * math.sqrt(share * (1 - share) / self.images)
+        return share_error(self.percent, self.images)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from elasticvit.errors import SettingError
 from elasticvit.flows.model_timing_settings import MOST_MODELS, ModelTimingSettings
 from elasticvit.flows.places import check_path
+from elasticvit.names import HOST
 from elasticvit.reading import shown
 
 
@@ -47,7 +48,7 @@ class CompareSettings:
         object.__setattr__(self, "models", tuple(self.models))
         ModelTimingSettings(  # the same rules
             model="any",
-            device=self.device or "host",
+            device=self.device or HOST,
             rounds=self.rounds,
             threads=self.threads,
             cores=self.cores,

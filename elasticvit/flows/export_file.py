@@ -19,6 +19,7 @@ from elasticvit.flows.export_events import (
 from elasticvit.flows.export_place import ExportPlace
 from elasticvit.flows.export_result import ExportedFile
 from elasticvit.flows.export_settings import ExportSettings
+from elasticvit.names import HOST
 from elasticvit.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 Calibrated = tuple["Sequence[Float32Array] | None", "Calibration | None"]
 BATCH = 64  # images that torch answers at once
-DEFAULT_DEVICE = "host"
 
 
 def made_file(
@@ -236,7 +236,7 @@ def _timed(
         if is_imported(workspace, device):
             error = type(error)(
                 f"the latencies of {device} were imported, and the device itself cannot be timed "
-                f"here ({error}); name device {DEFAULT_DEVICE} to time the model on this computer",
+                f"here ({error}); name device {HOST} to time the model on this computer",
                 settings=["device"],
             )
         return replace(card, untimed=str(error)), error
@@ -246,7 +246,7 @@ def _timed(
 def _device(settings: ExportSettings, searched: ExportSubject, workspace: Workspace | None) -> str:
     """Name of the device that was named, or was searched for, or used last."""
     last = None if workspace is None else workspace.device()
-    return settings.device or searched.device or last or DEFAULT_DEVICE
+    return settings.device or searched.device or last or HOST
 
 
 def network_name(network: Subnet | TimmNetwork) -> str:

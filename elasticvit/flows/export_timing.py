@@ -11,6 +11,7 @@ from devices import Measurement, Rejected, TimedModel, TimingConfig, open_device
 from elasticvit.errors import ArchError, DeviceError, ExportError
 from elasticvit.flows.export_search import Prediction
 from elasticvit.kernels import Layout
+from elasticvit.names import HOST
 from elasticvit.precisions import FP32
 from elasticvit.space import PRESETS
 from elasticvit.workspace import Workspace
@@ -29,7 +30,6 @@ ROUNDS = 15
 ROUND_MS = 160.0
 MAX_RUNS = 2000
 KEY = "export"
-HERE = "host"  # the name of this computer among the devices
 
 
 def time_export(
@@ -91,8 +91,8 @@ def time_here(samples: FreshSamples) -> ExportTiming:
     """
     run = samples.run
     return ExportTiming(
-        device=HERE,
-        source=f"{HERE}:{run.computer}",
+        device=HOST,
+        source=f"{HOST}:{run.computer}",
         runtime=run.runtime,
         threads=run.threads,
         cores="any",

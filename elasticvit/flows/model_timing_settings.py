@@ -10,6 +10,7 @@ from elasticvit.errors import SettingError
 from elasticvit.flows.places import check_path
 from elasticvit.flows.profile_settings import ProfileSettings
 from elasticvit.flows.settings import check_whole, device_names
+from elasticvit.names import HOST
 from elasticvit.reading import shown
 
 FEWEST_ROUNDS = 15  # of each model, if no number is asked for
@@ -37,7 +38,7 @@ class ModelTimingSettings:
     """
 
     model: Path | str | Sequence[Path | str]
-    device: str | tuple[str, ...] = "host"
+    device: str | tuple[str, ...] = HOST
     rounds: int | None = None
     threads: int = 1
     cores: str = "auto"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from elasticvit.names import HOST
 from elasticvit.precisions import FP16
-
-HOST = "host"
 
 
 def arithmetic_warning(precision: str, devices: Sequence[str]) -> str | None:

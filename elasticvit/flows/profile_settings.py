@@ -8,7 +8,7 @@ from pathlib import Path
 
 from elasticvit.errors import SettingError
 from elasticvit.flows.settings import check_distinct, check_minutes, check_ranges, device_names
-from elasticvit.names import check_name
+from elasticvit.names import HOST, check_name
 from elasticvit.precisions import FP32, check_precision
 from elasticvit.reading import shown
 from elasticvit.space import SearchSpace
@@ -47,7 +47,7 @@ class ProfileSettings:
             number is given for several devices.
     """
 
-    device: str | tuple[str, ...] = "host"
+    device: str | tuple[str, ...] = HOST
     space: SearchSpace | str | None = None
     budget_minutes: float | None = None
     rounds: int = 3

@@ -20,9 +20,11 @@ from elasticvit.errors import (
 )
 from elasticvit.events import EventHandler, Notice
 from elasticvit.flows.search_events import CapsResolved, ResolvedCap
+from elasticvit.flows.search_front import front_targets
 from elasticvit.flows.search_precision import device_names, predictor_of, search_precision
 from elasticvit.flows.search_settings import SearchSettings
 from elasticvit.flows.search_targets import COSTS
+from elasticvit.names import HOST
 from elasticvit.precisions import FP32
 from elasticvit.searching.caps import TARGETS, Cap, reach
 from elasticvit.searching.goal import Goal, Goals
@@ -32,7 +34,7 @@ from elasticvit.workspace import Workspace
 if TYPE_CHECKING:
     from predictors.predictor import Predictor
 
-PROFILE = NextStep("profile", {"device": "host"})
+PROFILE = NextStep("profile", {"device": HOST})
 OTHER_SIZE = "the file size is that of the fp32 file, which the one in {precision} is smaller than"
 
 
@@ -87,7 +89,7 @@ def resolve_caps(settings: SearchSettings, workspace: Workspace, space: SearchSp
         WorkspaceError: a latency is to be capped, and no device was profiled.
         PredictorError: a device has no predictor in the precision, or it cannot price the space.
     """
-    if not settings.has_target:
+    if not settings.has_target and settings.front is None:
         raise no_target(settings, workspace, space)
     precision = search_precision(settings, workspace)
     limited: list[list[Cap]] = []  # for each cost a cap of every goal, or one for all
@@ -96,6 +98,9 @@ def resolve_caps(settings: SearchSettings, workspace: Workspace, space: SearchSp
         predictor = predictor_of(settings, workspace, name, precision)
         cost = predictor.cost(space, extrapolate=settings.extrapolate)
         source = predictor.source
+        if settings.front is not None and not limited:
+            most = targets[0] if targets else None
+            targets = front_targets(cost, space, settings.front, most)
         setting = "target" if settings.named_targets else "target_ms"
         limited.append(
             [
@@ -111,9 +116,11 @@ def resolve_caps(settings: SearchSettings, workspace: Workspace, space: SearchSp
             ]
         )
         predictors.append(predictor)
-    for name, targets in settings.cost_targets.items():
+    for name, targets in _cost_targets(settings, bool(limited)).items():
         own = COSTS[name].cost(space)
         setting = "target" if name in (settings.target or {}) else "target_mmacs"
+        if settings.front is not None and not limited:
+            targets = front_targets(own, space, settings.front, targets[0] if targets else None)
         limited.append(
             [Cap(cost=own, target=float(t), precision=precision, setting=setting) for t in targets]
         )
@@ -123,7 +130,8 @@ def resolve_caps(settings: SearchSettings, workspace: Workspace, space: SearchSp
         tuple(
             Goal(tuple(caps[goal if len(caps) > 1 else 0] for caps in limited))
             for goal in range(count)
-        )
+        ),
+        front=settings.front is not None,
     )
     feasible = _feasible(settings, goals, space)
     resolved = [
@@ -167,9 +175,10 @@ def no_target(settings: SearchSettings, workspace: Workspace, space: SearchSpace
         )
     missing = "" if costs else ", which needs a profiled device,"
     return TargetError(
-        f"no target; name a latency in ms{missing} or another cost ({', '.join(COSTS)}). Space "
+        f"no target; name a latency in ms{missing} or another cost ({', '.join(COSTS)}), "
+        "or ask for several architectures of the whole front. Space "
         f"{space.name} has {'; '.join(ranges)}",
-        settings=TARGETS,
+        settings=(*TARGETS, "front"),
         next_step=None if costs else PROFILE,
     )
 
@@ -207,12 +216,14 @@ def _device_targets(
     settings: SearchSettings, workspace: Workspace
 ) -> list[tuple[str, tuple[float, ...]]]:
     """Devices and their targets in ms, each that of every goal or one for all; what is named once
-    is that of all devices."""
+    is that of all devices. For a front of the latency of the first device none need be named."""
     if settings.named_targets:
         return list(settings.named_targets.items())
     targets = settings.targets_ms
     if not targets:
-        return []
+        front_of = () if settings.front is None else device_names(settings, workspace)
+        alone = settings.devices or not settings.cost_targets
+        return [(front_of[0], ())] if front_of and alone else []
     names = device_names(settings, workspace)
     if not names:
         raise WorkspaceError(
@@ -230,6 +241,17 @@ def _device_targets(
             settings=["target_ms", "device"],
         )
     return list(zip(names, targets, strict=True))
+
+
+def _cost_targets(settings: SearchSettings, latency: bool) -> dict[str, tuple[float, ...]]:
+    """Other costs and their targets; for a front of nothing else that of multiply-accumulates,
+    without a target.
+
+    Args:
+        latency: Whether a latency is capped.
+    """
+    targets = settings.cost_targets
+    return {"mmacs": ()} if settings.front is not None and not (targets or latency) else targets
 
 
 def _resolved(caps: Sequence[Cap], predictor: Predictor | None, space: SearchSpace) -> ResolvedCap:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from elasticvit.errors import SettingError, TargetError
 from elasticvit.flows.places import check_path
+from elasticvit.flows.search_front import check_front
 from elasticvit.flows.search_starts import CHECKPOINTS, STARTS, USUAL
-from elasticvit.flows.search_targets import COSTS, check_targets, several
+from elasticvit.flows.search_targets import COSTS, MOST_GOALS, check_targets, several
 from elasticvit.flows.settings import check_distinct, check_minutes, check_ranges, device_names
 from elasticvit.names import check_name
 from elasticvit.precisions import check_precision
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 SHORTEST_MINUTES = 0.05
 Target = float | Sequence[float]
 RANGES = {
+    "front": (2, MOST_GOALS),
     "verify": (0, 64),
     "top": (1, 64),
     "evaluations": (2, MOST_EVALUATIONS),
@@ -49,6 +51,11 @@ class SearchSettings:
         device: Names of the devices that `target_ms` applies to. None: all devices of `predictor`,
             or else the device that was profiled last.
         target_mmacs: The same as `mmacs` of `target`.
+        front: Number of goals that span the whole front of accuracy against one cost, in even
+            ratios from the cheapest architecture to the most expensive one, or to the target of
+            that cost if one is named. The cost is the first latency that is capped, or else that of
+            `device` or of the device that was profiled last, or else the first other cost that is
+            capped, or multiply-accumulates. All other targets hold for every goal.
         precision: Precision that the winner is to be deployed in, of all latencies and of the
             export that follows: `fp32`, `fp16`, `int8` or `int8-full`. None: the one that the
             devices were profiled in last.
@@ -104,6 +111,7 @@ class SearchSettings:
     target: Mapping[str, Target] | None = None
     device: str | list[str] | tuple[str, ...] | None = None
     target_mmacs: Target | None = None
+    front: int | None = None
     precision: str | None = None
     run: Path | str | None = None
     checkpoint: str = "latest"
@@ -138,6 +146,8 @@ class SearchSettings:
         self._check_kept()
         check_minutes("budget_minutes", self.budget_minutes, SHORTEST_MINUTES)
         check_ranges(self, RANGES)
+        if self.front is not None:
+            check_front(self, len(self.devices))
         self._check_evaluations()
         for name in ("run", "out", "accuracies", "supernet"):
             check_path(name, getattr(self, name))

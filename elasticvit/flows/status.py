@@ -26,6 +26,7 @@ from elasticvit.flows.status_result import (
     WorkspaceStatus,
 )
 from elasticvit.flows.status_timings import timing_statuses
+from elasticvit.names import HOST
 from elasticvit.precisions import FP32
 from elasticvit.workspace import FOLDER, SETTINGS, Workspace
 from elasticvit.workspace_settings import WorkspaceSettings
@@ -115,7 +116,7 @@ def _next(
 ) -> tuple[str, NextStep]:
     """What to do next, and why."""
     if not any(device.predictor for device in devices):
-        return "no device is profiled yet", NextStep("profile", {"device": "host"})
+        return "no device is profiled yet", NextStep("profile", {"device": HOST})
     run = next((run for run in runs if run.latest and run.finished), None)
     busy = next((run for run in reversed(runs) if run.process is not None), None)
     open_run = next((run for run in reversed(runs) if not run.finished), None)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from elasticvit.errors import SettingError, StoreError
 from elasticvit.flows.import_result import BlockSums, ImportResult
 from elasticvit.flows.settings import WorkspaceLike, space_of, workspace_of
-from elasticvit.names import check_name
+from elasticvit.names import HOST, check_name
 from elasticvit.precisions import FP32, check_precision, in_words, profile_step
 from elasticvit.published import PUBLISHED
 from elasticvit.space import MOBILE, SearchSpace
@@ -243,7 +243,7 @@ def export_table(
     here = workspace_of(workspace)
     check_precision(precision, optional=True)
     check_free(suffixed(table), force)
-    name = here.device(device) or "host"
+    name = here.device(device) or HOST
     chosen = here.precision(name, precision)
     if not here.lut_path.exists():
         raise StoreError(

@@ -14,6 +14,7 @@ from elasticvit.flows.train_settings import TrainSettings
 from elasticvit.flows.train_single import open_single
 from elasticvit.flows.train_start import recipe_for
 from elasticvit.flows.train_teachers import open_teaching
+from elasticvit.names import HOST
 from elasticvit.space import SearchSpace
 from elasticvit.training.config import default_config
 from elasticvit.training.data import ImageData
@@ -42,7 +43,7 @@ def _cost(workspace: Workspace, space: SearchSpace, settings: TrainSettings) -> 
             f"complexity is ms, but no device was profiled in workspace {workspace.root}; profile "
             "one first, or choose complexity macs",
             settings=["complexity"],
-            next_step=NextStep("profile", {"device": "host"}),
+            next_step=NextStep("profile", {"device": HOST}),
         )
     from predictors.workspace_predictors import load_device_predictor
 

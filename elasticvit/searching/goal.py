@@ -45,9 +45,13 @@ class Goals:
 
     Attributes:
         goals: The goals, at least one; each limits the same costs.
+        front: Whether they span a range of the first cap's cost, so that the whole front of
+            accuracy against it is searched for, and not what is best for each goal alone. The other
+            caps are then the same for all.
     """
 
     goals: tuple[Goal, ...]
+    front: bool = False
 
     @classmethod
     def of(cls, limits: Goals | Sequence[Cap]) -> Goals:
@@ -79,7 +83,8 @@ class Goals:
 
     def fingerprint(self, space: SearchSpace) -> str:
         """Text that differs when the space, a target or what a cost says differs."""
-        return "+".join(fingerprint(space, goal.caps) for goal in self.goals)
+        text = "+".join(fingerprint(space, goal.caps) for goal in self.goals)
+        return f"front {text}" if self.front else text
 
     def feasible(self, space: SearchSpace, rng: np.random.Generator) -> tuple[Arch, ...]:
         """For each goal an architecture that keeps it.
@@ -99,7 +104,8 @@ class Goals:
         seeds: ArchBatch | None = None,
     ) -> ArchBatch:
         """Distinct architectures that keep a goal: the seeds that do, at most half of all, and for
-        each goal as many others, their loads spread up to its caps.
+        each goal as many others, their loads spread up to its caps; for a front as many in all,
+        spread from the cheapest up to the highest caps.
 
         Raises:
             TargetError: no architecture keeps one of the goals.
@@ -110,6 +116,13 @@ class Goals:
             kept = kept.take(self.loads(kept) <= 1).unique()
             start = start.concat(kept.take(rng.permutation(len(kept))[: count // 2]))
         left = count - len(start)
+        if self.front:
+            widest = self.tightest_first()[-1]
+            own = None if feasible is None else feasible[widest]
+            drawn = initial_population(
+                space, self[widest].caps, left, rng, feasible=own, lowest_share=0.0
+            )
+            return start.concat(drawn).distinct()
         shares = [left * (i + 1) // len(self) - left * i // len(self) for i in range(len(self))]
         for i, (goal, share) in enumerate(zip(self.goals, shares, strict=True)):
             if share:

@@ -64,8 +64,7 @@ class Guide:
             rng: Random generator.
         """
         predictor = self.fit(archive, rng)
-        left = 1 - len(archive.archs) / self.config.evaluations
-        boldness = BOLDNESS[1] + (BOLDNESS[0] - BOLDNESS[1]) * max(left, 0.0)
+        boldness = self.boldness(archive, BOLDNESS)
         each = max(CANDIDATES // len(self.goals), 2 * self.config.children)
         found = [self._screen(predictor, goal, archive, boldness, each, rng) for goal in self.goals]
         candidates = found[0].concat(*found[1:]).unique()
@@ -73,6 +72,12 @@ class Guide:
             return candidates
         order = rng.permutation(len(self.goals))
         return self._choose(predictor, candidates, [self.goals[i] for i in order], boldness)
+
+    def boldness(self, archive: Archive, ends: tuple[float, float]) -> float:
+        """Standard deviations that are added to the mean: from one number at the start of the
+        search to another at its end."""
+        left = max(1 - len(archive.archs) / self.config.evaluations, 0.0)
+        return ends[1] + (ends[0] - ends[1]) * left
 
     def fit(self, archive: Archive, rng: np.random.Generator) -> AccuracyPredictor:
         """The predictor that everything that was judged so far gives."""

@@ -29,8 +29,9 @@ from elasticvit.searching.caps import Cap
 from elasticvit.searching.config import EvolutionConfig
 from elasticvit.searching.evaluate import Spread, accuracy, weights_hash
 from elasticvit.searching.evolution import evolve
+from elasticvit.searching.front_guide import guide_of
 from elasticvit.searching.goal import Goal, Goals
-from elasticvit.searching.guided import Guide, agreement_of
+from elasticvit.searching.guided import agreement_of
 from elasticvit.searching.halving import Ranking
 from elasticvit.searching.judge import standard_errors
 from elasticvit.searching.judgement_store import JudgementStore
@@ -190,7 +191,7 @@ class SearchJob:
         """
         started_s = time.monotonic()
         config = replace(config, at_once=config.at_once * self.processes)
-        guide = Guide(space=self.space, goals=self.goals, config=config, errors=self._errors)
+        guide = guide_of(space=self.space, goals=self.goals, config=config, errors=self._errors)
         rng = np.random.default_rng(self.seed)
         archive = evolve(
             self.space,

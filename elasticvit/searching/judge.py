@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from elasticvit.arch import ArchBatch
 from elasticvit.arrays import FloatArray
+from elasticvit.share_error import share_error
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -49,8 +50,7 @@ def standard_errors(accuracy: FloatArray, images: int) -> FloatArray:
     """Standard errors of accuracies in percent on as many images, shape (n,); one image of either
     kind is added, so that they are never zero."""
     smoothed = (accuracy / 100 * images + 1) / (images + 2)
-    error: FloatArray = 100 * np.sqrt(smoothed * (1 - smoothed) / images)
-    return error
+    return share_error(100 * smoothed, images)
 
 
 class Judge(Protocol):

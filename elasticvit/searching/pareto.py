@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from elasticvit.arrays import FloatArray
+from elasticvit.arrays import FloatArray, IndexArray
 
 
 def on_front(points: FloatArray) -> npt.NDArray[np.bool_]:
@@ -58,6 +58,20 @@ def ranks(points: FloatArray) -> npt.NDArray[np.int64]:
         layer[left[mask]] = number
         left = left[~mask]
     return layer
+
+
+def first_layers(points: FloatArray, count: int) -> IndexArray:
+    """Rows of the points (n, k) on the first layers (`ranks`), layer by layer, at most `count`; of
+    the last layer those with the smallest second column."""
+    points = _checked(points)
+    left: IndexArray = np.arange(len(points))
+    layers: list[IndexArray] = []
+    while left.size and sum(map(len, layers)) < count:
+        mask = on_front(points[left])
+        layer = left[mask]
+        layers.append(layer[np.argsort(points[layer, 1], kind="stable")])
+        left = left[~mask]
+    return np.concatenate(layers)[:count] if layers else left[:0]
 
 
 def hypervolume(points: FloatArray, reference: tuple[float, float]) -> float:
