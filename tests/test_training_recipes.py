@@ -78,7 +78,8 @@ def test_settings_of_an_earlier_version_mean_what_they_meant() -> None:
     assert not config.decay_position_bias
     assert config.warmup_start == 0.01
     info = replace(DATA.info, train_images=1_000)
-    now = default_config(info, MICRO, bank=False, preference=False)
+    chosen = {"subnets": 3, "level_bias": 0.0, "grow": 0.0}  # what it had without a choice
+    now = default_config(info, MICRO, bank=False, preference=False, **chosen)
     earlier = TrainConfig(epochs=10, batch_size=32, lr=8e-3)
     assert now == earlier  # an interrupted run of that version is resumed
     assert config.rand_augment == CPU_MINUTES.rand_augment == "rand-m5-n1-mstd0.5-inc1"
