@@ -106,7 +106,7 @@ def test_few_photographs_get_the_photo_space_and_advice(
     (advice,) = [e for e in seen if isinstance(e, Notice) and e.warning]
     assert "photographs are few" in advice.text
     (plan,) = [e for e in seen if isinstance(e, TrainingPlanned)]
-    assert (plan.recipe, plan.epochs, plan.classes) == ("cpu-minutes", 10, 3)
+    assert (plan.recipe, plan.epochs, plan.classes) == ("cpu-minutes", 25, 3)
 
 
 def test_training_starts_from_the_weights_of_a_subnet(

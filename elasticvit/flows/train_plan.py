@@ -94,7 +94,6 @@ class TrainPlan:
             images.info,
             space,
             recipe_for(images.info, ranks, settings),
-            photographs=images.flips,
             tuned=settings.init is not None,
             start=None if source is None else source.identity,
             start_share=settings.start_share if source is None else 0.0,

@@ -163,7 +163,6 @@ def default_config(
     space: SearchSpace,
     recipe: Recipe = CPU_MINUTES,
     *,
-    photographs: bool = False,
     tuned: bool = False,
     **changes: Any,
 ) -> TrainConfig:
@@ -173,7 +172,6 @@ def default_config(
         info: Size of the data set.
         space: The search space.
         recipe: The recipe.
-        photographs: Whether the images are in colour.
         tuned: Whether weights that were trained on other images are fine-tuned.
         changes: Settings that the user chose; one that is None keeps its default.
 
@@ -184,9 +182,7 @@ def default_config(
     width = space.largest.attn[-1].width if space.largest.attn else LR_WIDTH
     chosen = {k: v for k, v in changes.items() if v is not None}
     ruling = {k: chosen[k] for k in ("epochs", "batch_size", "lr") if k in chosen}
-    settings = recipe.settings(
-        images=info.train_images, width=width, photographs=photographs, tuned=tuned, **ruling
-    )
+    settings = recipe.settings(images=info.train_images, width=width, tuned=tuned, **ruling)
     names = ("sampling", "hss", "bank", "preference")
     settings |= default_sampling(**{name: changes.get(name) for name in names})
     if settings["sampling"] != "adjacent":  # what a recipe has for a walk over levels
