@@ -252,7 +252,7 @@ def test_settings_that_need_the_workspace_are_checked_before_the_work(
 def test_what_the_space_can_do_is_in_the_error_without_a_target(workspace: Workspace) -> None:
     with pytest.raises(TargetError, match=r"no target.*Space small has latency on phone fast") as e:
         search(workspace=workspace)
-    assert e.value.settings == ("target_ms", "target", "target_mmacs")
+    assert e.value.settings == ("target_ms", "target", "target_mmacs", "front")
     assert e.value.next_step is None
     with pytest.raises(TargetError, match=r"latency on board fastest"):
         search(workspace=workspace, device="board", target_mmacs=2)

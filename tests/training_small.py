@@ -48,6 +48,9 @@ def config(**changes: object) -> TrainConfig:
             "lr": 5e-3,
             "bank": False,
             "preference": False,
+            "subnets": 3,
+            "level_bias": 0.0,
+            "grow": 0.0,
             **changes,
         },
     )
