@@ -27,7 +27,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "preference": {"preference": True},
     "bank and preference": {"bank": True, "preference": True},
     "growing": {"bank": True, "preference": True, "grow": 0.7},
-    "cheap levels more often": {"bank": True, "level_bias": 0.8, "subnets": 1},
+    "cheap levels more often": {"bank": True, "level_bias": 0.8},
     "uniform": {"sampling": "uniform"},
     "sandwich": {"sampling": "sandwich"},
 }
