@@ -25,32 +25,30 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
-from conflict import CIFAR, CLASSES, Size, judged, levels_of
+from conflict import CIFAR, CLASSES, PAPER, Size, figures, levels_of, summary, trained_s
 
 import elasticvit as ev
 from elasticvit.files import write_atomic
 from elasticvit.training.checkpoint import load_supernet
-from elasticvit.training.data import open_data
+from elasticvit.training.data import SEARCH_SHARE, open_data
+from elasticvit.training.recipes import CPU_MINUTES
 from elasticvit.training.run_info import LOG_FILE
 from elasticvit.training.sampling.walk import mean_over_rest, visits
 
-PAPER: Mapping[str, Any] = {"subnets": 3, "level_bias": 0.0, "grow": 0.0}
-CHEAP: Mapping[str, Any] = {"subnets": 1, "level_bias": 0.5, "grow": 0.5}
+CHEAP: Mapping[str, Any] = {name: getattr(CPU_MINUTES, name) for name in PAPER}
 HALF = "cheap, half"
 ARMS: Mapping[str, Mapping[str, Any]] = {
     "paper": PAPER,
-    "one subnet": PAPER | {"subnets": 1},
-    "cheap levels": PAPER | {"level_bias": 0.5},
-    "small first": PAPER | {"grow": 0.5},
+    "one subnet": PAPER | {"subnets": CHEAP["subnets"]},
+    "cheap levels": PAPER | {"level_bias": CHEAP["level_bias"]},
+    "small first": PAPER | {"grow": CHEAP["grow"]},
     "cheap": CHEAP,
     HALF: CHEAP,
 }
 SPACE, BATCH, LR = "tiny", 64, 4e-3
 PILOT_STEPS = 90  # at all levels
-HELD_OUT = 0.15  # share of the images of a data set that a training does not learn from
 ORDER_SEED = 7
 FIRST_SEED = 1  # the settings of `cheap` were chosen with seed 0, on held-out images
 JUDGED = Size(space=SPACE, images=0, test_images=0, epochs=0, batch_size=BATCH)
@@ -79,23 +77,12 @@ def main() -> int:
         ]
         for arm in options.arms
     }
-    base = runs.get("paper")
     line: dict[str, Any] = {"benchmark": "cheaper", "seconds_each": options.seconds, "arms": {}}
     for arm, found in runs.items():
-        means = [run["mean"] for run in found]
-        line["arms"][arm] = {
-            "mean": round(statistics.fmean(means), 2),
-            "sd": round(statistics.stdev(means), 2) if len(means) > 1 else None,
-            "by_level": [
-                round(float(x), 1) for x in np.mean([run["by_level"] for run in found], axis=0)
-            ],
+        line["arms"][arm] = summary(found, runs.get("paper")) | {
             "steps": found[0]["steps"],
             "took_s": round(statistics.median(run["took_s"] for run in found)),
         }
-        if base:
-            gains = [run["mean"] - paper["mean"] for run, paper in zip(found, base, strict=True)]
-            line["arms"][arm]["gain"] = round(statistics.fmean(gains), 2)
-            line["arms"][arm]["better_in"] = sum(gain > 0 for gain in gains)
     print(json.dumps(line))
     return 0
 
@@ -130,22 +117,14 @@ def one(options: Any, arm: str, seed: int, level_s: list[float]) -> dict[str, An
     shares = visits(levels_of(SPACE, CLASSES).values, sampling["level_bias"])
     seconds = options.seconds / (2 if arm == HALF else 1)
     steps = int(seconds / mean_over_rest(level_s, shares, sampling["grow"], 0.0))
-    most = int(len(pd.read_parquet(options.data / "train.parquet", columns=["label"])) * 0.8)
+    images = len(pd.read_parquet(options.data / "train.parquet", columns=["label"]))
+    most = int(images * (1 - SEARCH_SHARE))
     epochs = math.ceil(steps * BATCH / most)
     data, run = subset(options, name, steps * BATCH // epochs), options.out / name
     print(f"training {name}: {steps} steps", file=sys.stderr, flush=True)
     train(options, run, data, epochs, seed, sampling)
-    accuracies, levels = judged(load_supernet(run), open_data(str(data)), JUDGED)
-    log = pd.read_csv(run / LOG_FILE)
-    found = {
-        "mean": statistics.fmean(accuracies),
-        "by_level": [
-            statistics.fmean(a for a, level in zip(accuracies, levels, strict=True) if level == i)
-            for i in sorted(set(levels))
-        ],
-        "steps": len(log),
-        "took_s": float(log["seconds"].sum()),
-    }
+    found = figures(load_supernet(run), open_data(str(data)), JUDGED)
+    found |= {"steps": len(pd.read_csv(run / LOG_FILE)), "took_s": trained_s(run)}
     write_atomic(note, json.dumps(found))
     return found
 
@@ -174,7 +153,10 @@ def subset(options: Any, name: str, learnt: int) -> Path:
     folder = Path(options.out) / "data" / name
     if not (folder / "test.parquet").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        for part, count in (("train", math.ceil(learnt / (1 - HELD_OUT))), ("test", options.test)):
+        for part, count in (
+            ("train", math.ceil(learnt / (1 - SEARCH_SHARE))),
+            ("test", options.test),
+        ):
             table = pd.read_parquet(options.data / f"{part}.parquet")
             table.sample(frac=1, random_state=ORDER_SEED)[:count].to_parquet(
                 folder / f"{part}.parquet"

@@ -25,6 +25,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -118,27 +119,17 @@ def main() -> int:
     subset(args.data, args.out / "data", size)
     names = [f"{arm}-{seed}" for seed in range(args.seeds) for arm in args.arms]
     in_parallel([name for name in names if not (args.out / f"{name}.json").exists()], args.jobs)
-    found = {name: json.loads((args.out / f"{name}.json").read_text()) for name in names}
+    found = {
+        arm: [json.loads((args.out / f"{arm}-{s}.json").read_text()) for s in range(args.seeds)]
+        for arm in args.arms
+    }
     line: dict[str, Any] = {"benchmark": "conflict", "size": args.size, "arms": {}}
     for arm in args.arms:
-        runs = [found[f"{arm}-{seed}"] for seed in range(args.seeds)]
-        means = [run["mean"] for run in runs]
-        line["arms"][arm] = {
-            "mean": round(statistics.fmean(means), 2),
-            "sd": round(statistics.stdev(means), 2) if len(means) > 1 else None,
-            "by_level": [
-                round(float(x), 1) for x in np.mean([run["by_level"] for run in runs], axis=0)
-            ],
+        line["arms"][arm] = summary(found[arm], found.get("sandwich")) | {
             "took_s": round(
                 statistics.median(trained_s(args.out / f"{arm}-{s}") for s in range(args.seeds))
             ),
         }
-    if "sandwich" in args.arms:
-        base = [found[f"sandwich-{seed}"]["mean"] for seed in range(args.seeds)]
-        for arm in args.arms:
-            gains = [found[f"{arm}-{s}"]["mean"] - base[s] for s in range(args.seeds)]
-            line["arms"][arm]["gain"] = round(statistics.fmean(gains), 2)
-            line["arms"][arm]["better_in"] = sum(gain > 0 for gain in gains)
     if "bank" in args.arms:
         runs = [args.out / f"bank-{seed}" for seed in range(args.seeds)]
         levels = levels_of(size.space, CLASSES)
@@ -196,17 +187,7 @@ def one(out: Path, size: Size, arm: str, seed: int) -> None:
         panel_every=0,
         **ARMS[arm],
     )
-    images = open_data(str(out / "data"))
-    accuracies, levels = judged(load_supernet(run), images, size)
-    by_level = [
-        statistics.fmean(a for a, level in zip(accuracies, levels, strict=True) if level == i)
-        for i in sorted(set(levels))
-    ]
-    found = {
-        "mean": statistics.fmean(accuracies),
-        "by_level": by_level,
-        "accuracies": accuracies,
-    }
+    found = figures(load_supernet(run), open_data(str(out / "data")), size)
     write_atomic(out / f"{run.name}.json", json.dumps(found))
 
 
@@ -215,6 +196,40 @@ def trained_s(run: Path) -> float:
     return float(pd.read_csv(run / LOG_FILE)["seconds"].sum())
 
 
+def figures(supernet: Supernet, data: ImageData, size: Size) -> dict[str, Any]:
+    """Accuracies of the panel, their mean, and their means by complexity level."""
+    accuracies, levels = judged(supernet, data, size)
+    return {
+        "mean": statistics.fmean(accuracies),
+        "by_level": [
+            statistics.fmean(a for a, level in zip(accuracies, levels, strict=True) if level == i)
+            for i in sorted(set(levels))
+        ],
+        "accuracies": accuracies,
+    }
+
+
+def summary(
+    runs: Sequence[Mapping[str, Any]], base: Sequence[Mapping[str, Any]] | None
+) -> dict[str, Any]:
+    """What the seeds of an arm come to (`figures`), beside the same seeds of another arm if it was
+    trained."""
+    means = [run["mean"] for run in runs]
+    found: dict[str, Any] = {
+        "mean": round(statistics.fmean(means), 2),
+        "sd": round(statistics.stdev(means), 2) if len(means) > 1 else None,
+        "by_level": [
+            round(float(x), 1) for x in np.mean([run["by_level"] for run in runs], axis=0)
+        ],
+    }
+    if base is not None:
+        gains = [run["mean"] - other["mean"] for run, other in zip(runs, base, strict=True)]
+        found["gain"] = round(statistics.fmean(gains), 2)
+        found["better_in"] = sum(gain > 0 for gain in gains)
+    return found
+
+
+@cache
 def levels_of(name: str, classes: int) -> Levels:
     """The complexity levels of a space, the same for all arms."""
     space = PRESETS[name].with_classes(classes)

@@ -18,6 +18,7 @@ from elasticvit.training.config import (
     MIN_LR,
     MOST_BATCH,
     MOST_EPOCHS,
+    MOST_SUBNETS,
     PRECISIONS,
 )
 from elasticvit.training.policy import KEEP, LR_SCALES, MOST_KEPT, Policy
@@ -33,7 +34,7 @@ RANGES = {  # least and greatest value of whole numbers
     "workers": (0, 256),
     "accumulate": (1, MOST_BATCH),
     "keep": (1, MOST_KEPT),
-    "subnets": (1, 64),
+    "subnets": (1, MOST_SUBNETS),
     "resume_from": (0, 2**53),
     "panel_every": (0, MOST_STEPS),
     "diagnose_every": (0, MOST_STEPS),

@@ -79,13 +79,7 @@ class FrontGuide(Guide):
             parents = pool.take(slice(0, 2 * ELITE))
             if not len(parents):
                 break
-            first, second = (
-                parents.take(rng.integers(len(parents), size=SCREENED)) for _ in range(2)
-            )
-            children = self.space.mutate(first, rng, 0.1).concat(
-                self.space.crossover(first, second, rng)
-            )
-            pool = pool.concat(children.take(self.goals.loads(children) <= 1)).unique()
+            pool = pool.concat(self.children(parents, self.goals, rng)).unique()
         return self._promising(predictor, without(pool, archive.archs), boldness, most)
 
     def _sample(self, rng: np.random.Generator) -> ArchBatch:

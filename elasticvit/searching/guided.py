@@ -118,16 +118,19 @@ class Guide:
             parents = pool.take(slice(0, ELITE))
             if not len(parents):
                 break
-            first, second = (
-                parents.take(rng.integers(len(parents), size=SCREENED)) for _ in range(2)
-            )
-            children = self.space.mutate(first, rng, 0.1).concat(
-                self.space.crossover(first, second, rng)
-            )
-            children = children.take(goal.loads(children) <= 1)
-            pool = pool.concat(children).unique()
+            pool = pool.concat(self.children(parents, goal, rng)).unique()
         pool = without(pool, archive.archs)
         return self._best(predictor, pool, boldness, count)
+
+    def children(
+        self, parents: ArchBatch, limits: Goal | Goals, rng: np.random.Generator
+    ) -> ArchBatch:
+        """Mutations and crossovers of random parents that keep the caps of a goal, or of any."""
+        first, second = (parents.take(rng.integers(len(parents), size=SCREENED)) for _ in range(2))
+        children = self.space.mutate(first, rng, 0.1).concat(
+            self.space.crossover(first, second, rng)
+        )
+        return children.take(limits.loads(children) <= 1)
 
     def _best(
         self, predictor: AccuracyPredictor, pool: ArchBatch, boldness: float, count: int

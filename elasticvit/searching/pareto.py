@@ -7,6 +7,8 @@ points that are equal in all columns do not beat each other.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -50,13 +52,8 @@ def ranks(points: FloatArray) -> npt.NDArray[np.int64]:
     is left without it, and so on (non-dominated sorting)."""
     points = _checked(points)
     layer = np.empty(len(points), dtype=np.int64)
-    left: npt.NDArray[np.int64] = np.arange(len(points))
-    for number in range(len(points)):  # every layer takes at least one point
-        if not left.size:
-            break
-        mask = on_front(points[left])
-        layer[left[mask]] = number
-        left = left[~mask]
+    for number, rows in enumerate(_layers(points)):
+        layer[rows] = number
     return layer
 
 
@@ -64,14 +61,21 @@ def first_layers(points: FloatArray, count: int) -> IndexArray:
     """Rows of the points (n, k) on the first layers (`ranks`), layer by layer, at most `count`; of
     the last layer those with the smallest second column."""
     points = _checked(points)
+    found: IndexArray = np.empty(0, dtype=np.int64)
+    for rows in _layers(points):
+        found = np.concatenate([found, rows[np.argsort(points[rows, 1], kind="stable")]])
+        if len(found) >= count:
+            break
+    return found[:count]
+
+
+def _layers(points: FloatArray) -> Iterator[IndexArray]:
+    """Rows of the points (n, k) on each layer, the front first."""
     left: IndexArray = np.arange(len(points))
-    layers: list[IndexArray] = []
-    while left.size and sum(map(len, layers)) < count:
+    while left.size:  # every layer takes at least one point
         mask = on_front(points[left])
-        layer = left[mask]
-        layers.append(layer[np.argsort(points[layer, 1], kind="stable")])
+        yield left[mask]
         left = left[~mask]
-    return np.concatenate(layers)[:count] if layers else left[:0]
 
 
 def hypervolume(points: FloatArray, reference: tuple[float, float]) -> float:

@@ -24,6 +24,7 @@ WHOLE = ("epochs", "batch_size", "subnets", "accumulate")
 MIN_LR = 5e-6
 MOST_EPOCHS = 100_000
 MOST_BATCH = 65_536
+MOST_SUBNETS = 64
 LIMITS: Mapping[str, tuple[float, float]] = {  # least and greatest value
     "epochs": (1, MOST_EPOCHS),
     "batch_size": (2, MOST_BATCH),
@@ -41,7 +42,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {  # least and greatest value
     "start_share": (0, 0.9),
     "ema_share": (0, 1),
     "ema_limit": (0, 1),
-    "subnets": (1, 64),
+    "subnets": (1, MOST_SUBNETS),
     "grow": (0, 1),
     "level_bias": (0, 2),
     "accumulate": (1, MOST_BATCH),
@@ -185,8 +186,6 @@ def default_config(
     settings = recipe.settings(images=info.train_images, width=width, tuned=tuned, **ruling)
     names = ("sampling", "hss", "bank", "preference")
     settings |= default_sampling(**{name: changes.get(name) for name in names})
-    if settings["sampling"] != "adjacent":  # what a recipe has for a walk over levels
-        settings |= {"subnets": SUBNETS, "level_bias": 0.0, "grow": 0.0}
     config = TrainConfig(**{**settings, **chosen})
     if config.batch_size > info.train_images:
         raise SettingError(

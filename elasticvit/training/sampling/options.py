@@ -20,7 +20,7 @@ def default_sampling(
     sampling: str | None, hss: int | None, bank: bool | None, preference: bool | None
 ) -> dict[str, Any]:
     """The settings of a sampler with those that are None filled in: with complexity levels, all
-    techniques of the paper; without, none.
+    techniques of the paper; without, none, and nothing of what a recipe has for a walk over levels.
 
     Args:
         sampling: `adjacent`, `uniform` or `sandwich`.
@@ -30,7 +30,9 @@ def default_sampling(
     """
     sampling = SAMPLINGS[0] if sampling is None else sampling
     adjacent = sampling == "adjacent"
+    without_levels = {"subnets": SUBNETS, "level_bias": 0.0, "grow": 0.0}
     return {
+        **({} if adjacent else without_levels),
         "sampling": sampling,
         "hss": (HSS[-1] if adjacent else 1) if hss is None else hss,
         "bank": adjacent if bank is None else bank,
