@@ -42,6 +42,21 @@ def closing(result: Result) -> dict:
     return json.loads(line)
 
 
+def test_a_front_is_a_row_for_each_of_its_targets(workspace: Workspace) -> None:
+    done = run(workspace, "--front", "3", "--target-ms", "4", "--evaluations", "12")
+    assert done.exit_code == 0, done.output
+    result = SearchResult.load(workspace.latest("search"))
+    targets = [winner.caps[0].target for winner in result.winners]
+    assert len(targets) == 3 and targets[-1] == 4.0
+    assert targets[1] / targets[0] == pytest.approx(targets[2] / targets[1], rel=0.02)
+    table = done.output[done.output.index("What was chosen for each goal") :]
+    for target in targets:
+        assert len([line for line in table.splitlines() if f"of {target:g}" in line]) == 1
+    refused = run(workspace, "--front", "3", "--target-ms", "2,4")
+    assert refused.exit_code == 2
+    assert "error: front and a list of 2 goals (target_ms) are both named" in refused.output
+
+
 def test_commas_are_goals_and_each_has_a_row(workspace: Workspace) -> None:
     done = run(workspace, "--target-ms", "2,3,4", *SIZES)
     assert done.exit_code == 0, done.output
