@@ -37,14 +37,17 @@ def search_rows(lines: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
             text = f"{gain:+.2f} points, standard error {error:.2f}"
             rows.append(_wide(f"ours after 131 over evolution after 1311, {by}", text))
     part, caps = r["enumerated"], r["random_caps"]
-    mean, worst = (100 * share for share in part["share_of_area"])
-    ceiling = 100 * part["share_of_the_best_under_each_cap"]
     what = f"area of the true front of {part['architectures']} architectures"
-    text = f"{mean:.1f} % (worst {worst:.1f}); the true best under each cap have {ceiling:.1f}"
-    how = f"found with {part['evaluations']} evaluations under {part['caps']} caps"
-    rows.append(_wide(f"{what} {how}", text))
+    how = f"found with {part['evaluations']} evaluations, by the images of each"
+    rows.append(_wide(f"{what} {how}", "; ".join(_found(one) for one in part["by_images"])))
     rows.append(_wide("random caps broken", f"{caps['broken']} of {caps['caps']}"))
     return rows
+
+
+def _found(front: Mapping[str, Any]) -> str:
+    mean, worst = (100 * share for share in front["share_of_area"])
+    images = "without noise" if front["images"] is None else f"{front['images']:,} images"
+    return f"{images}: {mean:.1f} % (worst {worst:.1f})"
 
 
 def _wide(head: str, text: str) -> list[str]:

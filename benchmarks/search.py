@@ -24,13 +24,16 @@ seeds.
 Besides: a part of the space that can be enumerated, where a search for the whole front (what
 `evit-search --front` does) is held against the true front: `share_of_area` is the area of the front
 of all that it judged, `share_of_area_held` that of those which it holds for the front, both by the
-truth without noise. And random caps, none of which may be broken. One JSON line.
+truth without noise. It is repeated with the noise of more images, and without any, which tells
+what of the missing share is the noise's. And random caps, none of which may be broken. One JSON
+line.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -60,7 +63,8 @@ CAPS = (10.0, 14.0, 20.0, 28.0, 40.0)  # MMACs
 PAPER = 1311  # evaluations of the paper's evolution, scaled down as `evit-search` does
 FEW = 131  # a tenth of them
 FINALISTS, MORE_IMAGES = 16, 8
-FRONT_CAPS = 32  # of the part of the space that is enumerated
+FRONT_TARGETS = 32  # of the front of the part of the space that is enumerated
+FRONT_IMAGES = (1.0, 4.0, math.inf)  # that an architecture is judged on there, times the table's
 KEPT = {  # the genes that are kept there
     "stem.width": 8,
     "stem.depth": 1,
@@ -75,6 +79,7 @@ KEPT = {  # the genes that are kept there
     "conv1.depth": 2,
     "attn1.mlp_ratio": 3,
 }
+MOST = 10**9  # images that are as good as no noise
 PARTS = ("searches", "enumerated", "caps")
 FIGURES = ("held_out_best", "held_out_area", "test_best", "test_area")
 
@@ -146,7 +151,7 @@ def enumerated(
     truth: Truth, noise: float, images: int, seeds: Sequence[int], kept: Mapping[str, int] = KEPT
 ) -> dict[str, Any]:
     """Share of the true front's area that a search for it finds with one per cent of the
-    evaluations."""
+    evaluations, by the number of images that these are judged on."""
     space = keep_genes(TINY, kept)
     every = space.sample(400_000, np.random.default_rng(0)).unique()
     macs = MacsCost(space)
@@ -159,28 +164,31 @@ def enumerated(
         points = np.stack([macs.price(archs) / highest, low - truth(archs)], axis=1)
         return hypervolume(points, (1.0001, 1e-6))
 
-    caps = front_targets(macs, space, FRONT_CAPS, None)
-    best = every.take(np.array([np.argmax(np.where(cost <= cap, values, -1)) for cap in caps]))
-    goals = Goals(tuple(Goal((Cap(cost=macs, target=cap),)) for cap in caps), front=True)
+    targets = front_targets(macs, space, FRONT_TARGETS, None)
+    goals = Goals(tuple(Goal((Cap(cost=macs, target=t),)) for t in targets), front=True)
     evaluations = len(every) // 100
-    shares, shares_held = [], []
-    for seed in seeds:
-        archs, held = guided(space, goals, Images(truth, noise, images, seed), evaluations, seed)
-        front = archs.take(on_front(np.stack([macs.price(archs), -held], axis=1)))
-        shares.append(area(archs) / area(every))
-        shares_held.append(area(front) / area(every))
-        print(
-            f"front, seed {seed}: {shares[-1]:.4f} judged, {shares_held[-1]:.4f} held",
-            file=sys.stderr,
+    found = []
+    for factor in FRONT_IMAGES:
+        shares, shares_held = [], []
+        for seed in seeds:
+            seen = Images(truth, noise / factor**0.5, int(min(images * factor, MOST)), seed)
+            archs, held = guided(space, goals, seen, evaluations, seed)
+            front = archs.take(on_front(np.stack([macs.price(archs), -held], axis=1)))
+            shares.append(area(archs) / area(every))
+            shares_held.append(area(front) / area(every))
+        found.append(
+            {
+                "images": None if math.isinf(factor) else round(images * factor),
+                "share_of_area": _mean_least(shares),
+                "share_of_area_held": _mean_least(shares_held),
+            }
         )
+        print("front", found[-1], file=sys.stderr, flush=True)
     return {
         "architectures": len(every),
         "exact_size": space.size(),
         "evaluations": evaluations,
-        "caps": len(caps),
-        "share_of_the_best_under_each_cap": round(area(best) / area(every), 4),
-        "share_of_area": _mean_least(shares),
-        "share_of_area_held": _mean_least(shares_held),
+        "by_images": found,
     }
 
 
