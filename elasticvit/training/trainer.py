@@ -12,16 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-import torch
-from torch import Tensor
-
 from elasticvit.errors import DataError, TrainingError
 from elasticvit.events import Event, EventHandler, ignore
 from elasticvit.nn import Supernet
-from elasticvit.nn.weights import check_weights
 from elasticvit.training.batch import Batch
 from elasticvit.training.checkpoint import Checkpoint, check_same_run
-from elasticvit.training.checkpoint_file import CHECKPOINT_FORMAT, TrainerState
+from elasticvit.training.checkpoint_file import CHECKPOINT_FORMAT
 from elasticvit.training.checkpoint_store import CheckpointStore
 from elasticvit.training.config import TrainConfig
 from elasticvit.training.data import ImageData
@@ -31,7 +27,6 @@ from elasticvit.training.first_subnet import FirstSubnet
 from elasticvit.training.interrupts import interrupts
 from elasticvit.training.log import TrainingLog
 from elasticvit.training.loss_buffer import LossBuffer, Step
-from elasticvit.training.optimiser_state import OptimiserState
 from elasticvit.training.policy import Policy
 from elasticvit.training.ranks import Ranks
 from elasticvit.training.run_info import RunInfo, has_checkpoint
@@ -49,6 +44,7 @@ from elasticvit.training.step import StepValues
 from elasticvit.training.step_engine import StepEngine
 from elasticvit.training.stopwatch import StepTimes, Stopwatch
 from elasticvit.training.targets import TargetMaker, Teacher
+from elasticvit.training.trained import Trained
 from elasticvit.training.watch import LossWatch
 
 CHECKPOINT_S = 20.0  # at most this much work is lost
@@ -144,6 +140,15 @@ class Trainer:
             self.ranks,
             epoch_steps=len(self.loader),
             batch_size=config.batch_size,
+        )
+        self.trained = Trained(
+            supernet=self.supernet,
+            ema=self.ema,
+            optimiser=self.optimiser,
+            sampler=sampler,
+            watch=self.watch,
+            precision=self.engine.precision,
+            unreadable=data.train.unreadable,
         )
         self._pending = LossBuffer(self.steps, self.watch, None, self.ranks, self._diverged)
         self.clock = Stopwatch()
@@ -287,21 +292,8 @@ class Trainer:
         """Write the checkpoint into a run's folder; only rank 0 does."""
         if not self.ranks.writes:
             return
-        Checkpoint(
-            info=self.info,
-            step=self.step,
-            weights=_on_cpu(self.supernet.state_dict()),
-            ema=_on_cpu(self.ema.module.state_dict()),
-            optimiser=OptimiserState.of(self.optimiser),
-            sampler=self.sampler.state(),
-            trainer=TrainerState(
-                watch=self.watch.state(),
-                torch_rng=torch.get_rng_state(),
-                scaler=self.engine.precision.state(),
-                lr_scale=self.lr_scale,
-                unreadable=self.data.train.unreadable.indices,
-            ),
-        ).save(run, keep=self.policy.keep, good=self.watch.healthy)
+        now = self.trained.checkpoint(self.info, self.step, self.lr_scale)
+        now.save(run, keep=self.policy.keep, good=self.watch.healthy)
 
     def judged(self, run: Path, score: float) -> bool:
         """Keep the present weights as the best ones of the run if no earlier ones were judged to
@@ -339,30 +331,13 @@ class Trainer:
         if not found:
             return False
         checkpoint = Checkpoint.load(run, step=self.policy.resume_from)
-        path = checkpoint.path
         check_same_run(checkpoint, self.info)
         if checkpoint.step > self.steps:
             raise CHECKPOINT_FORMAT.failure(
-                f"{path}: step is {checkpoint.step}; the run has {self.steps} steps"
+                f"{checkpoint.path}: step is {checkpoint.step}; the run has {self.steps} steps"
             )
-        ema, optimiser, sampler, trainer = checkpoint.parts()
-        expected = self.supernet.state_dict()
-        check_weights(checkpoint.weights, expected, f"{path}: weights", CHECKPOINT_FORMAT)
-        check_weights(ema, expected, f"{path}: ema", CHECKPOINT_FORMAT)
-        optimiser.restore(self.optimiser, checkpoint.step, f"{path}: optimiser", CHECKPOINT_FORMAT)
-        self.sampler.restore(sampler)
-        self.watch.restore(trainer.watch)
-        self.engine.precision.restore(trainer.scaler)
-        self.scale_lr(self.policy.lr_scale or trainer.lr_scale)
-        self.data.train.unreadable.add(trainer.unreadable)
-        try:
-            torch.set_rng_state(trainer.torch_rng)
-        except (RuntimeError, TypeError) as error:
-            raise CHECKPOINT_FORMAT.failure(
-                f"{path}: trainer.torch_rng is no state of torch's random generator"
-            ) from error
-        self.supernet.load_state_dict(checkpoint.weights)
-        self.ema.module.load_state_dict(ema)
+        lr_scale = self.trained.restore(checkpoint)
+        self.scale_lr(self.policy.lr_scale or lr_scale)
         self.step = checkpoint.step
         return True
 
@@ -371,8 +346,3 @@ class Trainer:
         """The supernet with the moving average of the weights."""
         module: Supernet = self.ema.module
         return module
-
-
-def _on_cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A network's state with every tensor in the memory of the CPU."""
-    return {name: tensor.detach().cpu() for name, tensor in state.items()}
