@@ -1,7 +1,7 @@
 """TFLite by way of ONNX and onnx2tf, for comparison with the other ways.
 
-onnx2tf and TensorFlow come with the extra `onnx2tf`. Its files run in several partitions of
-the CPU delegate where litert-torch's run in one, so this is not the default.
+onnx2tf and TensorFlow come with the extra `onnx2tf`. Its files have more operators, and it tells
+axes by their lengths, so this is not the default.
 """
 
 from __future__ import annotations
@@ -68,27 +68,38 @@ class Onnx2TFBackend(TFLiteFiles):
 
 def _replacements(model: bytes) -> dict[str, Any]:
     """Axes that onnx2tf would take for others where lengths are equal: attention scores are
-    square, and a map may have as many tokens as a head has channels."""
+    square, and a map may have as many tokens as a token, or a head, has channels."""
     import onnx
 
+    graph = onnx.shape_inference.infer_shapes(onnx.load_from_string(model)).graph
+    constants = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
+    shapes = {
+        value.name: [length.dim_value for length in value.type.tensor_type.shape.dim]
+        for value in graph.value_info
+    }
+    products = {node.output[0] for node in graph.node if node.op_type == "MatMul"}
     operations = []
-    for node in onnx.load_from_string(model).graph.node:
-        values: Any = None
+    for node in graph.node:
+        found: dict[str, Any] | None = None
         if node.op_type == "Softmax":
-            name, values = "axis", 2
-        elif node.op_type == "Transpose":
-            name, values = "perm", list(node.attribute[0].ints)
-            if len(values) != 3:  # those of maps are what onnx2tf is good at
-                continue
-        if values is not None:
-            operations.append(
-                {
-                    "op_name": node.name,
-                    "param_target": "attributes",
-                    "param_name": name,
-                    "values": values,
-                }
-            )
+            found = {"param_name": "axis", "values": 2}
+        elif node.op_type == "Transpose" and len(perm := node.attribute[0].ints) == 3:
+            found = {"param_name": "perm", "values": list(perm)}  # those of maps it is good at
+        elif node.op_type == "ReduceMean" and len(axes := constants[node.input[1]]) == 1:
+            found = {"param_name": "axes", "values": (axes % 3).tolist()}  # those of maps are two
+        if found is not None:
+            operations.append({"op_name": node.name, "param_target": "attributes", **found})
+        if node.op_type == "Reshape" and node.input[0] not in products:
+            shape = shapes.get(node.input[0], [])
+            if len(shape) == 3 and shape[1] == shape[2]:  # it takes the axes for exchanged
+                operations.append(
+                    {
+                        "op_name": node.name,
+                        "param_target": "inputs",
+                        "param_name": node.input[0],
+                        "pre_process_transpose_perm": [0, 2, 1],
+                    }
+                )
     return {"format_version": 1, "operations": operations}
 
 

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from elasticvit.arch import Arch
 from elasticvit.errors import ExportError
 from elasticvit.nn import BlockOptions, Subnet
+from elasticvit.space import TINY
 from elasticvit.testing.export_format import (
     FormatContract,
     random_batches,
+    randomised,
     small_subnet,
 )
 from export.backend import FORMATS, Backend, backend_of_card, find_backend, format_of_suffix
@@ -66,6 +69,13 @@ class TestDirect(JointNorm):
 @pytest.mark.skipif(NO_ONNX2TF, reason="the extra onnx2tf is not installed")
 class TestOnnx2TF(OwnFormat):
     name = "tflite-onnx2tf"
+
+    def test_as_many_tokens_as_channels_are_not_exchanged(self, backend: Backend) -> None:
+        arch = Arch.parse("r64 8x1e1k3 16x1e2k3 24x1e2k3 | 64x1m2v2 64x1m2v2")  # 8 x 8 tokens
+        network = randomised(Subnet(arch, TINY.layout))
+        file = backend.load(backend.convert(network))
+        parity = compare(network, file, random_batches(side=arch.resolution))
+        assert parity.max_rel_diff < 1e-4
 
 
 @pytest.mark.slow

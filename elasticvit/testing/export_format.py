@@ -72,10 +72,12 @@ def small_subnet(options: BlockOptions | None = None) -> Subnet:
     return network
 
 
-def random_batches(count: int = 2, size: int = 3) -> list[tuple[Tensor, Tensor]]:
-    """Batches for `small_subnet`: random images (size, 3, R, R) and labels (size,)."""
+def random_batches(
+    count: int = 2, size: int = 3, side: int = ARCH.resolution
+) -> list[tuple[Tensor, Tensor]]:
+    """Batches: random images (size, 3, side, side), by default as `small_subnet` takes them, and
+    labels (size,)."""
     generator = torch.Generator().manual_seed(1)
-    side = ARCH.resolution
     return [
         (
             torch.randn(size, 3, side, side, generator=generator),
