@@ -58,6 +58,7 @@ class Onnx2TFBackend(TFLiteFiles):
                 keep_shape_absolutely_input_names=[INPUT],  # it is channels last already
                 param_replacement_file="replace.json",
                 disable_strict_mode=True,  # its search for axes would undo the replacements
+                not_use_onnxsim=True,  # a program that renames nodes, if it is on the PATH
                 non_verbose=True,
             )
             return (folder / "out" / "model_float32.tflite").read_bytes()

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,7 +71,11 @@ class TestDirect(JointNorm):
 class TestOnnx2TF(OwnFormat):
     name = "tflite-onnx2tf"
 
-    def test_as_many_tokens_as_channels_are_not_exchanged(self, backend: Backend) -> None:
+    def test_as_many_tokens_as_channels_are_not_exchanged(
+        self, backend: Backend, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = [str(Path(sys.executable).parent), os.environ["PATH"]]  # with onnx2tf's programs
+        monkeypatch.setenv("PATH", os.pathsep.join(path))
         arch = Arch.parse("r64 8x1e1k3 16x1e2k3 24x1e2k3 | 64x1m2v2 64x1m2v2")  # 8 x 8 tokens
         network = randomised(Subnet(arch, TINY.layout))
         file = backend.load(backend.convert(network))
