@@ -1,7 +1,7 @@
 """Exported files in all formats and precisions: size, parity, latency, partitions, time to load.
 
-    python benchmarks/precision.py [--formats tflite,onnx] [--data CIFAR10] [--images 200]
-                                   [--rounds 40] [--only NAME]
+    python benchmarks/precision.py [--formats tflite,onnx] [--images 200] [--rounds 40]
+                                   [--only NAME] [--trained [--data CIFAR10]]
 
 One JSON line, and a row a file on the error output. The subnets (`precision_cases.py`) are
 
@@ -9,8 +9,8 @@ One JSON line, and a row a file on the error output. The subnets (`precision_cas
   are no trained weights for these, so every weight and every statistic of a norm is random (fresh
   networks have norms whose branches vanish). Images are noise, and there is no accuracy; parity is
   what the arithmetic alone does.
-- random subnets of the shipped `tiny-cifar10` supernet, with its trained weights, if `--data` is
-  given: norms recalibrated, and files held against torch on CIFAR-10 test images.
+- with `--trained` instead random subnets of the shipped `tiny-cifar10` supernet, with its trained
+  weights: norms recalibrated, and files held against torch on CIFAR-10 test images.
 
 Formats are all that there are, those of other packages too, unless `--formats` names some; each in
 the precisions that it has. A file that a converter, a quantiser or a runtime refuses is a row with
@@ -30,12 +30,12 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from conflict import CIFAR
 from precision_cases import Case, random_weights, trained
 
 from devices.host.facts import cpu_model
@@ -52,7 +52,8 @@ WARM_UP = 3
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--formats", default=",".join(format_names()), help="with commas between")
-    parser.add_argument("--data", help="CIFAR-10, as `evit-train --data` takes it")
+    parser.add_argument("--trained", action="store_true", help="subnets with trained weights")
+    parser.add_argument("--data", default=str(CIFAR), help="CIFAR-10, as `evit-train` takes it")
     parser.add_argument("--images", type=int, default=200, help="images to compare on")
     parser.add_argument("--accuracy-images", type=int, default=2000, help="CIFAR-10 test images")
     parser.add_argument("--rounds", type=int, default=40, help="runs of each file that are timed")
@@ -61,9 +62,10 @@ def main() -> None:
     only = tuple(options.only or [""])
     backends = [find_backend(name) for name in options.formats.split(",")]
     torch.set_num_threads(1)
-    cases = random_weights(options.images, only)
-    if options.data is not None:
-        cases = chain(cases, trained(options.data, options.accuracy_images, only))
+    if options.trained:
+        cases = trained(options.data, options.accuracy_images, only)
+    else:
+        cases = random_weights(options.images, only)
     rows = []
     for case in cases:
         reference = torch_logits(case)

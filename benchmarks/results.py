@@ -49,6 +49,7 @@ COMMANDS = {
     "search": "python benchmarks/search.py",
     "proxies": "python benchmarks/proxies.py",
     "precision": "python benchmarks/precision.py --images 50 --rounds 30",
+    "precision_trained": "python benchmarks/precision.py --trained --rounds 200",
     "adb_overhead": "python benchmarks/adb_overhead.py",
     "cheaper": "python benchmarks/cheaper.py",
     "conflict": "python benchmarks/conflict.py --seeds 1 --arms sandwich adjacent smallest bank",

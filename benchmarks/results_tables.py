@@ -310,5 +310,11 @@ TABLES = (
         ("precision",),
         precision_rows,
     ),
+    Table(
+        "Their accuracy on CIFAR-10's test images (random subnets of the supernet that comes with "
+        "the package)",
+        ("precision_trained",),
+        precision_rows,
+    ),
     Table("Against the alternatives, in the same run each", tuple(AGAINST), _against),
 )
