@@ -7,7 +7,6 @@ from typing import Any
 
 Row = Mapping[str, Any]
 SEPARATOR = " / "
-FORMAT = "tflite"  # of rows that name none: the benchmark had no other before
 COLUMNS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "mb": ("MB", "{:.1f}".format),
     "speed_up": ("times as fast as fp32", "{:.2f}".format),
@@ -26,7 +25,7 @@ def precision_rows(lines: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
     (line,) = lines.values()
     groups: dict[tuple[str, str], list[Row]] = {}
     for one in line["result"]["rows"]:
-        groups.setdefault((one["name"], one.get("format", FORMAT)), []).append(one)
+        groups.setdefault((one["name"], one["format"]), []).append(one)
     shown = [key for key in COLUMNS if any(key in row for rows in groups.values() for row in rows)]
     precisions = max(([row["precision"] for row in rows] for rows in groups.values()), key=len)
     head = [f"`{line['command']}`", f"format (in each cell {SEPARATOR.join(precisions)})"]
