@@ -136,9 +136,9 @@ def print_front(report: Report, result: SearchResult) -> None:
     """Print the front as a table, the most accurate first, the chosen one marked."""
     from rich.table import Table
 
-    table = Table(
-        title=f"Front of {result.evaluations} architectures (ms as predicted)", title_justify="left"
-    )
+    predicted = "" if result.predicted_ms is None else " (ms as predicted)"
+    title = f"Front of {result.evaluations} architectures{predicted}"
+    table = Table(title=title, title_justify="left")
     columns: dict[str, Callable[[FrontPoint], str]] = {
         "ms": lambda p: _number(p.predicted_ms, 3),
         "bound ms": lambda p: _number(p.upper_ms, 3),
