@@ -47,7 +47,8 @@ def test_a_front_is_a_row_for_each_of_its_targets(workspace: Workspace) -> None:
     assert done.exit_code == 0, done.output
     result = SearchResult.load(workspace.latest("search"))
     targets = [winner.caps[0].target for winner in result.winners]
-    assert len(targets) == 3 and targets[-1] == 4.0
+    assert len(targets) == 3
+    assert targets[-1] == 4.0
     assert targets[1] / targets[0] == pytest.approx(targets[2] / targets[1], rel=0.02)
     table = done.output[done.output.index("What was chosen for each goal") :]
     for target in targets:

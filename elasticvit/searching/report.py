@@ -23,7 +23,7 @@ SEEN, FRONT, CHOSEN, LIMIT = "#9aa5b1", "#1f5fa8", "#d1495b", "#4a4a4a"
 
 def _chosen(result: SearchResult) -> str:
     if len(result.winners) > 1:
-        return "chosen for each target"
+        return f"chosen for each target ({result.unit})"
     if result.test_accuracy is None:
         return f"chosen: score {result.accuracy:.1f}"
     return f"chosen: {result.accuracy:.1f} % (test part: {result.test_accuracy:.1f} %)"
@@ -73,9 +73,11 @@ def draw_front(folder: Path, result: SearchResult, cost: FloatArray, accuracy: F
                 marker="|", markersize=9, markevery=[1], label=bounded,
             )  # fmt: skip
             bounded = "_"  # one entry of the legend for all
-    for target in sorted({cap.target for cap, _ in chosen}):
-        if target <= 1.5 * high:  # a limit far to the right would squeeze everything else
-            _draw_target(axes, target, result.unit)
+    # a limit far to the right would squeeze everything else
+    targets = sorted({cap.target for cap, _ in chosen if cap.target <= 1.5 * high})
+    for target in targets:
+        axes.axvline(target, color=LIMIT, linestyle="--", linewidth=1, zorder=1)
+        _name_target(axes, target, result.unit, upright=len(targets) == 1)
     axes.set_xlabel(_axis(result))
     own = result.has_weights
     axes.set_ylabel(
@@ -86,7 +88,7 @@ def draw_front(folder: Path, result: SearchResult, cost: FloatArray, accuracy: F
         f"{result.evaluations} architectures of space {result.space}{where}",
         loc="left",
         fontsize=11,
-        pad=16,
+        pad=16 if len(targets) < 2 else 34,
     )
     axes.grid(color="#e6e9ec", linewidth=0.8)
     axes.set_axisbelow(True)
@@ -98,16 +100,18 @@ def draw_front(folder: Path, result: SearchResult, cost: FloatArray, accuracy: F
         write_atomic(folder / f"{PICTURE}.{kind}", picture.getvalue())
 
 
-def _draw_target(axes: Axes, target: float, unit: str) -> None:
-    axes.axvline(target, color=LIMIT, linestyle="--", linewidth=1, zorder=1)
+def _name_target(axes: Axes, target: float, unit: str, *, upright: bool) -> None:
+    """Write a target above its line; several are slanted, since they may lie close together."""
     axes.annotate(
-        f"target {target:g} {unit}",
+        f"target {target:g} {unit}" if upright else f"{target:g}",
         (target, 1.0),
         xycoords=("data", "axes fraction"),
         xytext=(0, 3),
         textcoords="offset points",
-        ha="center",
+        ha="center" if upright else "left",
         va="bottom",
+        rotation=0 if upright else 35,
+        rotation_mode="anchor",
         color=LIMIT,
         fontsize=8,
     )
