@@ -42,13 +42,13 @@ def draw_front(folder: Path, result: SearchResult, cost: FloatArray, accuracy: F
 
     figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
     axes = figure.subplots()
-    axes.scatter(
-        cost, accuracy, s=12, color=SEEN, alpha=0.55, linewidths=0, label="evaluated", zorder=1
-    )
+    own = result.has_weights
+    seen = "evaluated, on the first images" if own else "evaluated"
+    axes.scatter(cost, accuracy, s=12, color=SEEN, alpha=0.55, linewidths=0, label=seen, zorder=1)
     front = np.array([(_first_cost(point, result), point.accuracy) for point in result.front])
     line = front[on_front(front * (1, -1))]  # with several costs there are points below it
     axes.step(line[:, 0], line[:, 1], where="post", color=FRONT, linewidth=1.2, zorder=2)
-    label = "front, judged again with more images" if result.has_weights else "front"
+    label = f"front, judged again on {result.search_images} images" if own else "front"
     axes.scatter(front[:, 0], front[:, 1], s=28, color=FRONT, zorder=3, label=label)
     chosen = [(winner.caps[0], winner.accuracy) for winner in result.winners]
     chosen = chosen or [(result.caps[0], result.accuracy)]
@@ -79,7 +79,6 @@ def draw_front(folder: Path, result: SearchResult, cost: FloatArray, accuracy: F
         axes.axvline(target, color=LIMIT, linestyle="--", linewidth=1, zorder=1)
         _name_target(axes, target, result.unit, upright=len(targets) == 1)
     axes.set_xlabel(_axis(result))
-    own = result.has_weights
     axes.set_ylabel(
         "accuracy on the search part (%)" if own else f"score: {result.accuracy_source}"
     )
