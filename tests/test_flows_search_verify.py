@@ -12,7 +12,8 @@ from small_search import SMALL, one_thread, trained, workspace_with_run
 
 import elasticvit as ev
 from devices import DeviceInfo, TimedModel
-from devices.fake import FakeDevice
+from devices.fake import FakeDevice, latency_of_bytes_us
+from elasticvit.arch import ArchBatch
 from elasticvit.cli.search import main
 from elasticvit.errors import SettingError
 from elasticvit.events import Event, Notice, Phase
@@ -118,6 +119,21 @@ def test_a_winner_that_breaks_its_cap_is_replaced(workspace: Workspace) -> None:
     assert blind.arch in {one.arch for one in missed}
     assert winner.arch not in {one.arch for one in missed}
     assert load_predictor(path).network.overall != network.overall  # it has learnt
+
+
+def test_all_goals_are_told_by_what_was_learnt_last(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bent(model: TimedModel) -> float:  # one correction does not suit small and large ones
+        return latency_of_bytes_us(model) * (0.3 + len(model.data) / 4e6)
+
+    monkeypatch.setattr("devices.open_device", lambda *_: FakeDevice(bent))
+    target = middle_ms(workspace)
+    result, _ = run(workspace, target_ms=[[0.6 * target, target, 2 * target]])
+    cost = load_predictor(workspace.predictor_path("fake")).cost(workspace.space())
+    for winner in result.winners:
+        (known,) = cost.price(ArchBatch.of([winner.arch]))
+        assert winner.caps[0].predicted == pytest.approx(known)
 
 
 def test_a_far_too_hopeful_predictor_has_the_space_searched_again(workspace: Workspace) -> None:

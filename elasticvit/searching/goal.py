@@ -4,7 +4,7 @@ such as 10, 15 and 20 ms on one phone, and judges architectures for all of them 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,6 +37,11 @@ class Goal:
     def loads(self, batch: ArchBatch) -> FloatArray:
         """Largest share of a target that each architecture uses up, shape (n,)."""
         return loads(self.caps, batch)
+
+    def with_costs(self, other: Goal) -> Goal:
+        """The same targets, with the costs of another goal of the search in place of its own."""
+        pairs = zip(self.caps, other.caps, strict=True)
+        return Goal(tuple(replace(cap, cost=latest.cost) for cap, latest in pairs))
 
 
 @dataclass(frozen=True)

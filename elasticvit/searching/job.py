@@ -43,7 +43,14 @@ from elasticvit.searching.result import SearchResult, subnet_file
 from elasticvit.searching.state import unfinished_search
 from elasticvit.searching.state_file import STATE_FILE
 from elasticvit.searching.summary import front_of, name_winner, result_of, summarise_archs
-from elasticvit.searching.verified import Choice, Verify, choose, promising, unverified
+from elasticvit.searching.verified import (
+    Choice,
+    Verify,
+    at_latest_costs,
+    choose,
+    promising,
+    unverified,
+)
 from elasticvit.searching.winner import Agreement, Winner
 from elasticvit.space import SearchSpace
 from elasticvit.training.data import ImageData
@@ -264,7 +271,8 @@ class SearchJob:
             row = choice.verified.row
             won = won.concat(choice.ranking.archs.take(slice(row, row + 1)))
             found[number] = choice
-        return [found[number] for number in range(len(self.goals))]
+        latest = choice.verified.goal
+        return at_latest_costs([found[number] for number in range(len(self.goals))], latest)
 
     def _announce(self, events: EventHandler, goal: Goal, count: int) -> None:
         which = "" if len(self.goals) == 1 else f" of {goal}"
@@ -305,7 +313,7 @@ class SearchJob:
         agreement: Agreement | None,
     ) -> SearchResult:
         rankings = [choice.ranking for choice in choices]
-        goal = choices[-1].verified.goal  # its costs are the latest ones
+        goal = choices[0].verified.goal  # all have the same costs
         archs = rankings[0].archs.concat(*(ranking.archs for ranking in rankings[1:]))
         scores = np.concatenate([ranking.accuracy for ranking in rankings])
         _, rows = np.unique(archs.genes, axis=0, return_index=True)

@@ -24,7 +24,13 @@ from elasticvit.searching.proxy import Score
 from elasticvit.searching.report_data import SearchPage
 from elasticvit.searching.result import SearchResult
 from elasticvit.searching.summary import front_of, name_winner, result_of, summarise_archs
-from elasticvit.searching.verified import Verify, choose, promising, unverified
+from elasticvit.searching.verified import (
+    Verify,
+    at_latest_costs,
+    choose,
+    promising,
+    unverified,
+)
 from elasticvit.space import SearchSpace
 
 FINALISTS = 64  # architectures of a goal that may be timed
@@ -89,8 +95,9 @@ class ScoreJob:
             choose(goal, partial(self._rank, number, archives, config, events), verify)
             for number, goal in enumerate(self.goals)
         ]
+        latest = choices[-1].verified.goal
+        choices = at_latest_costs(choices, latest)
         winners = [name_winner(self.space, choice, self.latency) for choice in choices]
-        latest = choices[-1].verified.goal  # its costs are the latest ones
         archs = archives[0].archs.concat(*(archive.archs for archive in archives[1:]))
         archs = archs.distinct()
         evaluations = len(archs)

@@ -125,6 +125,20 @@ def choose(goal: Goal, rank: Callable[[Goal], R | None], verify: Verify) -> Choi
     return Choice(best.ranking, found)
 
 
+def at_latest_costs(choices: Sequence[Choice[R]], latest: Goal) -> list[Choice[R]]:
+    """The choices with the costs that hold at the end of a search, so that one architecture is
+    predicted the same for every goal.
+
+    Args:
+        choices: What is chosen for each goal.
+        latest: The goal that was verified last, with its costs as they were corrected by then.
+    """
+    return [
+        replace(one, verified=replace(one.verified, goal=one.verified.goal.with_costs(latest)))
+        for one in choices
+    ]
+
+
 def promising(verified: Sequence[Verified], archs: ArchBatch) -> BoolArray:
     """Which architectures may be shown as keeping a goal, shape (n,): by what was measured, or by
     costs as corrected; all of them if none does."""
