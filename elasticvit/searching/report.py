@@ -92,7 +92,7 @@ def draw_front(folder: Path, result: SearchResult, cost: FloatArray, accuracy: F
     axes.grid(color="#e6e9ec", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     for kind in ("png", "svg"):
         picture = io.BytesIO()
         figure.savefig(picture, format=kind)
