@@ -166,7 +166,7 @@ def enumerated(
 
     targets = front_targets(macs, space, FRONT_TARGETS, None)
     goals = Goals(tuple(Goal((Cap(cost=macs, target=t),)) for t in targets), front=True)
-    evaluations = len(every) // 100
+    evaluations, whole = len(every) // 100, area(every)
     found = []
     for factor in FRONT_IMAGES:
         shares, shares_held = [], []
@@ -174,8 +174,8 @@ def enumerated(
             seen = Images(truth, noise / factor**0.5, int(min(images * factor, MOST)), seed)
             archs, held = guided(space, goals, seen, evaluations, seed)
             front = archs.take(on_front(np.stack([macs.price(archs), -held], axis=1)))
-            shares.append(area(archs) / area(every))
-            shares_held.append(area(front) / area(every))
+            shares.append(area(archs) / whole)
+            shares_held.append(area(front) / whole)
         found.append(
             {
                 "images": None if math.isinf(factor) else round(images * factor),

@@ -48,7 +48,7 @@ def draw_front(folder: Path, result: SearchResult, cost: FloatArray, accuracy: F
     front = np.array([(_first_cost(point, result), point.accuracy) for point in result.front])
     line = front[on_front(front * (1, -1))]  # with several costs there are points below it
     axes.step(line[:, 0], line[:, 1], where="post", color=FRONT, linewidth=1.2, zorder=2)
-    label = f"front, judged again on {result.search_images} images" if own else "front"
+    label = "front, judged again with more images" if own else "front"
     axes.scatter(front[:, 0], front[:, 1], s=28, color=FRONT, zorder=3, label=label)
     chosen = [(winner.caps[0], winner.accuracy) for winner in result.winners]
     chosen = chosen or [(result.caps[0], result.accuracy)]
@@ -77,7 +77,7 @@ def draw_front(folder: Path, result: SearchResult, cost: FloatArray, accuracy: F
     targets = sorted({cap.target for cap, _ in chosen if cap.target <= 1.5 * high})
     for target in targets:
         axes.axvline(target, color=LIMIT, linestyle="--", linewidth=1, zorder=1)
-        _name_target(axes, target, result.unit, upright=len(targets) == 1)
+        _name_target(axes, target, result.unit, alone=len(targets) == 1)
     axes.set_xlabel(_axis(result))
     axes.set_ylabel(
         "accuracy on the search part (%)" if own else f"score: {result.accuracy_source}"
@@ -99,17 +99,17 @@ def draw_front(folder: Path, result: SearchResult, cost: FloatArray, accuracy: F
         write_atomic(folder / f"{PICTURE}.{kind}", picture.getvalue())
 
 
-def _name_target(axes: Axes, target: float, unit: str, *, upright: bool) -> None:
+def _name_target(axes: Axes, target: float, unit: str, *, alone: bool) -> None:
     """Write a target above its line; several are slanted, since they may lie close together."""
     axes.annotate(
-        f"target {target:g} {unit}" if upright else f"{target:g}",
+        f"target {target:g} {unit}" if alone else f"{target:g}",
         (target, 1.0),
         xycoords=("data", "axes fraction"),
         xytext=(0, 3),
         textcoords="offset points",
-        ha="center" if upright else "left",
+        ha="center" if alone else "left",
         va="bottom",
-        rotation=0 if upright else 35,
+        rotation=0 if alone else 35,
         rotation_mode="anchor",
         color=LIMIT,
         fontsize=8,
