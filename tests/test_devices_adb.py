@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import ClassVar
 
 import pytest
 from adbd.harness import HERE, PIXEL6, STAND_IN, Phone
-from adbd.settings import FAST, FAST_LINK, ONCE, TOOLS, make_models, needs_adbd
+from adbd.settings import FAST, FAST_LINK, ONCE, TOOLS, make_models, needs_adbd, needs_root
 
 from devices import Measurement, Rejected, TimedModel, TimingConfig, open_device
 from devices.adb.connection import AdbConnection
@@ -160,7 +159,7 @@ def test_a_phone_that_refuses_the_mode_is_measured_and_said_so(phone, open_phone
     assert "clocks not fixed" in device.quality.summary()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="a rooted test phone needs root here")
+@needs_root
 def test_with_root_the_governor_is_set_and_given_back(folder, open_phone):
     governor = "/sys/devices/system/cpu/cpu7/cpufreq/scaling_governor"
     with Phone(folder / "p", rooted=True) as phone:

@@ -10,10 +10,19 @@ from pathlib import Path
 import pytest
 from adbd.front import Lock
 from adbd.harness import PIXEL6, Phone
-from adbd.settings import FAST, FAST_LINK, ONCE, TOOLS, keys_of, make_models, needs_adbd
+from adbd.settings import (
+    FAST,
+    FAST_LINK,
+    ONCE,
+    TOOLS,
+    keys_of,
+    make_models,
+    needs_adbd,
+    needs_root,
+)
 
 from devices.adb.connection import AdbConnection
-from devices.adb.errors import StorageFull
+from devices.adb.errors import LinkLost, StorageFull
 from devices.adb.link import AdbLink
 from devices.discovery import list_devices
 from elasticvit.errors import (
@@ -55,6 +64,36 @@ def test_cuts_in_mid_run_lose_nothing_and_leave_no_second_runner(phone, open_pho
         assert phone.front.cuts == 2
         assert device.quality.reconnects == 2
     assert keys_of(results) == {(m.key, 0): 1 for m in models}
+
+
+@pytest.mark.parametrize("rooted", [False, pytest.param(True, marks=needs_root)])
+def test_every_command_may_be_repeated_because_its_answer_was_lost(
+    folder, open_phone, monkeypatch, rooted
+):
+    """Of every command of a session the first answer is lost after the phone has obeyed."""
+    answered, obey = set(), AdbLink._shell
+
+    def lose_the_first_answer(link, command, timeout_s):
+        result = obey(link, command, timeout_s)
+        if command not in answered:
+            answered.add(command)
+            link.connection.close()
+            raise LinkLost("the answer was lost")
+        return result
+
+    monkeypatch.setattr(AdbLink, "_shell", lose_the_first_answer)
+    governor = "/sys/devices/system/cpu/cpu7/cpufreq/scaling_governor"
+    models = make_models(13)  # two groups
+    with Phone(folder / "p", rooted=rooted) as phone:
+        with open_phone(phone) as device:
+            results = list(device.measure(models, ONCE))
+            mode = device.info.facts["power_mode"]
+            assert mode == ("governor performance" if rooted else "fixed performance mode")
+        assert keys_of(results) == {(m.key, 0): 1 for m in models}
+        assert sum("tar -xf" in command for command in answered) == 1
+        assert phone.path(governor).read_text().strip() == "schedutil"
+        left = [path.name for path in phone.path(FOLDER).iterdir()]
+        assert all(name == "models" or name.startswith("runner-") for name in left), left
 
 
 def test_a_phone_that_stays_away_is_said_so(phone, open_phone):

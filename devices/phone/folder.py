@@ -3,7 +3,7 @@
 /data/local/tmp/elasticvit/
     runner-<sha256>/benchmark_model   kept between profiles, with the files beside it
     models/<sha256>                   named by content, so that no model is sent twice
-    batch.tar, incoming/              transfers, so that models/ never holds a partial file
+    batch.tar, incoming.<pid>/        transfers, so that models/ never holds a partial file
     outputs/                          inputs and outputs of a model that is checked
     job.sh, undo.sh                   script of the running group; script that restores the power
                                       mode
@@ -56,7 +56,7 @@ class PhoneFolder:
         self.kill()
         self._link.run(
             f"mkdir -p {FOLDER} && cd {FOLDER} && "
-            "rm -rf models incoming outputs batch.tar job.sh ./*.part ./*/*.part && mkdir models"
+            "rm -rf models incoming* outputs batch.tar job.sh ./*.part ./*/*.part && mkdir models"
         )
         self._models.clear()
 
@@ -144,11 +144,13 @@ class PhoneFolder:
                 self._link.push(data, f"{FOLDER}/models/{name}")
             return
         self._link.push(_tar(models), f"{FOLDER}/batch.tar")
+        # A command whose answer is lost is repeated, perhaps while the first one still runs: the
+        # archive stays until one of them has answered, and each has a folder of its own.
         unpacked = self._link.shell(
-            f"cd {FOLDER} && rm -rf incoming && mkdir -p incoming models && "
-            "tar -xf batch.tar -C incoming && mv -f incoming/* models/; code=$?; "
-            "rm -rf incoming batch.tar; exit $code"
+            f"cd {FOLDER} && d=incoming.$$ && mkdir -p $d models && "
+            "tar -xf batch.tar -C $d && mv -f $d/* models/; code=$?; rm -rf $d; exit $code"
         )
+        self._link.shell(f"rm -f {FOLDER}/batch.tar")
         if unpacked.code != 0:
             # a write that is cut short by a full disk is reported in either way
             if any(words in unpacked.stderr.lower() for words in ("no space", "wrote only")):

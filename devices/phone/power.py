@@ -34,14 +34,18 @@ class PowerMode:
         """Request steady clocks; a phone that refuses keeps its mode."""
         files = f"{CPU}/cpu[0-9]*/cpufreq/scaling_governor"
         if self._facts.rooted:
+            # repeated when its answer is lost: what the first one wrote down stays
             fixed = self._link.shell(
-                f'for f in {files}; do [ -w $f ] && echo "echo $(cat $f) > $f"; done '
-                f"> {self._undo} 2>/dev/null; [ -s {self._undo} ] && for f in {files}; do "
+                f"[ -s {self._undo} ] || {{ for f in {files}; do "
+                f'[ -w $f ] && echo "echo $(cat $f) > $f"; done > {self._undo}.part 2>/dev/null; '
+                f"mv -f {self._undo}.part {self._undo}; }}; "
+                f"[ -s {self._undo} ] && for f in {files}; do "
                 f"echo performance > $f || exit 1; done && cat {files} | sort -u"
             )
             if fixed.code == 0 and fixed.stdout.split() == ["performance"]:
                 self.name = "governor performance"
                 return
+            self.restore()  # of the cores that were changed
         mode = "cmd power set-fixed-performance-mode-enabled"
         asked = self._link.shell(f"echo '{mode} false' > {self._undo}; {mode} true")
         if asked.code == 0 and not REFUSED.search(asked.stdout + asked.stderr):

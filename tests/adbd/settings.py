@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import Counter
 
@@ -15,6 +16,7 @@ from devices.phone.hygiene import Hygiene
 
 REASON = why_not()
 needs_adbd = pytest.mark.skipif(REASON is not None, reason=REASON or "")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a rooted test phone needs root here")
 NO_ARM64 = why_no_arm64()
 needs_arm64 = pytest.mark.skipif(NO_ARM64 is not None, reason=NO_ARM64 or "")
 android_tools = pytest.param(
