@@ -95,10 +95,10 @@ class SocketTransport(BaseTransport):  # type: ignore[misc]  # adb_shell has no 
         """Up to `numbytes` bytes; raises OSError (also at the end of the stream) or a timeout."""
         opened = self._opened()
         if not select.select([opened], [], [], transport_timeout_s)[0]:
-            raise TcpTimeoutException(f"nothing from {self._address} for {transport_timeout_s} s")
+            raise TcpTimeoutException(f"nothing came for {transport_timeout_s} s")
         data = opened.recv(numbytes)
         if not data:
-            raise ConnectionResetError(f"{self._address} closed the connection")
+            raise ConnectionResetError("the phone closed the connection")
         if len(self.banner) < BANNER_BYTES:
             self.banner += data[:BANNER_BYTES]
         return data
@@ -111,13 +111,13 @@ class SocketTransport(BaseTransport):  # type: ignore[misc]  # adb_shell has no 
         while view:
             left_s = None if deadline is None else max(0.0, deadline - time.monotonic())
             if not select.select([], [opened], [], left_s)[1]:
-                raise TcpTimeoutException(f"{self._address} took nothing in time")
+                raise TcpTimeoutException("the phone took nothing in time")
             view = view[opened.send(view) :]
         return len(data)
 
     def _opened(self) -> socket.socket:
         if self._socket is None:
-            raise ConnectionResetError(f"no connection to {self._address}")
+            raise ConnectionResetError("there is no connection")
         return self._socket
 
 
