@@ -120,7 +120,13 @@ def test_the_card_is_plain_json_with_units_and_the_ratio(tmp_path: Path) -> None
 
 
 def test_a_model_that_is_not_the_cards_is_refused(tmp_path: Path) -> None:
-    write_bundle(tmp_path, MODEL, card()).write_bytes(b"another model")
+    file = write_bundle(tmp_path, MODEL, card())
+    for model in (b"another model", MODEL[:-1] + b"x"):
+        file.write_bytes(model)
+        with pytest.raises(ExportError, match=r"is not the file that model\.json describes"):
+            load_bundle(tmp_path)
+    file.unlink()
+    file.symlink_to("/dev/zero")  # which is not read to its end
     with pytest.raises(ExportError, match=r"is not the file that model\.json describes"):
         load_bundle(tmp_path)
 

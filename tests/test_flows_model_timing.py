@@ -19,7 +19,7 @@ from elasticvit.cli.profile import main
 from elasticvit.errors import DeviceError, ExportError, SettingError, StoreError
 from elasticvit.events import Event
 from elasticvit.flows.model_events import TimingProgress
-from elasticvit.flows.model_files import distinct_names
+from elasticvit.flows.model_files import distinct_names, read_models
 from elasticvit.flows.model_session import SUMMARY_FILE, _calibration_spread
 from elasticvit.flows.model_speed import at_one_speed
 from elasticvit.flows.model_timing import time_models
@@ -195,6 +195,13 @@ def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> No
     assert distinct_names(paths, "model") == ["a/net/model", "b/net/model", "x"]
     with pytest.raises(SettingError, match="2 times; name each file once"):
         distinct_names([paths[0], tmp_path / "a/../a/net/model.tflite"], "model")
+
+
+def test_a_link_to_itself_is_refused(tmp_path: Path) -> None:
+    circle = tmp_path / "circle.tflite"
+    circle.symlink_to(circle)
+    with pytest.raises(ExportError, match=r"circle\.tflite cannot be read: Too many levels"):
+        read_models([circle])
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,12 @@ def test_a_damaged_table_is_refused_by_row(
 
 def test_no_table_is_refused(workspace: Workspace, tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_bytes(b"no parquet")
-    for name, words in (("none.csv", "cannot be read"), ("x.parquet", "no CSV or parquet")):
+    (tmp_path / "endless.csv").symlink_to("/dev/zero")
+    for name, words in (
+        ("none.csv", "cannot be read"),
+        ("x.parquet", "no CSV or parquet"),
+        ("endless.csv", "it is no file"),
+    ):
         with pytest.raises(DataError, match=words):
             search(target_mmacs=1.0, space=SMALL, accuracies=tmp_path / name, workspace=workspace)
 

@@ -9,6 +9,7 @@ from attacks.prepared import EXPORT, PROFILE, SEARCH, SMALL, TRAIN
 
 NUMBERS = ("nan", "inf", "-inf", "-1", "0", "1e300", "1e-300", "abc", "", "9" * 400)
 WHOLE = ("-1", "0", "1.5", "1000000000", "9" * 30, "abc", "0x10")
+SHARES = ("nan", "inf", "-0.1", "1.1", "abc", "")
 NUMERIC = {  # options that take a number: the command, and values that are refused
     "--budget-minutes": ((PROFILE[:3], SEARCH), NUMBERS),
     "--target-ms": ((("evit-search", *SMALL),), ("nan", "inf", "-inf", "-1", "0", "abc", "")),
@@ -18,6 +19,14 @@ NUMERIC = {  # options that take a number: the command, and values that are refu
     "--batch-size": ((("evit-train", "--fresh", "--epochs", "1"),), ("-1", "0", "1", *WHOLE[2:])),
     "--workers": ((TRAIN,), ("-1", "1.5", "1000000000", "abc", "9" * 30)),
     "--accumulate": ((TRAIN,), WHOLE),
+    "--subnets": ((TRAIN,), (*WHOLE, "65")),
+    "--grow": ((TRAIN,), SHARES),
+    "--level-bias": ((TRAIN,), ("nan", "inf", "-1", "2.5", "abc", "")),
+    "--start-share": ((TRAIN,), SHARES),
+    "--front": ((SEARCH,), (*WHOLE, "1", "65")),
+    "--top": ((SEARCH,), (*WHOLE, "65")),
+    "--verify": ((("evit-search", "--target-ms", "9"),), ("-1", "65", "1.5", "abc")),
+    "--evaluations": ((("evit-search", "--target-ms", "9"),), ("-1", "0", "1", "1.5", "abc")),
     "--population": ((("evit-search", "--target-ms", "9"),), ("-1", "0", "1", *WHOLE[2:])),
     "--generations": ((("evit-search", "--target-ms", "9"),), WHOLE),
     "--images": ((EXPORT,), ("-1", "0", "1.5", "abc", "9" * 30)),

@@ -17,6 +17,8 @@ MODULES = {  # class: its module
     "runs": "training_runs",
     "checkpoints": "checkpoints",
     "searches": "searches",
+    "goals": "goals",
+    "deployment": "deployment",
     "predictors": "predictor_files",
     "table": "latency_table",
     "shared": "shared_tables",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -127,7 +128,7 @@ def distinct_names(paths: Sequence[Path], setting: str) -> list[str]:
     Raises:
         SettingError: A path is there twice.
     """
-    resolved = [path.resolve() for path in paths]
+    resolved = [Path(os.path.realpath(path)) for path in paths]  # of a circle of links, too
     for path, count in Counter(resolved).items():
         if count > 1:
             raise SettingError(

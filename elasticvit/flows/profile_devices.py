@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -44,7 +45,8 @@ class DeviceOpener:
         from devices.registry import BUILT_IN
 
         self._workspace, self._settings = workspace, settings
-        self._runner = None if settings.runner is None else Path(settings.runner).resolve()
+        runner = settings.runner
+        self._runner = None if runner is None else Path(os.path.realpath(runner))
         self._phones = {name for name in settings.devices if name not in BUILT_IN}
         self._to_remember = self._runner is not None
         if self._runner is not None and not self._phones:

@@ -13,7 +13,7 @@ from scipy.stats import kendalltau  # type: ignore[import-untyped]
 from elasticvit.arch import Arch, ArchBatch
 from elasticvit.arrays import FloatArray, IndexArray
 from elasticvit.errors import ArchError, DataError
-from elasticvit.reading import shown
+from elasticvit.reading import MOST_BYTES, shown
 from elasticvit.searching.accuracy_predictor import AccuracyPredictor, ArchFeatures
 from elasticvit.searching.proxy import Score
 from elasticvit.space import SearchSpace
@@ -116,9 +116,15 @@ class AccuracyTable:
 
 def _read(path: Path) -> pd.DataFrame:
     try:
+        if path.exists() and not path.is_file():
+            raise _refused(path, "it is no file")
+        if path.is_file() and (size := path.stat().st_size) > MOST_BYTES:
+            raise _refused(path, f"it has {size:,} bytes, and at most {MOST_BYTES:,} are read")
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
         return pd.read_csv(path)
+    except DataError:
+        raise
     except OSError as error:
         raise _refused(path, f"it cannot be read: {error.strerror or error}") from error
     except Exception as error:  # pandas and pyarrow raise many kinds for damaged files
