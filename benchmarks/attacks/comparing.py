@@ -11,6 +11,7 @@ VARYING = {  # names of figures that differ from run to run
     *("ratio", "runs", "rounds", "created", "time_s", "age_s", "drift", "convert_s", "cores"),
     *("max_abs_diff", "max_rel_diff", "step_s", "remaining_s", "interrupted_runs"),
     *("load_ms", "cached_load_ms", "first_ms", "steady_ms", "memory_bytes", "baseline_bytes"),
+    "cached_memory_bytes",
 }
 STAMP = re.compile(r"\d{8}-\d{6}(-\d+)?")
 PLACE = re.compile(r"/[^\s'\"]*/site\b")

@@ -31,6 +31,7 @@ from elasticvit.searching.evaluate import Spread, accuracy, weights_hash
 from elasticvit.searching.evolution import evolve
 from elasticvit.searching.front_guide import guide_of
 from elasticvit.searching.goal import Goal, Goals
+from elasticvit.searching.guessing import guessing_doubt
 from elasticvit.searching.guided import agreement_of
 from elasticvit.searching.halving import Ranking
 from elasticvit.searching.judge import standard_errors
@@ -220,8 +221,13 @@ class SearchJob:
             mean, _ = guide.fit(archive, np.random.default_rng(self.seed)).predict(archive.archs)
             expected = replace(archive, accuracy=np.clip(mean, 0, 100))
         agreement = agreement_of(foreseen, judged)
-        if agreement is not None and agreement.doubt is not None:
-            events(Notice(text=agreement.doubt, warning=True))
+        images, classes = self.quick.sizes.search_images, self.data.info.classes
+        doubts = (
+            guessing_doubt(archive.accuracy, images, classes),
+            None if agreement is None else agreement.doubt,
+        )
+        for doubt in filter(None, doubts):
+            events(Notice(text=doubt, warning=True))
         choices = self._choices(expected, max(finalist_count, top), verify, events)
         winners = [
             self._winner(number, choice, folder, events) for number, choice in enumerate(choices, 1)
@@ -233,7 +239,7 @@ class SearchJob:
             goals=Goals(tuple(choice.verified.goal for choice in choices)),
             archs=archive.archs,
             accuracy=archive.accuracy,
-            images=self.quick.sizes.search_images,
+            images=images,
             again=_errors_again(choices),
             foreseen=foreseen,
             judged=judged,
