@@ -72,7 +72,6 @@ OTHERS: dict[str, tuple[tuple[str, ...], str]] = {  # argv, and what the message
         ("evit-search", "--target-mmacs", "9", "--supernet", "tiny-cifar10"),
         "data",
     ),
-    "a supernet of other classes": ((*SUPERNET, "tiny-cifar10"), "airplane"),
     "a supernet beside a run": ((*SUPERNET, "tiny-cifar10", "--run", "folder"), "run"),
     "images without a supernet": ((*PLAIN, "--target-ms", "9", "--data", "digits"), "data"),
 }
