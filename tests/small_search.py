@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -147,6 +147,30 @@ def save_run(folder: Path) -> None:
     )
     facts.save(folder)
     Checkpoint(info=facts, step=80, weights=trained().state_dict()).save(folder)
+
+
+def supernet_file(path: Path, **changes: Any) -> Path:
+    """The trained supernet of `SMALL` in one file, normalised otherwise than digits are.
+
+    Args:
+        path: The file.
+        changes: Other values of its card.
+    """
+    from elasticvit.block_options import BlockOptions
+    from elasticvit.nn.shipped import SupernetCard, save_supernet
+
+    facts = {
+        "name": "small",
+        "space": SMALL.to_toml(),
+        "options": BlockOptions(),
+        "data": "digits",
+        "classes": tuple("0123456789"),
+        "mean": (0.3, 0.3, 0.3),
+        "std": (0.25, 0.25, 0.25),
+        "training": {},
+    }
+    save_supernet(path, trained(), SupernetCard(**(facts | changes)))
+    return path
 
 
 def add_predictor(

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from small_search import SMALL, add_predictor, everything, one_thread, workspace_with_run
 
 from elasticvit.cost import MacsCost
@@ -86,47 +85,6 @@ def test_other_weights_are_judged_anew(workspace: Workspace, tmp_path: Path) -> 
     judge = SupernetEvaluator(other, digits(), sizes, store=store)
     assert judge.known is not None
     assert not len(judge.known.get([archs[0]])[0])
-
-
-def test_a_supernet_in_a_file_is_searched_on_images_of_its_classes(tmp_path: Path) -> None:
-    from small_search import trained
-
-    from elasticvit.block_options import BlockOptions
-    from elasticvit.errors import CheckpointError, DataError
-    from elasticvit.nn.shipped import SupernetCard, save_supernet
-
-    path = tmp_path / "small.safetensors"
-    card = SupernetCard(
-        name="small",
-        space=SMALL.to_toml(),
-        options=BlockOptions(),
-        data="digits",
-        classes=tuple("0123456789"),
-        mean=(0.5,),
-        std=(0.5,),
-        training={},
-    )
-    save_supernet(path, trained(), card)
-    workspace = Workspace.open(tmp_path / "ws")
-    wanted = {"supernet": path, "target_mmacs": 0.7, "evaluations": 12, "workspace": workspace}
-    result = search(data="digits", **wanted).result
-    assert result.run == str(path)
-    assert result.data == "digits"
-    assert result.test_accuracy is not None
-    with pytest.raises(SettingError, match="supernet is named without data"):
-        search(**wanted)
-    with pytest.raises(
-        CheckpointError, match="no supernet 'x'; with the package come tiny-cifar10"
-    ):
-        search(data="digits", **{**wanted, "supernet": "x"})
-    folder = tmp_path / "photos"
-    for label in "ab":
-        (folder / label).mkdir(parents=True)
-        for number in range(30):
-            pixels = np.full((8, 8, 3), 3 * number, dtype=np.uint8)
-            Image.fromarray(pixels).save(folder / label / f"{number}.png")
-    with pytest.raises(DataError, match=r"has 2 classes, supernet .* tells 10 apart"):
-        search(data=str(folder), **wanted)
 
 
 def test_more_is_never_worse_and_goals_stay_in_the_order_that_was_asked(

@@ -15,7 +15,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_search import SMALL, digits, everything, one_thread, trained, workspace_with_run
+from small_search import (
+    SMALL,
+    digits,
+    everything,
+    one_thread,
+    supernet_file,
+    trained,
+    workspace_with_run,
+)
 
 from elasticvit.cli.search import main
 from elasticvit.errors import DataError, EvitError
@@ -65,26 +73,37 @@ def _as_rank(rank: int, port: int, target: Callable[..., None], *arguments: obje
     target(rank, *arguments)
 
 
-def _command(rank: int, root: Path, told: Path) -> None:
+def _command(rank: int, root: Path, supernet: Path, told: Path) -> None:
     """`evit-search` as one of two processes, its standard output in a file."""
+    named = ("--supernet", str(supernet), "--data", "digits")
     with (told / f"output{rank}").open("w") as output:
         os.dup2(output.fileno(), 1)
         sys.stdout = output
-        main(["--workspace", str(root), "--json", *ASKED])
+        main(["--workspace", str(root), "--json", *named, *ASKED])
 
 
 def test_two_processes_find_what_one_finds(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And leave the same judgements; the second one prints and writes nothing."""
-    started_as_by_torchrun(_command, workspace.root, tmp_path)
+    """And leave the same judgements, of images that are normalised as the supernet asks for; the
+    second one prints and writes nothing."""
+    named = supernet_file(tmp_path / "small.safetensors")
+    started_as_by_torchrun(_command, workspace.root, named, tmp_path)
     assert (tmp_path / "output1").read_text() == ""
     (line,) = (tmp_path / "output0").read_text().splitlines()
     spread = json.loads(line)
     store = workspace.root / "judgements.sqlite"
     store.rename(tmp_path / "of_two.sqlite")
     monkeypatch.setitem(evaluate.QUICK_GMACS, "cpu", 0.1)
-    alone = search(target_mmacs=2, evaluations=12, threads=1, workspace=workspace)
+    alone = search(
+        target_mmacs=2,
+        evaluations=12,
+        threads=1,
+        supernet=named,
+        data="digits",
+        workspace=workspace,
+    )
+    assert alone.result.normalisation is not None
     folder = spread.pop("folder")
     assert [Path(folder), alone.folder] == workspace.folders("search")
     assert {name: spread[name] for name in alone.result.to_dict()} == json.loads(

@@ -201,12 +201,10 @@ def _winners(name: str, path: Path, events: EventHandler) -> Iterator[_Found]:
 def _converted(searched: SearchedSubnet, backend: DirectBackend) -> bytes:
     """The winner in the precision that it was searched for."""
     from elasticvit.flows.export_calibration import calibration_images
-    from elasticvit.flows.run_data import open_run_data
     from export.calibration import CALIBRATED
     from export.conversion import convert
 
     subnet, pixels = searched.subnet, None
     if searched.precision in CALIBRATED:
-        images = open_run_data(searched.data, subnet.layout.classes)
-        pixels, _ = calibration_images(images, subnet.arch.resolution)
+        pixels, _ = calibration_images(searched.images(), subnet.arch.resolution)
     return convert(backend, subnet, searched.precision, pixels)

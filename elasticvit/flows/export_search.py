@@ -16,7 +16,7 @@ from elasticvit.searching.result import SearchResult, subnet_file
 from elasticvit.searching.winner import Winner
 
 if TYPE_CHECKING:
-    from elasticvit.training.data import ImageData
+    from elasticvit.training.data import ImageData, Normalisation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +50,8 @@ class SearchedSubnet:
         precision: Precision that the search was for, of all predicted latencies.
         predictions: Predicted latency by device.
         sources: JSON-ready facts about where the subnet comes from.
+        normalisation: Mean and standard deviation of each channel that it asks for; None for those
+            of the data set.
     """
 
     subnet: Subnet
@@ -59,6 +61,7 @@ class SearchedSubnet:
     precision: str
     predictions: Mapping[str, Prediction]
     sources: Mapping[str, Any]
+    normalisation: Normalisation | None = None
 
     labelled: ClassVar[bool] = True
     remarks: ClassVar[tuple[Notice, ...]] = ()
@@ -69,7 +72,7 @@ class SearchedSubnet:
         Raises:
             DataError: It is gone or unreadable, or has other classes now.
         """
-        return open_run_data(self.data, self.subnet.layout.classes)
+        return open_run_data(self.data, self.subnet.layout.classes, self.normalisation)
 
     @classmethod
     def load(cls, folder: Path, goal: int = 1) -> SearchedSubnet:
@@ -113,6 +116,7 @@ class SearchedSubnet:
             device=result.device,
             precision=result.precision,
             predictions=_predictions(winner, result.device),
+            normalisation=result.normalisation,
             sources={
                 "space": result.space,
                 "data": result.data,

@@ -3,31 +3,26 @@ authors'."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elasticvit.arch import Arch, ArchBatch
 from elasticvit.cost import MacsCost
-from elasticvit.errors import ArchError, DataError, EvitError, NextStep
+from elasticvit.errors import ArchError, EvitError
 from elasticvit.events import Notice
 from elasticvit.find import find_arch
 from elasticvit.flows.export_search import Prediction
 from elasticvit.flows.export_settings import ExportSettings
 from elasticvit.flows.export_subject import OutsideSubject, without_images
-from elasticvit.flows.imagenet_labels import class_numbers, imagenet_labels
+from elasticvit.flows.named_supernet import NamedSupernet
 from elasticvit.flows.places import path_text
-from elasticvit.flows.supernet import is_authors, load_supernet
 from elasticvit.nn import Subnet
-from elasticvit.nn.default_cfg import IMAGENET_MEAN, IMAGENET_STD
 from elasticvit.nn.judging import recalibrate
 from elasticvit.precisions import FP32
 from elasticvit.space import SearchSpace
 from elasticvit.workspace import Workspace
 
 if TYPE_CHECKING:
-    from elasticvit.nn.authors_file import AuthorsFile
-    from elasticvit.nn.supernet import Supernet
     from elasticvit.training.data import ImageData
 
 BATCH, BATCHES = 64, 8  # training images that give the subnet's batch norms their statistics
@@ -37,18 +32,6 @@ NOT_RECALIBRATED = Notice(
     "to compute them anew",
     warning=True,
 )
-
-
-@dataclass(frozen=True, eq=False)
-class _Source:
-    """A supernet with what its file says of it: normalisation and data set are None if nothing."""
-
-    supernet: Supernet
-    name: str
-    labels: tuple[str, ...]
-    normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None
-    data: str | None = None
-    authors: AuthorsFile | None = None
 
 
 def supernet_subject(settings: ExportSettings, workspace: Workspace | None) -> OutsideSubject:
@@ -71,13 +54,12 @@ def supernet_subject(settings: ExportSettings, workspace: Workspace | None) -> O
     except ArchError as error:
         raise ArchError(f"{error} (the space of {source.name})", settings=["arch"]) from error
     subnet = Subnet.cut(source.supernet, arch)
-    data = _data(settings, source, space)
+    data = _data(settings, source)
     labelled = data is not None
     remarks = list(_remarks(source))
     if data is None:
         from elasticvit.training.random_images import random_images
 
-        assert source.normalisation is not None  # a training run has data
         data = random_images(source.labels, *source.normalisation)
         remarks += [without_images(data.info.test_images), NOT_RECALIBRATED]
     else:
@@ -95,63 +77,29 @@ def supernet_subject(settings: ExportSettings, workspace: Workspace | None) -> O
     )
 
 
-def _source(settings: ExportSettings) -> _Source:
+def _source(settings: ExportSettings) -> NamedSupernet:
     """The supernet that is named, of this project or of the authors.
 
     Raises:
         CheckpointError: It is missing, damaged or incomplete.
     """
     if settings.official_checkpoint is not None:
-        from elasticvit.nn.authors_file import read_authors_file
-
         path = Path(settings.official_checkpoint)
-        return _of_authors(path, read_authors_file(path, "official_checkpoint"))
-    from elasticvit.nn.shipped import load_card
-
-    name = settings.supernet or ""
-    if is_authors(name):
-        from elasticvit.nn.authors_file import read_authors_file
-
-        return _of_authors(Path(name), read_authors_file(Path(name), "supernet"))
-    supernet = load_supernet(name)
-    if Path(name).is_dir():
-        from elasticvit.training.run_info import RunInfo
-
-        labels = class_numbers(supernet.space.layout.classes)
-        return _Source(supernet, str(name), labels, data=RunInfo.load(Path(name)).data)
-    card = load_card(name)
-    return _Source(supernet, str(name), card.classes, (card.mean, card.std))
+        return NamedSupernet.of_authors(path, "official_checkpoint")
+    return NamedSupernet.load(settings.supernet or "")
 
 
-def _of_authors(path: Path, found: AuthorsFile) -> _Source:
-    labels = imagenet_labels(found.supernet.space.layout.classes)
-    return _Source(found.supernet, str(path), labels, (IMAGENET_MEAN, IMAGENET_STD), authors=found)
-
-
-def _data(settings: ExportSettings, source: _Source, space: SearchSpace) -> ImageData | None:
+def _data(settings: ExportSettings, source: NamedSupernet) -> ImageData | None:
     """The data set that is named, or that of the training run; None if there is none."""
     spec = source.data if settings.data is None else str(settings.data)
-    if spec is None:
-        return None
-    from elasticvit.training.data import open_data
-
-    data, classes = open_data(spec), space.layout.classes
-    if data.info.classes != classes:
-        raise DataError(
-            f"data set {spec} has {data.info.classes:,} classes, the weights of {source.name} tell "
-            f"{classes:,} apart; name images of the same classes, in the same order of names, or "
-            "leave data out",
-            settings=["data"],
-            next_step=NextStep("train", {"data": spec}),
-        )
-    return replace(data, given_normalisation=source.normalisation)
+    return None if spec is None else source.images(spec)
 
 
 def _training(data: ImageData, arch: Arch) -> Any:
     return data.loader("train", resolution=arch.resolution, batch_size=BATCH, shuffle=True)
 
 
-def _remarks(source: _Source) -> list[Notice]:
+def _remarks(source: NamedSupernet) -> list[Notice]:
     """What is to be said of the authors' file."""
     if source.authors is None:
         return []
@@ -167,7 +115,9 @@ def _remarks(source: _Source) -> list[Notice]:
     return told
 
 
-def _facts(source: _Source, space: SearchSpace, data: ImageData, labelled: bool) -> dict[str, Any]:
+def _facts(
+    source: NamedSupernet, space: SearchSpace, data: ImageData, labelled: bool
+) -> dict[str, Any]:
     own = path_text(Path(source.name)) if Path(source.name).exists() else source.name
     return {
         "space": space.name,

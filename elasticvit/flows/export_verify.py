@@ -190,7 +190,6 @@ def _reached(
 ) -> tuple[SearchedSubnet, ImageData] | str:
     """The subnet that the files were made of and its data set, or why they are out of reach."""
     from elasticvit.flows.export_search import SearchedSubnet
-    from elasticvit.flows.run_data import open_run_data
 
     named = card.sources.get("search")
     if not isinstance(named, str) or not named:
@@ -201,7 +200,7 @@ def _reached(
         return f"the search {named} is not on this computer"
     try:
         searched = SearchedSubnet.load(found, _goal(card.sources))
-        images = open_run_data(searched.data, searched.subnet.layout.classes)
+        images = searched.images()
     except EvitError as error:
         return str(error)
     subnet = searched.subnet

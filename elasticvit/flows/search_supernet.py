@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from elasticvit.errors import DataError, NextStep, SettingError
+from elasticvit.errors import SettingError
+from elasticvit.flows.named_supernet import NamedSupernet
 from elasticvit.flows.places import path_text
 from elasticvit.flows.run_data import open_run_data
 from elasticvit.flows.search_place import run_folder
 from elasticvit.flows.search_settings import SearchSettings
-from elasticvit.flows.supernet import load_any_supernet
 from elasticvit.space import SearchSpace
 from elasticvit.workspace import Workspace
 
@@ -30,7 +30,7 @@ class TrainedSupernet:
         data: Spec of the data set.
         run: Folder of the training run; None if it is not of one.
         best: Whether its best checkpoint is taken instead of the latest.
-        given: The supernet, if it is not of a training run.
+        given: The supernet with what its file says of it, if it is not of the workspace's run.
     """
 
     name: str
@@ -38,7 +38,7 @@ class TrainedSupernet:
     data: str
     run: Path | None = None
     best: bool = False
-    given: Supernet | None = None
+    given: NamedSupernet | None = None
 
     @classmethod
     def of(cls, settings: SearchSettings, workspace: Workspace) -> TrainedSupernet:
@@ -62,9 +62,8 @@ class TrainedSupernet:
                 "with CLASS/IMAGE",
                 settings=["data"],
             )
-        supernet = load_any_supernet(settings.supernet)
-        name = str(settings.supernet)
-        return cls(name=name, space=supernet.space, data=settings.data, given=supernet)
+        given = NamedSupernet.load(settings.supernet)
+        return cls(name=given.name, space=given.supernet.space, data=settings.data, given=given)
 
     def images(self) -> ImageData:
         """The data set.
@@ -72,21 +71,9 @@ class TrainedSupernet:
         Raises:
             DataError: It is gone or unreadable, or has other classes than the supernet.
         """
-        classes = self.space.layout.classes
-        if self.run is not None:
-            return open_run_data(self.data, classes)
-        from elasticvit.training.data import open_data
-
-        data = open_data(self.data)
-        if data.info.classes != classes:
-            raise DataError(
-                f"data set {self.data} has {data.info.classes} classes, supernet {self.name} tells "
-                f"{classes} apart; name images of the same classes, in the same order of names, or "
-                "train a supernet on yours",
-                settings=["data"],
-                next_step=NextStep("train", {"data": self.data}),
-            )
-        return data
+        if self.given is not None:
+            return self.given.images(self.data)
+        return open_run_data(self.data, self.space.layout.classes)
 
     def load(self) -> Supernet:
         """The supernet, on the CPU in evaluation mode.
@@ -95,7 +82,7 @@ class TrainedSupernet:
             CheckpointError: Its checkpoint is missing or damaged.
         """
         if self.given is not None:
-            return self.given
+            return self.given.supernet
         from elasticvit.training.checkpoint import load_supernet
 
         assert self.run is not None

@@ -32,22 +32,6 @@ def load_supernet(name: str | Path) -> Supernet:
     return read_supernet(name)
 
 
-def load_any_supernet(name: Path | str) -> Supernet:
-    """A supernet as `load_supernet` finds it, or the authors', from their checkpoint.
-
-    Args:
-        name: Name, file or folder.
-
-    Raises:
-        CheckpointError: It is no supernet, or damaged.
-    """
-    if not is_authors(name):
-        return load_supernet(name)
-    from elasticvit.nn.authors_file import read_authors_file
-
-    return read_authors_file(Path(name), "supernet").supernet
-
-
 def is_authors(name: Path | str) -> bool:
     """Whether a name is that of a file which is no supernet of this project, and so may be the
     authors' checkpoint."""

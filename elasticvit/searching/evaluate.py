@@ -126,7 +126,8 @@ class SupernetEvaluator:
             facts = data.info
             context = [weights_hash(supernet), facts.spec, facts.train_images, facts.search_images]
             chosen = [seed, sizes.recalibration_images, sizes.batch_size]
-            self.known = store.of(json.dumps([*context, *chosen]))
+            asked = [] if data.given_normalisation is None else [data.given_normalisation]
+            self.known = store.of(json.dumps([*context, *chosen, *asked]))
 
     @property
     def most_images(self) -> int:

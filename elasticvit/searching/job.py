@@ -331,6 +331,7 @@ class SearchJob:
             space=self.space.name,
             data=self.data.info.spec,
             classes=self.data.info.classes,
+            normalisation=self.data.given_normalisation,
             search_images=int(rankings[0].images[0]),
             test_images=self.data.info.test_images,
             front=front_of(points),

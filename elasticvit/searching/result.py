@@ -17,7 +17,7 @@ from elasticvit.cost import MacsCost
 from elasticvit.errors import CheckpointError, NextStep
 from elasticvit.files import write_atomic
 from elasticvit.precisions import FP32, Precision
-from elasticvit.reading import Count, Format, Percent, Positive, Whole, shown
+from elasticvit.reading import Count, Format, Percent, Positive, Share, Whole, shown
 from elasticvit.searching.front_table import FrontPoint as FrontPoint
 from elasticvit.searching.front_table import front_csv
 from elasticvit.searching.judge import standard_errors
@@ -67,6 +67,8 @@ class SearchResult:
         evaluations: Number of architectures that were evaluated.
         complete: Whether all generations were done; False when the time was up before.
         evolution: Sizes of the evolution, by name.
+        normalisation: Mean and standard deviation of each channel that the supernet asks its images
+            to be normalised by, for pixels in 0..1; None for those of the data set.
     """
 
     space: str
@@ -91,6 +93,7 @@ class SearchResult:
     agreement: Agreement | None = None
     accuracy_source: str = SUPERNET
     precision: Precision = FP32
+    normalisation: tuple[tuple[Share, ...], tuple[Positive, ...]] | None = None
 
     @property
     def has_weights(self) -> bool:

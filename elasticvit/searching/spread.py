@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from elasticvit.searching.evaluate import Sizes, Stretch, SupernetEvaluator
 from elasticvit.searching.judge import BoolArray
 from elasticvit.searching.peers import Peers
 from elasticvit.space import SearchSpace
-from elasticvit.training.data import DataInfo, ImageData
+from elasticvit.training.data import DataInfo, ImageData, Normalisation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +36,15 @@ class Setup:
     Attributes:
         space, options, weights: The supernet; its tensors are on the CPU.
         data: The data set as rank 0 finds it.
+        normalisation: Mean and standard deviation of each channel that the supernet asks for; None
+            for those of the data set.
     """
 
     space: SearchSpace
     options: BlockOptions
     weights: Mapping[str, Tensor]
     data: DataInfo
+    normalisation: Normalisation | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +95,7 @@ class Team:
             options=supernet.options,
             weights={name: value.cpu() for name, value in supernet.state_dict().items()},
             data=data.info,
+            normalisation=data.given_normalisation,
         )
         for rank in range(1, self.processes):
             self.peers.send(setup, rank)
@@ -179,6 +183,7 @@ class _Server:
                 f"data set {setup.data.spec} is here {_told(self.data.info)}, and on rank 0 "
                 f"{_told(setup.data)}; all processes need the same one: copy it"
             )
+        self.data = replace(self.data, given_normalisation=setup.normalisation)
         self.supernet = Supernet(setup.space, setup.options)
         self.supernet.load_state_dict(dict(setup.weights))
 

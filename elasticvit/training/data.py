@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from elasticvit.training.loader import Loader
 
 PartName = Literal["train", "search", "test"]
+Normalisation = tuple[tuple[float, ...], tuple[float, ...]]  # mean and deviation of each channel
 
 TEST_SHARE = 0.20  # of a set without a test part
 SEARCH_SHARE = 0.15  # of the images that remain
@@ -76,10 +77,10 @@ class ImageData:
     train: DataPart
     search: DataPart
     test: DataPart
-    given_normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    given_normalisation: Normalisation | None = None
 
     @cached_property
-    def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    def normalisation(self) -> Normalisation:
         """Mean and standard deviation of each channel for pixels in 0..1: those given, those of
         the training part if it is in memory, or ImageNet's."""
         if self.given_normalisation is not None:
