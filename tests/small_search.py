@@ -77,6 +77,16 @@ def proxy(batch: ArchBatch) -> FloatArray:
     )
 
 
+@pytest.fixture
+def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Searches judge architectures on few images, finalists on no more."""
+    from elasticvit.searching import evaluate, judges
+
+    monkeypatch.setitem(evaluate.QUICK_GMACS, "cpu", 0.1)
+    monkeypatch.setattr(judges, "THOROUGH_FACTOR", 1.0)
+    monkeypatch.setattr(judges, "THOROUGH_RECALIBRATION", 128)
+
+
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """Networks this small are slower on several threads, and on a busy machine far slower."""
@@ -147,6 +157,15 @@ def save_run(folder: Path) -> None:
     )
     facts.save(folder)
     Checkpoint(info=facts, step=80, weights=trained().state_dict()).save(folder)
+
+
+def workspace_with_devices(root: Path) -> Workspace:
+    """The same with predictors of a `phone`, which was profiled last, and of a `board`."""
+    made = workspace_with_run(root)
+    add_predictor(made.predictor_path("phone"), "phone", ms_per_mmac=2.0, upper=1.1)
+    add_predictor(made.predictor_path("board"), "board", ms_per_mmac=5.0, upper=1.0)
+    made.remember(device="phone")
+    return made
 
 
 def supernet_file(path: Path, **changes: Any) -> Path:

@@ -10,7 +10,14 @@ import pytest
 import torch
 from checkpoint_forms import files_of, plain_of, put
 from click.testing import CliRunner, Result
-from small_search import SMALL, add_predictor, digits, one_thread, workspace_with_run
+from small_search import (
+    SMALL,
+    add_predictor,
+    digits,
+    few_images,
+    one_thread,
+    workspace_with_run,
+)
 
 from elasticvit.arch import Arch, ArchBatch
 from elasticvit.cli.report import Report
@@ -20,7 +27,7 @@ from elasticvit.cost import MacsCost, space_kernels
 from elasticvit.flows.search_events import SearchPlanned
 from elasticvit.kernels import Head
 from elasticvit.nn import Subnet
-from elasticvit.searching import evaluate, judges
+from elasticvit.searching import judges
 from elasticvit.searching.config import EvolutionConfig
 from elasticvit.searching.evaluate import SupernetEvaluator, accuracy
 from elasticvit.searching.judge import Judged
@@ -31,16 +38,9 @@ from elasticvit.space import TINY
 from elasticvit.workspace import Workspace
 from predictors.fit import table_predictor
 
-pytestmark = pytest.mark.usefixtures(one_thread.__name__)
+pytestmark = pytest.mark.usefixtures(one_thread.__name__, few_images.__name__)
 SIZES = ("--population", "3", "--generations", "1")
 TIMING_CALLS = 6  # of the evaluator, before a search starts
-
-
-@pytest.fixture(autouse=True)
-def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(evaluate.QUICK_GMACS, "cpu", 0.1)
-    monkeypatch.setattr(judges, "THOROUGH_FACTOR", 1.0)
-    monkeypatch.setattr(judges, "THOROUGH_RECALIBRATION", 128)
 
 
 @pytest.fixture
