@@ -10,7 +10,7 @@ import pytest
 from small_search import SMALL, everything, proxy
 
 from elasticvit.cost import MacsCost
-from elasticvit.errors import DataError, ExportError, SettingError, SpaceError
+from elasticvit.errors import DataError, ExportError, SettingError, SpaceError, WorkspaceError
 from elasticvit.events import Event
 from elasticvit.flows.export import export
 from elasticvit.flows.search import search
@@ -37,6 +37,16 @@ def table(path: Path, rows: int = 60) -> pd.DataFrame:
     frame = pd.DataFrame({"architecture": [str(a) for a in archs], "accuracy": proxy(archs)})
     frame.to_csv(path, index=False)
     return frame
+
+
+def test_a_run_that_is_gone_is_not_replaced_by_a_proxy(workspace: Workspace) -> None:
+    run = workspace.new_folder("run")
+    workspace.set_latest("run", run)
+    run.rmdir()
+    run.parent.rmdir()
+    with pytest.raises(WorkspaceError, match=f"{run.name} is gone; make another training run"):
+        search(target_mmacs=20, workspace=workspace, **QUICK)
+    assert search(target_mmacs=20, workspace=workspace, proxy="macs", **QUICK).result.macs_m <= 20
 
 
 @pytest.mark.parametrize("name", PROXIES)

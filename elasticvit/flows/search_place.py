@@ -26,7 +26,10 @@ def by_scores(settings: SearchSettings, workspace: Workspace) -> bool:
         return True
     if settings.run is not None or settings.supernet is not None or workspace.folders("run"):
         return False
-    named = settings.space is not None or workspace.settings().space is not None
+    last = workspace.settings()
+    if last.latest.run is not None:  # it is gone, which is said
+        return False
+    named = settings.space is not None or last.space is not None
     return settings.has_target and named
 
 
