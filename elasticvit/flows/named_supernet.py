@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from elasticvit.errors import DataError, NextStep
 from elasticvit.flows.imagenet_labels import class_numbers, imagenet_labels
 from elasticvit.flows.supernet import is_authors, load_supernet
-from elasticvit.nn.default_cfg import IMAGENET_MEAN, IMAGENET_STD
 
 if TYPE_CHECKING:
     from elasticvit.nn.authors_file import AuthorsFile
@@ -78,6 +77,7 @@ class NamedSupernet:
             CheckpointError: It is missing, damaged or incomplete.
         """
         from elasticvit.nn.authors_file import read_authors_file
+        from elasticvit.nn.default_cfg import IMAGENET_MEAN, IMAGENET_STD
 
         found = read_authors_file(path, setting)
         labels = imagenet_labels(found.supernet.space.layout.classes)
