@@ -52,7 +52,8 @@ COMMANDS = {
     "precision_trained": "python benchmarks/precision.py --trained --rounds 200",
     "adb_overhead": "python benchmarks/adb_overhead.py",
     "cheaper": "python benchmarks/cheaper.py",
-    "conflict": "python benchmarks/conflict.py --seeds 1 --arms sandwich adjacent smallest bank",
+    "fine_tuning": "python benchmarks/fine_tuning.py",
+    "conflict": "python benchmarks/conflict.py --seeds 2",
 }
 LIBRARIES = {"LiteRT": "ai-edge-litert", "torch": "torch", "numpy": "numpy", "scipy": "scipy"}
 

@@ -289,6 +289,17 @@ def _cheaper(lines: Mapping[str, Line]) -> list[list[str]]:
     return rows
 
 
+def _fine_tuning(lines: Mapping[str, Line]) -> list[list[str]]:
+    (line,) = lines.values()
+    result = line["result"]
+    ways = [name for name in result["rows"][0] if name != "epochs"]
+    rows = [[f"`{line['command']}`: epochs", *ways]]
+    for row in result["rows"]:
+        cells = [f"{row[w]['mean']:.1f} % (standard deviation {row[w]['sd']:.1f})" for w in ways]
+        rows.append([str(row["epochs"]), *cells])
+    return rows
+
+
 TABLES = (
     Table("The whole way", ("demo",), _demo),
     Table(
@@ -297,6 +308,12 @@ TABLES = (
         _profiles,
     ),
     Table("Sampling, in about the same time of one core, on CIFAR-10", ("cheaper",), _cheaper),
+    Table(
+        "A subnet of the CIFAR-10 supernet that comes with the package, trained on digits: test "
+        "accuracy",
+        ("fine_tuning",),
+        _fine_tuning,
+    ),
     Table("Against gradient conflicts, at equal steps on CIFAR-10", ("conflict",), _conflict),
     Table(
         "Searches under five caps: accuracy of the winners, a mean over caps, by evaluations",

@@ -207,7 +207,7 @@ def test_a_subnet_is_fine_tuned_on_other_data_and_is_a_run_like_any_other(
         train(out=tmp_path / "scratch", events=stop_after(1), **scratch)
     other = RunInfo.load(tmp_path / "scratch")
     assert (other.space, other.settings.start) == (info.space, "")
-    assert other.settings.lr == 4 * info.settings.lr
+    assert other.settings.lr == info.settings.lr
     assert workspace.settings().space is None  # what follows does not train this space
 
     found = search(workspace=workspace, target_mmacs=50, budget_minutes=0.05, threads=1)

@@ -46,8 +46,8 @@ def test_settings_follow_the_size_of_the_data_set() -> None:
     assert 10 < gpu.epochs < 100
     assert default_config(sizes[2], MICRO, epochs=3, lr=None).epochs == 3
     assert default_config(sizes[0], MOBILE).lr < default_config(sizes[0], TINY).lr
-    tuned = default_config(sizes[1], MICRO, tuned=True)
-    assert tuned.lr == pytest.approx(some.lr / 4)
+    assert default_config(sizes[1], MICRO, tuned=True).lr == some.lr
+    assert default_config(sizes[2], MICRO, ONE_GPU, tuned=True).lr == pytest.approx(gpu.lr / 4)
     assert default_config(sizes[1], MICRO, tuned=True, lr=1e-3).lr == 1e-3
     twice = default_config(sizes[2], MICRO, batch_size=64)
     assert twice.epochs == 6

@@ -94,7 +94,8 @@ class TrainPlan:
             images.info,
             space,
             recipe_for(images.info, ranks, settings),
-            tuned=settings.init is not None,
+            tuned=settings.init is not None
+            or (self.single is not None and self.single.subnet is not None),
             start=None if source is None else source.identity,
             start_share=settings.start_share if source is None else 0.0,
             epochs=settings.epochs,
@@ -114,7 +115,7 @@ class TrainPlan:
             accumulate=settings.accumulate,
         )
         if self.single is not None:
-            config = self.single.configured(config, settings.lr)
+            config = self.single.configured(config)
         least = LEAST_IMAGES * ranks.count * config.accumulate
         if config.batch_size < least:
             raise SettingError(

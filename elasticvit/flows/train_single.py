@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from elasticvit.training.config import TrainConfig
 
 SUBNET_SPACE = "subnet"  # name of the space of a subnet's file
-FINE_TUNING_LR = 0.25  # of the learning rate of a training from initial weights
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -36,21 +35,17 @@ class SingleTraining:
     space: SearchSpace
     subnet: Subnet | None
 
-    def configured(self, config: TrainConfig, lr: float | None) -> TrainConfig:
-        """The settings of its training: one subnet a step, and a lower learning rate if it starts
-        from weights.
+    def configured(self, config: TrainConfig) -> TrainConfig:
+        """The settings of its training: one subnet a step, and the weights that it starts from.
 
         Args:
             config: Settings of a training of its space.
-            lr: Learning rate that the user chose; None if none was.
         """
         config = replace(config, subnets=1, hss=1, bank=False, preference=False, grow=0.0)
         if self.subnet is None:
             return config
         from elasticvit.training.teacher import weights_of
 
-        if lr is None:
-            config = replace(config, lr=max(FINE_TUNING_LR * config.lr, config.min_lr))
         return replace(config, start=weights_of(self.subnet))
 
     def start(self, supernet: Supernet) -> None:
