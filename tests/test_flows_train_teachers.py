@@ -214,12 +214,14 @@ def test_a_subnet_is_fine_tuned_on_other_data_and_is_a_run_like_any_other(
     assert found.result.arch == MICRO.largest
     assert found.subnet().num_classes == 3
     file = found.folder / "subnet.pt"
-    once_more = train(out=tmp_path / "more", **{**tune, "start_from": file, "epochs": 1})
+    again = {**tune, "start_from": file, "epochs": 1}
+    once_more = train(out=tmp_path / "more", space=MICRO, **again)
     assert RunInfo.load(once_more.folder).space.name == "subnet"
     with pytest.raises(ArchError, match="subnet: "):
-        train(out=tmp_path / "no", **{**tune, "start_from": file, "subnet": str(MICRO.smallest)})
-    with pytest.raises(SettingError, match="name that one, or none"):
-        train(out=tmp_path / "no", space="tiny", **tune)
+        train(out=tmp_path / "no", **{**again, "subnet": str(MICRO.smallest)})
+    for wanted, message in ((tune, f"is of space {MICRO.name}; leave"), (again, "another layout")):
+        with pytest.raises(SettingError, match=message):
+            train(out=tmp_path / "no", space="tiny", **wanted)
     assert not (tmp_path / "no").exists()
 
 

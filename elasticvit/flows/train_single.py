@@ -74,11 +74,13 @@ def named_space(
         return space_of(workspace, settings.space, events)
     source = _source_space(Path(settings.start_from))
     if settings.space is not None:
-        space = space_of(workspace, settings.space, events)
-        if space.with_classes(source.layout.classes) != source:
+        space = space_of(workspace, settings.space, events).with_classes(source.layout.classes)
+        of_file = source.name == SUBNET_SPACE  # any space that has its architecture is right
+        if space.layout != source.layout if of_file else space != source:
             raise SettingError(
-                f"space is {space.name}, but start_from {settings.start_from} is of space "
-                f"{source.name}; name that one, or none",
+                f"space is {space.name}, but start_from {settings.start_from} is of "
+                + ("another layout" if of_file else f"space {source.name}")
+                + "; leave space out",
                 settings=["space", "start_from"],
             )
     return source
