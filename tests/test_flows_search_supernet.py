@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small_search import one_thread, supernet_file
+from small_search import one_thread, save_run, supernet_file
 
 from elasticvit.errors import CheckpointError, DataError, SettingError
 from elasticvit.flows.export_search import SearchedSubnet
@@ -52,6 +52,15 @@ def test_a_supernet_in_a_file_is_searched_on_images_of_its_classes(
     folder = photographs(tmp_path / "photos", "a", "b")
     with pytest.raises(DataError, match=r"has 2 classes, the weights of .* tell 10 apart"):
         search(data=str(folder), **wanted)
+
+
+def test_a_training_run_that_is_named_has_its_data_set(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    save_run(tmp_path / "run")
+    wanted = {"target_mmacs": 0.7, "evaluations": 12, "workspace": workspace}
+    result = search(supernet=tmp_path / "run", **wanted).result
+    assert (result.run, result.data) == (str(tmp_path / "run"), "digits")
 
 
 def test_images_are_normalised_as_the_supernet_asks_for(

@@ -88,7 +88,8 @@ INTERRUPTED = (
 @click.option(
     "--data",
     default=None,
-    help="Images to judge --supernet on: folder with CLASS/IMAGE, or file.",
+    help="Images to judge --supernet on: folder with CLASS/IMAGE, or file.  [default: those of the "
+    "training run, if it is one]",
 )
 @click.option(
     "--proxy",

@@ -47,7 +47,7 @@ class TrainedSupernet:
         Raises:
             CheckpointError: It is missing or damaged.
             WorkspaceError: None is named, and there is no training run.
-            SettingError: A supernet is named, but no data set.
+            SettingError: A supernet is named that says nothing of its data set, and no data set.
         """
         from elasticvit.training.run_info import RunInfo
 
@@ -56,14 +56,15 @@ class TrainedSupernet:
             info = RunInfo.load(run)
             best = settings.checkpoint == "best"
             return cls(name=path_text(run), space=info.space, data=info.data, run=run, best=best)
-        if settings.data is None:
+        given = NamedSupernet.load(settings.supernet)
+        data = settings.data or given.data
+        if data is None:
             raise SettingError(
                 "supernet is named without data; name the images to judge it on, such as a folder "
                 "with CLASS/IMAGE",
                 settings=["data"],
             )
-        given = NamedSupernet.load(settings.supernet)
-        return cls(name=given.name, space=given.supernet.space, data=settings.data, given=given)
+        return cls(name=given.name, space=given.supernet.space, data=data, given=given)
 
     def images(self) -> ImageData:
         """The data set.
