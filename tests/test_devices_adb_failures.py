@@ -51,6 +51,14 @@ def test_a_cut_in_mid_push_loses_nothing(phone, open_phone):
     assert not list(phone.path(FOLDER).rglob("*.part"))
 
 
+@pytest.mark.parametrize("passed", [0, 10, 100])
+def test_a_cut_in_the_first_handshake_is_overcome(phone, open_phone, passed):
+    phone.front.cut_after(from_phone=passed)
+    with open_phone(phone) as device:
+        assert len(list(device.measure(make_models(2), ONCE))) == 2
+    assert phone.front.cuts == 1
+
+
 @pytest.mark.parametrize("phone", TOOLS, indirect=True)
 def test_cuts_in_mid_run_lose_nothing_and_leave_no_second_runner(phone, open_phone):
     models = make_models(36)  # three groups; the cuts fall into the second and the third

@@ -154,6 +154,17 @@ class AdbConnection:
             raise link_error(self.name, error) from error
         self._adb = adb
 
+    def open(self) -> None:
+        """Connect, and once more if somebody answered and then the link broke; raises as `connect`
+        does."""
+        try:
+            self.connect()
+        except LinkLost as error:
+            if not isinstance(error.__cause__, ConnectionResetError | BrokenPipeError):
+                raise
+            time.sleep(FIRST_PAUSE_S)
+            self.connect()
+
     def close(self) -> None:
         """Drop the connection; does nothing when there is none."""
         if self._adb is not None:

@@ -101,7 +101,7 @@ class PhoneDevice:
             file = RunnerFile.read(self.runner_path)
         self._lock.take()
         try:
-            self._connection.connect()
+            self._connection.open()
             link = AdbLink(self._connection)
             facts = read_facts(link)
             if self.entry is not None:
