@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,39 +19,28 @@ import torch
 from elasticvit.arch import Arch, ArchBatch
 from elasticvit.arrays import FloatArray
 from elasticvit.cost import CostModel, MacsCost
-from elasticvit.events import EventHandler, Notice, Phase, ignore
+from elasticvit.events import EventHandler, Notice, ignore
 from elasticvit.nn.supernet import Supernet
 from elasticvit.precisions import FP32
-from elasticvit.searching import finalists
-from elasticvit.searching.archive import Archive
 from elasticvit.searching.caps import Cap
 from elasticvit.searching.config import EvolutionConfig
-from elasticvit.searching.evaluate import Spread, accuracy, weights_hash
+from elasticvit.searching.ending import Ending, errors_again
+from elasticvit.searching.evaluate import Spread, weights_hash
 from elasticvit.searching.evolution import evolve
 from elasticvit.searching.front_guide import guide_of
-from elasticvit.searching.goal import Goal, Goals
+from elasticvit.searching.goal import Goals
 from elasticvit.searching.guessing import guessing_doubt
 from elasticvit.searching.guided import agreement_of
-from elasticvit.searching.halving import Ranking
 from elasticvit.searching.judge import standard_errors
 from elasticvit.searching.judgement_store import JudgementStore
 from elasticvit.searching.judges import make_judges
 from elasticvit.searching.outputs import write_outputs
 from elasticvit.searching.plan import FINALISTS, SearchPlan, make_plan, time_evaluation
 from elasticvit.searching.report_data import SearchPage
-from elasticvit.searching.result import SearchResult, subnet_file
+from elasticvit.searching.result import SearchResult
 from elasticvit.searching.state import unfinished_search
 from elasticvit.searching.state_file import STATE_FILE
-from elasticvit.searching.summary import front_of, name_winner, result_of, summarise_archs
-from elasticvit.searching.verified import (
-    Choice,
-    Verify,
-    at_latest_costs,
-    choose,
-    promising,
-    unverified,
-)
-from elasticvit.searching.winner import Agreement, Winner
+from elasticvit.searching.verified import Verify, unverified
 from elasticvit.space import SearchSpace
 from elasticvit.training.data import ImageData
 
@@ -228,11 +216,28 @@ class SearchJob:
         )
         for doubt in filter(None, doubts):
             events(Notice(text=doubt, warning=True))
-        choices = self._choices(expected, max(finalist_count, top), verify, events)
-        winners = [
-            self._winner(number, choice, folder, events) for number, choice in enumerate(choices, 1)
-        ]
-        result = self._result(winners, choices, archive, config, agreement)
+        ending = Ending(
+            space=self.space,
+            goals=self.goals,
+            data=self.data,
+            first_images=self.quick.most_images,
+            thorough=self.thorough,
+            latency=self.latency,
+            events=events,
+        )
+        choices = ending.choices(expected, max(finalist_count, top), verify)
+        winners = [ending.test(n, choice, folder) for n, choice in enumerate(choices, 1)]
+        result = ending.result(
+            winners,
+            choices,
+            agreement=agreement,
+            run=self.run_name,
+            seed=self.seed,
+            precision=self.precision,
+            evaluations=len(archive.archs),
+            complete=archive.complete,
+            evolution=config.sizes,
+        )
         page = SearchPage(
             result=result,
             space=self.space,
@@ -240,7 +245,7 @@ class SearchJob:
             archs=archive.archs,
             accuracy=archive.accuracy,
             images=images,
-            again=_errors_again(choices),
+            again=errors_again(choices),
             foreseen=foreseen,
             judged=judged,
             latency=self.latency,
@@ -255,99 +260,3 @@ class SearchJob:
     def _errors(self, accuracy: FloatArray) -> FloatArray:
         """Standard errors of accuracies in percent on the images of the search."""
         return standard_errors(accuracy, self.quick.sizes.search_images)
-
-    def _choices(
-        self, archive: Archive, count: int, verify: Verify, events: EventHandler
-    ) -> list[Choice[Ranking]]:
-        """What is chosen for each goal. Winners of tighter goals are among the finalists of looser
-        ones, so that more latency never brings less accuracy."""
-        found: dict[int, Choice[Ranking]] = {}
-        won = self.space.sample(0, np.random.default_rng(0))
-        for number in self.goals.tightest_first():
-            rank = partial(
-                finalists.judge_again,
-                archive=archive,
-                won=won,
-                count=count,
-                judge=self.thorough,
-                first_images=self.quick.most_images,
-                announce=partial(self._announce, events),
-            )
-            choice = choose(self.goals[number], rank, verify)
-            row = choice.verified.row
-            won = won.concat(choice.ranking.archs.take(slice(row, row + 1)))
-            found[number] = choice
-        latest = choice.verified.goal
-        return at_latest_costs([found[number] for number in range(len(self.goals))], latest)
-
-    def _announce(self, events: EventHandler, goal: Goal, count: int) -> None:
-        which = "" if len(self.goals) == 1 else f" of {goal}"
-        images = self.thorough.most_images
-        events(Phase(text=f"judging {count} finalists{which} on up to {images} images"))
-
-    def _winner(
-        self,
-        number: int,
-        choice: Choice[Ranking],
-        folder: Path,
-        events: EventHandler,
-    ) -> Winner:
-        """Test the winner of a goal once, and save its subnet."""
-        ranking, row = choice.ranking, choice.verified.row
-        arch, other = ranking.archs[row], choice.verified.runner_up(len(ranking.archs))
-        which = "subnet" if len(self.goals) == 1 else f"subnet of {choice.verified.goal}"
-        events(Phase(text=f"testing the chosen {which} on {self.data.info.test_images} images"))
-        chosen = self.thorough.subnet(arch)
-        loader = self.data.loader("test", resolution=arch.resolution, batch_size=64)
-        test_accuracy = accuracy(chosen, loader)
-        chosen.cpu().save(folder / subnet_file(number))
-        return name_winner(
-            self.space,
-            choice,
-            self.latency,
-            error=float(ranking.error[row]),
-            confidence=None if other is None else ranking.better(row, other),
-            test_accuracy=test_accuracy,
-        )
-
-    def _result(
-        self,
-        winners: Sequence[Winner],
-        choices: Sequence[Choice[Ranking]],
-        archive: Archive,
-        config: EvolutionConfig,
-        agreement: Agreement | None,
-    ) -> SearchResult:
-        rankings = [choice.ranking for choice in choices]
-        goal = choices[0].verified.goal  # all have the same costs
-        archs = rankings[0].archs.concat(*(ranking.archs for ranking in rankings[1:]))
-        scores = np.concatenate([ranking.accuracy for ranking in rankings])
-        _, rows = np.unique(archs.genes, axis=0, return_index=True)
-        rows = rows[promising([choice.verified for choice in choices], archs.take(rows))]
-        archs, scores = archs.take(rows), scores[rows]
-        points = summarise_archs(self.space, archs, scores, goal.latency or self.latency, goal.caps)
-        return result_of(
-            winners,
-            space=self.space.name,
-            data=self.data.info.spec,
-            classes=self.data.info.classes,
-            normalisation=self.data.given_normalisation,
-            search_images=int(rankings[0].images[0]),
-            test_images=self.data.info.test_images,
-            front=front_of(points),
-            agreement=agreement,
-            run=self.run_name,
-            seed=self.seed,
-            precision=self.precision,
-            evaluations=len(archive.archs),
-            complete=archive.complete,
-            evolution=config.sizes,
-        )
-
-
-def _errors_again(choices: Sequence[Choice[Ranking]]) -> dict[Arch, float]:
-    """Standard errors of the finalists, which were judged again; those of the first goal hold."""
-    found: dict[Arch, float] = {}
-    for ranking in (choice.ranking for choice in reversed(choices)):
-        found.update(zip(ranking.archs, ranking.error.tolist(), strict=True))
-    return found
