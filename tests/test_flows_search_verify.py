@@ -1,6 +1,8 @@
 """Finalists that are timed before one is named, on the computed device `fake`."""
 
 import shutil
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -236,6 +238,49 @@ def test_more_may_be_asked_for_than_there_are(workspace: Workspace) -> None:
     (winner,) = result.winners
     assert winner.kept
     assert 2 <= len({one.arch for one in winner.measured}) <= 2 + 8
+
+
+class TogetherDevice(FakeDevice):
+    """Gives its first result when another device gives one, too."""
+
+    together: threading.Barrier | None = None
+    waited = False
+
+    def measure(self, models: Any, config: Any) -> Iterator[Any]:
+        if self.together is not None and not self.waited:
+            self.together.wait(20)
+            self.waited = True
+        yield from super().measure(models, config)
+
+
+def test_several_devices_are_timed_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And one that goes away leaves the other's measurements; it alone is unverified."""
+    workspace, names = Workspace.open(tmp_path / "ws"), ("one", "two")
+    flaws: dict[str, Any] = {}
+
+    def opened(name: str, *_: Any, **__: Any) -> FakeDevice:
+        return TogetherDevice(by_size_us, name=name, **flaws.get(name, {}))
+
+    monkeypatch.setattr("devices.open_device", opened)
+    ev.profile(device=names, space="tiny", budget_minutes=0.02, rounds=2, workspace=workspace)
+    predictor = load_predictor(workspace.predictor_path("one"))
+    drawn = workspace.space().sample(200, np.random.default_rng(0))
+    target = float(np.median(predictor.cost(workspace.space()).price(drawn)))
+    wanted: dict[str, Any] = {"device": names, "workspace": workspace, **QUICK}
+
+    monkeypatch.setattr(TogetherDevice, "together", threading.Barrier(2))
+    (winner,) = search(target_ms=target, **wanted).result.winners
+    timed = {(one.device, one.arch) for one in winner.measured}
+    assert {device for device, _ in timed} == set(names)
+    assert len(timed) >= 6
+    assert winner.kept
+
+    monkeypatch.setattr(TogetherDevice, "together", None)
+    flaws["two"] = {"unreachable_after": 1}
+    (winner,) = search(target_ms=0.9 * target, **wanted).result.winners
+    assert "one" in {one.device for one in winner.measured}
+    assert "went away" in winner.untimed["two"]
+    assert "one" not in winner.untimed
 
 
 def test_a_device_that_is_not_at_hand_does_not_keep_another_from_being_asked(

@@ -3,7 +3,7 @@ then learns from."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -71,8 +71,20 @@ class Timer:
         """Predicted latency by all that is known now."""
         return self.predictor.cost(self.space, extrapolate=self.extrapolate)
 
-    def time(self, archs: Sequence[Arch], target_ms: float) -> None:
+    def time(
+        self,
+        device: Device,
+        archs: Sequence[Arch],
+        target_ms: float,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         """Time architectures; `measured` and `refused` have them then.
+
+        Args:
+            device: The device, open.
+            archs: Architectures.
+            target_ms: Latency cap.
+            check: Called after each timing; may raise to end them.
 
         Raises:
             DeviceError: The device went away, or has another runtime now; what was measured is in
@@ -80,7 +92,6 @@ class Timer:
             StoreError: Another process profiles the device, or the table is damaged.
             FileError: The table cannot be written.
         """
-        from devices import open_device
         from elasticvit.flows.tables import latency_table
         from lut.keys import subnet_key
 
@@ -90,14 +101,13 @@ class Timer:
         predicted_ms = dict(zip(by_key.values(), map(float, prices), strict=True))
         told = name + in_words(self.series.precision)
         self.events(Phase(text=f"timing {len(by_key)} finalists on {told}"))
-        device = open_device(name, self.workspace)
-        with latency_table(self.workspace) as store, device as opened, store.exclusive(name):
-            recorder = self._recorder(opened, store)
-            self._record(recorder, store, by_key, ROUNDS)
+        with latency_table(self.workspace) as store, store.exclusive(name):
+            recorder = self._recorder(device, store)
+            self._record(recorder, store, by_key, ROUNDS, check)
             rounds = self._rounds(store, by_key)
             unsure = {k: a for k, a in by_key.items() if _holds(rounds.get(k), target_ms)}
             if unsure:
-                self._record(recorder, store, unsure, MORE_ROUNDS)
+                self._record(recorder, store, unsure, MORE_ROUNDS, check)
                 rounds = self._rounds(store, by_key)
             reasons = recorder.rejected
         for key, arch in by_key.items():
@@ -146,7 +156,12 @@ class Timer:
         return (self.space.layout, self.workspace.space().layout)
 
     def _record(
-        self, recorder: Recorder, store: Store, by_key: Mapping[str, Arch], rounds: int
+        self,
+        recorder: Recorder,
+        store: Store,
+        by_key: Mapping[str, Arch],
+        rounds: int,
+        check: Callable[[], None],
     ) -> None:
         """Time the rounds that the table does not have, all models once and then again."""
         from lut.dataset import note_fitted
@@ -162,7 +177,7 @@ class Timer:
             now = [t for t in turns if t.round == number and t.job.key not in recorder.rejected]
             with closing(recorder.record(now, seed=number)) as recorded:
                 for _ in recorded:
-                    pass
+                    check()
 
     def _rounds(self, store: Store, keys: Mapping[str, Arch]) -> dict[str, FloatArray]:
         """Milliseconds of each round at the table's speed, by key."""

@@ -7,6 +7,7 @@ above a cap are passed over, and the next ones are timed, until the best one tha
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,10 @@ from elasticvit.space import SearchSpace
 from elasticvit.workspace import Workspace
 
 if TYPE_CHECKING:
+    from devices import Device
     from elasticvit.flows.search_timer import Timer
+
+    Work = Callable[[str, Device, Callable[[], None]], None]
 
 USUAL = 3  # finalists that are timed first, where the device is at hand
 GROUPS = 4  # of as many finalists, at most, until one keeps its cap
@@ -38,6 +42,7 @@ class Verifier:
     Attributes:
         count: Number of finalists that are timed at once.
         timers: What times on each device that was at hand when the search began, by its name.
+        workspace: Workspace that the devices were profiled in.
         untimed: Why nothing is timed on the other capped devices, by name; a device that goes away
             becomes one of them.
         events: Receives what the timers tell, and a warning if a device goes away.
@@ -45,6 +50,7 @@ class Verifier:
 
     count: int
     timers: dict[str, Timer]
+    workspace: Workspace
     untimed: dict[str, str] = field(default_factory=dict)
     events: EventHandler
 
@@ -52,6 +58,36 @@ class Verifier:
         """The best finalist that keeps every cap as measured; if none does, the one that comes
         nearest."""
         return _Round(self, goal, ranked).run()
+
+    def on_devices(self, names: Sequence[str], work: Work) -> dict[str, EvitError]:
+        """Open devices and work on them; several at once, each in a thread of its own.
+
+        Args:
+            names: Names of the devices.
+            work: Called with the name, the open device, and what to call now and then, which may
+                raise.
+
+        Returns:
+            What ended the work on a device, by its name.
+        """
+        from devices import open_device
+        from devices.fleet import run_fleet
+
+        errors: dict[str, EvitError] = {}
+        if len(names) == 1:
+            try:
+                with open_device(names[0], self.workspace) as device:
+                    work(names[0], device, lambda: None)
+            except EvitError as error:
+                errors[names[0]] = error
+            return errors
+        devices = {name: open_device(name, self.workspace) for name in names}
+        for name, outcome in run_fleet(devices, work).items():
+            if isinstance(outcome.error, EvitError):
+                errors[name] = outcome.error
+            elif outcome.error is not None:
+                raise outcome.error
+        return errors
 
     def lose(self, device: str, error: EvitError) -> None:
         """A device went away: what was measured stays, nothing more is timed on it."""
@@ -86,7 +122,7 @@ def make_verifier(
     """
     timers, untimed = find_timers(settings, workspace, space, problem, events)
     count = USUAL if settings.verify is None else settings.verify
-    return Verifier(count=count, timers=timers, untimed=untimed, events=events)
+    return Verifier(count=count, timers=timers, workspace=workspace, untimed=untimed, events=events)
 
 
 class _Round:
@@ -144,18 +180,20 @@ class _Round:
         return frozenset(rows)
 
     def _time(self, rows: list[int]) -> None:
-        for name in list(self._active()):
-            timer, target = self.verifier.timers[name], self.targets[name]
-            left = [row for row in rows if all(one.kept for one in self._measured(row))]
-            archs = [self.archs[row] for row in left]
-            archs = [a for a in archs if (a, target) not in timer.measured]
-            if not archs:
-                continue
-            try:
-                timer.time(archs, target)
-            except EvitError as error:
-                self.lost = True
-                self.verifier.lose(name, error)
+        """Time finalists on all devices at once."""
+        archs = [self.archs[row] for row in rows if all(m.kept for m in self._measured(row))]
+        todo = {
+            name: [a for a in archs if (a, self.targets[name]) not in timer.measured]
+            for name, timer in self._active().items()
+        }
+
+        def work(name: str, device: Device, check: Callable[[], None]) -> None:
+            self.verifier.timers[name].time(device, todo[name], self.targets[name], check)
+
+        errors = self.verifier.on_devices([name for name in todo if todo[name]], work)
+        for name, error in errors.items():
+            self.lost = True
+            self.verifier.lose(name, error)
 
     def _learn(self, rows: list[int]) -> None:
         for name, timer in self._active().items():
