@@ -73,15 +73,18 @@ class Verifier:
         from devices import open_device
         from devices.fleet import run_fleet
 
+        devices: dict[str, Device] = {}
         errors: dict[str, EvitError] = {}
-        if len(names) == 1:
+        for name in names:
             try:
-                with open_device(names[0], self.workspace) as device:
-                    work(names[0], device, lambda: None)
+                device = open_device(name, self.workspace)
+                if len(names) > 1:
+                    devices[name] = device
+                    continue
+                with device as opened:  # alone it needs no thread
+                    work(name, opened, lambda: None)
             except EvitError as error:
-                errors[names[0]] = error
-            return errors
-        devices = {name: open_device(name, self.workspace) for name in names}
+                errors[name] = error
         for name, outcome in run_fleet(devices, work).items():
             if isinstance(outcome.error, EvitError):
                 errors[name] = outcome.error
