@@ -53,7 +53,7 @@ COMMANDS = {
     "adb_overhead": "python benchmarks/adb_overhead.py",
     "cheaper": "python benchmarks/cheaper.py",
     "fine_tuning": "python benchmarks/fine_tuning.py",
-    "conflict": "python benchmarks/conflict.py --seeds 2",
+    "conflict": "python benchmarks/conflict.py",
 }
 LIBRARIES = {"LiteRT": "ai-edge-litert", "torch": "torch", "numpy": "numpy", "scipy": "scipy"}
 

@@ -250,22 +250,20 @@ CHEAPER = {
 def _conflict(lines: Mapping[str, Line]) -> list[list[str]]:
     (line,) = lines.values()
     arms, cosine = line["result"]["arms"], line["result"]["cosine"]
-    rows = [
-        [f"`{line['command']}`", "panel's mean test accuracy", "over the sandwich rule", "time"]
-    ]
+    rows = [[f"`{line['command']}`", "panel's mean test accuracy", "over the sandwich rule"]]
     for name, arm in arms.items():
         spread = "" if arm["sd"] is None else f" (standard deviation {arm['sd']:.1f})"
         gain = "" if name == "sandwich" else f"{arm['gain']:+.1f} points"
         mean = f"{arm['mean']:.1f} %{spread}"
-        rows.append([TECHNIQUES[name], mean, gain, f"{arm['took_s'] / 60:.1f} min"])
+        rows.append([TECHNIQUES[name], mean, gain])
     by_distance = "; ".join(
         f"{b['median']:.2f} ({b['macs_ratio'][0]:g} to {b['macs_ratio'][1]:g} times the MACs)"
         for b in cosine["by_distance"]
     )
-    rows.append(["cosine of two subnets' gradients, median by distance", by_distance, "", ""])
+    rows.append(["cosine of two subnets' gradients, median by distance", by_distance, ""])
     if "good_pairs" in cosine:
         pairs = f"{cosine['good_pairs']:.2f}; random pairs of a level {cosine['random_pairs']:.2f}"
-        rows.append(["... of good pairs of a level", pairs, "", ""])
+        rows.append(["... of good pairs of a level", pairs, ""])
     return rows
 
 
