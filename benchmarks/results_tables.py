@@ -247,15 +247,19 @@ CHEAPER = {
 }
 
 
+def _mean(arm: Mapping[str, Any]) -> str:
+    """Mean accuracy over seeds, with their standard deviation if there are several."""
+    spread = "" if arm["sd"] is None else f" (standard deviation {arm['sd']:.1f})"
+    return f"{arm['mean']:.1f} %{spread}"
+
+
 def _conflict(lines: Mapping[str, Line]) -> list[list[str]]:
     (line,) = lines.values()
     arms, cosine = line["result"]["arms"], line["result"]["cosine"]
     rows = [[f"`{line['command']}`", "panel's mean test accuracy", "over the sandwich rule"]]
     for name, arm in arms.items():
-        spread = "" if arm["sd"] is None else f" (standard deviation {arm['sd']:.1f})"
         gain = "" if name == "sandwich" else f"{arm['gain']:+.1f} points"
-        mean = f"{arm['mean']:.1f} %{spread}"
-        rows.append([TECHNIQUES[name], mean, gain])
+        rows.append([TECHNIQUES[name], _mean(arm), gain])
     by_distance = "; ".join(
         f"{b['median']:.2f} ({b['macs_ratio'][0]:g} to {b['macs_ratio'][1]:g} times the MACs)"
         for b in cosine["by_distance"]
@@ -280,10 +284,8 @@ def _cheaper(lines: Mapping[str, Line]) -> list[list[str]]:
         ]
     ]
     for name, arm in result["arms"].items():
-        spread = "" if arm["sd"] is None else f" (standard deviation {arm['sd']:.1f})"
         gain = "" if name == "paper" else f"{arm['gain']:+.1f} points"
-        mean = f"{arm['mean']:.1f} %{spread}"
-        rows.append([CHEAPER[name], str(arm["steps"]), str(arm["took_s"]), mean, gain])
+        rows.append([CHEAPER[name], str(arm["steps"]), str(arm["took_s"]), _mean(arm), gain])
     return rows
 
 
@@ -293,8 +295,7 @@ def _fine_tuning(lines: Mapping[str, Line]) -> list[list[str]]:
     ways = [name for name in result["rows"][0] if name != "epochs"]
     rows = [[f"`{line['command']}`: epochs", *ways]]
     for row in result["rows"]:
-        cells = [f"{row[w]['mean']:.1f} % (standard deviation {row[w]['sd']:.1f})" for w in ways]
-        rows.append([str(row["epochs"]), *cells])
+        rows.append([str(row["epochs"]), *(_mean(row[way]) for way in ways)])
     return rows
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from elasticvit.training.data import ImageData, open_data
 from elasticvit.workspace import Workspace
 
 if TYPE_CHECKING:
+    from elasticvit.flows.search import SearchOutcome
     from elasticvit.nn import Supernet
     from predictors.predictor import Predictor
 
@@ -166,6 +168,11 @@ def workspace_with_devices(root: Path) -> Workspace:
     add_predictor(made.predictor_path("board"), "board", ms_per_mmac=5.0, upper=1.0)
     made.remember(device="phone")
     return made
+
+
+def same(one: SearchOutcome, other: SearchOutcome) -> None:
+    """Two searches found the same, in whatever folder their run lies."""
+    assert replace(one.result, run="") == replace(other.result, run="")
 
 
 def supernet_file(path: Path, **changes: Any) -> Path:

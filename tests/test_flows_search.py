@@ -1,6 +1,5 @@
 """The search as a library: settings, events and plain folders."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from small_search import (
     add_predictor,
     few_images,
     one_thread,
+    same,
     save_run,
     workspace_with_devices,
     workspace_with_run,
@@ -27,7 +27,7 @@ from elasticvit.errors import (
     WorkspaceError,
 )
 from elasticvit.events import Event, Notice, Phase
-from elasticvit.flows.search import SearchOutcome, SearchSettings, search
+from elasticvit.flows.search import SearchSettings, search
 from elasticvit.flows.search_events import (
     CapsResolved,
     SearchPlanned,
@@ -47,10 +47,6 @@ SIZES: dict[str, Any] = {"population": 3, "generations": 1}
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     return workspace_with_devices(tmp_path / "ws")
-
-
-def same(one: SearchOutcome, other: SearchOutcome) -> None:
-    assert replace(one.result, run="") == replace(other.result, run="")
 
 
 def test_a_target_and_a_workspace_are_enough(

@@ -13,6 +13,7 @@ import torch
 from small_search import (
     few_images,
     one_thread,
+    same,
     workspace_with_devices,
 )
 
@@ -24,7 +25,7 @@ from elasticvit.errors import (
     SettingError,
 )
 from elasticvit.events import Event
-from elasticvit.flows.search import SearchOutcome, SearchSettings, search
+from elasticvit.flows.search import SearchSettings, search
 from elasticvit.flows.search_events import (
     SearchPlanned,
     SearchProgress,
@@ -43,10 +44,6 @@ SIZES: dict[str, Any] = {"population": 3, "generations": 1}
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     return workspace_with_devices(tmp_path / "ws")
-
-
-def same(one: SearchOutcome, other: SearchOutcome) -> None:
-    assert replace(one.result, run="") == replace(other.result, run="")
 
 
 class Stop(Exception):

@@ -129,6 +129,18 @@ class Attack:
         return (*(self.like or self.argv), "--json")
 
 
+def refused(
+    kind: str,
+    name: str,
+    argv: tuple[str, ...],
+    named: str,
+    spoil: Spoil = nothing,
+    limit_s: float = 60.0,
+) -> Attack:
+    """An attack that must be refused with a message that names a text."""
+    return Attack(kind=kind, name=name, argv=argv, spoil=spoil, names=(named,), limit_s=limit_s)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What became of a command.

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from mutations import MISSING, Mutation
 
-from attacks.attack import OK, REFUSED, WORKSPACE, Attack, Site, Spoil
+from attacks.attack import OK, WORKSPACE, Attack, Site, refused
 from attacks.damage import byte_attacks, document_attacks, remove
 from attacks.prepared import EXPORT
 
@@ -72,21 +71,12 @@ OTHERS: dict[str, tuple[tuple[str, ...], str]] = {  # argv, and what the message
         "timm",
     ),
 }
-NUMBERS = {
-    "--max-accuracy-drop": ("nan", "inf", "-1", "101", "abc", ""),
-    "--proof-images": ("-1", "65", "1.5", "abc"),
-    "--goal": ("-1", "0", "1.5", "abc"),
-}
+_refused = partial(refused, "deployment")
 
 
 def attacks(prepared: Path) -> list[Attack]:
     """All attacks of the class."""
     found = [_refused(name, argv, named, _files) for name, (argv, named) in OTHERS.items()]
-    for option, values in NUMBERS.items():
-        found += [
-            _refused(f"{option} {value!r}", (*EXPORT, f"{option}={value}"), option)
-            for value in values
-        ]
     bundle = next(prepared.glob(f"{WORKSPACE}/exports/*")).relative_to(prepared)
     verify = ("evit-export", "--verify", str(bundle))
     few = ("empty", "cut", "random", "zeros", "doubled")
@@ -115,26 +105,10 @@ def attacks(prepared: Path) -> list[Attack]:
         _refused("verify another model in its place", verify, "model.tflite", _other_model)
     )
     found.append(
-        _refused(
-            "verify a card of another checksum", verify, "model.tflite", _card("sha256", "0" * 64)
-        )
+        _refused("verify a card of another checksum", verify, "model.tflite", _other_checksum)
     )
     found.append(Attack(kind="deployment", name="verify", argv=verify, allowed=(OK,), spoil=_files))
     return found
-
-
-def _refused(
-    name: str, argv: tuple[str, ...], named: str, spoil: Spoil = lambda site: None
-) -> Attack:
-    return Attack(
-        kind="deployment",
-        name=name,
-        argv=argv,
-        spoil=spoil,
-        names=(named,),
-        allowed=(REFUSED,),
-        limit_s=60,
-    )
 
 
 def _not_null(mutation: Mutation) -> bool:
@@ -156,19 +130,7 @@ def _other_model(site: Site) -> None:
     path.write_bytes(bytes(data))
 
 
-def _card(key: str, value: Any) -> Callable[[Site], object]:
-    def spoil(site: Site) -> None:
-        path = site.one(CARD)
-        text = json.dumps(_with(json.loads(path.read_text()), key, value))
-        path.write_text(text)
-
-    return spoil
-
-
-def _with(value: Any, key: str, new: Any) -> Any:
-    """A document with another value at every such key."""
-    if isinstance(value, dict):
-        return {k: new if k == key else _with(v, key, new) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_with(part, key, new) for part in value]
-    return value
+def _other_checksum(site: Site) -> None:
+    path = site.one(CARD)
+    own = json.loads(path.read_text())["sha256"]
+    path.write_text(path.read_text().replace(own, "0" * 64))

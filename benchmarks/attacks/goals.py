@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from attacks.attack import OK, Attack, Site, Spoil
+from attacks.attack import OK, Attack, Site, refused
 from attacks.damage import byte_attacks
 from attacks.prepared import SMALL
 
 PLAIN = ("evit-search", *SMALL)
 TABLE = ("evit-search", "--target-ms", "1000", "--accuracies", "accuracies.csv", "--verify", "0")
 PROXY = ("evit-search", "--target-ms", "1000", "--proxy", "macs", "--space", "micro.toml")
+_refused = partial(refused, "goals", limit_s=40)
 SUPERNET = ("evit-search", "--target-mmacs", "9", "--data", "digits", "--supernet")
 HEADER, ROW = "architecture,accuracy\n", "r16 8x1e1k3 16x1e2k3 | 32x1m2v2"
 TARGETS = {  # value of --target, and what the message must name
@@ -115,12 +117,6 @@ def attacks(prepared: Path) -> list[Attack]:
         *byte_attacks("goals", prepared, "table.parquet", (*TABLE[:4], "table.parquet")),
     ]
     return found
-
-
-def _refused(
-    name: str, argv: tuple[str, ...], named: str, spoil: Spoil = lambda site: None
-) -> Attack:
-    return Attack(kind="goals", name=name, argv=argv, spoil=spoil, names=(named,), limit_s=40)
 
 
 def _folder(site: Site) -> None:

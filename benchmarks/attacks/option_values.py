@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from attacks.attack import OK, REFUSED, Attack, Site
+from attacks.attack import OK, REFUSED, Attack, Site, refused
 from attacks.prepared import EXPORT, PROFILE, SEARCH, SMALL, TRAIN
 
 NUMBERS = ("nan", "inf", "-inf", "-1", "0", "1e300", "1e-300", "abc", "", "9" * 400)
@@ -30,6 +30,9 @@ NUMERIC = {  # options that take a number: the command, and values that are refu
     "--population": ((("evit-search", "--target-ms", "9"),), ("-1", "0", "1", *WHOLE[2:])),
     "--generations": ((("evit-search", "--target-ms", "9"),), WHOLE),
     "--images": ((EXPORT,), ("-1", "0", "1.5", "abc", "9" * 30)),
+    "--max-accuracy-drop": ((EXPORT,), ("nan", "inf", "-1", "101", "abc", "")),
+    "--proof-images": ((EXPORT,), ("-1", "65", "1.5", "abc")),
+    "--goal": ((EXPORT,), ("-1", "0", "1.5", "abc")),
     "--rounds": ((PROFILE,), ("-1", "0", "1", "1000000000", "abc")),
     "--threads": ((PROFILE, TRAIN, SEARCH), ("-1", "0", "9999", "1.5", "abc")),
     "--seed": ((PROFILE, TRAIN, SEARCH), ("-1", "9" * 30, "1.5", "abc")),
@@ -192,9 +195,7 @@ def attacks(prepared: Path) -> list[Attack]:
                     )
                 )
     for name, (argv, named) in OTHERS.items():
-        found.append(
-            Attack(kind="options", name=name, argv=argv, spoil=_others, names=(named,), limit_s=40)
-        )
+        found.append(refused("options", name, argv, named, _others, limit_s=40))
     for name, argv in ALLOWED.items():
         allowed = (OK, REFUSED) if name.startswith("a batch") else (OK,)
         found.append(Attack(kind="options", name=name, argv=argv, allowed=allowed))

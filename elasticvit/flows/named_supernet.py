@@ -53,16 +53,15 @@ class NamedSupernet:
         """
         if is_authors(name):
             return cls.of_authors(Path(name), "supernet")
-        supernet = load_supernet(name)
         if Path(name).is_dir():
             from elasticvit.training.run_info import RunInfo
 
-            info = RunInfo.load(Path(name))
+            supernet, info = load_supernet(name), RunInfo.load(Path(name))
             labels = class_numbers(supernet.space.layout.classes)
             return cls(supernet, str(name), labels, (info.mean, info.std), data=info.data)
-        from elasticvit.nn.shipped import load_card
+        from elasticvit.nn.shipped import read_described
 
-        card = load_card(name)
+        supernet, card = read_described(name)
         return cls(supernet, str(name), card.classes, (card.mean, card.std))
 
     @classmethod

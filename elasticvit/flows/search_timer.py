@@ -76,7 +76,7 @@ class Timer:
         device: Device,
         archs: Sequence[Arch],
         target_ms: float,
-        check: Callable[[], None] = lambda: None,
+        check: Callable[[], None],
     ) -> None:
         """Time architectures; `measured` and `refused` have them then.
 

@@ -76,7 +76,8 @@ def named_space(
     if settings.space is not None:
         space = space_of(workspace, settings.space, events).with_classes(source.layout.classes)
         of_file = source.name == SUBNET_SPACE  # any space that has its architecture is right
-        if space.layout != source.layout if of_file else space != source:
+        fits = space.layout == source.layout if of_file else space == source
+        if not fits:
             raise SettingError(
                 f"space is {space.name}, but start_from {settings.start_from} is of "
                 + ("another layout" if of_file else f"space {source.name}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -105,13 +106,23 @@ def read_supernet(name: str | Path) -> Supernet:
     Raises:
         CheckpointError: There is no such supernet, or it is damaged.
     """
+    return read_described(name)[0]
+
+
+def read_described(name: str | Path) -> tuple[Supernet, SupernetCard]:
+    """A trained supernet as `read_supernet` finds it, and its card, from one reading of the file.
+
+    Raises:
+        CheckpointError: There is no such supernet, or it is damaged.
+    """
     tensors, card = _read(name)
     space = card_space(card, str(name))
     weights = {
         key: value.float() if value.dtype == torch.float16 else value
         for key, value in tensors.items()
     }
-    return filled(lambda: Supernet(space, card.options), weights, f"{name}: tensors", CARD_FORMAT)
+    make = partial(Supernet, space, card.options)
+    return filled(make, weights, f"{name}: tensors", CARD_FORMAT), card
 
 
 def load_card(name: str | Path) -> SupernetCard:

@@ -115,16 +115,14 @@ class AccuracyTable:
 
 
 def _read(path: Path) -> pd.DataFrame:
+    if path.exists() and not path.is_file():
+        raise _refused(path, "it is no file")
+    if path.is_file() and (size := path.stat().st_size) > MOST_BYTES:
+        raise _refused(path, f"it has {size:,} bytes, and at most {MOST_BYTES:,} are read")
     try:
-        if path.exists() and not path.is_file():
-            raise _refused(path, "it is no file")
-        if path.is_file() and (size := path.stat().st_size) > MOST_BYTES:
-            raise _refused(path, f"it has {size:,} bytes, and at most {MOST_BYTES:,} are read")
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
         return pd.read_csv(path)
-    except DataError:
-        raise
     except OSError as error:
         raise _refused(path, f"it cannot be read: {error.strerror or error}") from error
     except Exception as error:  # pandas and pyarrow raise many kinds for damaged files
