@@ -1,0 +1,231 @@
+"""Networks of timm that are trained for as long as the supernet that comes with the package.
+
+    python benchmarks/beside_timm.py [--models NAME ...] [--share 1] [--out FOLDER]
+
+Each network is trained from scratch on the same images of CIFAR-10, 64 pixels wide, for as many
+seconds of one thread as the supernet's training takes on this computer (`--share` of them), with
+the supernet's augmentation, optimiser, clipping, smoothing and averaging of weights. Its learning
+rate is the best of three short trainings on held-out images, which count no time. Seconds are those
+of the processor, so that other programs cost a network little. Each is judged on the 10,000 test
+images.
+
+One JSON line, with the subnets of the supernet by their cost beside the networks. FOLDER keeps what
+is finished, the weights, and a checkpoint an epoch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import timm
+import torch
+import torch.nn.functional as F
+from cheaper import CHEAP, pilot
+from conflict import CIFAR, CLASSES, levels_of
+from safetensors.torch import save_file
+from timm.optim import param_groups_weight_decay
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from elasticvit.files import write_atomic
+from elasticvit.nn.judging import accuracy
+from elasticvit.nn.shipped import load_card
+from elasticvit.training.clipping import clip_gradients
+from elasticvit.training.data import ImageData, open_data
+from elasticvit.training.recipes import CPU_MINUTES as RECIPE
+from elasticvit.training.sampling.walk import mean_over_rest, visits
+
+SUPERNET, SPACE = "tiny-cifar10", "tiny"
+MODELS = ("mobilenetv3_small_100", "mobilenetv4_conv_small", "efficientnet_b0")
+SIDE, BATCH, SEED = 64, 64, 0
+RATES = (1e-3, 2e-3, 4e-3)
+PILOT_S, PILOT_IMAGES = 150.0, 2_000
+SUBNETS = Path(__file__).resolve().parent / "data" / "tiny_cifar10.parquet"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--models", nargs="*", default=list(MODELS))
+    parser.add_argument("--share", type=float, default=1.0, help="Of the supernet's seconds.")
+    parser.add_argument("--seconds", type=float, default=None, help="In place of a share.")
+    parser.add_argument("--test", type=int, default=10_000, help="Test images.")
+    parser.add_argument(
+        "--data", type=Path, default=CIFAR, help="Folder of CIFAR-10's parquet files."
+    )
+    parser.add_argument("--out", type=Path, default=Path("beside_timm"))
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    options.out.mkdir(parents=True, exist_ok=True)
+    seconds = options.seconds or options.share * supernet_seconds(options)
+    data = open_data(str(options.data))
+    networks = [beside(name, seconds, data, options) for name in options.models]
+    line = {
+        "benchmark": "beside_timm",
+        "seconds_each": round(seconds),
+        "resolution": SIDE,
+        "test_images": options.test,
+        "networks": networks,
+        "subnets": subnets(),
+    }
+    print(json.dumps(line))
+
+
+def supernet_seconds(options: Any) -> float:
+    """Seconds that the training of the supernet takes on this computer."""
+    level_s = pilot(options, CHEAP["subnets"])
+    shares = visits(levels_of(SPACE, CLASSES).values, CHEAP["level_bias"])
+    return int(load_card(SUPERNET).training["steps"]) * mean_over_rest(level_s, shares, CHEAP["grow"], 0.0)
+
+
+def beside(name: str, seconds: float, data: ImageData, options: Any) -> dict[str, Any]:
+    """Train a network of timm's, or go on with it, and judge it."""
+    out = Path(options.out)
+    note = out / f"{name}.json"
+    if note.exists():
+        return dict(json.loads(note.read_text()))
+    rate = best_rate(name, data, out)
+    network, facts = train(name, rate, seconds, data, out / f"{name}.pt")
+    save_file(network.state_dict(), out / f"{name}.safetensors")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.zeros(1, 3, SIDE, SIDE))
+    found = {
+        "network": name,
+        "mmacs": round(counter.get_total_flops() / 2e6, 1),
+        "params_m": round(sum(p.numel() for p in network.parameters()) / 1e6, 2),
+        "lr": rate,
+        **facts,
+        "accuracy": round(judge(network, data, "test", options.test), 2),
+    }
+    write_atomic(note, json.dumps(found))
+    print(found, file=sys.stderr, flush=True)
+    return found
+
+
+def best_rate(name: str, data: ImageData, out: Path) -> float:
+    """The learning rate whose short training has most held-out images right."""
+    note = out / f"{name}-rates.json"
+    found = dict(json.loads(note.read_text())) if note.exists() else {}
+    for rate in RATES:
+        if str(rate) not in found:
+            network, _ = train(name, rate, PILOT_S, data, None)
+            found[str(rate)] = judge(network, data, "search", PILOT_IMAGES)
+            write_atomic(note, json.dumps(found))
+            print(name, found, file=sys.stderr, flush=True)
+    return max(RATES, key=lambda rate: found[str(rate)])
+
+
+def train(
+    name: str, rate: float, seconds: float, data: ImageData, kept: Path | None
+) -> tuple[nn.Module, dict[str, Any]]:
+    """A trained network in evaluation mode and what it took; a checkpoint an epoch is `kept`."""
+    torch.manual_seed(SEED)
+    network = timm.create_model(name, num_classes=data.info.classes)
+    network = network.to(memory_format=torch.channels_last).train()
+    groups = param_groups_weight_decay(network, RECIPE.weight_decay)
+    optimiser = torch.optim.AdamW(groups, lr=rate, fused=True)
+    average = ModelEmaV3(network, decay=RECIPE.ema_limit, use_warmup=True)
+    step, epoch, used = 0, 0, 0.0
+    if kept is not None and kept.exists():
+        state = torch.load(kept, weights_only=True)
+        step, epoch, used = state["step"], state["epoch"], state["seconds"]
+        for part, name_of in ((network, "network"), (average, "average"), (optimiser, "optimiser")):
+            part.load_state_dict(state[name_of])
+    since = time.process_time() - used
+    share = used / seconds
+    while share < 1:
+        for images, labels in batches(data, epoch):
+            share = min(1.0, (time.process_time() - since) / seconds)
+            if share == 1:
+                break
+            for group in optimiser.param_groups:
+                group["lr"] = rate_at(share, rate)
+            # a window of a share of all steps, of which nobody knows the number yet
+            average.decay = decay_at(step, share)
+            optimiser.zero_grad(set_to_none=True)
+            logits = network(images.contiguous(memory_format=torch.channels_last))
+            F.cross_entropy(logits, labels, label_smoothing=RECIPE.smoothing).backward()
+            clip_gradients(network.parameters(), RECIPE.clip_factor)
+            optimiser.step()
+            step += 1
+            average.update(network, step=step)
+        epoch += 1
+        if kept is not None:
+            torch.save(
+                {
+                    "step": step,
+                    "epoch": epoch,
+                    "seconds": time.process_time() - since,
+                    "network": network.state_dict(),
+                    "average": average.state_dict(),
+                    "optimiser": optimiser.state_dict(),
+                },
+                kept,
+            )
+    return average.module.eval(), {"steps": step, "epochs": round(step * BATCH / len(data.train), 1)}
+
+
+def batches(data: ImageData, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """The augmented batches of an epoch of the training part."""
+    loader = data.loader(
+        "train",
+        resolution=SIDE,
+        batch_size=BATCH,
+        augment=True,
+        shuffle=True,
+        seed=SEED,
+        drop_last=True,
+        policy=RECIPE.rand_augment,
+    )
+    for batch in loader.batches(epoch, 0):
+        yield batch.images, batch.labels
+
+
+def rate_at(share: float, highest: float) -> float:
+    """The learning rate of the recipe's warm-up and cosine at a share of the training."""
+    if share < RECIPE.warmup_share:
+        start = RECIPE.warmup_start
+        return highest * (start + (1 - start) * share / RECIPE.warmup_share)
+    return RECIPE.min_lr + (highest - RECIPE.min_lr) * (1 + math.cos(math.pi * share)) / 2
+
+
+def decay_at(step: int, share: float) -> float:
+    """Decay of the average of weights whose window is the recipe's share of all steps."""
+    steps = max(step, 1) / max(share, 1e-3)
+    return min(RECIPE.ema_limit, 1 - 1 / max(2.0, RECIPE.ema_share * steps))
+
+
+def judge(network: nn.Module, data: ImageData, part: Any, images: int) -> float:
+    """Accuracy on so many images of a part, in percent."""
+    loader = data.loader(part, resolution=SIDE, batch_size=BATCH, shuffle=True, seed=SEED)
+    taken = [batch for batch, _ in zip(loader, range(-(-images // BATCH)), strict=False)]
+    return accuracy(network, taken)
+
+
+def subnets() -> list[dict[str, Any]]:
+    """The best of 1,000 subnets up to some costs: chosen by held-out images, told by test ones."""
+    table = pd.read_parquet(SUBNETS)
+    rows = []
+    for cap in (4, 6, 10, 16, 32, 64):
+        under = table[table["macs_m"] <= cap]
+        best = under.loc[under["search_accuracy"].idxmax()]
+        rows.append(
+            {
+                "architecture": str(best["architecture"]),
+                "mmacs": round(float(best["macs_m"]), 1),
+                "accuracy": round(float(best["test_accuracy"]), 2),
+            }
+        )
+    return rows
+
+
+if __name__ == "__main__":
+    main()
