@@ -83,7 +83,9 @@ def supernet_seconds(options: Any) -> float:
     """Seconds that the training of the supernet takes on this computer."""
     level_s = pilot(options, CHEAP["subnets"])
     shares = visits(levels_of(SPACE, CLASSES).values, CHEAP["level_bias"])
-    return int(load_card(SUPERNET).training["steps"]) * mean_over_rest(level_s, shares, CHEAP["grow"], 0.0)
+    return int(load_card(SUPERNET).training["steps"]) * mean_over_rest(
+        level_s, shares, CHEAP["grow"], 0.0
+    )
 
 
 def beside(name: str, seconds: float, data: ImageData, options: Any) -> dict[str, Any]:
@@ -170,7 +172,10 @@ def train(
                 },
                 kept,
             )
-    return average.module.eval(), {"steps": step, "epochs": round(step * BATCH / len(data.train), 1)}
+    return average.module.eval(), {
+        "steps": step,
+        "epochs": round(step * BATCH / len(data.train), 1),
+    }
 
 
 def batches(data: ImageData, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -160,6 +160,11 @@ def test_eight_bit_ranges_are_not_taken_from_random_images(root: Path) -> None:
         ({"supernet": "tiny-cifar10"}, "supernet is given without arch"),
         ({"weights": "a.pth"}, "weights is given without timm"),
         ({"data": "digits"}, "data is given without"),
+        ({"resolution": 64}, "resolution is given without timm"),
+        (
+            {"timm": "resnet18", "resolution": 4},
+            "resolution is 4; it must be a whole number from 8 to",
+        ),
         ({"timm": "resnet18", "search": "a"}, "search and timm each name a network"),
         ({"timm": ""}, "timm is ''; it must be the name"),
     ],
@@ -198,6 +203,15 @@ def test_a_network_of_timms_is_exported_with_its_weights(root: Path, weights: Pa
     assert f"`{TINY_TIMM}` of timm" in readme
 
 
+def test_a_network_of_timms_takes_images_of_another_size(root: Path, weights: Path) -> None:
+    options = ("--timm", TINY_TIMM, "--weights", str(weights), "--format", "onnx")
+    _, _, own = exported(root, *options)
+    _, _, card = exported(root, *options, "--resolution", "96")
+    assert card.input.shape == (1, 96, 96, 3)
+    assert card.macs_m == pytest.approx(own.macs_m * (96 / 160) ** 2, rel=0.02)
+    assert card.parity.max_rel_diff < 1e-4
+
+
 @pytest.mark.slow
 def test_without_weights_random_ones_keep_every_branch(tmp_path: Path) -> None:
     events: list[Event] = []
@@ -233,6 +247,10 @@ def test_a_timm_network_is_refused_by_formats_that_write_subnets(root: Path) -> 
         (("--timm", "test_efficientnett"), "timm has no network 'test_efficientnett'"),
         (("--timm", TINY_TIMM, "--weights", "gone.pth"), "gone.pth does not exist"),
         (("--timm", "test_resnet", "--weights", "{weights}"), "is of another network"),
+        (
+            ("--timm", "test_vit", "--resolution", "100"),
+            "test_vit cannot be made or run on images of 100x100 pixels",
+        ),
         (("--timm", TINY_TIMM, "--data", "digits"), "digits has 10 classes, test_efficientnet"),
     ],
 )

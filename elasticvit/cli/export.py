@@ -85,6 +85,12 @@ INTERRUPTED = (
     help="Weights of --timm: safetensors, or what torch.save wrote.  [default: random ones]",
 )
 @click.option(
+    "--resolution",
+    type=click.IntRange(8, 2048),
+    default=None,
+    help="Side of the images of --timm in pixels.  [default: the network's own, mostly 224]",
+)
+@click.option(
     "--data",
     default=None,
     help="Images of the same classes to compare the file on, and to compute a subnet's batch norms "

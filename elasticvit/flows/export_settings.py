@@ -19,6 +19,7 @@ from elasticvit.reading import shown
 
 MOST_IMAGES = 10_000_000
 MOST_PROOF_IMAGES = 64
+MOST_RESOLUTION = 2048
 
 
 class InFolder(Protocol):
@@ -46,6 +47,7 @@ class ExportSettings:
         timm: Name of a network of timm's to export.
         weights: File of the weights of `timm`: safetensors, or what `torch.save` wrote. None:
             random weights, which are as fast.
+        resolution: Side of the images of `timm` in pixels. None: the network's own, mostly 224.
         data: Images to compare the file on, and to compute a subnet's batch norms with; of the
             same classes as the weights. None: random images, or those of the training run.
         goal: Number of the goal, from 1, whose subnet is exported, of a search with several.
@@ -83,6 +85,7 @@ class ExportSettings:
     arch: Arch | str | None = None
     timm: str | None = None
     weights: Path | str | None = None
+    resolution: int | None = None
     data: Path | str | None = None
     goal: int = 1
     device: str | None = None
@@ -105,6 +108,9 @@ class ExportSettings:
             )
         check_real("max_accuracy_drop", self.max_accuracy_drop, 0, 100)
         object.__setattr__(self, "goal", check_whole("goal", self.goal, 1, MOST_GOALS))
+        if self.resolution is not None:
+            side = check_whole("resolution", self.resolution, 8, MOST_RESOLUTION)
+            object.__setattr__(self, "resolution", side)
         check_precision(self.precision, optional=True)
         for name in ("out", "folder"):
             check_path(name, getattr(self, name))

@@ -14,6 +14,7 @@ SOURCES = ("search", "official_checkpoint", "supernet", "timm")
 NEEDS: Mapping[str, tuple[str, ...]] = {
     "arch": ("supernet", "official_checkpoint"),
     "weights": ("timm",),
+    "resolution": ("timm",),
     "data": ("supernet", "official_checkpoint", "timm"),
     "supernet": ("arch",),
     "official_checkpoint": ("arch",),
@@ -21,6 +22,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
 WHY = {
     "arch": "an architecture alone has no weights",
     "weights": "a file of weights alone is of no known network",
+    "resolution": "that of any other network is part of its architecture",
     "data": "the images of a search are those that it was made with",
     "supernet": "a supernet holds many architectures",
     "official_checkpoint": "a supernet holds many architectures",

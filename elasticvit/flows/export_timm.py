@@ -15,12 +15,15 @@ from elasticvit.flows.export_subject import OutsideSubject, without_images
 from elasticvit.flows.imagenet_labels import class_numbers, imagenet_labels
 from elasticvit.flows.places import path_text
 from elasticvit.nn.timm_network import TimmNetwork, enliven
-from elasticvit.nn.timm_weights import check_timm_name, timm_network_of_file, timm_weights_format
+from elasticvit.nn.timm_weights import (
+    check_timm_name,
+    timm_network,
+    timm_network_of_file,
+    timm_weights_format,
+)
 from export.quiet import cause_of
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from elasticvit.training.data import ImageData
 
 SEED = 0
@@ -46,7 +49,8 @@ def timm_subject(settings: ExportSettings) -> OutsideSubject:
     """
     name = settings.timm or ""
     check_timm_name(name, ["timm"])
-    network = _network(name, None if settings.weights is None else Path(settings.weights))
+    weights_file = None if settings.weights is None else Path(settings.weights)
+    network = _network(name, weights_file, settings.resolution)
     data = _data(settings, network)
     labelled, remarks = data is not None, []
     if data is None:
@@ -71,24 +75,25 @@ def timm_subject(settings: ExportSettings) -> OutsideSubject:
     )
 
 
-def _network(name: str, weights: Path | None) -> TimmNetwork:
-    import timm
-
+def _network(name: str, weights: Path | None, resolution: int | None) -> TimmNetwork:
     try:
         if weights is not None:
             form = timm_weights_format("weights", "timm")
-            found = timm_network_of_file(name, weights, form, lambda classes: classes)
+            found = timm_network_of_file(name, weights, form, lambda classes: classes, resolution)
             return TimmNetwork(name, found)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(SEED)  # timm draws initial weights from torch's own generator
-            fresh: nn.Module = timm.create_model(name)
+            torch.manual_seed(SEED)
+            fresh = timm_network(name, resolution=resolution)
         return TimmNetwork(name, fresh)
     except EvitError:
         raise
     except Exception as error:  # networks of timm's raise anything
         raise ModelError(
-            f"timm's {name} cannot be made or run: {cause_of(error)}; name another network",
-            settings=["timm"],
+            f"timm's {name} cannot be made or run"
+            + ("" if resolution is None else f" on images of {resolution}x{resolution} pixels")
+            + f": {cause_of(error)}; name another network"
+            + ("" if resolution is None else ", or leave resolution out"),
+            settings=["timm"] if resolution is None else ["timm", "resolution"],
         ) from error
 
 

@@ -63,11 +63,29 @@ def check_timm_name(name: str, settings: Sequence[str], advice: str = "") -> Non
         )
 
 
+def timm_network(name: str, classes: int | None = None, resolution: int | None = None) -> nn.Module:
+    """A network of timm's with fresh weights, drawn from torch's own generator.
+
+    Args:
+        name: Name in timm.
+        classes: Number of classes; None: the network's own.
+        resolution: Side of its images in pixels; None: the network's own.
+    """
+    import timm
+
+    made: dict[str, Any] = {} if classes is None else {"num_classes": classes}
+    if resolution is not None:
+        made["pretrained_cfg_overlay"] = {"input_size": (3, resolution, resolution)}
+    network: nn.Module = timm.create_model(name, **made)
+    return network
+
+
 def timm_network_of_file(
     name: str,
     path: Path,
     form: Format[dict[str, Tensor]],
     choose_classes: Callable[[int | None], int | None],
+    resolution: int | None = None,
 ) -> nn.Module:
     """A network of timm's with weights from a file.
 
@@ -77,11 +95,11 @@ def timm_network_of_file(
         form: What the file should be.
         choose_classes: Gives the number of classes that the network is made with, None for its
             own, of the number that the file's classifier has, None if that is not known; may raise.
+        resolution: Side of its images in pixels; None: the network's own.
 
     Raises:
         CheckpointError: The file is missing, damaged, or of another network.
     """
-    import timm
     from timm.models import get_pretrained_cfg
 
     weights = dict(read_state_file(path, form).weights)
@@ -92,8 +110,7 @@ def timm_network_of_file(
         if weight is not None and weight.dim() > 0:
             found = int(weight.shape[0])
     classes = choose_classes(found)
-    made = {} if classes is None else {"num_classes": classes}
-    network: nn.Module = timm.create_model(name, **made)
+    network = timm_network(name, classes, resolution)
     expected = network.state_dict()
     counters = [k for k in expected if k.endswith(COUNTERS) and k not in weights]
     weights |= {k: torch.zeros_like(expected[k]) for k in counters}
