@@ -9,13 +9,15 @@ rate is the best of three short trainings on held-out images, which count no tim
 of the processor, so that other programs cost a network little. Each is judged on the 10,000 test
 images.
 
-One JSON line, with the subnets of the supernet by their cost beside the networks. FOLDER keeps what
-is finished, the weights, and a checkpoint an epoch.
+Beside each stands the supernet's subnet of at most as many MACs that is best on held-out images
+(`benchmarks/data`), on the same test images. Then all are exported to TFLite and timed in turns on
+this computer. One JSON line. FOLDER keeps what is finished, the weights, and a checkpoint an epoch.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import sys
@@ -36,9 +38,12 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+import elasticvit as ev
+from elasticvit.arch import Arch
 from elasticvit.files import write_atomic
-from elasticvit.nn.judging import accuracy
-from elasticvit.nn.shipped import load_card
+from elasticvit.nn.judging import accuracy, recalibrate
+from elasticvit.nn.shipped import load_card, read_supernet
+from elasticvit.nn.subnet import Subnet
 from elasticvit.training.clipping import clip_gradients
 from elasticvit.training.data import ImageData, open_data
 from elasticvit.training.recipes import CPU_MINUTES as RECIPE
@@ -49,6 +54,7 @@ MODELS = ("mobilenetv3_small_100", "mobilenetv4_conv_small", "efficientnet_b0")
 SIDE, BATCH, SEED = 64, 64, 0
 RATES = (1e-3, 2e-3, 4e-3)
 PILOT_S, PILOT_IMAGES = 150.0, 2_000
+RECALIBRATION = 512
 SUBNETS = Path(__file__).resolve().parent / "data" / "tiny_cifar10.parquet"
 
 
@@ -61,20 +67,25 @@ def main() -> None:
     parser.add_argument(
         "--data", type=Path, default=CIFAR, help="Folder of CIFAR-10's parquet files."
     )
+    parser.add_argument("--untimed", action="store_true", help="Leave the latencies out.")
     parser.add_argument("--out", type=Path, default=Path("beside_timm"))
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
     seconds = options.seconds or options.share * supernet_seconds(options)
     data = open_data(str(options.data))
-    networks = [beside(name, seconds, data, options) for name in options.models]
+    rows = []
+    for name in options.models:
+        row = beside(name, seconds, data, options)
+        rows.append(row | {"subnet": subnet_of(row["mmacs"], data, options)})
+    if not options.untimed:
+        time_side_by_side(rows, options.out)
     line = {
         "benchmark": "beside_timm",
         "seconds_each": round(seconds),
         "resolution": SIDE,
         "test_images": options.test,
-        "networks": networks,
-        "subnets": subnets(),
+        "networks": rows,
     }
     print(json.dumps(line))
 
@@ -96,7 +107,8 @@ def beside(name: str, seconds: float, data: ImageData, options: Any) -> dict[str
         return dict(json.loads(note.read_text()))
     rate = best_rate(name, data, out)
     network, facts = train(name, rate, seconds, data, out / f"{name}.pt")
-    save_file(network.state_dict(), out / f"{name}.safetensors")
+    weights = {key: value.contiguous() for key, value in network.state_dict().items()}
+    save_file(weights, out / f"{name}.safetensors")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.zeros(1, 3, SIDE, SIDE))
     found = {
@@ -208,28 +220,56 @@ def decay_at(step: int, share: float) -> float:
     return min(RECIPE.ema_limit, 1 - 1 / max(2.0, RECIPE.ema_share * steps))
 
 
-def judge(network: nn.Module, data: ImageData, part: Any, images: int) -> float:
+def judge(network: nn.Module, data: ImageData, part: Any, images: int, side: int = SIDE) -> float:
     """Accuracy on so many images of a part, in percent."""
-    loader = data.loader(part, resolution=SIDE, batch_size=BATCH, shuffle=True, seed=SEED)
+    loader = data.loader(part, resolution=side, batch_size=BATCH, shuffle=True, seed=SEED)
     taken = [batch for batch, _ in zip(loader, range(-(-images // BATCH)), strict=False)]
     return accuracy(network, taken)
 
 
-def subnets() -> list[dict[str, Any]]:
-    """The best of 1,000 subnets up to some costs: chosen by held-out images, told by test ones."""
+def subnet_of(macs_m: float, data: ImageData, options: Any) -> dict[str, Any]:
+    """The subnet of at most so many MACs that is best on held-out images, judged on test images."""
     table = pd.read_parquet(SUBNETS)
-    rows = []
-    for cap in (4, 6, 10, 16, 32, 64):
-        under = table[table["macs_m"] <= cap]
-        best = under.loc[under["search_accuracy"].idxmax()]
-        rows.append(
-            {
-                "architecture": str(best["architecture"]),
-                "mmacs": round(float(best["macs_m"]), 1),
-                "accuracy": round(float(best["test_accuracy"]), 2),
-            }
-        )
-    return rows
+    under = table[table["macs_m"] <= max(macs_m, table["macs_m"].min())]
+    best = under.loc[under["search_accuracy"].idxmax()]
+    text = str(best["architecture"])
+    note = Path(options.out) / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
+    if not note.exists():
+        subnet = Subnet.cut(read_supernet(SUPERNET), Arch.parse(text))
+        side = subnet.arch.resolution
+        training = data.loader("train", resolution=side, batch_size=BATCH, shuffle=True, seed=SEED)
+        recalibrate(subnet, training, RECALIBRATION // BATCH)
+        found = {
+            "architecture": text,
+            "mmacs": round(float(best["macs_m"]), 1),
+            "params_m": round(sum(p.numel() for p in subnet.parameters()) / 1e6, 2),
+            "accuracy": round(judge(subnet, data, "test", options.test, side), 2),
+        }
+        write_atomic(note, json.dumps(found))
+    return dict(json.loads(note.read_text()))
+
+
+def time_side_by_side(rows: list[dict[str, Any]], out: Path) -> None:
+    """Add the latencies of one session to the networks and their subnets."""
+    files = {}
+    for row in rows:
+        network, subnet = row["network"], row["subnet"]["architecture"]
+        for name, source in (
+            (network, {"timm": network, "weights": out / f"{network}.safetensors"}),
+            (subnet, {"supernet": SUPERNET, "arch": subnet}),
+        ):
+            if name in files:
+                continue
+            files[name] = out / f"{'network' if name == network else 'subnet'}-{len(files)}.tflite"
+            side = {"resolution": SIDE} if name == network else {}
+            ev.export(**source, **side, out=files[name], workspace=out / "workspace", images=16)
+    result = ev.compare(models=list(files.values()), workspace=out / "workspace")
+    timings = dict(zip(files, (one.timing for one in result.models), strict=True))
+    for row in rows:
+        for part, name in ((row, row["network"]), (row["subnet"], row["subnet"]["architecture"])):
+            timing = timings[name]
+            part["ms"] = timing and round(timing.ms, 4)
+            part["ms_interval"] = timing and [round(timing.low_ms, 4), round(timing.high_ms, 4)]
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-"""The README's results: the commands behind them, what they said, and where and when.
+"""The results: the commands behind them, what they said, and where and when.
 
     python benchmarks/results.py run [NAME ...]
     python benchmarks/results.py write
 
 `run` runs the commands of these names, or all, and keeps what they found; `write` puts the tables
-into the README. A command ends its output with one JSON line, which `docs/results.jsonl` keeps
-with the date, the commit and the machine, in place of an older one; a command that fails leaves
-the line that was there. Timings want a machine that does nothing else.
+into `docs/results.md`, and summaries of some into the README. A command ends its output with one
+JSON line, which `docs/results.jsonl` keeps with the date, the commit and the machine, in place of an
+older one; a command that fails leaves the line that was there. Timings want a machine that does
+nothing else.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from results_tables import Line, render  # noqa: E402
 from devices.host.facts import cpu_model, usable_cores  # noqa: E402
 from elasticvit.files import write_atomic  # noqa: E402
 
-RESULTS, README = ROOT / "docs" / "results.jsonl", ROOT / "README.md"
+RESULTS = ROOT / "docs" / "results.jsonl"
+README, WHOLE = ROOT / "README.md", ROOT / "docs" / "results.md"
 BEGIN = "<!-- results: written by `python benchmarks/results.py write` -->"
 END = "<!-- end of results -->"
 DEMO = "demo"
@@ -51,6 +53,7 @@ COMMANDS = {
     "precision": "python benchmarks/precision.py --images 50 --rounds 30",
     "precision_trained": "python benchmarks/precision.py --trained --rounds 200",
     "adb_overhead": "python benchmarks/adb_overhead.py",
+    "beside_timm": "python benchmarks/beside_timm.py",
     "cheaper": "python benchmarks/cheaper.py",
     "fine_tuning": "python benchmarks/fine_tuning.py",
     "conflict": "python benchmarks/conflict.py",
@@ -111,13 +114,13 @@ def machine() -> dict[str, Any]:
     return {"cpu": cpu_model(), "cores": len(usable_cores()), "Python": python, **libraries}
 
 
-def readme(text: str, lines: Mapping[str, Line]) -> str:
-    """The README with the tables of these lines between its markers."""
-    before, _, rest = text.partition(f"{BEGIN}\n")
+def filled(path: Path, lines: Mapping[str, Line]) -> str:
+    """The README or `docs/results.md` with the tables of these lines between its markers."""
+    before, _, rest = path.read_text().partition(f"{BEGIN}\n")
     _, end, after = rest.partition(END)
     if not end:
-        sys.exit(f"{README} lacks the markers {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n{render(lines)}\n{END}{after}"
+        sys.exit(f"{path} lacks the markers {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n{render(lines, whole=path.name == WHOLE.name)}\n{END}{after}"
 
 
 def _run(words: Sequence[str | Path], folder: Path) -> str:
@@ -158,7 +161,7 @@ def _commit() -> str:
 
     changed = git(
         *("status", "--porcelain", "--untracked-files=no", "--", "."),
-        *(f":!{path.relative_to(ROOT)}" for path in (RESULTS, README)),
+        *(f":!{path.relative_to(ROOT)}" for path in (RESULTS, README, WHOLE)),
     )
     return (git("rev-parse", "--short", "HEAD") or "unknown") + ("+changes" if changed else "")
 
@@ -168,10 +171,11 @@ def main() -> None:
     actions = parser.add_subparsers(dest="action", required=True)
     runs = actions.add_parser("run", help="run commands and keep their lines")
     runs.add_argument("names", nargs="*", metavar="NAME", help=", ".join(COMMANDS))
-    actions.add_parser("write", help="put the tables into the README")
+    actions.add_parser("write", help="put the tables into the documents")
     options = parser.parse_args()
     if options.action == "write":
-        write_atomic(README, readme(README.read_text(), load(RESULTS)))
+        for path in (README, WHOLE):
+            write_atomic(path, filled(path, load(RESULTS)))
         return
     strange = [name for name in options.names if name not in COMMANDS]
     if strange:

@@ -1,4 +1,4 @@
-"""Rows of the README about exported files."""
+"""Rows of the results about exported files."""
 
 from __future__ import annotations
 
@@ -20,13 +20,27 @@ COLUMNS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
 }
 
 
-def precision_rows(lines: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+SUMMARY_FORMATS = ("tflite", "onnx")
+SUMMARY_COLUMNS = ("mb", "speed_up", "agreement", "partitions")
+
+
+def precision_summary(lines: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+    """The rows of two formats, with fewer columns."""
+    return precision_rows(lines, SUMMARY_FORMATS, SUMMARY_COLUMNS)
+
+
+def precision_rows(
+    lines: Mapping[str, Mapping[str, Any]],
+    formats: Sequence[str] | None = None,
+    columns: Sequence[str] = tuple(COLUMNS),
+) -> list[list[str]]:
     """A row a subnet and format, whose cells hold a figure a precision."""
     (line,) = lines.values()
     groups: dict[tuple[str, str], list[Row]] = {}
     for one in line["result"]["rows"]:
-        groups.setdefault((one["name"], one["format"]), []).append(one)
-    shown = [key for key in COLUMNS if any(key in row for rows in groups.values() for row in rows)]
+        if formats is None or one["format"] in formats:
+            groups.setdefault((one["name"], one["format"]), []).append(one)
+    shown = [key for key in columns if any(key in row for rows in groups.values() for row in rows)]
     precisions = max(([row["precision"] for row in rows] for rows in groups.values()), key=len)
     head = [f"`{line['command']}`", f"format (in each cell {SEPARATOR.join(precisions)})"]
     table = [[*head, *(COLUMNS[key][0] for key in shown)]]

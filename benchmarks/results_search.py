@@ -1,4 +1,4 @@
-"""Rows of the README about searches."""
+"""Rows of the results about searches."""
 
 from __future__ import annotations
 
@@ -41,6 +41,23 @@ def search_rows(lines: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
     how = f"found with {part['evaluations']} evaluations, by the images of each"
     rows.append(_wide(f"{what} {how}", "; ".join(_found(one) for one in part["by_images"])))
     rows.append(_wide("random caps broken", f"{caps['broken']} of {caps['caps']}"))
+    return rows
+
+
+SUMMARY_BUDGETS = (50, 131, 300, 1311)
+
+
+def search_summary(lines: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+    """The accuracies by test images at some numbers of evaluations."""
+    (line,) = lines.values()
+    r = line["result"]
+    gain_of = [f"gain over {name} (standard error)" for name in ("evolution", "random", "NSGA-II")]
+    rows = [[f"`{line['command']}`: evaluations", *WAYS.values(), *gain_of]]
+    for budget in r["budgets"]:
+        if budget["evaluations"] in SUMMARY_BUDGETS:
+            best = [f"{budget['test_best'][way]:.2f} %" for way in WAYS]
+            gains = [f"{g:+.2f} ({error:.2f})" for g, error in budget["test_best_gain"].values()]
+            rows.append([str(budget["evaluations"]), *best, *gains])
     return rows
 
 

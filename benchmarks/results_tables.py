@@ -1,4 +1,4 @@
-"""How the README's results look: Markdown tables from what the commands said.
+"""How the results look: Markdown tables from what the commands said.
 
 A table shows only those of its names that have a line.
 """
@@ -9,10 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from results_export import precision_rows
-from results_search import proxy_rows, search_rows
+from results_export import precision_rows, precision_summary
+from results_search import proxy_rows, search_rows, search_summary
+from results_training import (
+    cheaper_rows,
+    conflict_rows,
+    fine_tuning_rows,
+    technique_rows,
+    timm_rows,
+)
 
 Line = dict[str, Any]
+Rows = Callable[[Mapping[str, Any]], list[list[str]]]
 Result = Mapping[str, Any]
 SUMS, SUBNETS = "subnets, as sums of kernels", "subnets"
 
@@ -25,23 +33,40 @@ class Table:
         caption: Caption above the table.
         names: Names of the results that it shows.
         rows: Function from the available lines to the cells of all rows, the head first.
+        summary: The same for the README; None if the table is not in it.
     """
 
     caption: str
     names: tuple[str, ...]
-    rows: Callable[[Mapping[str, Line]], list[list[str]]]
+    rows: Rows
+    summary: Rows | None = None
 
 
-def render(lines: Mapping[str, Line]) -> str:
-    """The tables with a line, then where and when each was measured."""
+def render(lines: Mapping[str, Line], *, whole: bool = True) -> str:
+    """The tables with a line, each with the CPU and the day; then where each was measured.
+
+    Args:
+        lines: Results by name.
+        whole: Whether every table is there, and whole; the README has summaries of some.
+    """
     parts = []
     for table in TABLES:
         there = {name: lines[name] for name in table.names if name in lines}
-        if there:
-            parts += [f"**{table.caption}**", _markdown(table.rows(there))]
-    if lines:
+        rows = table.rows if whole else table.summary
+        if there and rows is not None:
+            parts += [f"**{table.caption}** ({_where(there)})", _markdown(rows(there))]
+    if lines and whole:
         parts.append(_provenance(lines))
     return "\n\n".join(parts)
+
+
+def _where(lines: Mapping[str, Line]) -> str:
+    """CPUs and days of some results."""
+    by_cpu: dict[str, set[str]] = {}
+    for line in lines.values():
+        cpu = str(line["machine"]["cpu"]).replace("(R)", "").removesuffix(" Processor")
+        by_cpu.setdefault(cpu, set()).add(str(line["date"]))
+    return "; ".join(f"{cpu}, {' and '.join(sorted(days))}" for cpu, days in by_cpu.items())
 
 
 def _markdown(rows: Sequence[Sequence[str]]) -> str:
@@ -114,11 +139,27 @@ PROFILE_ROWS: dict[str, Callable[[Result], str]] = {
 }
 
 
-def _profiles(lines: Mapping[str, Line]) -> list[list[str]]:
+PROFILE_SUMMARY = (
+    "time for measuring",
+    "held-out subnets",
+    "sums of kernels: bias",
+    "predicted: within 5 / 10 %, RMSPE",
+    "noise floor, the same subnets timed twice",
+    "upper bound: holds for / meant for",
+)
+
+
+def _profiles(
+    lines: Mapping[str, Line], shown: Sequence[str] = tuple(PROFILE_ROWS)
+) -> list[list[str]]:
     results = [line["result"] for line in lines.values()]
     commands = [line["command"].partition(" --json")[0] for line in lines.values()]
     head = ["", *(f"`{command}`" for command in commands)]
-    return [head, *([name, *map(cell, results)] for name, cell in PROFILE_ROWS.items())]
+    return [head, *([name, *map(PROFILE_ROWS[name], results)] for name in shown)]
+
+
+def _profiles_summary(lines: Mapping[str, Line]) -> list[list[str]]:
+    return _profiles(lines, PROFILE_SUMMARY)
 
 
 def _count(value: float) -> str:
@@ -227,110 +268,57 @@ def _against(lines: Mapping[str, Line]) -> list[list[str]]:
     return [head, *rows]
 
 
-TECHNIQUES = {
-    "sandwich": "sandwich rule (BigNAS)",
-    "adjacent": "walk over adjacent levels",
-    "smallest": "... and three smallest subnets",
-    "bank": "... and memory bank and path preference (all that the paper has)",
-    "start": "... and one subnet trained first (30 % of the steps)",
-    "grow": "all that the paper has, and levels let in over half of the steps",
-}
-
-
-CHEAPER = {
-    "paper": "the paper's: three subnets a step, all levels equally often",
-    "one subnet": "one subnet a step",
-    "cheap levels": "cheap levels more often (bias 0.5)",
-    "small first": "levels let in over half of the steps",
-    "cheap": "all three (recipe `cpu-minutes`)",
-    "cheap, half": "all three, in half of the time",
-}
-
-
-def _mean(arm: Mapping[str, Any]) -> str:
-    """Mean accuracy over seeds, with their standard deviation if there are several."""
-    spread = "" if arm["sd"] is None else f" (standard deviation {arm['sd']:.1f})"
-    return f"{arm['mean']:.1f} %{spread}"
-
-
-def _conflict(lines: Mapping[str, Line]) -> list[list[str]]:
-    (line,) = lines.values()
-    arms, cosine = line["result"]["arms"], line["result"]["cosine"]
-    rows = [[f"`{line['command']}`", "panel's mean test accuracy", "over the sandwich rule"]]
-    for name, arm in arms.items():
-        gain = "" if name == "sandwich" else f"{arm['gain']:+.1f} points"
-        rows.append([TECHNIQUES[name], _mean(arm), gain])
-    by_distance = "; ".join(
-        f"{b['median']:.2f} ({b['macs_ratio'][0]:g} to {b['macs_ratio'][1]:g} times the MACs)"
-        for b in cosine["by_distance"]
-    )
-    rows.append(["cosine of two subnets' gradients, median by distance", by_distance, ""])
-    if "good_pairs" in cosine:
-        pairs = f"{cosine['good_pairs']:.2f}; random pairs of a level {cosine['random_pairs']:.2f}"
-        rows.append(["... of good pairs of a level", pairs, ""])
-    return rows
-
-
-def _cheaper(lines: Mapping[str, Line]) -> list[list[str]]:
-    (line,) = lines.values()
-    result = line["result"]
-    rows = [
-        [
-            f"`{line['command']}`",
-            "steps",
-            "seconds",
-            "panel's mean test accuracy",
-            "over the paper's sampling",
-        ]
-    ]
-    for name, arm in result["arms"].items():
-        gain = "" if name == "paper" else f"{arm['gain']:+.1f} points"
-        rows.append([CHEAPER[name], str(arm["steps"]), str(arm["took_s"]), _mean(arm), gain])
-    return rows
-
-
-def _fine_tuning(lines: Mapping[str, Line]) -> list[list[str]]:
-    (line,) = lines.values()
-    result = line["result"]
-    ways = [name for name in result["rows"][0] if name != "epochs"]
-    rows = [[f"`{line['command']}`: epochs", *ways]]
-    for row in result["rows"]:
-        rows.append([str(row["epochs"]), *(_mean(row[way]) for way in ways)])
-    return rows
-
-
 TABLES = (
-    Table("The whole way", ("demo",), _demo),
+    Table("The whole way", ("demo",), _demo, _demo),
     Table(
-        "Latency prediction on this host: held-out errors",
+        "Latency prediction: held-out errors",
         ("profile_tiny", "profile_mobile"),
         _profiles,
+        _profiles_summary,
     ),
-    Table("Sampling, in about the same time of one core, on CIFAR-10", ("cheaper",), _cheaper),
+    Table(
+        "Networks of timm trained from scratch, each for as long as the whole supernet that comes "
+        "with the package, on CIFAR-10",
+        ("beside_timm",),
+        timm_rows,
+        timm_rows,
+    ),
+    Table(
+        "Sampling, in about the same time of one core, on CIFAR-10: a fixed panel of subnets",
+        ("cheaper",),
+        cheaper_rows,
+    ),
     Table(
         "A subnet of the CIFAR-10 supernet that comes with the package, trained on digits: test "
         "accuracy",
         ("fine_tuning",),
-        _fine_tuning,
+        fine_tuning_rows,
     ),
-    Table("Against gradient conflicts, at equal steps on CIFAR-10", ("conflict",), _conflict),
+    Table(
+        "Against gradient conflicts, at equal steps on CIFAR-10: a fixed panel of subnets",
+        ("conflict",),
+        conflict_rows,
+        technique_rows,
+    ),
     Table(
         "Searches under five caps: accuracy of the winners, a mean over caps, by evaluations",
         ("search",),
         search_rows,
+        search_summary,
     ),
     Table("Proxies: rank correlation with test accuracies", ("proxies",), proxy_rows),
     Table(
-        "Formats and precisions of exported files on this host (random weights, noise images; "
-        "XNNPACK computes fp16 in fp32 on x86)",
+        "Formats and precisions of exported files (random weights, noise images; XNNPACK computes "
+        "fp16 in fp32 on x86)",
         ("precision",),
         precision_rows,
+        precision_summary,
     ),
     Table(
-        "Their accuracy on CIFAR-10's test images (random subnets of the supernet that comes with "
-        "the package)",
+        "Their accuracy on 2,000 of CIFAR-10's test images (random subnets of the supernet that "
+        "comes with the package)",
         ("precision_trained",),
         precision_rows,
     ),
-    Table("Against the alternatives, in the same run each", tuple(AGAINST), _against),
+    Table("Against the alternatives, in the same run each", tuple(AGAINST), _against, _against),
 )

@@ -1,4 +1,4 @@
-"""The README's results are what `benchmarks/results.py` makes of the lines that were kept."""
+"""The results in the documents are what `benchmarks/results.py` makes of the kept lines."""
 
 import importlib
 import json
@@ -35,9 +35,10 @@ def line(name: str, result: dict, **changes) -> dict:
     return base | {"machine": MACHINE, "seconds": 60.0, "result": result} | changes
 
 
-def test_the_readme_holds_what_the_kept_lines_say(results) -> None:
-    text = results.README.read_text()
-    assert results.readme(text, results.load(results.RESULTS)) == text, (
+@pytest.mark.parametrize("document", ["README", "WHOLE"])
+def test_the_documents_hold_what_the_kept_lines_say(results, document: str) -> None:
+    path = getattr(results, document)
+    assert results.filled(path, results.load(results.RESULTS)) == path.read_text(), (
         "run `python benchmarks/results.py write`"
     )
 
@@ -114,14 +115,35 @@ def test_the_newest_line_of_a_name_wins_and_the_order_is_fixed(results, tmp_path
     assert results.load(path)["profile_tiny"]["result"] == {"a": 2}
 
 
-def test_only_what_stands_between_the_markers_changes(results) -> None:
-    text = f"before\n{results.BEGIN}\nold\n{results.END}\nafter\n"
-    new = results.readme(text, {"profile_tiny": line("profile_tiny", PROFILE)})
+def test_only_what_stands_between_the_markers_changes(results, tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    path.write_text(f"before\n{results.BEGIN}\nold\n{results.END}\nafter\n")
+    lines = {"profile_tiny": line("profile_tiny", PROFILE)}
+    new = results.filled(path, lines)
     assert new.startswith(f"before\n{results.BEGIN}\n**Latency")
     assert new.endswith(f"\n{results.END}\nafter\n")
-    assert results.readme(new, {"profile_tiny": line("profile_tiny", PROFILE)}) == new
+    path.write_text(new)
+    assert results.filled(path, lines) == new
+    path.write_text("nothing")
     with pytest.raises(SystemExit, match="lacks the markers"):
-        results.readme("nothing", {})
+        results.filled(path, {})
+
+
+def test_the_readme_has_summaries_and_the_other_document_all(results, tmp_path: Path) -> None:
+    lines = {n: line(n, PROFILE) for n in ("profile_tiny", "profile_mobile")}
+    ways = {"fine-tuned": {"mean": 90.0, "sd": None}}
+    lines["fine_tuning"] = line("fine_tuning", {"rows": [{"epochs": 2, **ways}]})
+    found = {}
+    for path in (tmp_path / "README.md", tmp_path / "results.md"):
+        path.write_text(f"{results.BEGIN}\n{results.END}")
+        found[path.stem] = results.filled(path, lines)
+    assert "held-out errors** (A CPU, 2026-01-02)" in found["README"]
+    assert "| fitted with |" in found["results"]
+    assert "| fitted with |" not in found["README"]
+    assert "| 2 | 90.0 % |" in found["results"]
+    assert "fine-tuned" not in found["README"]
+    assert "Measured on A CPU" in found["results"]
+    assert "Measured on A CPU" not in found["README"]
 
 
 def printing(text: str) -> str:

@@ -136,7 +136,7 @@ def _common_options(name: str) -> list[Callable[[Callable[..., Any]], Callable[.
             "-q",
             "--quiet",
             is_flag=True,
-            help="Print warnings, errors and the place of the result alone.",
+            help="Print only warnings, errors and the path of the result.",
         ),
         click.option(
             "-v",

@@ -14,7 +14,7 @@ from elasticvit.flows.export import export
 from elasticvit.flows.settings import workspace_of
 from elasticvit.precisions import PRECISIONS
 
-HELP = """Export the searched subnet, compare it with torch on held-out images, and time it.
+HELP = """Export the winner of the latest search, compare the file with torch, and time it.
 
 Other weights: --official-checkpoint FILE --arch elastic_S1, --supernet tiny-cifar10 --arch
 smallest, or any network of timm's: --timm MODEL --weights FILE.

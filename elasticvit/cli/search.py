@@ -31,8 +31,8 @@ INTERRUPTED = (
     "--target-ms",
     type=Numbers(),
     multiple=True,
-    help="Latency cap in ms per image; repeat for one cap per device. Several goals, for each of "
-    "which one architecture is chosen: --target-ms 10,15,20.",
+    help="Latency cap in ms per image; repeat for several devices, in the order of --device. "
+    "Several goals with one winner each: --target-ms 10,15,20.",
 )
 @click.option(
     "--target",
@@ -56,7 +56,7 @@ INTERRUPTED = (
     "--front",
     type=click.IntRange(2, 64),
     default=None,
-    help="Search for the whole front: this many targets, spread in even ratios from the cheapest "
+    help="Search for the whole front: this many targets, spaced geometrically from the cheapest "
     "architecture up to the target that is named, or to the most expensive one.",
 )
 @click.option(
@@ -82,26 +82,26 @@ INTERRUPTED = (
 @click.option(
     "--supernet",
     default=None,
-    help="Search this trained supernet instead of a run's: tiny-cifar10, which comes with the "
-    "package, a .safetensors file, or the authors' checkpoint.",
+    help="Search this trained supernet instead of the latest run's: tiny-cifar10, which comes with "
+    "the package, a .safetensors file, the authors' checkpoint, or the folder of a training run.",
 )
 @click.option(
     "--data",
     default=None,
-    help="Images to judge --supernet on: folder with CLASS/IMAGE, or file.  [default: those of the "
-    "training run, if it is one]",
+    help="Images to judge --supernet on: as evit-train --data takes them.  [default: for the "
+    "folder of a run its own]",
 )
 @click.option(
     "--proxy",
     default=None,
-    help="Order architectures by this proxy instead of a supernet: macs, capacity, parameters or "
+    help="Rank architectures by this proxy instead of a supernet: macs, capacity, parameters or "
     "entropy.  [default: macs where there is no training run]",
 )
 @click.option(
     "--accuracies",
     type=click.Path(dir_okay=False),
     default=None,
-    help="Order architectures by a regression on this table of accuracies (CSV or parquet, columns "
+    help="Rank architectures by a regression on this table of accuracies (CSV or parquet, columns "
     "architecture and accuracy) instead of a supernet.",
 )
 @click.option(
@@ -162,7 +162,7 @@ INTERRUPTED = (
     default=USUAL,
     show_default=True,
     help="Known architectures to begin with: of the training run's memory banks, the published "
-    "ones, those of earlier searches.",
+    "ones, those of earlier searches. Replaces the default; repeat for several.",
 )
 @click.option(
     "--extrapolate",

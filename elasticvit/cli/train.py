@@ -235,7 +235,7 @@ def _switch(_: click.Context, __: click.Parameter, value: str | None) -> bool | 
     default=0,
     metavar="STEPS",
     help="Compare the gradients of pairs of subnets after every so many steps, for diagnosis.csv "
-    "and the report; each time takes about as long as five to ten steps.  [default: 0, never]",
+    "and the report; each time takes about as long as five to ten steps. 0: never.",
 )
 def main(
     report: Report, workspace: str | None, write_soft_labels: str | None, **options: Any

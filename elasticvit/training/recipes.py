@@ -161,7 +161,7 @@ CPU_MINUTES = Recipe(
     # a quarter of the rate 56.7 and 63.5 %, half 60.5 and 64.8, all of it 62.8 and 66.9
     tuned_share=1.0,
     falls_with_width=True,
-    # the same time buys three to four times as many steps (benchmarks/cheaper.py); chosen among
+    # a second buys 2.6 times as many steps (benchmarks/cheaper.py); chosen among
     # eight settings on CIFAR-10's held-out images
     subnets=1,
     level_bias=0.5,
