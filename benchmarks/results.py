@@ -5,8 +5,8 @@
 
 `run` runs the commands of these names, or all, and keeps what they found; `write` puts the tables
 into `docs/results.md`, and summaries of some into the README. A command ends its output with one
-JSON line, which `docs/results.jsonl` keeps with the date, the commit and the machine, in place of an
-older one; a command that fails leaves the line that was there. Timings want a machine that does
+JSON line, which `docs/results.jsonl` keeps with the date, the commit and the machine, in place of
+an older one; a command that fails leaves the line that was there. Timings want a machine that does
 nothing else.
 """
 
