@@ -16,6 +16,7 @@ from elasticvit.errors import StoreError
 from elasticvit.files import write_atomic, writing
 from elasticvit.precisions import FP32
 from elasticvit.reading import Format
+from lut.graphs import UNMARKED, graphs_of
 from lut.series import printable_name
 from lut.shared_file import FILE, FORMAT, SCHEMA, format_of, read_file, records, suffixed
 from lut.shared_row import COLUMNS, SharedRow, checksum, shared_rows
@@ -64,6 +65,7 @@ def export_table(
     rows = shared_rows(records(arrow), f"measurements of {device!r} in {store.path}", WRITTEN)
     seeds = store.noted(device, "split_seed")
     seed = seeds[0] if seeds else None
+    graphs = graphs_of(store, device, precision) or UNMARKED
     header: dict[Hashable | None, Any] = {
         "format": FORMAT,
         "schema": SCHEMA,
@@ -71,7 +73,8 @@ def export_table(
         "rows": len(rows),
         "split_seed": seed,
         "precision": precision,
-        "sha256": checksum(device, seed, rows, precision),
+        "graphs": graphs,
+        "sha256": checksum(device, seed, rows, precision, graphs),
         "info": (store.noted(device, "info") or [None])[-1],
     }
     if path.suffix == ".parquet":
@@ -117,11 +120,11 @@ def read_table(path: Path | str) -> SharedTable:
     header, plain = read_file(path)
     rows = shared_rows(plain, f"table {path}", READ)
     if header.sha256 is not None and header.sha256 != checksum(
-        header.device, header.split_seed, rows, header.precision
+        header.device, header.split_seed, rows, header.precision, header.graphs
     ):
         raise FILE.failure(
             f"table {path} was changed or damaged after its export: the sha256 of its header does "
-            "not match its rows, device, split_seed and precision"
+            "not match its rows, device, split_seed, precision and graphs"
         )
     name = printable_name(path)
     return SharedTable(
@@ -129,4 +132,5 @@ def read_table(path: Path | str) -> SharedTable:
         header.split_seed,
         tuple((row.measurement(name, header.precision), row.cores_asked) for row in rows),
         header.precision,
+        header.graphs,
     )

@@ -11,7 +11,9 @@ from devices.protocol import Device, Measurement, TimedModel, TimingConfig
 from elasticvit.kernels import Kernel
 from elasticvit.precisions import FP32
 from elasticvit.space import SearchSpace
+from export.graph_versions import GRAPHS
 from lut.calibration import CalibrationModels, calibration_models
+from lut.graphs import check_graphs, note_graphs
 from lut.plan import Job
 from lut.series import Series
 from lut.store import Store
@@ -47,6 +49,9 @@ class Recorder:
         calibration: Calibration models; by default those of the space.
         precision: Precision of the models that `build` makes.
 
+    Raises:
+        StoreError: The table's latencies are of graphs that are written otherwise now.
+
     Attributes:
         have: Rounds in the table, by key; grows as turns are timed.
         rejected: Reasons of the models that the device refused, by key; grows likewise.
@@ -65,6 +70,7 @@ class Recorder:
         self._device, self._store, self._build = device, store, build
         self._precision = precision
         self._name = device.info.name
+        check_graphs(store, self._name, precision)
         known = calibration_models(space) if calibration is None else calibration
         models = tuple(TimedModel(key, build(kernels)) for key, kernels in known.items())
         self._timing = replace(timing, rounds=1, calibration_models=models)
@@ -105,6 +111,8 @@ class Recorder:
                 turn = by_key[result.key]
                 if isinstance(result, Measurement):
                     made = replace(result, round=turn.round, precision=self._precision)
+                    if not self.have:
+                        note_graphs(self._store, self._name, made.precision, GRAPHS[made.precision])
                     self._store.add(self._name, made, cores=timing.cores)
                     self.have.setdefault(result.key, set()).add(turn.round)
                 else:

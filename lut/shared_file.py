@@ -18,6 +18,7 @@ from elasticvit.errors import StoreError
 from elasticvit.names import check_name
 from elasticvit.precisions import FP32, Precision
 from elasticvit.reading import MOST_BYTES, Count, Format, decode_json
+from lut.graphs import UNMARKED
 from lut.shared_row import COLUMNS, REAL, TEXTS, WHOLE
 
 FORMAT = "elasticvit latency table"
@@ -43,6 +44,7 @@ class Header(msgspec.Struct, kw_only=True, frozen=True):
         rows: Number of rows.
         split_seed: Seed of the held-out split; None if nothing was held out.
         precision: Precision of all models; earlier versions knew no other than fp32.
+        graphs: Version of the graphs that were timed; see `lut.graphs`.
         sha256: `lut.shared_row.checksum` of the table; None in files of earlier versions.
     """
 
@@ -52,6 +54,7 @@ class Header(msgspec.Struct, kw_only=True, frozen=True):
     rows: Annotated[int, Meta(ge=0, le=MOST_ROWS)]
     split_seed: Count | None = None
     precision: Precision = FP32
+    graphs: Count = UNMARKED
     sha256: str | None = None
 
 

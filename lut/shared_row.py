@@ -15,6 +15,7 @@ from elasticvit.errors import ArchError
 from elasticvit.precisions import FP32
 from elasticvit.reading import Count, Format, shown
 from lut.checked_rows import SLOWEST_US, Figure, FromZero
+from lut.graphs import UNMARKED
 from lut.keys import check_key
 from lut.series import IMPORTED
 
@@ -134,11 +135,17 @@ def shared_rows(
 
 
 def checksum(
-    device: str, split_seed: int | None, rows: Iterable[SharedRow], precision: str = FP32
+    device: str,
+    split_seed: int | None,
+    rows: Iterable[SharedRow],
+    precision: str = FP32,
+    graphs: int = UNMARKED,
 ) -> str:
-    """SHA-256 of a table's device, split, precision and rows in hexadecimal digits, the same for
-    every kind of file; that of an fp32 table is what earlier versions made of it."""
-    named = [] if precision == FP32 else [precision]
+    """SHA-256 of a table's device, split, precision, graphs and rows in hexadecimal digits, the
+    same for every kind of file; that of an fp32 table of the first graphs is what earlier versions
+    made of it."""
+    named: list[str | int] = [] if precision == FP32 else [precision]
+    named += [] if graphs == UNMARKED else [graphs]
     found = hashlib.sha256(msgspec.json.encode([device, split_seed, *named]))
     for row in rows:
         found.update(msgspec.json.encode(row))

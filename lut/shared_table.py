@@ -10,6 +10,7 @@ from elasticvit.errors import StoreError
 from elasticvit.kernels import Layout
 from elasticvit.precisions import FP32
 from elasticvit.space import PRESETS
+from lut.graphs import UNMARKED, graphs_of, note_graphs
 from lut.keys import canonical, modernised
 from lut.store import Store
 
@@ -25,12 +26,14 @@ class SharedTable:
         split_seed: Seed of the held-out split; None if nothing was held out.
         precision: Precision of all its models.
         rows: Measurements, each with the cores that were asked for.
+        graphs: Version of the graphs that were timed; see `lut.graphs`.
     """
 
     device: str
     split_seed: int | None
     rows: tuple[tuple[Measurement, str], ...]
     precision: str = FP32
+    graphs: int = UNMARKED
 
     def add_to(self, store: Store, device: str, layouts: Iterable[Layout] = ()) -> int:
         """Append it to a device's measurements, all rows or none.
@@ -43,13 +46,21 @@ class SharedTable:
             key, are left out.
 
         Raises:
-            StoreError: The device's own held-out models differ from this table's.
+            StoreError: The device's own held-out models differ from this table's, or its latencies
+                are of other graphs.
         """
         seeds = store.noted(device, "split_seed")
         if seeds and self.split_seed is not None and seeds[0] != self.split_seed:
             raise StoreError(
                 f"device {device!r} holds out the models of seed {seeds[0]}, this table those of "
                 f"{self.split_seed}; import it under the name of another device",
+                settings=("device",),
+            )
+        graphs = graphs_of(store, device, self.precision)
+        if graphs not in (None, self.graphs):
+            raise StoreError(
+                f"device {device!r} has latencies of version {graphs} of the exported graphs, this "
+                f"table of version {self.graphs}; import it under the name of another device",
                 settings=("device",),
             )
         known = {
@@ -65,6 +76,7 @@ class SharedTable:
         ]
         if not seeds and self.split_seed is not None:
             store.note(device, "split_seed", self.split_seed)
+        note_graphs(store, device, self.precision, self.graphs)
         store.add_all(device, new)
         return len(new)
 

@@ -65,7 +65,12 @@ MAY_IMPORT = {
     },
     "devices": set(),
     "export": {"elasticvit.nn"},
-    "lut": {"devices.protocol", "export.kernel_models", "export.precise_kernels"},
+    "lut": {
+        "devices.protocol",
+        "export.graph_versions",
+        "export.kernel_models",
+        "export.precise_kernels",
+    },
     "predictors": {"lut"},
     "elasticvit.flows": {*PACKAGES},
     "elasticvit.testing": {*PACKAGES},

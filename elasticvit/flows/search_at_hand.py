@@ -100,12 +100,14 @@ def _timer(
 def _own_series(workspace: Workspace, name: str, predictor: Predictor) -> list[Series]:
     """The series that a predictor may come from, which the device itself measured, the latest
     first."""
+    from lut.graphs import check_graphs
     from lut.store import Store
     from predictors.fit import refuse_emulated
 
     if not workspace.lut_path.exists():
         raise SettingError(f"workspace {workspace.root} has no latency table")
     with Store(workspace.lut_path, read_only=True) as store:
+        check_graphs(store, name, predictor.precision)
         series = [one for one in store.series(name, predictor.precision) if not one.imported]
     if not series:
         told = name + in_words(predictor.precision)
