@@ -1,0 +1,134 @@
+"""Does the default learning rate suit sets that it was not chosen on?
+
+    python benchmarks/learning_rate.py [--epochs 10] [--sets NAME ...] [--jobs 1] [--out FOLDER]
+
+Supernets of space `tiny` are trained with recipe `cpu-minutes` on sets of several kinds, with half
+of the recipe's learning rate, with it, and with twice as much: scikit-learn's digits (where the
+rate was chosen), two and four classes of CIFAR-10, few photographs of all ten, and more of them.
+Each is judged by the mean accuracy of its panel of subnets on test images, batch norm recalibrated
+on training images. One seed and one thread a training. One JSON line; FOLDER keeps what is
+finished.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import product
+from multiprocessing import get_context
+from pathlib import Path
+
+import pandas as pd
+import torch
+from alone import judge
+from conflict import CIFAR
+
+import elasticvit as ev
+from elasticvit.files import write_atomic
+from elasticvit.nn.subnet import Subnet
+from elasticvit.training.checkpoint import load_supernet
+from elasticvit.training.data import open_data
+from elasticvit.training.recipes import CPU_MINUTES
+
+FACTORS = (0.5, 1.0, 2.0)
+DIGITS = "digits"
+# classes of CIFAR-10 by their numbers, and images of each to train and choose by
+SETS: Mapping[str, tuple[Sequence[int], int] | None] = {
+    DIGITS: None,
+    "cats and dogs": ((3, 5), 1_000),
+    "4 vehicles": ((0, 1, 8, 9), 500),
+    "10 classes, few images": (range(10), 100),
+    "10 classes": (range(10), 400),
+}
+TEST_IMAGES, ORDER_SEED = 2_000, 11
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--sets", nargs="*", choices=SETS, default=list(SETS))
+    parser.add_argument("--jobs", type=int, default=1, help="Trainings at the same time.")
+    parser.add_argument(
+        "--data", type=Path, default=CIFAR, help="Folder of CIFAR-10's parquet files."
+    )
+    parser.add_argument("--out", type=Path, default=Path("learning_rate"))
+    options = parser.parse_args()
+    for name in options.sets:
+        make(name, options.data, options.out)
+    runs = list(product(options.sets, FACTORS))
+    with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
+        found = dict(
+            zip(
+                runs,
+                pool.map(
+                    one, *zip(*((*run, options.out, options.epochs) for run in runs), strict=True)
+                ),
+                strict=True,
+            )
+        )
+    rows = []
+    for name in options.sets:
+        means = {factor: found[name, factor] for factor in FACTORS}
+        info = open_data(spec(name, options.out)).info
+        rows.append(
+            {
+                "set": name,
+                "train_images": info.train_images,
+                "classes": info.classes,
+                "accuracy": {str(factor): round(mean, 2) for factor, mean in means.items()},
+                "behind_best": round(max(means.values()) - means[1.0], 2),
+            }
+        )
+    line = {"benchmark": "learning_rate", "rate": CPU_MINUTES.lr, "epochs": options.epochs}
+    print(json.dumps(line | {"sets": rows}))
+
+
+def spec(name: str, out: Path) -> str:
+    """A set as `evit-train --data` takes it."""
+    return DIGITS if name == DIGITS else str((out / "data" / name.replace(" ", "-")).resolve())
+
+
+def make(name: str, source: Path, out: Path) -> None:
+    """Write a subset of CIFAR-10."""
+    wanted, folder = SETS[name], Path(spec(name, out))
+    if wanted is None or (folder / "test.parquet").exists():
+        return
+    classes, count = wanted
+    folder.mkdir(parents=True, exist_ok=True)
+    for part, most in (("train", count), ("test", TEST_IMAGES // len(classes))):
+        table = pd.read_parquet(source / f"{part}.parquet").sample(frac=1, random_state=ORDER_SEED)
+        kept = table[table["label"].isin(list(classes))].groupby("label").head(most)
+        numbers = {label: number for number, label in enumerate(classes)}
+        kept.assign(label=kept["label"].map(numbers)).to_parquet(folder / f"{part}.parquet")
+
+
+def one(name: str, factor: float, out: Path, epochs: int) -> float:
+    """Mean test accuracy of the panel of one training, in percent."""
+    torch.set_num_threads(1)
+    run = out / f"{name.replace(' ', '-')}-{factor:g}"
+    note = out / f"{run.name}.json"
+    if not note.exists():
+        ev.train(
+            workspace=out / "workspaces" / run.name,
+            out=run,
+            space="tiny",
+            data=spec(name, out),
+            epochs=epochs,
+            lr=factor * CPU_MINUTES.lr,
+            threads=1,
+            panel_every=0,
+        )
+        supernet, data = load_supernet(run), open_data(spec(name, out))
+        archs = pd.read_csv(run / "panel.csv")["arch"].unique()
+        found = [judge(Subnet.cut(supernet, ev.Arch.parse(a)), data, TEST_IMAGES) for a in archs]
+        write_atomic(note, json.dumps({"mean": statistics.fmean(found), "accuracies": found}))
+        print(name, factor, statistics.fmean(found), file=sys.stderr, flush=True)
+    return float(json.loads(note.read_text())["mean"])
+
+
+if __name__ == "__main__":
+    main()
