@@ -56,6 +56,7 @@ COMMANDS = {
     "beside_timm": "python benchmarks/beside_timm.py",
     "cheaper": "python benchmarks/cheaper.py",
     "fine_tuning": "python benchmarks/fine_tuning.py",
+    "learning_rate": "python benchmarks/learning_rate.py",
     "conflict": "python benchmarks/conflict.py",
 }
 LIBRARIES = {"LiteRT": "ai-edge-litert", "torch": "torch", "numpy": "numpy", "scipy": "scipy"}

@@ -15,6 +15,7 @@ from results_training import (
     cheaper_rows,
     conflict_rows,
     fine_tuning_rows,
+    rate_rows,
     technique_rows,
     timm_rows,
 )
@@ -293,6 +294,12 @@ TABLES = (
         "accuracy",
         ("fine_tuning",),
         fine_tuning_rows,
+    ),
+    Table(
+        "The learning rate of recipe `cpu-minutes` on sets of several kinds (digits and CIFAR-10's "
+        "classes): mean test accuracy of a panel",
+        ("learning_rate",),
+        rate_rows,
     ),
     Table(
         "Against gradient conflicts, at equal steps on CIFAR-10: a fixed panel of subnets",

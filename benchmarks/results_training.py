@@ -87,6 +87,20 @@ def fine_tuning_rows(lines: Mapping[str, Line]) -> list[list[str]]:
     return rows
 
 
+def rate_rows(lines: Mapping[str, Line]) -> list[list[str]]:
+    """A row a data set, with the accuracy of each learning rate."""
+    (line,) = lines.values()
+    result = line["result"]
+    factors = list(result["sets"][0]["accuracy"])
+    rates = [f"rate {float(factor) * result['rate']:g}" for factor in factors]
+    rows = [[f"`{line['command']}`", "images to train on", *rates, "default behind the best"]]
+    for one in result["sets"]:
+        accuracies = [f"{one['accuracy'][factor]:.1f} %" for factor in factors]
+        images = f"{one['train_images']:,}"
+        rows.append([one["set"], images, *accuracies, f"{one['behind_best']:.1f} points"])
+    return rows
+
+
 def timm_rows(lines: Mapping[str, Line]) -> list[list[str]]:
     """A row a network of timm's, with the subnet of at most as many MACs beside it."""
     (line,) = lines.values()
