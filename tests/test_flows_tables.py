@@ -172,3 +172,23 @@ def test_a_block_table_alone_predicts(tmp_path: Path) -> None:
     assert "conditions unrecorded" in prediction.source
     assert set(phone.space.names)
     assert len(reachable_kernels(phone.space)) > 1000
+
+
+def test_a_new_workspace_takes_the_space_that_a_table_was_made_for(
+    profiled: tuple[Path, Path], tmp_path: Path
+) -> None:
+    _, file = profiled
+    result = import_table(file, workspace=tmp_path / "ws")
+    assert result.space == "tiny"
+    assert not any("are not of space" in remark for remark in result.remarks)
+    assert Workspace.open(tmp_path / "ws").settings().space == "tiny"
+
+
+def test_whole_subnets_of_another_space_are_told(
+    profiled: tuple[Path, Path], tmp_path: Path
+) -> None:
+    _, file = profiled
+    result = import_table(file, space="mobile", workspace=tmp_path / "ws")
+    assert result.space == "mobile"
+    (told,) = [remark for remark in result.remarks if "are not of space mobile" in remark]
+    assert "name the space that the table was made for" in told

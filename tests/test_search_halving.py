@@ -141,3 +141,23 @@ def test_a_difference_has_the_error_of_the_images_that_differ() -> None:
     difference, deviation = compared(correct, 0)
     assert difference[1] == pytest.approx(0.03)
     assert deviation[1] == pytest.approx(np.sqrt(0.03 / 1000), rel=0.1)
+
+
+def test_no_winner_is_beaten_by_another_finalist() -> None:
+    """One that errs on many other images than the best one is no sure loss; another that is as
+    accurate and cheaper errs on one other image, which is."""
+    archs = TINY.sample(3, np.random.default_rng(1))
+    best = np.arange(216) < 89
+    cheap, scattered = best.copy(), best.copy()
+    cheap[88] = False
+    scattered[80:87], scattered[100:106] = False, True
+    bits = dict(zip(archs, (best, cheap, scattered), strict=True))
+
+    class Fixed(FakeJudge):
+        def __call__(self, archs: ArchBatch, images: int) -> Judged:
+            return Judged.of(np.stack([bits[arch] for arch in archs])[:, :images])
+
+    judge = Fixed({}, 0, most_images=216)
+    ranking = rank_finalists(judge, archs, np.array([0.8, 0.75, 0.79]), first_images=216)
+    assert ranking.archs[0] == archs[1]
+    assert ranking.accuracy[0] == ranking.accuracy[2]

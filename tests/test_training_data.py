@@ -177,6 +177,16 @@ def test_a_folder_of_class_folders(tmp_path: Path) -> None:
     assert torch.isfinite(images).all()
 
 
+def test_hidden_files_and_folders_are_no_data(tmp_path: Path) -> None:
+    write_folder(tmp_path, ["cat", "dog"], 30)
+    expected = open_data(str(tmp_path)).info
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    (tmp_path / "cat" / "._0.png").write_bytes(b"what macOS leaves behind")
+    (tmp_path / "dog" / ".thumbnails").mkdir()
+    (tmp_path / "dog" / ".thumbnails" / "0.png").write_bytes(b"none of the images")
+    assert open_data(str(tmp_path)).info == expected
+
+
 def test_a_folder_with_a_test_part_keeps_it(tmp_path: Path) -> None:
     write_folder(tmp_path / "train", ["a", "b", "c"], 20)
     write_folder(tmp_path / "val", ["a", "b", "c"], 4)

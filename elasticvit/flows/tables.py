@@ -62,7 +62,8 @@ def import_table(
         table: A shared table (`.csv` or `.parquet`, see `export_table`), or a published block
             table (`.json`).
         device: Name of the device; None takes the one that a shared table names.
-        space: Space that the predictor is fitted and checked for; None is the one used last.
+        space: Space that the predictor is fitted and checked for; None is the one used last, or in
+            a new workspace the one that has most of a shared table's whole subnets.
         precision: Precision of the models that were timed; None takes the one that a shared table
             names, and fp32 for a block table, which names none.
         force: Import under another name than the table's, or over a predictor whose device was
@@ -74,6 +75,7 @@ def import_table(
         StoreError: the table is unreadable, damaged or of another format.
         PredictorError: the table is too small to fit a predictor.
     """
+    from elasticvit.flows.table_space import space_of_table
     from lut.exchange import read_table
     from lut.importer import ENDING, read_block_table
     from lut.shared_file import SUFFIXES
@@ -103,6 +105,8 @@ def import_table(
                 "precision out",
                 settings=["precision"],
             )
+        if space is None and here.settings().space is None:
+            where = space_of_table(shared) or where
         _keep_measured(here, name, shared.precision, force)
         with latency_table(here) as store:
             return _fitted(here, store, name, where, shared)
@@ -149,6 +153,7 @@ def _save(workspace: Workspace, predictor: Predictor, space: SearchSpace) -> Non
 def _fitted(
     workspace: Workspace, store: Store, device: str, space: SearchSpace, table: SharedTable
 ) -> ImportResult:
+    from elasticvit.flows.table_space import unused_remark
     from lut.dataset import Dataset
     from predictors.evaluate import fit_dataset, held_out_errors
     from predictors.provenance import remarks
@@ -158,6 +163,7 @@ def _fitted(
         data = Dataset.of(store, device, space, precision=table.precision)
         predictor = fit_dataset(data, space, device=device)
     _save(workspace, predictor, space)
+    unused = unused_remark(table, space)
     return ImportResult(
         device=device,
         space=space.name,
@@ -166,7 +172,7 @@ def _fitted(
         missing=(),
         errors=held_out_errors(predictor, data, space),
         sums=None,
-        remarks=remarks(predictor, space),
+        remarks=(*remarks(predictor, space), *([] if unused is None else [unused])),
         lut=workspace.lut_path,
         predictor_folder=workspace.predictor_path(device, predictor.precision),
     )

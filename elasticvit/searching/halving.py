@@ -70,8 +70,9 @@ def rank_finalists(
 
     Those that are judged on more images come first, then the more accurate ones. The winner is the
     cheapest of those whose difference from the most accurate one is at most half its standard
-    error. Accuracy is what a search is for, so a smaller load decides only there: the images at
-    hand cannot call that a difference, while the load is known.
+    error, or that are as accurate as one of these. Accuracy is what a search is for, so a smaller
+    load decides only there: the images at hand cannot call that a difference, while the load is
+    known.
 
     Args:
         judge: Judges them.
@@ -94,7 +95,9 @@ def rank_finalists(
         bits.update(zip(left.tolist(), judged.correct, strict=True))
         difference, deviation = compared(judged.correct, best)
         if images >= most:
-            tied = np.flatnonzero(difference <= TIE * deviation)
+            # one that errs on fewer other images than a tied one may be as accurate and not tied
+            worst = difference[difference <= TIE * deviation].max()
+            tied = np.flatnonzero(difference <= worst)
             best = int(tied[np.lexsort((difference[tied], load[left][tied]))[0]])
             break
         staying = difference <= doubtless * deviation

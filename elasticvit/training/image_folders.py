@@ -1,4 +1,7 @@
-"""Data sets of image files: a folder with one sub-folder a class."""
+"""Data sets of image files: a folder with one sub-folder a class.
+
+Hidden files and folders are left out: notebooks, macOS and version control leave some behind.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,9 @@ def open_folder(path: Path) -> Source:
 
 def _class_folders(path: Path) -> tuple[Pool, tuple[str, ...]]:
     """Images of a folder with one sub-folder a class, and the names of the classes."""
-    classes = sorted(entry.name for entry in os.scandir(path) if entry.is_dir())
+    classes = sorted(
+        entry.name for entry in os.scandir(path) if entry.is_dir() and not _hidden(entry.name)
+    )
     if not classes:
         raise DataError(
             f"{named(path)} is not an image folder: it has no sub-folder of images for each class; "
@@ -77,9 +82,14 @@ def _images(folder: Path) -> list[str]:
             folders.clear()
             continue
         seen.add((facts.st_dev, facts.st_ino))
-        folders.sort()
-        found.append((root, [name for name in sorted(names) if name.lower().endswith(SUFFIXES)]))
+        folders[:] = sorted(name for name in folders if not _hidden(name))
+        images = [n for n in sorted(names) if n.lower().endswith(SUFFIXES) and not _hidden(n)]
+        found.append((root, images))
     return [os.path.join(root, name) for root, names in sorted(found) for name in names]
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".")
 
 
 def _refuse(error: OSError) -> NoReturn:
