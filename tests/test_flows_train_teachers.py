@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,10 @@ def test_a_subnet_is_fine_tuned_on_other_data_and_is_a_run_like_any_other(
     assert RunInfo.load(once_more.folder).space.name == "subnet"
     with pytest.raises(ArchError, match="subnet: "):
         train(out=tmp_path / "no", **{**again, "subnet": str(MICRO.smallest)})
+    (tmp_path / "search").mkdir()  # a winner lies there as such a file
+    shutil.copy(file, tmp_path / "search" / "subnet.pt")
+    of_search = train(out=tmp_path / "of_search", **{**again, "start_from": tmp_path / "search"})
+    assert RunInfo.load(of_search.folder).space.name == "subnet"
     for wanted, message in ((tune, f"is of space {MICRO.name}; leave"), (again, "another layout")):
         with pytest.raises(SettingError, match=message):
             train(out=tmp_path / "no", space="tiny", **wanted)

@@ -72,7 +72,7 @@ def named_space(
         if settings.space is None and workspace.settings().space is None:
             return None
         return space_of(workspace, settings.space, events)
-    source = _source_space(Path(settings.start_from))
+    source = _source_space(_place(settings.start_from))
     if settings.space is not None:
         space = space_of(workspace, settings.space, events).with_classes(source.layout.classes)
         of_file = source.name == SUBNET_SPACE  # any space that has its architecture is right
@@ -112,8 +112,18 @@ def open_single(
     subnet = None
     if settings.start_from is not None:
         events(Phase(text=f"reading the subnet's weights in {settings.start_from}"))
-        subnet = _subnet(Path(settings.start_from), arch)
+        subnet = _subnet(_place(settings.start_from), arch)
     return SingleTraining(space=single_space(space, arch), subnet=subnet)
+
+
+def _place(start_from: Path | str) -> Path:
+    """The folder of a run, or the file of a subnet: in the folder of a search its winner's."""
+    from elasticvit.training.start_source import SUBNET_FILE
+
+    path = Path(start_from).expanduser()
+    if (path / SUBNET_FILE).exists() and not (path / RUN_FILE).exists():
+        return path / SUBNET_FILE
+    return path
 
 
 def _subnet(source: Path, arch: Arch) -> Subnet:
@@ -133,8 +143,12 @@ def _source_space(source: Path) -> SearchSpace:
     if source.is_dir() or not source.exists():
         raise CheckpointError(
             f"start_from is {source}, "
-            + ("a folder without a training run" if source.is_dir() else "which does not exist")
-            + "; name the folder of a run, or the file of a subnet",
+            + (
+                "a folder without a training run or subnet"
+                if source.is_dir()
+                else "which does not exist"
+            )
+            + "; name the folder of a run or of a search, or the file of a subnet",
             settings=["start_from"],
         )
     from elasticvit.nn import Subnet
