@@ -12,7 +12,7 @@ from elasticvit.training.step import StepLosses
 LOOK_AFTER = 0.25  # share of the steps after which a loss at chance is no longer normal
 CHANCE_MARGIN = 0.98  # a loss above this share of chance is at chance
 SMOOTHING = 0.95
-LEAST_STEPS = 2 / (1 - SMOOTHING)  # before, the running mean is still that of the first steps
+SPAN = 1 / (1 - SMOOTHING)  # steps; up to twice as many the running mean is still of the first ones
 LEARNT = 0.9  # a running mean below this share of chance has learnt something
 WORST = 2.0  # times chance, what a single step can add at most: one bad batch is no divergence
 FAR = 1.5  # times chance, where a loss that never fell has diverged
@@ -73,7 +73,7 @@ class LossWatch:
         self.trend = _moved(self.trend, min(losses.sampled, WORST * self.chance))
         self.first = losses.sampled if self.first is None else self.first
         self.lowest = self.trend if self.lowest is None else min(self.lowest, self.trend)
-        late = step >= LOOK_AFTER * self.steps and step >= min(LEAST_STEPS, self.steps)
+        late = step >= LOOK_AFTER * self.steps and step >= max(SPAN, min(2 * SPAN, self.steps))
         if self.warned or not late or self.mean < CHANCE_MARGIN * self.chance:
             return None
         self.warned = True
