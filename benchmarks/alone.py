@@ -21,12 +21,13 @@ from typing import Any
 
 import pandas as pd
 import torch
+from torch import nn
 
 import elasticvit as ev
 from elasticvit.nn.judging import accuracy, recalibrate
 from elasticvit.nn.subnet import Subnet
 from elasticvit.training.checkpoint import load_supernet
-from elasticvit.training.data import ImageData, open_data
+from elasticvit.training.data import ImageData, PartName, open_data
 from elasticvit.training.run_info import RunInfo
 
 PILOT_STEPS = 30
@@ -141,9 +142,16 @@ def judge(subnet: Subnet, data: ImageData, images: int) -> float:
         "train", resolution=resolution, batch_size=BATCH_SIZE, shuffle=True, seed=0
     )
     recalibrate(subnet, training, RECALIBRATION // BATCH_SIZE)
-    test = data.loader("test", resolution=resolution, batch_size=BATCH_SIZE, shuffle=True, seed=0)
-    batches = [batch for batch, _ in zip(test, range(-(-images // BATCH_SIZE)), strict=False)]
-    return accuracy(subnet, batches)
+    return right_of(subnet, data, "test", images, resolution)
+
+
+def right_of(
+    network: nn.Module, data: ImageData, part: PartName, images: int, resolution: int
+) -> float:
+    """Accuracy on about so many images of a part, in percent."""
+    loader = data.loader(part, resolution=resolution, batch_size=BATCH_SIZE, shuffle=True, seed=0)
+    batches = [batch for batch, _ in zip(loader, range(-(-images // BATCH_SIZE)), strict=False)]
+    return accuracy(network, batches)
 
 
 if __name__ == "__main__":

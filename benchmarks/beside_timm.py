@@ -30,6 +30,7 @@ import pandas as pd
 import timm
 import torch
 import torch.nn.functional as F
+from alone import judge, right_of
 from cheaper import CHEAP, pilot
 from conflict import CIFAR, CLASSES, levels_of
 from safetensors.torch import save_file
@@ -41,7 +42,6 @@ from torch.utils.flop_counter import FlopCounterMode
 import elasticvit as ev
 from elasticvit.arch import Arch
 from elasticvit.files import write_atomic
-from elasticvit.nn.judging import accuracy, recalibrate
 from elasticvit.nn.shipped import load_card, read_supernet
 from elasticvit.nn.subnet import Subnet
 from elasticvit.training.clipping import clip_gradients
@@ -54,7 +54,6 @@ MODELS = ("mobilenetv3_small_100", "mobilenetv4_conv_small", "efficientnet_b0")
 SIDE, BATCH, SEED = 64, 64, 0
 RATES = (1e-3, 2e-3, 4e-3)
 PILOT_S, PILOT_IMAGES = 150.0, 2_000
-RECALIBRATION = 512
 SUBNETS = Path(__file__).resolve().parent / "data" / "tiny_cifar10.parquet"
 
 
@@ -117,7 +116,7 @@ def beside(name: str, seconds: float, data: ImageData, options: Any) -> dict[str
         "params_m": round(sum(p.numel() for p in network.parameters()) / 1e6, 2),
         "lr": rate,
         **facts,
-        "accuracy": round(judge(network, data, "test", options.test), 2),
+        "accuracy": round(right_of(network, data, "test", options.test, SIDE), 2),
     }
     write_atomic(note, json.dumps(found))
     print(found, file=sys.stderr, flush=True)
@@ -131,7 +130,7 @@ def best_rate(name: str, data: ImageData, out: Path) -> float:
     for rate in RATES:
         if str(rate) not in found:
             network, _ = train(name, rate, PILOT_S, data, None)
-            found[str(rate)] = judge(network, data, "search", PILOT_IMAGES)
+            found[str(rate)] = right_of(network, data, "search", PILOT_IMAGES, SIDE)
             write_atomic(note, json.dumps(found))
             print(name, found, file=sys.stderr, flush=True)
     return max(RATES, key=lambda rate: found[str(rate)])
@@ -220,13 +219,6 @@ def decay_at(step: int, share: float) -> float:
     return min(RECIPE.ema_limit, 1 - 1 / max(2.0, RECIPE.ema_share * steps))
 
 
-def judge(network: nn.Module, data: ImageData, part: Any, images: int, side: int = SIDE) -> float:
-    """Accuracy on so many images of a part, in percent."""
-    loader = data.loader(part, resolution=side, batch_size=BATCH, shuffle=True, seed=SEED)
-    taken = [batch for batch, _ in zip(loader, range(-(-images // BATCH)), strict=False)]
-    return accuracy(network, taken)
-
-
 def subnet_of(macs_m: float, data: ImageData, options: Any) -> dict[str, Any]:
     """The subnet of at most so many MACs that is best on held-out images, judged on test images."""
     table = pd.read_parquet(SUBNETS)
@@ -236,14 +228,11 @@ def subnet_of(macs_m: float, data: ImageData, options: Any) -> dict[str, Any]:
     note = Path(options.out) / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
     if not note.exists():
         subnet = Subnet.cut(read_supernet(SUPERNET), Arch.parse(text))
-        side = subnet.arch.resolution
-        training = data.loader("train", resolution=side, batch_size=BATCH, shuffle=True, seed=SEED)
-        recalibrate(subnet, training, RECALIBRATION // BATCH)
         found = {
             "architecture": text,
             "mmacs": round(float(best["macs_m"]), 1),
             "params_m": round(sum(p.numel() for p in subnet.parameters()) / 1e6, 2),
-            "accuracy": round(judge(subnet, data, "test", options.test, side), 2),
+            "accuracy": round(judge(subnet, data, options.test), 2),
         }
         write_atomic(note, json.dumps(found))
     return dict(json.loads(note.read_text()))

@@ -59,15 +59,8 @@ def main() -> None:
         make(name, options.data, options.out)
     runs = list(product(options.sets, FACTORS))
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
-        found = dict(
-            zip(
-                runs,
-                pool.map(
-                    one, *zip(*((*run, options.out, options.epochs) for run in runs), strict=True)
-                ),
-                strict=True,
-            )
-        )
+        jobs = {run: pool.submit(one, *run, options.out, options.epochs) for run in runs}
+        found = {run: job.result() for run, job in jobs.items()}
     rows = []
     for name in options.sets:
         means = {factor: found[name, factor] for factor in FACTORS}
