@@ -40,7 +40,12 @@ def in_words(precision: str) -> str:
     return "" if precision == FP32 else f" in {precision}"
 
 
-def profile_step(device: str, precision: str) -> NextStep:
-    """The profile that makes the latencies of a device in a precision."""
-    named = {} if precision == FP32 else {"precision": precision}
+def profile_step(
+    device: str, precision: str, threads: int | None = None, cores: str | None = None
+) -> NextStep:
+    """The profile that makes the latencies of a device in a precision, with threads and cores if
+    they are named."""
+    named: dict[str, str | int] = {} if precision == FP32 else {"precision": precision}
+    named |= {} if threads is None else {"threads": threads}
+    named |= {} if cores is None else {"cores": cores}
     return NextStep("profile", {"device": device, **named})

@@ -14,10 +14,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 import tomlkit
 
+from elasticvit.cpu_setting import DEFAULT_CPU, CpuSetting
 from elasticvit.errors import NextStep, WorkspaceError
 from elasticvit.files import write_atomic
 from elasticvit.names import check_name
@@ -37,6 +39,7 @@ OWN_FILES = (
     *(SETTINGS, "lut.sqlite", "judgements.sqlite", "devices.toml"),
     *("predictors", "runs", "searches", "exports", "timings"),
 )
+BETWEEN = "-threads-"  # threads and cores in the name of a predictor's folder
 FLOWS = {"run": "train", "search": "search", "export": "export"}  # that make the folders
 NAMES = {"run": "training run", "search": "search", "export": "export"}
 
@@ -184,6 +187,10 @@ class Workspace(WorkspaceFolders):
         last = self.settings().precisions or {}
         return named or last.get(device or "", FP32)
 
+    def cpu_setting(self, device: str) -> CpuSetting | None:
+        """Threads and cores that a device was profiled with last; None if that is not known."""
+        return (self.settings().cpu_settings or {}).get(device)
+
     def remember(
         self,
         *,
@@ -191,11 +198,13 @@ class Workspace(WorkspaceFolders):
         data: str | None = None,
         device: str | None = None,
         precision: str = FP32,
+        cpu: CpuSetting | None = None,
     ) -> None:
         """Make what was used the default of the commands that follow.
 
         Args:
             precision: Precision that the device was profiled in.
+            cpu: Threads and cores that it was profiled with; None if nobody recorded them.
 
         Raises:
             FileError: The settings cannot be written; they stay as they were.
@@ -213,6 +222,11 @@ class Workspace(WorkspaceFolders):
         if device is not None and precision != self.precision(device):
             known = {**(last.precisions or {}), device: precision}
             changes["precisions"] = known
+        if device is not None and cpu != self.cpu_setting(device):
+            settings = {**(last.cpu_settings or {}), device: cpu}
+            changes["cpu_settings"] = {
+                name: msgspec.to_builtins(one) for name, one in settings.items() if one is not None
+            }
         if any(getattr(last, key) != value for key, value in changes.items()):
             self.update(changes)
 
@@ -226,15 +240,24 @@ class Workspace(WorkspaceFolders):
         """The folder with a folder for each device that has predictors."""
         return self.root / "predictors"
 
-    def predictor_path(self, device: str, precision: str = FP32) -> Path:
-        """Folder of a device's predictor in a precision; those of others than fp32 lie in it.
+    def predictor_path(
+        self, device: str, precision: str = FP32, cpu: CpuSetting | None = None
+    ) -> Path:
+        """Folder of a device's predictor: for fp32 on one thread and cores `auto`, or where nobody
+        recorded threads and cores, that of the device, in which all others lie.
+
+        Args:
+            cpu: Threads and cores that it is of; None if nobody recorded them.
 
         Raises:
             WorkspaceError: The name is none that a device can have.
         """
         name = check_name("device", device, WorkspaceError, "device")
         folder = self.predictors_path / name
-        return folder if precision == FP32 else folder / precision
+        folder = folder if precision == FP32 else folder / precision
+        if cpu in (None, DEFAULT_CPU):
+            return folder
+        return folder / f"{cpu.threads}{BETWEEN}{quote(cpu.cores, safe='')}"
 
     def set_latest(self, kind: str, path: Path) -> None:
         """Remember a folder as the latest of its kind.

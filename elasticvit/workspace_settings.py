@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from elasticvit.cpu_setting import CpuSetting
 from elasticvit.errors import WorkspaceError
 from elasticvit.precisions import Precision
 from elasticvit.reading import Format, Whole
@@ -33,6 +34,7 @@ class WorkspaceSettings(msgspec.Struct, frozen=True, kw_only=True):
         device: Name of the device that was profiled last.
         precisions: Precision that each device was profiled in last, by its name; fp32 where there
             is none.
+        cpu_settings: Threads and cores that each device was profiled with last, by its name.
         runner: Path of the program that times models on phones.
         latest: The latest folder of each kind.
     """
@@ -44,6 +46,7 @@ class WorkspaceSettings(msgspec.Struct, frozen=True, kw_only=True):
     data: str | None = None
     device: str | None = None
     precisions: dict[str, Precision] | None = None
+    cpu_settings: dict[str, CpuSetting] | None = None
     runner: str | None = None
     latest: Latest = msgspec.field(default_factory=Latest)
 

@@ -1,8 +1,8 @@
 """Tables as files that people share: CSV or parquet, with a schema in the header.
 
-One row a measurement, with its raw samples and all conditions; see `lut.shared_row` for the
-columns and `lut.shared_file` for the files. What was imported keeps its first source behind
-`import:FILE of`.
+The measurements of one series, one row each, with raw samples and all conditions; see
+`lut.shared_row` for the columns and `lut.shared_file` for the files. What was imported keeps its
+first source behind `import:FILE of`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from elasticvit.files import write_atomic, writing
 from elasticvit.precisions import FP32
 from elasticvit.reading import Format
 from lut.graphs import UNMARKED, graphs_of
-from lut.series import printable_name
+from lut.series import Series, printable_name
 from lut.shared_file import FILE, FORMAT, SCHEMA, format_of, read_file, records, suffixed
 from lut.shared_row import COLUMNS, SharedRow, checksum, shared_rows
 from lut.shared_table import SharedTable
@@ -33,13 +33,20 @@ WRITTEN: Format[SharedRow] = Format(
 
 
 def export_table(
-    store: Store, device: str, path: Path | str, *, precision: str = FP32, force: bool = False
+    store: Store,
+    device: str,
+    path: Path | str,
+    *,
+    precision: str = FP32,
+    series: Series | None = None,
+    force: bool = False,
 ) -> int:
-    """Write every measurement of a device in a precision to a `.csv` or `.parquet` file; returns
+    """Write the measurements of one series of a device to a `.csv` or `.parquet` file; returns
     their number.
 
     Args:
-        precision: Precision of the models; a file is of one.
+        precision: Precision of the models.
+        series: Series to write; by default the latest in `precision`.
         force: Replace a file that is there.
 
     Raises:
@@ -47,34 +54,34 @@ def export_table(
             there already.
         FileError: The file cannot be written.
     """
-    import pandas as pd
     import pyarrow as pa
 
     path = suffixed(path)
     check_free(path, force)
-    store.latest(device, precision)
-    frames = []
-    for series in reversed(store.series(device, precision)):
-        frame = store.measurements(device, series=series)
-        frame["runtime"], frame["runtime_hash"] = series.runtime, series.runtime_hash
-        frame["cores_asked"] = series.cores
-        frame["samples_us"] = [store.samples_us(i).tolist() for i in frame["id"]]
-        frames.append(frame[list(COLUMNS)])
-    table = pd.concat(frames, ignore_index=True)
+    chosen = series or store.latest(device, precision)
+    frame = store.measurements(device, series=chosen)
+    frame["runtime"], frame["runtime_hash"] = chosen.runtime, chosen.runtime_hash
+    frame["cores_asked"] = chosen.cores
+    frame["samples_us"] = [store.samples_us(i).tolist() for i in frame["id"]]
+    table = frame[list(COLUMNS)]
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     rows = shared_rows(records(arrow), f"measurements of {device!r} in {store.path}", WRITTEN)
     seeds = store.noted(device, "split_seed")
     seed = seeds[0] if seeds else None
-    graphs = graphs_of(store, device, precision) or UNMARKED
+    graphs = graphs_of(store, device, chosen.precision) or UNMARKED
     header: dict[Hashable | None, Any] = {
         "format": FORMAT,
         "schema": SCHEMA,
         "device": device,
         "rows": len(rows),
         "split_seed": seed,
-        "precision": precision,
+        "precision": chosen.precision,
+        "source": chosen.source,
+        "runtime": chosen.runtime,
+        "threads": chosen.threads,
+        "cores": chosen.cores,
         "graphs": graphs,
-        "sha256": checksum(device, seed, rows, precision, graphs),
+        "sha256": checksum(device, seed, rows, chosen.precision, graphs),
         "info": (store.noted(device, "info") or [None])[-1],
     }
     if path.suffix == ".parquet":

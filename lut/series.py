@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from elasticvit.cpu_setting import CpuSetting
 from elasticvit.precisions import FP32, Precision, in_words
 from elasticvit.reading import Count, Whole
 
@@ -47,13 +48,15 @@ class Series:
         """Whether it was read from a file."""
         return self.source.startswith(IMPORTED)
 
+    @property
+    def cpu(self) -> CpuSetting | None:
+        """Threads and cores; None if nobody recorded them."""
+        return CpuSetting(self.threads, self.cores) if self.recorded else None
+
     def __str__(self) -> str:
         if not self.recorded:
             return f"{self.source}, conditions unrecorded{in_words(self.precision)}"
-        return (
-            f"{self.source}, {self.runtime}, {self.threads} thread(s) on core(s) {self.cores}"
-            f"{in_words(self.precision)}"
-        )
+        return f"{self.source}, {self.runtime}, {self.cpu}{in_words(self.precision)}"
 
 
 def printable_name(path: Path) -> str:

@@ -12,6 +12,7 @@ from elasticvit.precisions import FP32
 from elasticvit.space import PRESETS
 from lut.graphs import UNMARKED, graphs_of, note_graphs
 from lut.keys import canonical, modernised
+from lut.series import Series
 from lut.store import Store
 
 PRESET_LAYOUTS = tuple(dict.fromkeys(space.layout for space in PRESETS.values()))
@@ -79,6 +80,14 @@ class SharedTable:
         note_graphs(store, device, self.precision, self.graphs)
         store.add_all(device, new)
         return len(new)
+
+    def has(self, series: Series) -> bool:
+        """Whether rows of the table are in a series of a latency table."""
+        found = (series.source, series.threads, series.cores, series.runtime_hash)
+        return any(
+            (m.source, m.threads, cores or m.cores, m.runtime_hash) == found
+            for m, cores in self.rows
+        )
 
     def _modern_rows(self, layouts: Iterable[Layout]) -> Iterator[tuple[Measurement, str]]:
         layouts = tuple(layouts)

@@ -35,6 +35,7 @@ def fit_dataset(dataset: Dataset, space: SearchSpace, device: str) -> Predictor:
         device=device,
         source=source,
         precision=precision,
+        cpu=dataset.series.cpu,
     )
 
 

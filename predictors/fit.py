@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from elasticvit.arch import Arch
+from elasticvit.cpu_setting import CpuSetting
 from elasticvit.errors import PredictorError
 from elasticvit.kernels import Kernel, lower
 from elasticvit.precisions import FP32, profile_step
@@ -31,6 +32,7 @@ def fit_predictor(
     device: str,
     source: str,
     precision: str = FP32,
+    cpu: CpuSetting | None = None,
 ) -> Predictor:
     """Fit a predictor.
 
@@ -39,7 +41,7 @@ def fit_predictor(
         subnets: Milliseconds of whole subnets of `space`; may be empty, and the price is then
             the plain sum of kernels.
         space: Space of the subnets.
-        device, source, precision: As in `Predictor`.
+        device, source, precision, cpu: As in `Predictor`.
 
     Raises:
         PredictorError: Nothing measured, too little of a kind, a latency that is not a positive
@@ -83,6 +85,7 @@ def fit_predictor(
         device=device,
         source=source,
         precision=precision,
+        cpu=cpu,
         kernels=model,
         network=network,
         interval=interval,

@@ -18,6 +18,7 @@ import numpy as np
 from elasticvit.arch import Arch, ArchBatch
 from elasticvit.arrays import FloatArray
 from elasticvit.cost import StageTables, reachable_kernels, space_kernels
+from elasticvit.cpu_setting import CpuSetting
 from elasticvit.errors import PredictorError
 from elasticvit.kernels import Kernel, Place, lower, walk
 from elasticvit.precisions import FP32, in_words, profile_step
@@ -58,6 +59,7 @@ class Predictor:
         device: Name of the device.
         source: Source of the measurements, such as `host:CPU model` or `import:FILE`.
         precision: Precision of the models that were measured, and so of what is predicted.
+        cpu: Threads and cores that they were measured with; None if nobody recorded them.
         kernels: Latency of kernels on their own.
         network: Correction of their sum.
         interval: Bounds of a whole subnet's latency around the prediction.
@@ -67,6 +69,7 @@ class Predictor:
     device: str
     source: str
     precision: str = FP32
+    cpu: CpuSetting | None = None
     kernels: KernelRegressors | KernelTable
     network: NetworkCorrection = field(default_factory=NetworkCorrection.plain)
     interval: Interval = field(default_factory=Interval.unknown)
@@ -171,6 +174,7 @@ class Predictor:
             "device": self.device,
             "source": self.source,
             "precision": self.precision,
+            "cpu": None if self.cpu is None else msgspec.to_builtins(self.cpu),
             "kernels": kernel_state,
             "network": network_state,
             "interval": msgspec.to_builtins(self.interval),
@@ -276,6 +280,7 @@ def load_predictor(folder: Path) -> Predictor:
         device=file.device,
         source=file.source,
         precision=file.precision,
+        cpu=file.cpu,
         kernels=kernels,
         network=NetworkCorrection.from_state(file.network, arrays),
         interval=file.interval,

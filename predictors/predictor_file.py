@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from elasticvit.cpu_setting import CpuSetting
 from elasticvit.errors import NextStep, PredictorError
 from elasticvit.precisions import FP32, Precision
 from elasticvit.reading import Format
@@ -21,6 +22,7 @@ class PredictorFile(msgspec.Struct, frozen=True, kw_only=True):
     device: str
     source: str
     precision: Precision = FP32
+    cpu: CpuSetting | None = None
     kernels: RegressorState | TableState
     network: NetworkState
     interval: Interval

@@ -12,13 +12,15 @@ from predictors.predictor import Predictor
 
 
 def origin(predictor: Predictor) -> str:
-    """Where a predictor's numbers come from, and their precision unless that is fp32."""
-    source = predictor.source
+    """Where a predictor's numbers come from, with threads and cores, and their precision unless
+    that is fp32."""
+    source, report = predictor.source, predictor.report
     if source.startswith(IMPORTED):
         source = f"{source.removeprefix(IMPORTED)}, imported"
-        if not predictor.report.recorded:
-            source += ", conditions unrecorded"
-    report = predictor.report
+    if not report.recorded:
+        source += ", conditions unrecorded"
+    else:
+        source += f", {predictor.cpu or 'threads and cores not recorded'}"
     if report.like:
         source += (
             f", {report.kernels} kernels measured and the rest learnt from {', '.join(report.like)}"

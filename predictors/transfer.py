@@ -15,6 +15,7 @@ from scipy.linalg import cho_factor, cho_solve  # type: ignore[import-untyped]
 from scipy.optimize import minimize  # type: ignore[import-untyped]
 
 from elasticvit.arrays import FloatArray, IndexArray
+from elasticvit.cpu_setting import CpuSetting
 from elasticvit.errors import PredictorError
 from elasticvit.kernels import Kernel, lower
 from elasticvit.precisions import FP32
@@ -183,6 +184,7 @@ def transfer_predictor(
     source: str,
     rng: np.random.Generator,
     precision: str = FP32,
+    cpu: CpuSetting | None = None,
 ) -> Predictor:
     """Predictor of a new device from source devices and a few measured kernels.
 
@@ -193,7 +195,8 @@ def transfer_predictor(
         measured_ms: Milliseconds of the measured kernels.
         sources: The source devices.
         space: Space that the source devices were read for.
-        device, source, precision: As in `Predictor`; the source devices are of the same precision.
+        device, source, precision, cpu: As in `Predictor`; the source devices are of the same
+            precision.
         rng: Random generator of those architectures.
 
     Raises:
@@ -211,6 +214,7 @@ def transfer_predictor(
         device=device,
         source=source,
         precision=precision,
+        cpu=cpu,
         kernels=KernelTable(fitted.table_ms | dict(measured_ms)),
         interval=Interval.normal(deviation),
         report=FitReport(

@@ -73,9 +73,18 @@ FILE = click.Path(dir_okay=False)
     help="Rounds in which each model is timed.  [default: 3; with --model 15, or 30 of a single "
     "one]",
 )
-@click.option("--threads", type=click.IntRange(1, 64), default=1, help="Inference threads.")
 @click.option(
-    "--cores", default="auto", help="CPU cores: auto, big, mid, little or a hexadecimal mask."
+    "--threads",
+    type=click.IntRange(1, 64),
+    default=None,
+    help="Inference threads; each number has a predictor of its own.  [default: 1; with --explain "
+    "and --export-lut the number profiled last]",
+)
+@click.option(
+    "--cores",
+    default=None,
+    help="CPU cores: auto, big, mid, little or a hexadecimal mask; likewise.  [default: auto; "
+    "with --explain and --export-lut those profiled last]",
 )
 @click.option(
     "--precision",
@@ -129,8 +138,8 @@ def main(
     like: str | None,
     budget_kernels: int | None,
     rounds: int | None,
-    threads: int,
-    cores: str,
+    threads: int | None,
+    cores: str | None,
     precision: str | None,
     seed: int,
     address: str | None,
@@ -145,28 +154,30 @@ def main(
     folder = Workspace.open(workspace)
     _check(device, address or serial, [table, export_lut, explain, list_devices or None], like)
     one = device[0] if device else None
+    cpu = {"threads": threads or 1, "cores": "auto" if cores is None else cores}
     place = {"address": address, "serial": serial, "runner": runner}
     if model:
         others = [space, budget_minutes, like, budget_kernels, table, export_lut, explain]
         _check_models([*others, precision, list_devices or None, force or None])
-        how = {"rounds": rounds, "threads": threads, "cores": cores, "seed": seed}
+        how = {"rounds": rounds, **cpu, "seed": seed}
         _models(report, folder, model=model, device=device or (HOST,), **how, **place)
     elif list_devices:
+        _check_cpu(threads, cores)
         _list(report, folder, [address] if address else [])
     elif table is not None:
+        _check_cpu(threads, cores)
         _import(report, folder, table, one, space, precision, force)
     elif export_lut is not None:
-        _export(report, folder, export_lut, one, precision, force)
+        _export(report, folder, export_lut, one, precision, threads, cores, force)
     elif explain is not None:
-        _explain(report, folder, one, space, precision, explain)
+        _explain(report, folder, one, space, precision, threads, cores, explain)
     else:
         settings: dict[str, Any] = {
             "device": device or (HOST,),
             "space": space,
             "budget_minutes": budget_minutes,
             "rounds": 3 if rounds is None else rounds,
-            "threads": threads,
-            "cores": cores,
+            **cpu,
             "precision": precision or FP32,
             "seed": seed,
             **place,
@@ -206,6 +217,15 @@ def _check(
         raise click.UsageError(
             f"{len(names)} devices; --address, --serial, --import, --export-lut and --explain are "
             "about one: name one --device"
+        )
+
+
+def _check_cpu(threads: int | None, cores: str | None) -> None:
+    """Refuse threads and cores where nothing is measured or looked up by them."""
+    if threads is not None or cores is not None:
+        raise click.UsageError(
+            "--threads and --cores have no meaning with --import and --list-devices (a table says "
+            "what it was measured with): leave them out"
         )
 
 
@@ -278,6 +298,8 @@ def _export(
     path: str,
     device: str | None,
     precision: str | None,
+    threads: int | None,
+    cores: str | None,
     force: bool,
 ) -> None:
     from elasticvit.flows.tables import export_table
@@ -286,13 +308,20 @@ def _export(
     chosen = folder.precision(name, precision)
     told = name + in_words(chosen)
     report.activity.phase(f"exporting the latency table of {told}")
-    count = export_table(path, device, precision=chosen, force=force, workspace=folder)
-    report.say(counted(count, "measurement") + f" of {told}")
-    report.place(path)
-    report.close(
-        {"device": name, "precision": chosen, "exported": path, "count": count},
-        f"evit-profile --import {path}",
+    found = export_table(
+        path,
+        device,
+        precision=chosen,
+        threads=threads,
+        cores=cores,
+        force=force,
+        workspace=folder,
     )
+    report.say(f"{counted(found.count, 'measurement')} of {told}: {found.series}")
+    for other in found.others:
+        report.say(f"left out, name --threads and --cores to export it: {other}")
+    report.place(path)
+    report.close(found.to_dict(), f"evit-profile --import {path}")
 
 
 def _explain(
@@ -301,13 +330,17 @@ def _explain(
     device: str | None,
     space: str | None,
     precision: str | None,
+    threads: int | None,
+    cores: str | None,
     what: str,
 ) -> None:
     from elasticvit.cli.profile_report import explained, show_explained
     from elasticvit.flows.latency import load_latency
 
     report.activity.phase("reading the predictor")
-    latency = load_latency(device, space=space, precision=precision, workspace=folder)
+    latency = load_latency(
+        device, space=space, precision=precision, threads=threads, cores=cores, workspace=folder
+    )
     result = explained(latency, what)
     show_explained(report, latency, result)
     report.close(result)

@@ -130,6 +130,8 @@ def explained(latency: Latency, what: str) -> dict[str, Any]:
     return {
         "device": latency.device,
         "precision": latency.precision,
+        "threads": None if latency.cpu is None else latency.cpu.threads,
+        "cores": None if latency.cpu is None else latency.cpu.cores,
         "source": latency.predictor.source,
         "space": latency.space.name,
         "arch": what,

@@ -67,6 +67,18 @@ INTERRUPTED = (
     "takes it.  [default: the one that the device was profiled in last]",
 )
 @click.option(
+    "--device-threads",
+    type=click.IntRange(1, 64),
+    default=None,
+    help="Inference threads that the latencies are of, where a device was profiled with several.  "
+    "[default: those of its latest profile]",
+)
+@click.option(
+    "--device-cores",
+    default=None,
+    help="CPU cores that the latencies are of, likewise: auto, big, mid, little or a mask.",
+)
+@click.option(
     "--run",
     type=click.Path(file_okay=False),
     default=None,

@@ -67,6 +67,8 @@ def _device(one: DeviceStatus) -> str:
     else:
         error = f"the predictor's error on whole subnets is {one.error_pct:.3g} %"
     source = "" if one.source is None else f"{one.source}, "
+    if one.threads is not None:
+        source += f"{counted(one.threads, 'thread')} on cores {one.cores}, "
     return f"{one.name}{in_words(one.precision)}: {source}{measured}; {error}"
 
 

@@ -97,6 +97,18 @@ def _switch(_: click.Context, __: click.Parameter, value: str | None) -> bool | 
     help="Device whose latency defines the complexity levels.  [default: the one profiled last]",
 )
 @click.option(
+    "--device-threads",
+    type=click.IntRange(1, 64),
+    default=None,
+    help="Inference threads that its latency is of, where it was profiled with several.  "
+    "[default: those of its latest profile]",
+)
+@click.option(
+    "--device-cores",
+    default=None,
+    help="CPU cores that its latency is of, likewise: auto, big, mid, little or a mask.",
+)
+@click.option(
     "--teacher",
     multiple=True,
     help="Network that the subnets learn from; may be repeated. A network of timm's (NAME, or "

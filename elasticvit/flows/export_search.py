@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from elasticvit.cpu_setting import CpuSetting
 from elasticvit.errors import ExportError, NextStep, SettingError
 from elasticvit.events import Notice
 from elasticvit.flows.places import path_text
@@ -27,15 +28,17 @@ class Prediction:
         predicted_ms: Predicted latency; None if the file is of another precision.
         upper_ms: Upper bound of the predicted latency; None if there is none.
         target_ms: Latency cap of the search; None if there was none on this device.
+        cpu: Threads and cores that it is of; None if they are not known.
     """
 
     predicted_ms: float | None
     upper_ms: float | None
     target_ms: float | None = None
+    cpu: CpuSetting | None = None
 
     def of_another_precision(self) -> Prediction:
         """What holds of a file in another precision: the cap alone."""
-        return Prediction(predicted_ms=None, upper_ms=None, target_ms=self.target_ms)
+        return replace(self, predicted_ms=None, upper_ms=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +154,9 @@ def _winner(result: SearchResult, goal: int, folder: Path) -> Winner:
 
 def _predictions(winner: Winner, device: str | None) -> dict[str, Prediction]:
     found = {
-        cap.device: Prediction(predicted_ms=cap.predicted, upper_ms=cap.upper, target_ms=cap.target)
+        cap.device: Prediction(
+            predicted_ms=cap.predicted, upper_ms=cap.upper, target_ms=cap.target, cpu=cap.cpu
+        )
         for cap in winner.caps
         if cap.device is not None and cap.unit == "ms"
     }

@@ -148,4 +148,5 @@ def _predictions(
     except EvitError:  # no profile of this device in this precision, or of other kernels
         return {}
     upper = None if found.upper_ms is None else float(found.upper_ms)
-    return {device: Prediction(predicted_ms=float(found.median_ms), upper_ms=upper)}
+    told = Prediction(predicted_ms=float(found.median_ms), upper_ms=upper, cpu=latency.cpu)
+    return {device: told}

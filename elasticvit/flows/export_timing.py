@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from devices import Measurement, Rejected, TimedModel, TimingConfig, open_device
+from elasticvit.cpu_setting import CpuSetting
 from elasticvit.errors import ArchError, DeviceError, ExportError
 from elasticvit.flows.export_search import Prediction
 from elasticvit.kernels import Layout
@@ -21,6 +22,7 @@ from export.precise_kernels import kernel_models_in
 from lut.calibration import steady_rounds, table_calibration_models
 from lut.estimate import ESTIMATOR, latency_ms, round_ms
 from lut.series import Series
+from lut.series_choice import choose_series
 from lut.store import Store
 
 if TYPE_CHECKING:
@@ -41,7 +43,8 @@ def time_export(
     precision: str = FP32,
 ) -> ExportTiming:
     """Latency of a TFLite file, measured as the device's latency table was: on the same threads
-    and cores, brought to the speed of that table by its calibration models.
+    and cores (those of the prediction, or else of the latest profile), brought to the speed of that
+    table by its calibration models.
 
     Args:
         workspace: Workspace with the latency table and the user's devices; None for none.
@@ -55,7 +58,8 @@ def time_export(
         DeviceError: The device is unknown, does not answer or gives no measurement.
         ExportError: The device's runtime refuses the model.
     """
-    series, table = _table(workspace, device, precision)
+    cpu = None if prediction is None else prediction.cpu
+    series, table = _table(workspace, device, precision, cpu)
     config = TimingConfig(rounds=ROUNDS, min_ms=ROUND_MS, max_runs=MAX_RUNS)
     if series is not None:
         config = replace(config, threads=series.threads, cores=series.cores)
@@ -116,18 +120,20 @@ def is_imported(workspace: Workspace | None, device: str) -> bool:
 
 
 def _table(
-    workspace: Workspace | None, device: str, precision: str
+    workspace: Workspace | None, device: str, precision: str, cpu: CpuSetting | None
 ) -> tuple[Series | None, pd.DataFrame | None]:
-    """The series of the device's own measurements, in a precision if there is one, and these; None
-    if there are none, or only imported ones, or only of another precision."""
+    """The series of the device's own measurements, in a precision if there is one and with the same
+    threads and cores, and these; None if there are none, or only imported ones, or only of another
+    precision."""
     if workspace is None or not workspace.lut_path.exists():
         return None, None
     with Store(workspace.lut_path, read_only=True) as store:
         own = [s for s in store.series(device) if not s.imported]
-        for series in own:
-            if series.precision == precision:
-                return series, store.measurements(device, series=series)
-        return (own[0] if own else None), None
+        last = cpu or workspace.cpu_setting(device)
+        series = choose_series([s for s in own if s.precision == precision], last)
+        if series is not None and cpu in (None, series.cpu):
+            return series, store.measurements(device, series=series)
+        return choose_series(own, last), None
 
 
 def _calibration_models(

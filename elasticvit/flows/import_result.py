@@ -1,4 +1,4 @@
-"""What the import of a latency table found."""
+"""What the import and the export of a latency table found."""
 
 from __future__ import annotations
 
@@ -57,11 +57,15 @@ class ImportResult:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form."""
+        cpu = self.series.cpu
         sums = self.sums
         return {
             "device": self.device,
             "space": self.space,
             "source": self.series.source,
+            "precision": self.series.precision,
+            "threads": None if cpu is None else cpu.threads,
+            "cores": None if cpu is None else cpu.cores,
             "added": self.added,
             "missing": list(self.missing),
             "errors": {name: dict(row) for name, row in self.errors.items()},
@@ -75,4 +79,35 @@ class ImportResult:
             "remarks": list(self.remarks),
             "lut": str(self.lut),
             "predictor": str(self.predictor_folder),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableExport:
+    """Result of exporting a latency table.
+
+    Attributes:
+        path: The file.
+        series: The measurements that were written.
+        count: Their number.
+        others: The other series of the device in the same precision, which were left out.
+    """
+
+    path: Path
+    series: Series
+    count: int
+    others: Sequence[Series]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        cpu = self.series.cpu
+        return {
+            "device": self.series.device,
+            "source": self.series.source,
+            "precision": self.series.precision,
+            "threads": None if cpu is None else cpu.threads,
+            "cores": None if cpu is None else cpu.cores,
+            "exported": str(self.path),
+            "count": self.count,
+            "left_out": [str(one) for one in self.others],
         }

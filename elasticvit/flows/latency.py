@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from elasticvit.arch import Arch, ArchBatch
 from elasticvit.arrays import FloatArray
+from elasticvit.cpu_setting import CpuSetting, matching_settings
 from elasticvit.errors import PredictorError, SettingError
 from elasticvit.files import writing
 from elasticvit.find import find_arch
@@ -66,6 +67,11 @@ class Latency:
     def device(self) -> str:
         """Name of the device."""
         return self.predictor.device
+
+    @property
+    def cpu(self) -> CpuSetting | None:
+        """Threads and cores that the latency is of; None if nobody recorded them."""
+        return self.predictor.cpu
 
     @property
     def precision(self) -> str:
@@ -166,6 +172,8 @@ def load_latency(
     *,
     space: SearchSpace | str | None = None,
     precision: str | None = None,
+    threads: int | None = None,
+    cores: str | None = None,
     extrapolate: bool = False,
     workspace: WorkspaceLike = None,
 ) -> Latency:
@@ -178,6 +186,9 @@ def load_latency(
         space: The space; None is the one that the workspace used last, or for a file `mobile`.
         precision: Precision that is predicted. None: of a device of the workspace the one that it
             was profiled in last; of a file its own.
+        threads, cores: Threads and cores that the latencies are of, where a device of the
+            workspace was profiled with several. None: those that it was profiled with last, or
+            else one thread on cores `auto`.
         extrapolate: Price kernels outside what was measured, with wider bounds.
         workspace: Workspace or its folder; `.evit` by default.
 
@@ -202,6 +213,12 @@ def load_latency(
                 "or name another file",
                 settings=["precision"],
             )
+        if not matching_settings([predictor.cpu], None, threads, cores):
+            raise SettingError(
+                f"{path} is of {predictor.cpu or 'threads and cores that nobody recorded'}; leave "
+                "threads and cores out, or name another file",
+                settings=["threads", "cores"],
+            )
         return Latency(predictor, where, extrapolate)
     if isinstance(device, Path):
         raise PredictorError(
@@ -217,7 +234,8 @@ def load_latency(
         )
     where = space_of(here, space)
     chosen = here.precision(name, precision)
-    return Latency(load_device_predictor(here, name, chosen), where, extrapolate)
+    predictor = load_device_predictor(here, name, chosen, threads=threads, cores=cores)
+    return Latency(predictor, where, extrapolate)
 
 
 def _space(space: SearchSpace | str | None, default: SearchSpace) -> SearchSpace:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from elasticvit.cpu_setting import CpuSetting
 from elasticvit.errors import NextStep, PredictorError, SettingError
 from elasticvit.flows.learn_settings import LearnSettings
 from elasticvit.flows.profile_result import Errors
@@ -59,9 +60,10 @@ class TransferMethod:
         from predictors.workspace_predictors import load_device_predictor
 
         kernels = reachable_kernels(space)
-        precision = settings.precision
+        precision, cpu = settings.precision, CpuSetting(settings.threads, settings.cores)
         known = {
-            name: load_device_predictor(workspace, name, precision) for name in settings.sources
+            name: load_device_predictor(workspace, name, precision, prefer=cpu)
+            for name in settings.sources
         }
         for name, predictor in known.items():
             outside = predictor.outside(kernels)
@@ -138,6 +140,7 @@ class TransferMethod:
             source=data.series.source,
             rng=np.random.default_rng(0),
             precision=self.precision,
+            cpu=data.series.cpu,
         )
         return with_subnets(learnt, data.fit_subnets, self.space)
 

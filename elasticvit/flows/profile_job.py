@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from elasticvit.cpu_setting import in_words as settings_in_words
 from elasticvit.errors import EvitError, FileError
 from elasticvit.events import EventHandler, Notice, Phase
 from elasticvit.flows.learn_settings import LearnSettings
@@ -59,6 +60,7 @@ def profile_devices(
     from elasticvit.flows.tables import latency_table
     from lut.profile import profile as measure
     from predictors.choice import UncertaintyChoice
+    from predictors.workspace_predictors import settle_predictor
 
     names, config = settings.devices, _profile_config(settings)
     warning = arithmetic_warning(settings.precision, names)
@@ -68,6 +70,8 @@ def profile_devices(
     opened = {name: opener.open(name, lambda text: events(Notice(text=text))) for name in names}
     method = make_method()
     with latency_table(workspace) as store:
+        for name in names:
+            settle_predictor(workspace, store, name, settings.precision)
         plans = {name: method.plan(store, name, config.plan) for name in names}
         events(Phase(text=f"opening {', '.join(names)} and building the first models"))
 
@@ -160,15 +164,23 @@ def fit_device(
     from elasticvit.flows.profile_page import write_page
     from lut.dataset import Dataset
     from predictors.evaluate import held_out_errors
+    from predictors.workspace_predictors import predictor_folders
 
-    name, precision = summary.info.name, summary.series.precision
+    name, precision, cpu = summary.info.name, summary.series.precision, summary.series.cpu
     data = method.dataset(Dataset.of(store, name, space, summary.series))
     predictor = method.fit(name, data)
-    predictor.save(workspace.predictor_path(name, precision))
-    workspace.remember(device=name, precision=precision)
+    predictor.save(workspace.predictor_path(name, precision, cpu))
+    workspace.remember(device=name, precision=precision, cpu=cpu)
     errors = held_out_errors(predictor, data, space)
     notes = [quality.summary()] if quality is not None else []
     notes += method.notes(predictor, data, errors)
+    others = [one for one in predictor_folders(workspace, name, precision) if one != cpu]
+    if others:
+        notes.append(
+            f"kept beside it: the predictor of {predictor.name} with {settings_in_words(others)}; "
+            f"what follows takes that with {cpu}, which was profiled last, unless threads and "
+            "cores are named"
+        )
     result = DeviceProfile.of(
         workspace, space, summary, predictor, errors, quality, notes, method.facts(predictor, data)
     )

@@ -58,7 +58,7 @@ def write_page(
         reference=_reference(store, data, summary),
         notes=notes,
     )
-    path = workspace.predictor_path(summary.info.name, predictor.precision) / REPORT_FILE
+    path = result.predictor_folder / REPORT_FILE
     write_atomic(path, render(content))
     return path
 

@@ -87,7 +87,9 @@ class DeviceProfile:
             space_ms=reach,
             unpriced=unpriced,
             lut=workspace.lut_path,
-            predictor_folder=workspace.predictor_path(summary.info.name, predictor.precision),
+            predictor_folder=workspace.predictor_path(
+                summary.info.name, predictor.precision, predictor.cpu
+            ),
         )
 
     def to_dict(self) -> dict[str, Any]:

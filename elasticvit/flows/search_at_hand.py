@@ -113,11 +113,14 @@ def _own_series(workspace: Workspace, name: str, predictor: Predictor) -> list[S
         told = name + in_words(predictor.precision)
         raise SettingError(f"{told} was not profiled here, its latencies come from elsewhere")
     refuse_emulated(series[0].source)
-    series = [one for one in series if one.source == predictor.source]
-    if not series:
+    same = [one for one in series if one.source == predictor.source]
+    series = [one for one in same if predictor.cpu in (None, one.cpu)]
+    if not same:
         raise SettingError(
             f"its predictor comes from {predictor.source}, which is not what was profiled here"
         )
+    if not series:
+        raise SettingError(f"it was not profiled here with {predictor.cpu}, as its predictor was")
     return series
 
 

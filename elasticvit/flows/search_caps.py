@@ -110,6 +110,7 @@ def resolve_caps(settings: SearchSettings, workspace: Workspace, space: SearchSp
                     device=name,
                     source=source,
                     precision=precision,
+                    cpu=predictor.cpu,
                     setting=setting,
                 )
                 for t in targets

@@ -59,7 +59,13 @@ def predictor_of(
 
     given = (settings.predictor or {}).get(name)
     if given is None:
-        return load_device_predictor(workspace, name, precision)
+        return load_device_predictor(
+            workspace,
+            name,
+            precision,
+            threads=settings.device_threads,
+            cores=settings.device_cores,
+        )
     predictor = _read(given)
     if predictor.precision != precision:
         raise PredictorError(

@@ -33,6 +33,7 @@ RANGES = {
     "generations": (1, 4096),
     "seed": (0, 2**31 - 1),
     "threads": (1, 256),
+    "device_threads": (1, 64),
 }
 
 
@@ -59,6 +60,9 @@ class SearchSettings:
         precision: Precision that the winner is to be deployed in, of all latencies and of the
             export that follows: `fp32`, `fp16`, `int8` or `int8-full`. None: the one that the
             devices were profiled in last.
+        device_threads, device_cores: Inference threads and CPU cores that the latencies are of,
+            where a device was profiled with several. None: those that each device was profiled
+            with last, or else one thread on cores `auto`.
         run: Folder of the training run with the supernet. None: the workspace's latest run.
         checkpoint: Which weights of the training run: `latest`, or `best` by the mean accuracy of
             the panel that was judged while it trained.
@@ -113,6 +117,8 @@ class SearchSettings:
     target_mmacs: Target | None = None
     front: int | None = None
     precision: str | None = None
+    device_threads: int | None = None
+    device_cores: str | None = None
     run: Path | str | None = None
     checkpoint: str = "latest"
     supernet: Path | str | None = None

@@ -199,6 +199,8 @@ class Timer:
             device=self.series.device,
             source=self.series.source,
             precision=self.series.precision,
+            threads=self.series.threads,
+            cores=self.series.cores,
             target_ms=target_ms,
             predicted_ms=predicted_ms,
             measured_ms=middle,
@@ -245,7 +247,8 @@ class Timer:
         """
         if self.learnt and self.keep:
             series = self.series
-            self.predictor.save(self.workspace.predictor_path(series.device, series.precision))
+            place = self.workspace.predictor_path(series.device, series.precision, series.cpu)
+            self.predictor.save(place)
             self.learnt = False
 
 

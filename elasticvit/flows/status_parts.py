@@ -6,7 +6,7 @@ torch is not loaded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from elasticvit.cpu_setting import DEFAULT_CPU, CpuSetting, matching_settings
 from elasticvit.errors import CheckpointError, EvitError, NextStep
 from elasticvit.flows.status_result import (
     Damage,
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from predictors.predictor import Predictor
 
 
+Kind = tuple[str, str, CpuSetting | None]  # device, precision, threads and cores of latencies
+
+
 @dataclass
 class Damages:
     """What could not be read so far."""
@@ -58,23 +62,22 @@ class Damages:
 def device_statuses(
     workspace: Workspace, latest: str | None, damages: Damages
 ) -> list[DeviceStatus]:
-    """The devices of the latency table and of the predictors in each precision, by name."""
+    """The devices of the latency table and of the predictors in each precision and with each number
+    of threads, by name."""
     from lut.contents import SeriesContent, contents
 
-    series: dict[tuple[str, str], SeriesContent] = {}
+    series: dict[Kind, SeriesContent] = {}
     if workspace.lut_path.exists():
         with damages.of(workspace.lut_path):
             for content in contents(workspace.lut_path):
                 # the latest of a device comes first
-                series.setdefault((content.device, content.precision), content)
+                series.setdefault((content.device, content.precision, content.cpu), content)
     predictors = _predictors(workspace, damages)
-    try:
-        last = None if latest is None else workspace.precision(latest)
-    except EvitError:  # damaged settings are told elsewhere
-        last = FP32
+    known = sorted(series.keys() | predictors.keys(), key=_by_name)
+    default = _default(workspace, latest, [one for one in known if one in predictors] or known)
     statuses = []
-    for one in sorted(series.keys() | predictors.keys(), key=_by_name):
-        (name, precision), measured, predictor = one, series.get(one), predictors.get(one)
+    for one in known:
+        (name, precision, cpu), measured, predictor = one, series.get(one), predictors.get(one)
         source = None if predictor is None else predictor.source
         if measured is not None:
             source = measured.source
@@ -82,36 +85,54 @@ def device_statuses(
             DeviceStatus(
                 name=name,
                 precision=precision,
+                threads=None if cpu is None else cpu.threads,
+                cores=None if cpu is None else cpu.cores,
                 source=source,
                 kernels=0 if measured is None else measured.kernels,
                 subnets=0 if measured is None else measured.subnets,
                 measured_s=None if measured is None else measured.measured_s,
                 predictor=predictor is not None,
                 error_pct=None if predictor is None else _error_pct(predictor),
-                latest=one == (latest, last),
+                latest=one == default,
             )
         )
     return statuses
 
 
-def _by_name(one: tuple[str, str]) -> tuple[str, int]:
-    """Key that orders devices by name, and each one's precisions from fp32 on."""
-    return one[0], PRECISIONS.index(one[1])
+def _by_name(one: Kind) -> tuple[str, int, bool, CpuSetting]:
+    """Key that orders devices by name, and each one's precisions from fp32 on, by threads."""
+    name, precision, cpu = one
+    return name, PRECISIONS.index(precision), cpu is not None, cpu or DEFAULT_CPU
 
 
-def _predictors(workspace: Workspace, damages: Damages) -> dict[tuple[str, str], Predictor]:
-    """The predictors by device and precision."""
+def _default(workspace: Workspace, latest: str | None, known: Sequence[Kind]) -> Kind | None:
+    """Which of the known latencies searches use by default; None if there are none."""
+    if latest is None:
+        return None
+    try:
+        precision, last = workspace.precision(latest), workspace.cpu_setting(latest)
+    except EvitError:  # damaged settings are told elsewhere
+        precision, last = FP32, None
+    own = [cpu for name, of, cpu in known if (name, of) == (latest, precision)]
+    return (latest, precision, matching_settings(own, last)[0]) if own else None
+
+
+def _predictors(workspace: Workspace, damages: Damages) -> dict[Kind, Predictor]:
+    """The predictors by device, precision, and threads with cores."""
     from predictors.predictor import load_predictor
-    from predictors.saved import MANIFEST
+    from predictors.workspace_predictors import predictor_folders
 
-    found: dict[tuple[str, str], Predictor] = {}
+    found: dict[Kind, Predictor] = {}
     for folder in folders(workspace.predictors_path, damages):
-        others = {p: folder / p for p in PRECISIONS if p != FP32 and (folder / p).is_dir()}
-        # a folder without any others is that of a predictor in fp32, or a damaged one
-        own = {FP32: folder} if not others or (folder / MANIFEST).exists() else {}
-        for precision, place in {**own, **others}.items():
+        places: dict[Kind, Path] = {}
+        with damages.of(folder):
+            for precision in PRECISIONS:
+                own = predictor_folders(workspace, folder.name, precision)
+                places |= {(folder.name, precision, cpu): path for cpu, path in own.items()}
+        # a folder without any is a damaged one
+        for kind, place in (places or {(folder.name, FP32, None): folder}).items():
             with damages.of(place):
-                found[folder.name, precision] = load_predictor(place)
+                found[kind] = load_predictor(place)
     return found
 
 

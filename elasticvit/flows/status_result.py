@@ -19,6 +19,7 @@ class DeviceStatus:
     Attributes:
         name: Name of the device.
         precision: Precision of the measurements and of the predictor.
+        threads, cores: Threads and cores of both; None if nobody recorded them.
         source: Where the measurements come from, such as `host:CPU model`; None if not known.
         kernels: Number of different kernels that were measured.
         subnets: Number of different whole subnets that were measured.
@@ -26,11 +27,13 @@ class DeviceStatus:
         predictor: Whether a predictor is fitted.
         error_pct: Root mean square error of the predictor in percent, on whole subnets that it was
             not fitted to (cross-validated); None if no subnet was measured.
-        latest: Whether it is the device and the precision that was profiled last.
+        latest: Whether searches use it by default.
     """
 
     name: str
     precision: str = FP32
+    threads: int | None = None
+    cores: str | None = None
     source: str | None
     kernels: int
     subnets: int

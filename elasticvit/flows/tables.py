@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from elasticvit.cpu_setting import CpuSetting
 from elasticvit.errors import SettingError, StoreError
-from elasticvit.flows.import_result import BlockSums, ImportResult
+from elasticvit.flows.import_result import BlockSums, ImportResult, TableExport
 from elasticvit.flows.settings import WorkspaceLike, space_of, workspace_of
 from elasticvit.names import HOST, check_name
 from elasticvit.precisions import FP32, check_precision, in_words, profile_step
@@ -107,9 +108,8 @@ def import_table(
             )
         if space is None and here.settings().space is None:
             where = space_of_table(shared) or where
-        _keep_measured(here, name, shared.precision, force)
         with latency_table(here) as store:
-            return _fitted(here, store, name, where, shared)
+            return _fitted(here, store, name, where, shared, force)
     blocks = read_block_table(path)
     if device is None:
         raise SettingError(
@@ -117,64 +117,88 @@ def import_table(
             settings=["device"],
         )
     kept = precision or FP32
-    _keep_measured(here, device, kept, force)
     with latency_table(here) as store:
-        return _looked_up(here, store, device, where, blocks, kept)
+        return _looked_up(here, store, device, where, blocks, kept, force)
 
 
-def _keep_measured(workspace: Workspace, device: str, precision: str, force: bool) -> None:
-    """Refuse to replace the predictor of a device and precision that was measured here.
+def _replaced(
+    workspace: Workspace, device: str, precision: str, cpu: CpuSetting | None, force: bool
+) -> str | None:
+    """What to say of the predictor that an import replaces; None if it replaces none.
 
     Raises:
-        SettingError: it would be, and it is not forced.
+        SettingError: it was measured here, and replacing it is not forced.
     """
     from lut.series import IMPORTED
     from predictors.predictor import load_predictor
-    from predictors.workspace_predictors import profiled_precisions
+    from predictors.provenance import origin
+    from predictors.saved import MANIFEST
 
-    if force or precision not in profiled_precisions(workspace, device):
-        return
-    folder = workspace.predictor_path(device, precision)
-    source = load_predictor(folder).source
-    if not source.startswith(IMPORTED):
+    folder = workspace.predictor_path(device, precision, cpu)
+    if not (folder / MANIFEST).exists():
+        return None
+    if force:
+        return f"the predictor of {device}{in_words(precision)} that was there is replaced"
+    old = load_predictor(folder)
+    if not old.source.startswith(IMPORTED):
         raise SettingError(
-            f"the predictor of {device!r}{in_words(precision)} comes from measurements ({source}), "
+            f"the predictor of {old.name!r} comes from measurements ({origin(old)}), "
             "which an imported table would replace; import it under another device's name, or "
             "force it",
             settings=["device", "force"],
         )
+    return f"the predictor of {old.name} from {origin(old)} is replaced"
 
 
-def _save(workspace: Workspace, predictor: Predictor, space: SearchSpace) -> None:
-    predictor.save(workspace.predictor_path(predictor.device, predictor.precision))
-    workspace.remember(device=predictor.device, space=space, precision=predictor.precision)
+def _save(workspace: Workspace, predictor: Predictor, space: SearchSpace) -> Path:
+    """Make a predictor the one of its device; returns its folder."""
+    device, precision, cpu = predictor.device, predictor.precision, predictor.cpu
+    folder = workspace.predictor_path(device, precision, cpu)
+    predictor.save(folder)
+    workspace.remember(device=device, space=space, precision=precision, cpu=cpu)
+    return folder
 
 
 def _fitted(
-    workspace: Workspace, store: Store, device: str, space: SearchSpace, table: SharedTable
+    workspace: Workspace,
+    store: Store,
+    device: str,
+    space: SearchSpace,
+    table: SharedTable,
+    force: bool,
 ) -> ImportResult:
     from elasticvit.flows.table_space import unused_remark
     from lut.dataset import Dataset
+    from lut.series_choice import choose_series
     from predictors.evaluate import fit_dataset, held_out_errors
     from predictors.provenance import remarks
+    from predictors.workspace_predictors import settle_predictor
 
+    settle_predictor(workspace, store, device, table.precision)
     with store.all_or_nothing():
         added = table.add_to(store, device, [space.layout])
-        data = Dataset.of(store, device, space, precision=table.precision)
+        series = [one for one in store.series(device, table.precision) if table.has(one)]
+        data = Dataset.of(
+            store, device, space, choose_series(series, None), precision=table.precision
+        )
+        chosen = data.series
+        replaced = _replaced(workspace, device, table.precision, chosen.cpu, force)
         predictor = fit_dataset(data, space, device=device)
-    _save(workspace, predictor, space)
-    unused = unused_remark(table, space)
+    folder = _save(workspace, predictor, space)
+    left = [one for one in series if one.id != chosen.id]
+    told = [replaced, unused_remark(table, space)]
+    told += [f"the predictor is of {chosen}; in the table besides: {one}" for one in left]
     return ImportResult(
         device=device,
         space=space.name,
-        series=data.series,
+        series=chosen,
         added=added,
         missing=(),
         errors=held_out_errors(predictor, data, space),
         sums=None,
-        remarks=(*remarks(predictor, space), *([] if unused is None else [unused])),
+        remarks=(*remarks(predictor, space), *filter(None, told)),
         lut=workspace.lut_path,
-        predictor_folder=workspace.predictor_path(device, predictor.precision),
+        predictor_folder=folder,
     )
 
 
@@ -185,11 +209,15 @@ def _looked_up(
     space: SearchSpace,
     table: BlockTable,
     precision: str,
+    force: bool,
 ) -> ImportResult:
     from elasticvit.cost import reachable_kernels
     from predictors.fit import table_predictor
     from predictors.provenance import remarks
+    from predictors.workspace_predictors import settle_predictor
 
+    settle_predictor(workspace, store, device, precision)
+    replaced = _replaced(workspace, device, precision, None, force)
     predictor = table_predictor(
         table.table_ms, device=device, source=table.source, precision=precision
     )
@@ -201,18 +229,19 @@ def _looked_up(
         left_out=table.left_out,
     )
     added = table.add_to(store, device, precision)
-    _save(workspace, predictor, space)
+    folder = _save(workspace, predictor, space)
+    series = next(s for s in store.series(device, precision) if s.source == table.source)
     return ImportResult(
         device=device,
         space=space.name,
-        series=store.latest(device, precision),
+        series=series,
         added=added,
         missing=[kernel.key for kernel in table.missing(reachable_kernels(space))],
         errors={},
         sums=sums,
-        remarks=remarks(predictor, space),
+        remarks=(*remarks(predictor, space), *filter(None, [replaced])),
         lut=workspace.lut_path,
-        predictor_folder=workspace.predictor_path(device, predictor.precision),
+        predictor_folder=folder,
     )
 
 
@@ -221,28 +250,31 @@ def export_table(
     device: str | None = None,
     *,
     precision: str | None = None,
+    threads: int | None = None,
+    cores: str | None = None,
     force: bool = False,
     workspace: WorkspaceLike = None,
-) -> int:
-    """Write every measurement of a device in one precision where others can read it.
+) -> TableExport:
+    """Write the measurements of a device in one precision, with the same threads and cores, where
+    others can read them.
 
     Args:
         table: File to write, `.csv` or `.parquet`.
         device: Name of the device; None is the one profiled last, or the host.
         precision: Precision of the measurements; None is the one that the device was profiled in
             last.
+        threads, cores: Threads and cores of the measurements. None: those that the device was
+            profiled with last, or else one thread on cores `auto`.
         force: Replace a file that is there.
 
-    Returns:
-        The number of measurements.
-
     Raises:
-        StoreError: nothing was measured, the file has another ending or is there already, or its
-            folder is not there.
+        StoreError: nothing was measured, or not with these threads and cores, the file has another
+            ending or is there already, or its folder is not there.
         FileError: the file cannot be written.
     """
     from lut.exchange import check_free
     from lut.exchange import export_table as write
+    from lut.series_choice import choose_series, no_such_series
     from lut.shared_file import suffixed
     from lut.store import Store
 
@@ -257,4 +289,11 @@ def export_table(
             next_step=profile_step(name, chosen),
         )
     with Store(here.lut_path, read_only=True) as store:
-        return write(store, name, table, precision=chosen, force=force)
+        store.latest(name, chosen)
+        known = store.series(name, chosen)
+        series = choose_series(known, here.cpu_setting(name), threads, cores)
+        if series is None:
+            raise no_such_series(store.path, known, threads, cores)
+        count = write(store, name, table, series=series, force=force)
+    others = [one for one in known if one is not series]
+    return TableExport(path=Path(table), series=series, count=count, others=others)

@@ -8,7 +8,7 @@ import numpy as np
 
 from elasticvit.cost import CostModel, MacsCost
 from elasticvit.errors import NextStep, SettingError, WorkspaceError
-from elasticvit.events import EventHandler
+from elasticvit.events import EventHandler, Notice
 from elasticvit.flows.train_runs import run_info
 from elasticvit.flows.train_settings import TrainSettings
 from elasticvit.flows.train_single import open_single
@@ -33,8 +33,10 @@ from elasticvit.workspace import Workspace
 LEAST_IMAGES = 2  # a step and process
 
 
-def _cost(workspace: Workspace, space: SearchSpace, settings: TrainSettings) -> CostModel:
-    """The cost that complexity levels are measured in."""
+def _cost(
+    workspace: Workspace, space: SearchSpace, settings: TrainSettings, events: EventHandler
+) -> CostModel:
+    """The cost that complexity levels are measured in; a handler is told of which latency it is."""
     if settings.complexity == "macs":
         return MacsCost(space)
     device = workspace.device(settings.device)
@@ -45,9 +47,18 @@ def _cost(workspace: Workspace, space: SearchSpace, settings: TrainSettings) -> 
             settings=["complexity"],
             next_step=NextStep("profile", {"device": HOST}),
         )
+    from predictors.provenance import origin
     from predictors.workspace_predictors import load_device_predictor
 
-    return load_device_predictor(workspace, device, workspace.precision(device)).cost(space)
+    predictor = load_device_predictor(
+        workspace,
+        device,
+        workspace.precision(device),
+        threads=settings.device_threads,
+        cores=settings.device_cores,
+    )
+    events(Notice(text=f"complexity levels are latencies of {device}: {origin(predictor)}"))
+    return predictor.cost(space)
 
 
 class TrainPlan:
@@ -84,7 +95,7 @@ class TrainPlan:
         space = named.with_classes(images.info.classes)
         self.single = open_single(settings, space, events)
         space = space if self.single is None else self.single.space
-        cost = _cost(workspace, space, settings)
+        cost = _cost(workspace, space, settings, events)
         distillation, self.teaching = open_teaching(
             settings.teacher, settings.soft_labels, images, ranks.device, events
         )

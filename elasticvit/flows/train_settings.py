@@ -31,6 +31,7 @@ RANGES = {  # least and greatest value of whole numbers
     "batch_size": (2, MOST_BATCH),
     "seed": (0, 2**31 - 1),
     "threads": (1, 256),
+    "device_threads": (1, 64),
     "workers": (0, 256),
     "accumulate": (1, MOST_BATCH),
     "keep": (1, MOST_KEPT),
@@ -67,6 +68,9 @@ class TrainSettings:
         complexity: Unit of the complexity levels: `macs` (multiply-accumulates) or `ms`.
         device: Device whose latency defines the levels in `ms`. None: the one that was profiled
             last.
+        device_threads, device_cores: Inference threads and CPU cores that its latency is of, where
+            it was profiled with several. None: those that it was profiled with last, or else one
+            thread on cores `auto`.
         sampling: Which subnets a step runs: `adjacent` (all of one complexity level, which moves
             by at most one from step to step), `uniform` (of the whole space at random) or
             `sandwich` (BigNAS: the largest, and the smallest and two random ones that learn from
@@ -134,6 +138,8 @@ class TrainSettings:
     start_share: float | None = None
     complexity: str = "macs"
     device: str | None = None
+    device_threads: int | None = None
+    device_cores: str | None = None
     sampling: str = "adjacent"
     hss: int | None = None
     bank: bool | None = None
@@ -201,11 +207,13 @@ class TrainSettings:
                 f"{', '.join((AUTO, *PRECISIONS))}",
                 settings=["precision"],
             )
-        if self.device is not None and self.complexity == "macs":
+        of_device = ("device", "device_threads", "device_cores")
+        named = [name for name in of_device if getattr(self, name) is not None]
+        if named and self.complexity == "macs":
             raise SettingError(
-                f"device is {self.device!r}, but complexity levels are in macs, which are the "
-                "same on all devices; choose complexity ms, or name no device",
-                settings=["complexity", "device"],
+                f"{named[0]} is {getattr(self, named[0])!r}, but complexity levels are in macs, "
+                "which are the same on all devices; choose complexity ms, or name no device",
+                settings=["complexity", *named],
             )
         if self.teacher and self.soft_labels is not None:
             raise SettingError(

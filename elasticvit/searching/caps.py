@@ -18,6 +18,7 @@ import numpy as np
 from elasticvit.arch import Arch, ArchBatch
 from elasticvit.arrays import FloatArray
 from elasticvit.cost import CostModel
+from elasticvit.cpu_setting import CpuSetting
 from elasticvit.errors import TargetError
 from elasticvit.precisions import FP32, in_words
 from elasticvit.space import SearchSpace
@@ -38,6 +39,7 @@ class Cap:
         device: Name of the device whose latency is capped; None for other costs.
         source: Where the latencies of that device come from, such as `host:CPU model`.
         precision: Precision of the model whose cost it is.
+        cpu: Threads and cores that a latency is of; None if nobody recorded them.
         setting: Setting that the target comes from; None if it comes from none.
 
     Raises:
@@ -49,6 +51,7 @@ class Cap:
     device: str | None = None
     source: str | None = None
     precision: str = FP32
+    cpu: CpuSetting | None = None
     setting: str | None = None
 
     def __post_init__(self) -> None:

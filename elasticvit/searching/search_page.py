@@ -86,9 +86,10 @@ def _facts(data: SearchPage) -> dict[str, str]:
         long = data.took_s > MINUTES_FROM_S
         facts["time"] = f"{data.took_s / 60:.0f} min" if long else f"{data.took_s:.1f} s"
     facts["random seed"] = str(result.seed)
-    for device, source in dict.fromkeys((cap.place, cap.source) for cap in result.caps):
+    for device, source, cpu in dict.fromkeys((c.place, c.source, c.cpu) for c in result.caps):
         if device is not None:
-            facts[f"latencies of {device}"] = source or "unknown source"
+            told = "" if cpu is None else f", {cpu}"
+            facts[f"latencies of {device}"] = (source or "unknown source") + told
     return facts
 
 

@@ -67,6 +67,8 @@ def summarise_caps(caps: Sequence[Cap], chosen: ArchBatch) -> tuple[CapResult, .
                 device=cap.device,
                 source=cap.source,
                 precision=cap.precision,
+                threads=None if cap.cpu is None else cap.cpu.threads,
+                cores=None if cap.cpu is None else cap.cpu.cores,
                 unit=cap.cost.unit,
                 target=cap.target,
                 predicted=float(cap.cost.price(chosen)[0]),

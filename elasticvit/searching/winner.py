@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field
 
 from elasticvit.arch import Arch
+from elasticvit.cpu_setting import CpuSetting
 from elasticvit.precisions import FP32, Precision, in_words
 from elasticvit.reading import Count, NotNegative, Percent, Positive, Whole
 
@@ -22,6 +23,7 @@ class CapResult:
         source: Where the latencies of that device come from, such as `host:CPU model`; None if
             not reported.
         precision: Precision of the model whose cost it is.
+        threads, cores: Threads and cores that a latency is of; None if nobody recorded them.
         unit: Unit of the cost, such as `ms` or `MMACs`.
         target: Largest value allowed.
         predicted: Predicted cost of the chosen architecture.
@@ -31,6 +33,8 @@ class CapResult:
     device: str | None
     source: str | None = None
     precision: Precision = FP32
+    threads: Count | None = None
+    cores: str | None = None
     unit: str
     target: Positive
     predicted: NotNegative
@@ -40,6 +44,13 @@ class CapResult:
     def place(self) -> str | None:
         """The device, and the precision unless that is fp32, for people; None for other costs."""
         return None if self.device is None else self.device + in_words(self.precision)
+
+    @property
+    def cpu(self) -> CpuSetting | None:
+        """Threads and cores that a latency is of; None if they are not known."""
+        if self.threads is None or self.cores is None:
+            return None
+        return CpuSetting(self.threads, self.cores)
 
     @property
     def column(self) -> str:
@@ -56,6 +67,8 @@ class Measured:
         arch: The architecture.
         device, source: The device, and where its figures come from, such as `host:CPU model`.
         precision: Precision that it was timed in.
+        threads, cores: Threads and cores that it was timed with; None in results of earlier
+            versions.
         target_ms: Latency that is allowed there.
         predicted_ms: Latency that was predicted before it was timed.
         measured_ms: Latency by the estimator of the device's latency table, at its speed: the
@@ -69,6 +82,8 @@ class Measured:
     device: str
     source: str
     precision: Precision = FP32
+    threads: Count | None = None
+    cores: str | None = None
     target_ms: Positive
     predicted_ms: Positive
     measured_ms: Positive
