@@ -10,7 +10,7 @@ import numpy as np
 
 from elasticvit.arch import Arch
 from elasticvit.cost import CostModel, MacsCost
-from elasticvit.cost_size import SizeCost
+from elasticvit.cost_memory import MemoryCost
 from elasticvit.errors import (
     NextStep,
     PredictorError,
@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     from predictors.predictor import Predictor
 
 PROFILE = NextStep("profile", {"device": HOST})
-OTHER_SIZE = "the file size is that of the fp32 file, which the one in {precision} is smaller than"
+OTHER_MEMORY = (
+    "the peak memory is that of the activations in float32; what the model in {precision} needs "
+    "besides or less depends on the runtime"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +120,7 @@ def resolve_caps(settings: SearchSettings, workspace: Workspace, space: SearchSp
         )
         predictors.append(predictor)
     for name, targets in _cost_targets(settings, bool(limited)).items():
-        own = COSTS[name].cost(space)
+        own = COSTS[name].model(space, precision)
         setting = "target" if name in (settings.target or {}) else "target_mmacs"
         if settings.front is not None and not limited:
             targets = front_targets(own, space, settings.front, targets[0] if targets else None)
@@ -259,8 +262,8 @@ def _resolved(caps: Sequence[Cap], predictor: Predictor | None, space: SearchSpa
     can = reach(space, cap.bound, np.random.default_rng(0))
     if predictor is None:
         remarks: tuple[str, ...] = ()
-        if isinstance(cap.cost, SizeCost) and cap.precision != FP32:
-            remarks = (OTHER_SIZE.format(precision=cap.precision),)
+        if isinstance(cap.cost, MemoryCost) and cap.precision != FP32:
+            remarks = (OTHER_MEMORY.format(precision=cap.precision),)
         return ResolvedCap(cap=cap, targets=targets, reach=can, remarks=remarks)
     from predictors.provenance import origin
     from predictors.provenance import remarks as all_remarks

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from elasticvit.cost import MacsCost
+from elasticvit.cost import CostModel, MacsCost
 from elasticvit.cost_memory import MemoryCost
 from elasticvit.cost_parameters import ParameterCost
 from elasticvit.cost_size import SizeCost
 from elasticvit.errors import SettingError
 from elasticvit.flows.settings import check_real
 from elasticvit.names import check_name
+from elasticvit.space import SearchSpace
 
 LEAST, MOST = 1e-6, 1e9  # of every target
 MOST_GOALS = 64
@@ -25,11 +26,15 @@ class Limited:
 
     Attributes:
         unit: What a target counts, for people.
-        cost: Kind of the cost model, which is made from a space.
+        cost: Kind of the cost model.
     """
 
     unit: str
     cost: type[MacsCost | ParameterCost | MemoryCost | SizeCost]
+
+    def model(self, space: SearchSpace, precision: str) -> CostModel:
+        """The cost model of a space, for files of a precision."""
+        return SizeCost(space, precision) if self.cost is SizeCost else self.cost(space)
 
 
 COSTS: Mapping[str, Limited] = {  # by the name that `SearchSettings.target` has for it
