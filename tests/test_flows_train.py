@@ -224,7 +224,7 @@ def test_a_finished_training_whose_last_checkpoint_is_damaged_is_gone_on_with_fr
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("elasticvit.training.trainer.CHECKPOINT_S", 1e9)
+    monkeypatch.setattr("elasticvit.training.loop.CHECKPOINT_S", 1e9)
     out = tmp_path / "run"
     for changes, names in (({"lr_scale": 0.5}, ("lr_scale",)), ({"resume_from": 4}, None)):
         with pytest.raises(SettingError, match="is for an interrupted run") as refused:

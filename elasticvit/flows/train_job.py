@@ -32,6 +32,7 @@ from elasticvit.flows.train_watch import TrainWatch
 from elasticvit.flows.unreadable import unreadable_notices
 from elasticvit.training.checkpoint import load_supernet
 from elasticvit.training.forecast import Forecaster, forecast
+from elasticvit.training.loop import run_training
 from elasticvit.training.run_info import RUN_FILE, has_checkpoint
 from elasticvit.workspace import PLURALS, Workspace
 
@@ -158,7 +159,7 @@ class TrainJob:
         events = self._refining(
             forecaster, self.events if self.watch is None else self.watch.events
         )
-        trainer.run(run, events, () if self.watch is None else self.watch.observers())
+        run_training(trainer, run, events, () if self.watch is None else self.watch.observers())
         return expected.remaining_s, time.monotonic() - started_s
 
     def _refining(self, forecaster: Forecaster, events: EventHandler) -> EventHandler:
