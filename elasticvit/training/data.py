@@ -108,6 +108,11 @@ class ImageData:
         """Standard deviation of each channel for pixels in 0..1."""
         return self.normalisation[1]
 
+    @property
+    def turned(self) -> bool:
+        """Whether images that are trained on or searched by may be turned (`DataPart.turned`)."""
+        return self.train.turned or self.search.turned
+
     def part(self, name: PartName) -> DataPart:
         """A part by its name."""
         return {"train": self.train, "search": self.search, "test": self.test}[name]
