@@ -329,6 +329,21 @@ def test_an_unknown_name_lists_what_is_accepted() -> None:
         describe("imagenette")
 
 
+def test_too_few_images_of_a_class_are_told_in_our_words(tmp_path: Path) -> None:
+    write_folder(tmp_path / "one", ["a", "b"], 30)
+    for file in list((tmp_path / "one" / "b").iterdir())[1:]:
+        file.unlink()
+    write_folder(tmp_path / "all", [f"class {i}" for i in range(5)], 3)
+    for name, words in (
+        ("one", r"one: class b has 1 image to train on, too few .*; add images of this class, or"),
+        ("all", r"all: there are 15 images of 5 classes to train on, and 20% .*; add images"),
+    ):
+        with pytest.raises(DataError, match=rf"{words}.* \(about 20 a class") as refused:
+            open_data(str(tmp_path / name))
+        assert "populated" not in str(refused.value)
+        assert "test_size" not in str(refused.value)
+
+
 def test_unusable_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="accepted are"):
         describe(str(tmp_path))
