@@ -6,9 +6,11 @@ import shlex
 
 from rich.table import Table
 
+from elasticvit.cli.app import command_line
 from elasticvit.cli.report import Report
 from elasticvit.cli.wording import counted, duration, file_size
 from elasticvit.events import Event
+from elasticvit.flows.single_run import export_step
 from elasticvit.flows.train import TrainResult
 from elasticvit.flows.train_events import (
     PanelJudged,
@@ -177,6 +179,8 @@ def next_command(result: TrainResult, device: str | None) -> str:
         result: The training.
         device: The device that was profiled last; None if none was.
     """
+    if result.single:
+        return command_line(export_step(result.folder))
     if result.suggested_target_ms is not None:
         return f"evit-search --target-ms {result.suggested_target_ms:g}"
     profile = ["evit-profile", "--device", HOST]

@@ -23,6 +23,7 @@ from elasticvit.flows.search_supernet import TrainedSupernet
 from elasticvit.flows.search_team import leading, serve_search
 from elasticvit.flows.search_verify import make_verifier
 from elasticvit.flows.settings import WorkspaceLike, settings_of, workspace_of
+from elasticvit.flows.single_run import check_searchable
 from elasticvit.flows.torch_threads import torch_threads
 from elasticvit.flows.train import is_first_rank
 from elasticvit.flows.unreadable import unreadable_notices
@@ -108,7 +109,7 @@ def search(
         changes: Single settings by name, such as `target_ms=30`.
 
     Raises:
-        SettingError: settings that make no sense.
+        SettingError: settings that make no sense, or a training run of one architecture alone.
         TargetError: no target, or one that no architecture keeps; the message says what the space
             can do.
         WorkspaceError: there is no training run, or no profiled device.
@@ -142,6 +143,7 @@ def _search(
         folder, result = search_by_scores(chosen, here, out, events)
         return SearchOutcome(folder=folder, result=result)
     trained = TrainedSupernet.of(chosen, here)
+    check_searchable(trained.space, trained.name)
     check_writable(here.root if out is None else out)
     events(_started(chosen, trained.name))
     events(Phase(text="reading the training run and the predictors"))

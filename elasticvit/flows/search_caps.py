@@ -239,8 +239,10 @@ def _device_targets(
         targets *= len(names)
     if len(targets) != len(names):
         raise SettingError(
-            f"{len(targets)} targets for {len(names)} devices ({', '.join(names)}); give one for "
-            "all, or one for each device in its order; several goals are one list, such as 10,15",
+            f"target_ms has {len(targets)} entries, one for each device, for "
+            f"{'1 device' if len(names) == 1 else f'{len(names)} devices'} ({', '.join(names)}); "
+            "give one for all, or one for each device in its order; several goals of a device are "
+            "a list within that list, [[10, 15]], or one text, 10,15",
             settings=["target_ms", "device"],
         )
     return list(zip(names, targets, strict=True))

@@ -194,6 +194,11 @@ class SearchSettings:
             )
 
     def _check_kept(self) -> None:
+        if self.keep is not None and not isinstance(self.keep, Mapping):
+            raise SettingError(
+                f"keep is {shown(self.keep)}; it must be a mapping of genes to their values",
+                settings=["keep"],
+            )
         for name, value in (self.keep or {}).items():
             if isinstance(value, bool) or not isinstance(value, int):
                 raise SettingError(

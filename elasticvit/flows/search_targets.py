@@ -13,6 +13,7 @@ from elasticvit.cost_size import SizeCost
 from elasticvit.errors import SettingError
 from elasticvit.flows.settings import check_real
 from elasticvit.names import check_name
+from elasticvit.reading import shown
 from elasticvit.space import SearchSpace
 
 LEAST, MOST = 1e-6, 1e9  # of every target
@@ -128,9 +129,15 @@ def check_targets(settings: Targets) -> None:
     """Check the targets of a search by themselves.
 
     Raises:
-        SettingError: A value makes no sense, lists of goals are not equally long, or two settings
-            cap the same.
+        SettingError: `target` is no mapping, a value makes no sense, lists of goals are not equally
+            long, or two settings cap the same.
     """
+    if settings.target is not None and not isinstance(settings.target, Mapping):
+        raise SettingError(
+            f"target is {shown(settings.target)}; it must be a mapping of devices or costs to "
+            "their targets, such as {'pixel6': 30} or {'params': 5}",
+            settings=["target"],
+        )
     targets = list(all_targets(settings))
     for one in targets:
         one.check()

@@ -8,6 +8,7 @@ from pathlib import Path
 from elasticvit.errors import EvitError, NextStep
 from elasticvit.flows.search_targets import COSTS
 from elasticvit.flows.settings import WorkspaceLike, workspace_of
+from elasticvit.flows.single_run import export_step, is_single
 from elasticvit.flows.status_parts import (
     Damages,
     device_statuses,
@@ -115,6 +116,14 @@ def _next(
     exports: Sequence[ExportStatus],
 ) -> tuple[str, NextStep]:
     """What to do next, and why."""
+    alone = next(
+        (run for run in runs if run.latest and run.finished and is_single(run.folder)), None
+    )
+    if alone is not None:
+        if not any(Path(one.run or "").name == alone.folder.name for one in exports):
+            reason = f"training run {alone.folder} is of one architecture, which needs no search"
+            return reason, export_step(alone.folder)
+        return f"the one architecture of {alone.folder} is exported", NextStep("train")
     if not any(device.predictor for device in devices):
         return "no device is profiled yet", NextStep("profile", {"device": HOST})
     run = next((run for run in runs if run.latest and run.finished), None)

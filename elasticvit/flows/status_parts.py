@@ -278,13 +278,14 @@ def export_statuses(
             continue
         with damages.of(folder):
             _, card = load_bundle(folder)
-            search = card.sources.get("search")
+            search, run = card.sources.get("search"), card.sources.get("run")
             statuses.append(
                 ExportStatus(
                     model=folder / card.file,
                     format=card.format,
                     bytes=card.bytes,
                     search=None if search is None else str(search),
+                    run=None if run is None else str(run),
                     device=None if card.timing is None else card.timing.device,
                     measured_ms=None if card.timing is None else card.timing.measured_ms,
                     changed_s=changed_s(folder),

@@ -132,7 +132,8 @@ class ExportStatus:
         model: Path of the model's file.
         format: Name of the export format.
         bytes: Size of the file.
-        search: Folder of the search that it comes from.
+        search: Folder of the search that it comes from; None if it comes from none.
+        run: Training run or supernet that it comes from; None if that is not known.
         device: Name of the device that it was timed on; None if it was not timed.
         measured_ms: Measured latency; None if it was not timed.
         changed_s: Time of the latest change, in seconds since the epoch.
@@ -143,6 +144,7 @@ class ExportStatus:
     format: str
     bytes: int
     search: str | None
+    run: str | None
     device: str | None
     measured_ms: float | None
     changed_s: float

@@ -58,7 +58,8 @@ class TrainSettings:
         lr: Highest learning rate. None: as the recipe has it.
         start_from: Trained weights to start from, for the same classes: a subnet's, which are
             spread over the supernet, or those of another training's supernet. The folder of a run
-            or of a search, or a `subnet.pt`. With `subnet`: of any classes. None: initial weights.
+            or of a search, a `subnet.pt`, a supernet in one file (`.safetensors`), or the name of
+            one that comes with the package. With `subnet`: of any classes. None: initial weights.
         init: Trained weights to start from, for any classes; the classifier is made anew where
             these differ in number. As `start_from`, or the authors' checkpoint. None: initial
             weights.
@@ -85,7 +86,8 @@ class TrainSettings:
             has it.
         teacher: Networks that the sampled subnets learn from, one or several: a network of timm's
             (`NAME` for timm's weights, `NAME:FILE` for weights from a file), the folder of a
-            training run (its largest subnet; `RUN@ARCH` for another one), or the file of a subnet.
+            training run (its largest subnet; `RUN@ARCH` for another one), likewise a supernet in
+            one file or by its name, or the file of a subnet.
             With one teacher labels count for half of the loss, with several they do not count.
         soft_labels: File of what teachers said of the training images (see `write_soft_labels`),
             in place of teachers. None: no soft labels.

@@ -15,6 +15,7 @@ import numpy as np
 
 from elasticvit.arrays import IndexArray
 from elasticvit.errors import DataError
+from elasticvit.training.naming import named
 from elasticvit.training.parts import DataPart
 from elasticvit.training.pool import Source
 from elasticvit.training.sources import find_source
@@ -30,6 +31,8 @@ Normalisation = tuple[tuple[float, ...], tuple[float, ...]]  # mean and deviatio
 TEST_SHARE = 0.20  # of a set without a test part
 SEARCH_SHARE = 0.15  # of the images that remain
 RAND_AUGMENT = "rand-m5-n1-mstd0.5-inc1"  # light, as the method's recipe asks for
+LEAST_OF_CLASS = 2  # images that can be split into some to keep and some to hold out
+SOUND_IMAGES = 20  # of a class
 SEARCH_LIMIT = 10_000  # images; more do not make the choice better, only slower
 PHOTO_MEAN = (0.485, 0.456, 0.406)  # ImageNet's, for sets that are too large to measure
 PHOTO_STD = (0.229, 0.224, 0.225)
@@ -107,6 +110,11 @@ class ImageData:
     def std(self) -> tuple[float, ...]:
         """Standard deviation of each channel for pixels in 0..1."""
         return self.normalisation[1]
+
+    @property
+    def turned(self) -> bool:
+        """Whether images that are trained on or searched by may be turned (`DataPart.turned`)."""
+        return self.train.turned or self.search.turned
 
     def part(self, name: PartName) -> DataPart:
         """A part by its name."""
@@ -234,8 +242,27 @@ def _cut(
             rows, test_size=share, stratify=source.train.labels[rows], random_state=seed
         )
     except ValueError as error:
-        raise DataError(
-            f"{source.spec} has {len(rows)} images of {len(source.classes)} classes, too few to "
-            f"hold some of each class out ({error}); about 20 a class are the least"
-        ) from error
+        raise _too_few(source, rows, share) from error
     return np.sort(kept), np.sort(held)
+
+
+def _too_few(source: Source, rows: IndexArray, share: float) -> DataError:
+    """The error of a data set that has too few images to hold some of each class out."""
+    counts = np.bincount(source.train.labels, minlength=len(source.classes))
+    least = int(np.argmin(counts))
+    left = np.bincount(source.train.labels[rows], minlength=len(source.classes))
+    if left.min() < LEAST_OF_CLASS:
+        images = "1 image" if counts[least] == 1 else f"{counts[least]} images"
+        few = (
+            f"class {named(source.classes[least])} has {images} to train on, too few to hold some "
+            "of them out; add images of this class, or remove it"
+        )
+    else:
+        few = (
+            f"there are {len(rows):,} images of {len(source.classes):,} classes to train on, and "
+            f"{share:.0%} of them, which are held out, are fewer than one a class; add images"
+        )
+    return DataError(
+        f"{named(source.spec)}: {few} (about {SOUND_IMAGES} a class are the least that every part "
+        "gets some of)"
+    )
