@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from elasticvit.arrays import IndexArray
-from elasticvit.errors import DataError
-from elasticvit.training.naming import named
+from elasticvit.training.held_out import hold_out
 from elasticvit.training.parts import DataPart
 from elasticvit.training.pool import Source
 from elasticvit.training.sources import find_source
@@ -31,8 +30,6 @@ Normalisation = tuple[tuple[float, ...], tuple[float, ...]]  # mean and deviatio
 TEST_SHARE = 0.20  # of a set without a test part
 SEARCH_SHARE = 0.15  # of the images that remain
 RAND_AUGMENT = "rand-m5-n1-mstd0.5-inc1"  # light, as the method's recipe asks for
-LEAST_OF_CLASS = 2  # images that can be split into some to keep and some to hold out
-SOUND_IMAGES = 20  # of a class
 SEARCH_LIMIT = 10_000  # images; more do not make the choice better, only slower
 PHOTO_MEAN = (0.485, 0.456, 0.406)  # ImageNet's, for sets that are too large to measure
 PHOTO_STD = (0.229, 0.224, 0.225)
@@ -202,12 +199,12 @@ def open_data(spec: str, seed: int = 0) -> ImageData:
     source = find_source(spec)
     rows: IndexArray = np.arange(len(source.train.labels))
     if source.test is None:
-        rows, test_rows = _cut(source, rows, TEST_SHARE, seed)
+        rows, test_rows = hold_out(source, rows, TEST_SHARE, seed)
         test = DataPart(source.train, test_rows)
     else:
         test = DataPart(source.test, np.arange(len(source.test.labels)))
     share = min(SEARCH_SHARE, SEARCH_LIMIT / len(rows))
-    train_rows, search_rows = _cut(source, rows, share, seed + 1)
+    train_rows, search_rows = hold_out(source, rows, share, seed + 1)
     info = DataInfo(
         spec=source.spec,
         name=source.name,
@@ -223,46 +220,4 @@ def open_data(spec: str, seed: int = 0) -> ImageData:
         train=DataPart(source.train, train_rows),
         search=DataPart(source.train, search_rows),
         test=test,
-    )
-
-
-def _cut(
-    source: Source, rows: IndexArray, share: float, seed: int
-) -> tuple[IndexArray, IndexArray]:
-    """Rows that are kept and rows that are held out, both sorted, shapes (n,) and (m,); every
-    class is held out in proportion.
-
-    Raises:
-        DataError: Too few images to hold out some of each class.
-    """
-    from sklearn.model_selection import train_test_split
-
-    try:
-        kept, held = train_test_split(
-            rows, test_size=share, stratify=source.train.labels[rows], random_state=seed
-        )
-    except ValueError as error:
-        raise _too_few(source, rows, share) from error
-    return np.sort(kept), np.sort(held)
-
-
-def _too_few(source: Source, rows: IndexArray, share: float) -> DataError:
-    """The error of a data set that has too few images to hold some of each class out."""
-    counts = np.bincount(source.train.labels, minlength=len(source.classes))
-    least = int(np.argmin(counts))
-    left = np.bincount(source.train.labels[rows], minlength=len(source.classes))
-    if left.min() < LEAST_OF_CLASS:
-        images = "1 image" if counts[least] == 1 else f"{counts[least]} images"
-        few = (
-            f"class {named(source.classes[least])} has {images} to train on, too few to hold some "
-            "of them out; add images of this class, or remove it"
-        )
-    else:
-        few = (
-            f"there are {len(rows):,} images of {len(source.classes):,} classes to train on, and "
-            f"{share:.0%} of them, which are held out, are fewer than one a class; add images"
-        )
-    return DataError(
-        f"{named(source.spec)}: {few} (about {SOUND_IMAGES} a class are the least that every part "
-        "gets some of)"
     )
