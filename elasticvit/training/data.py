@@ -16,7 +16,6 @@ import numpy as np
 from elasticvit.arrays import IndexArray
 from elasticvit.training.held_out import hold_out
 from elasticvit.training.parts import DataPart
-from elasticvit.training.pool import Source
 from elasticvit.training.sources import find_source
 
 if TYPE_CHECKING:
