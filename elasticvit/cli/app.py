@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import logging
-import shlex
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import click
 
+from elasticvit.cli.command import command_line
 from elasticvit.cli.failures import (
     drop_if_unwritable,
     report_failure,
@@ -18,7 +18,7 @@ from elasticvit.cli.failures import (
 )
 from elasticvit.cli.output import open_missing
 from elasticvit.cli.report import Report
-from elasticvit.errors import EvitError, NextStep
+from elasticvit.errors import EvitError
 from elasticvit.version import __version__
 
 NEED_MEMORY = ("batch_size", "space", "population", "images", "threads")  # options
@@ -83,14 +83,6 @@ class EvitCommand(click.Command):
             for name in settings
             if (option := options.get(name)) is not None
         ]
-
-
-def command_line(step: NextStep) -> str:
-    """The command that runs a flow, as it is typed."""
-    words = [f"evit-{step.flow}"]
-    for name, value in step.settings.items():
-        words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
-    return shlex.join(words)
 
 
 def evit_command(

@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 from elasticvit.cli.app import evit_command
+from elasticvit.cli.command import command_line
 from elasticvit.cli.report import Report
 from elasticvit.cli.wording import counted
-from elasticvit.errors import SettingError
+from elasticvit.errors import NextStep, SettingError
 from elasticvit.flows.learn import DEFAULT_KERNELS, LearnSettings, learn_device
 from elasticvit.flows.profile import DEFAULT_MINUTES, ProfileSettings, profile
 from elasticvit.names import HOST
@@ -22,7 +23,7 @@ HELP = """Time kernels and whole subnets on a device and fit its latency predict
 Continues an earlier profile of the device; run again, it adds measurements to the same table.
 With --model it times model files instead, side by side, and leaves the table alone.
 """
-NEXT = "evit-train"
+NEXT = NextStep("train")
 INTERRUPTED = (
     "the measurements that were made are kept, and the same command goes on from there; an import "
     "or an export of a table, and the timing of model files, start again"
@@ -249,7 +250,7 @@ def _profile(report: Report, folder: Workspace, settings: ProfileSettings) -> No
         for name, error in result.failed.items():
             report.warn(f"{name}: {error}")
         raise next(iter(result.failed.values()))
-    report.close(result.to_dict(), NEXT)
+    report.close(result.to_dict(), command_line(NEXT))
 
 
 def _import(
@@ -269,7 +270,7 @@ def _import(
         table, device, space=space, precision=precision, force=force, workspace=folder
     )
     show_import(report, result)
-    report.close(result.to_dict(), NEXT)
+    report.close(result.to_dict(), command_line(NEXT))
 
 
 def _export(
@@ -291,7 +292,7 @@ def _export(
     report.place(path)
     report.close(
         {"device": name, "precision": chosen, "exported": path, "count": count},
-        f"evit-profile --import {path}",
+        command_line(NextStep("profile", {"table": path}), workspace="FOLDER"),  # another one
     )
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
+from elasticvit.cli.command import command_line
 from elasticvit.cli.report import Report
 from elasticvit.cli.wording import counted
+from elasticvit.errors import NextStep
 from elasticvit.events import Event
 from elasticvit.flows.soft_labels import SoftLabelsProgress, write_soft_labels
 
@@ -53,4 +54,6 @@ def write(report: Report, workspace: str | None, file: str, options: Mapping[str
         f"{result.data}; {result.agreement:.1f} % of them as they are labelled"
     )
     report.place(result.path)
-    report.close(result.to_dict(), f"evit-train --soft-labels {shlex.quote(str(result.path))}")
+    named = {name: options[name] for name in ("data", "space") if options[name] is not None}
+    step = NextStep("train", {"soft_labels": result.path, **named})
+    report.close(result.to_dict(), command_line(step))

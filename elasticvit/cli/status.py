@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from elasticvit.cli.app import command_line, evit_command
+from elasticvit.cli.app import evit_command
+from elasticvit.cli.command import command_line
 from elasticvit.cli.report import Report
 from elasticvit.cli.status_report import print_status
 from elasticvit.flows.status import status
