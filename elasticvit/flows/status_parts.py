@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from elasticvit.errors import CheckpointError, EvitError, NextStep
+from elasticvit.flows.asked import ASKED_FILE, read_asked
+from elasticvit.flows.search_place import LOCK_FILE as SEARCH_LOCK
 from elasticvit.flows.status_result import (
     Damage,
     DeviceStatus,
@@ -145,6 +147,7 @@ def run_statuses(workspace: Workspace, latest: Path | None, damages: Damages) ->
                     accuracy=accuracy,
                     changed_s=changed_s(folder),
                     latest=folder == latest,
+                    asked=read_asked(folder / ASKED_FILE),
                 )
             )
     return statuses
@@ -210,6 +213,8 @@ def search_statuses(
                         precision=_precision(state.settings),
                         changed_s=changed_s(folder),
                         latest=folder == latest,
+                        process=held_by(folder / SEARCH_LOCK),
+                        asked=read_asked(folder / ASKED_FILE),
                     )
                 )
     return statuses

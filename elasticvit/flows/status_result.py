@@ -57,6 +57,7 @@ class RunStatus:
         accuracy: Highest accuracy in percent of the subnets that were judged; None before the end.
         changed_s: Time of the latest change, in seconds since the epoch.
         latest: Whether searches use it by default.
+        asked: The settings that resume it; None if an earlier version began it.
     """
 
     folder: Path
@@ -71,6 +72,7 @@ class RunStatus:
     accuracy: float | None
     changed_s: float
     latest: bool
+    asked: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +110,8 @@ class SearchStatus:
         chosen_by: What architectures were ordered by (`SearchResult.accuracy_source`).
         changed_s: Time of the latest change, in seconds since the epoch.
         latest: Whether exports use it by default.
+        process: Number of the process that searches now; None if none does.
+        asked: The settings that resume it; None if an earlier version began it.
     """
 
     folder: Path
@@ -122,6 +126,8 @@ class SearchStatus:
     chosen_by: str | None = None
     changed_s: float
     latest: bool
+    process: str | None = None
+    asked: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
