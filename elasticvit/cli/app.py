@@ -51,11 +51,21 @@ class EvitCommand(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
+            self._refuse_empty(ctx)
             return super().invoke(ctx)
         except click.exceptions.Exit:
             raise
         except (Exception, KeyboardInterrupt) as error:
             raise click.exceptions.Exit(self._failed(error, ctx.obj)) from error
+
+    def _refuse_empty(self, ctx: click.Context) -> None:
+        """Refuse empty texts, such as `--data "$FOLDER"` where the variable is not set."""
+        for param in self.params:
+            value = ctx.params.get(param.name or "")
+            if "" in (value if isinstance(value, tuple) else (value,)):
+                raise click.BadParameter(
+                    "it is empty; name something, or leave it out", ctx=ctx, param=param
+                )
 
     def _failed(self, error: BaseException, report: Report | None = None) -> int:
         code = report_failure(

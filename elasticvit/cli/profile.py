@@ -9,6 +9,7 @@ import click
 
 from elasticvit.cli.app import evit_command
 from elasticvit.cli.command import command_line
+from elasticvit.cli.modes import given, named, only, refuse
 from elasticvit.cli.report import Report
 from elasticvit.cli.wording import counted
 from elasticvit.errors import NextStep, SettingError
@@ -29,6 +30,15 @@ INTERRUPTED = (
     "or an export of a table, and the timing of model files, start again"
 )
 FILE = click.Path(dir_okay=False)
+TIMING = ("device", "rounds", "threads", "cores", "seed", "address", "serial", "runner")
+# option that does something else than a profile -> the options that count with it, what it does
+MODES = {
+    "model": (TIMING, f"times files and takes {', '.join(f'--{name}' for name in TIMING)}"),
+    "list_devices": (("address",), "only looks for devices"),
+    "table": (("device", "space", "precision", "force"), "measures nothing"),
+    "export_lut": (("device", "precision", "force"), "measures nothing"),
+    "explain": (("device", "space", "precision"), "measures nothing"),
+}
 
 
 @evit_command("evit-profile", HELP, INTERRUPTED)
@@ -145,11 +155,10 @@ def main(
 ) -> None:
     folder = Workspace.open(workspace)
     _check(device, address or serial, [table, export_lut, explain, list_devices or None], like)
+    _check_mode()
     one = device[0] if device else None
     place = {"address": address, "serial": serial, "runner": runner}
     if model:
-        others = [space, budget_minutes, like, budget_kernels, table, export_lut, explain]
-        _check_models([*others, precision, list_devices or None, force or None])
         how = {"rounds": rounds, "threads": threads, "cores": cores, "seed": seed}
         _models(report, folder, model=model, device=device or (HOST,), **how, **place)
     elif list_devices:
@@ -210,13 +219,14 @@ def _check(
         )
 
 
-def _check_models(others: Sequence[object]) -> None:
-    """Refuse what has no meaning for model files."""
-    if any(other is not None for other in others):
-        raise click.UsageError(
-            "--model times files; it takes --device, --rounds, --threads, --cores, --seed, "
-            "--address, --serial and --runner: leave out the others"
-        )
+def _check_mode() -> None:
+    """Refuse options that do not count in what is done."""
+    chosen = given()
+    for name, (allowed, why) in MODES.items():
+        if name in chosen:
+            only(named([name]), (name, *allowed), why)
+            return
+    refuse(["force"], "--import and --export-lut")
 
 
 def _models(report: Report, folder: Workspace, **settings: Any) -> None:
