@@ -1,6 +1,8 @@
 """The command that `evit-status` prints after an interruption goes on with the same work."""
 
+import os
 import shlex
+import time
 from pathlib import Path
 
 import pytest
@@ -62,7 +64,11 @@ def test_an_interrupted_search_is_resumed(tmp_path: Path) -> None:
     found = status(workspace)
     assert found.next_step == NextStep("search", {**asked, "start": []})
     assert "going on with" in typed(found.next_step, workspace.root)
-    assert [one.finished for one in status(workspace).searches] == [True]
+    (finished,) = status(workspace).searches
+    assert finished.finished
+    for file in finished.folder.iterdir():  # as `cp -r` changes them
+        os.utime(file, (2e9, 2e9))
+    assert status(workspace).searches[0].changed_s == finished.changed_s < time.time() < 2e9
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import fields
 from numbers import Integral, Real
@@ -22,13 +23,21 @@ ASKED_FILE = "asked.json"  # in the folder of the work
 SCHEMA = 1
 
 
-class _Asked(msgspec.Struct, frozen=True, kw_only=True):
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked.
+
+    Attributes:
+        settings: The settings, by name.
+        ended_s: Time of the end, in seconds since the epoch; None before.
+    """
+
     schema: int = SCHEMA
     settings: dict[str, Any]
+    ended_s: float | None = None
 
 
 ASKED_FORMAT = Format(
-    kind=_Asked,
+    kind=Asked,
     what="the settings that were asked for",
     error=CheckpointError,
     mend="remove the file",
@@ -89,13 +98,26 @@ def write_asked(path: Path, asked: Mapping[str, Any]) -> None:
     Raises:
         FileError: The file cannot be written.
     """
-    write_atomic(path, json.dumps({"schema": SCHEMA, "settings": asked}, indent=2) + "\n")
+    plain = msgspec.to_builtins(Asked(settings=dict(asked)))
+    write_atomic(path, json.dumps(plain, indent=2) + "\n")
 
 
-def read_asked(path: Path) -> dict[str, Any] | None:
+def note_end(path: Path) -> None:
+    """Note in the file of what was asked that the work has ended now.
+
+    Raises:
+        FileError: The file cannot be written.
+    """
+    asked = read_asked(path)
+    if asked is not None:
+        plain = msgspec.to_builtins(msgspec.structs.replace(asked, ended_s=time.time()))
+        write_atomic(path, json.dumps(plain, indent=2) + "\n")
+
+
+def read_asked(path: Path) -> Asked | None:
     """What was asked; None where an earlier version began the work.
 
     Raises:
         CheckpointError: The file is damaged.
     """
-    return ASKED_FORMAT.read_json(path).settings if path.exists() else None
+    return ASKED_FORMAT.read_json(path) if path.exists() else None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from elasticvit.errors import SettingError
 from elasticvit.events import EventHandler, Phase, ignore
-from elasticvit.flows.asked import ASKED_FILE, asked_of, write_asked
+from elasticvit.flows.asked import ASKED_FILE, asked_of, note_end, write_asked
 from elasticvit.flows.places import check_writable, kept
 from elasticvit.flows.search_caps import pose_problem
 from elasticvit.flows.search_events import SearchPlanned, SearchStarted
@@ -215,6 +215,7 @@ def _search(
             verify=verify,
             top=chosen.top,
         )
+        note_end(folder / ASKED_FILE)
         verify.save()
     for notice in unreadable_notices(images):
         events(notice)

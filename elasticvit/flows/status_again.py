@@ -23,7 +23,9 @@ def profile_again(workspace: Workspace, devices: Sequence[DeviceStatus]) -> tupl
         except EvitError:  # damaged: as if there were none
             asked = None
         if asked is not None:
-            return f"the profile of {device.name} is not finished", NextStep("profile", asked)
+            return f"the profile of {device.name} is not finished", NextStep(
+                "profile", asked.settings
+            )
     return "no device is profiled yet", NextStep("profile", {"device": HOST})
 
 

@@ -136,7 +136,10 @@ class ExportStatus:
 
     Attributes:
         model: Path of the model's file.
+        arch: Its architecture, or the name of the network; None if its card tells neither.
         format: Name of the export format.
+        formats: The formats of all files of the export, this one's first.
+        precision: Precision of the file.
         bytes: Size of the file.
         search: Folder of the search that it comes from.
         device: Name of the device that it was timed on; None if it was not timed.
@@ -146,7 +149,10 @@ class ExportStatus:
     """
 
     model: Path
+    arch: str | None = None
     format: str
+    formats: tuple[str, ...] = ()
+    precision: str = FP32
     bytes: int
     search: str | None
     device: str | None

@@ -12,7 +12,7 @@ from typing import Any
 from elasticvit.errors import FileError
 from elasticvit.events import Event, EventHandler, Notice, Phase
 from elasticvit.files import make_folder, writing
-from elasticvit.flows.asked import ASKED_FILE, asked_of, space_text, write_asked
+from elasticvit.flows.asked import ASKED_FILE, asked_of, note_end, space_text, write_asked
 from elasticvit.flows.train_events import (
     RunFound,
     TrainingForecast,
@@ -235,3 +235,4 @@ class TrainJob:
             unreadable=len(self.images.train.unreadable),
             lr_scale=self.lr_scale,
         ).save()
+        note_end(run / ASKED_FILE)
