@@ -35,7 +35,7 @@ DEFAULT_DATA = "digits"
 # what the names of our files and folders begin with
 OWN_FILES = (
     *(SETTINGS, "lut.sqlite", "judgements.sqlite", "devices.toml"),
-    *("predictors", "runs", "searches", "exports", "timings"),
+    *("predictors", "runs", "searches", "exports", "timings", "profiles"),
 )
 FLOWS = {"run": "train", "search": "search", "export": "export"}  # that make the folders
 NAMES = {"run": "training run", "search": "search", "export": "export"}

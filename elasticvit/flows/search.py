@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from elasticvit.errors import SettingError
 from elasticvit.events import EventHandler, Phase, ignore
+from elasticvit.flows.asked import ASKED_FILE, asked_of, note_end, write_asked
 from elasticvit.flows.places import check_writable, kept
 from elasticvit.flows.search_caps import pose_problem
 from elasticvit.flows.search_events import SearchPlanned, SearchStarted
@@ -202,6 +203,9 @@ def _search(
             )
         )
         folder = going_on or held.enter_context(working_in(here.new_folder("search"), here))
+        if out is None:
+            run = {} if trained.run is None else {"run": trained.name}
+            write_asked(folder / ASKED_FILE, {**asked_of(chosen), **run})
         ends_s = time.monotonic() + (math.inf if plan.deadline_s is None else plan.deadline_s)
         result = job.run(
             folder,
@@ -213,6 +217,7 @@ def _search(
             verify=verify,
             top=chosen.top,
         )
+        note_end(folder / ASKED_FILE)
         verify.save()
     for notice in unreadable_notices(images):
         events(notice)

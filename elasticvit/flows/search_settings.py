@@ -187,6 +187,12 @@ class SearchSettings:
                 f"checkpoint is {shown(self.checkpoint)}; it is one of {', '.join(CHECKPOINTS)}",
                 settings=["checkpoint"],
             )
+        if self.checkpoint != "latest" and named and named != ["run"]:
+            raise SettingError(
+                f"checkpoint is {self.checkpoint}, but {named[0]} is named; only training runs "
+                "have checkpoints: leave checkpoint out, or name a run",
+                settings=["checkpoint", "run"],
+            )
         if self.data is not None and self.supernet is None:
             raise SettingError(
                 "data is named without supernet; a training run is judged on its own data set",

@@ -57,6 +57,7 @@ class RunStatus:
         accuracy: Highest accuracy in percent of the subnets that were judged; None before the end.
         changed_s: Time of the latest change, in seconds since the epoch.
         latest: Whether searches use it by default.
+        asked: The settings that resume it; None if an earlier version began it.
     """
 
     folder: Path
@@ -71,6 +72,7 @@ class RunStatus:
     accuracy: float | None
     changed_s: float
     latest: bool
+    asked: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +110,8 @@ class SearchStatus:
         chosen_by: What architectures were ordered by (`SearchResult.accuracy_source`).
         changed_s: Time of the latest change, in seconds since the epoch.
         latest: Whether exports use it by default.
+        process: Number of the process that searches now; None if none does.
+        asked: The settings that resume it; None if an earlier version began it.
     """
 
     folder: Path
@@ -122,6 +126,8 @@ class SearchStatus:
     chosen_by: str | None = None
     changed_s: float
     latest: bool
+    process: str | None = None
+    asked: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +136,10 @@ class ExportStatus:
 
     Attributes:
         model: Path of the model's file.
+        arch: Its architecture, or the name of the network; None if its card tells neither.
         format: Name of the export format.
+        formats: The formats of all files of the export, this one's first.
+        precision: Precision of the file.
         bytes: Size of the file.
         search: Folder of the search that it comes from; None if it comes from none.
         run: Training run or supernet that it comes from; None if that is not known.
@@ -141,7 +150,10 @@ class ExportStatus:
     """
 
     model: Path
+    arch: str | None = None
     format: str
+    formats: tuple[str, ...] = ()
+    precision: str = FP32
     bytes: int
     search: str | None
     run: str | None

@@ -7,10 +7,12 @@ import time
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from elasticvit.errors import FileError
 from elasticvit.events import Event, EventHandler, Notice, Phase
 from elasticvit.files import make_folder, writing
+from elasticvit.flows.asked import ASKED_FILE, asked_of, note_end, space_text, write_asked
 from elasticvit.flows.train_events import (
     RunFound,
     TrainingForecast,
@@ -35,6 +37,8 @@ from elasticvit.training.forecast import Forecaster, forecast
 from elasticvit.training.loop import run_training
 from elasticvit.training.run_info import RUN_FILE, has_checkpoint
 from elasticvit.workspace import PLURALS, Workspace
+
+ONCE = ("resume", "fresh", "resume_from", "lr_scale")  # settings of one call, not of the training
 
 
 class TrainJob:
@@ -93,7 +97,16 @@ class TrainJob:
             stack.enter_context(remembered(self.workspace, run, named, self.info.data))
         if not finished and not (run / RUN_FILE).exists():
             self.info.save(run)
+        if not finished and self.settings.out is None:
+            write_asked(run / ASKED_FILE, self._asked())
         return run
+
+    def _asked(self) -> dict[str, Any]:
+        """What the same training is asked for with, whatever the defaults are by then."""
+        asked = {n: v for n, v in asked_of(self.settings).items() if n not in ONCE}
+        if self.settings.subnet is None or self.settings.start_from is None:
+            asked["space"] = space_text(self.plan.named)
+        return {**asked, "data": self.info.data}
 
     def _finished(self, run: Path) -> bool:
         """Whether a run has trained to the end, and is not to be trained again from a step."""
@@ -223,3 +236,4 @@ class TrainJob:
             unreadable=len(self.images.train.unreadable),
             lr_scale=self.lr_scale,
         ).save()
+        note_end(run / ASKED_FILE)

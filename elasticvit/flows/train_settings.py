@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from elasticvit.arch import Arch
@@ -40,6 +40,11 @@ RANGES = {  # least and greatest value of whole numbers
     "diagnose_every": (0, MOST_STEPS),
 }
 AUTO = "auto"
+# settings that say which subnets of a supernet are trained
+OF_SUPERNETS = (
+    *("complexity", "sampling", "hss", "bank", "preference", "grow", "level_bias"),
+    *("subnets", "diagnose_every"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,9 +191,9 @@ class TrainSettings:
         check_real("lr_scale", self.lr_scale, *LR_SCALES)
         for name in ("space", "data", "out", "teacher", "subnet"):
             text = str(getattr(self, name))
-            if "\0" in text:
+            if not text or "\0" in text:
                 raise SettingError(
-                    f"{name} is {shown(text)}; it must not hold a null character",
+                    f"{name} is {shown(text)}; it must not be empty or hold a null character",
                     settings=[name],
                 )
         if self.complexity not in COMPLEXITIES:
@@ -226,6 +231,8 @@ class TrainSettings:
                 "starts from with start_from",
                 settings=["subnet", *others],
             )
+        if self.subnet is not None:
+            self._check_alone()
         for name in ("resume_from", "lr_scale"):
             if self.fresh and getattr(self, name) is not None:
                 raise SettingError(
@@ -236,6 +243,17 @@ class TrainSettings:
             raise SettingError(
                 "resume and fresh exclude each other; choose one of them",
                 settings=["resume", "fresh"],
+            )
+
+    def _check_alone(self) -> None:
+        """Check that nothing is said of the sampling of subnets where one is trained alone."""
+        usual = {field.name: field.default for field in fields(self)}
+        named = [name for name in OF_SUPERNETS if getattr(self, name) != usual[name]]
+        if named:
+            raise SettingError(
+                f"{', '.join(named)}: not with subnet, since one architecture alone has no other "
+                "subnets to choose from; leave that out",
+                settings=["subnet", *named],
             )
 
     @property
