@@ -13,7 +13,7 @@ from training_small import MICRO
 import elasticvit as ev
 from elasticvit.cli import profile, search, train
 from elasticvit.cli.command import command_line
-from elasticvit.errors import NextStep
+from elasticvit.errors import CheckpointError, NextStep
 from elasticvit.events import Event
 from elasticvit.flows.profile import ProfileProgress
 from elasticvit.flows.search_events import SearchProgress
@@ -85,6 +85,21 @@ def test_an_interrupted_training_is_resumed(tmp_path: Path) -> None:
     typed(found.next_step, root)
     ev.train(workspace=root, events=told.append, **asked)
     assert RunFound(folder=interrupted.folder, finished=True) in told
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_training_whose_checkpoint_is_damaged_names_the_same_training(tmp_path: Path) -> None:
+    asked = {"space": "tiny", "epochs": 1, "batch_size": 512, "lr": 0.002, "bank": False}
+    with pytest.raises(Interrupted):
+        ev.train(workspace=tmp_path, events=Stop(TrainProgress, 1), **asked)
+    (run,) = status(tmp_path).runs
+    for file in run.folder.glob("checkpoints/*.safetensors"):
+        file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(CheckpointError) as damaged:
+        ev.train(workspace=tmp_path, **asked)
+    step = damaged.value.next_step
+    assert step == NextStep("train", {**asked, "data": "digits", "fresh": True})
+    assert "--lr 0.002" in command_line(step)
 
 
 def test_an_interrupted_first_profile_is_resumed(tmp_path: Path) -> None:

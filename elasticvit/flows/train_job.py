@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from elasticvit.errors import FileError
+from elasticvit.errors import EvitError, FileError, NextStep
 from elasticvit.events import Event, EventHandler, Notice, Phase
 from elasticvit.files import make_folder, writing
 from elasticvit.flows.asked import ASKED_FILE, asked_of, note_end, space_text, write_asked
@@ -58,6 +58,15 @@ class TrainJob:
 
     def run(self) -> TrainResult:
         """Train the remaining steps; returns the result on every rank."""
+        try:
+            return self._run()
+        except EvitError as error:
+            step = error.next_step
+            if step is not None and step.flow == "train":  # the same training, gone on with
+                error.next_step = NextStep("train", {**self._asked(), **step.settings})
+            raise
+
+    def _run(self) -> TrainResult:
         with ExitStack() as stack:
             run = self._folder(stack) if self.ranks.writes else None
             run = self.ranks.share(run)
