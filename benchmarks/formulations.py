@@ -107,7 +107,9 @@ def main() -> None:
 
 def formulations(kernel: Kernel, loads: int) -> dict[str, Any]:
     """Figures of each formulation of a kernel; those that do not apply are left out."""
-    copies = max(2, math.ceil(IN_MEMORY / 4 / sum(KernelTensors.of(kernel).constants)))
+    copies = max(
+        2, math.ceil(IN_MEMORY / 4 / sum(c.values for c in KernelTensors.of(kernel).constants))
+    )
     alone, many, differences = {}, {}, {}
     expected = None
     for name, form in {"today": WRITERS[type(kernel)], **FORMS[type(kernel)]}.items():

@@ -1,12 +1,13 @@
 """Does the default learning rate suit sets that it was not chosen on?
 
-    python benchmarks/learning_rate.py [--epochs N] [--sets NAME ...] [--jobs 1] [--out FOLDER]
+    python benchmarks/learning_rate.py [--epochs N] [--sets NAME ...] [--factors X ...]
+        [--seeds N ...] [--jobs 1] [--out FOLDER]
 
 Supernets of space `tiny` are trained as a bare `evit-train` on one thread would, with half of the
 learning rate of recipe `cpu-minutes`, with it, and with twice as much: on scikit-learn's digits
 (where the rate was chosen) and on some 850 photographs of CIFAR-10, of ten classes, of two and of
 four. Each is judged by the mean accuracy of its panel of subnets on test images, batch norm
-recalibrated on training images. One seed. One JSON line; FOLDER keeps what is finished.
+recalibrated on training images. One JSON line, means over the seeds; FOLDER keeps what is finished.
 """
 
 from __future__ import annotations
@@ -49,6 +50,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--epochs", type=int, default=None, help="In place of the recipe's.")
     parser.add_argument("--sets", nargs="*", choices=SETS, default=list(SETS))
+    parser.add_argument(
+        "--factors", nargs="*", type=float, default=FACTORS, help="Of the recipe's rate; has 1."
+    )
+    parser.add_argument("--seeds", nargs="*", type=int, default=[0])
     parser.add_argument("--jobs", type=int, default=1, help="Trainings at the same time.")
     parser.add_argument(
         "--data", type=Path, default=CIFAR, help="Folder of CIFAR-10's parquet files."
@@ -57,13 +62,22 @@ def main() -> None:
     options = parser.parse_args()
     for name in options.sets:
         make(name, options.data, options.out)
-    runs = list(product(options.sets, FACTORS))
+    if 1.0 not in options.factors or not options.seeds:
+        parser.error("--factors must have 1, the recipe's own rate, and --seeds at least one seed")
+    runs = list(product(options.sets, options.seeds, options.factors))
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
         jobs = {run: pool.submit(one, *run, options.out, options.epochs) for run in runs}
         found = {run: job.result() for run, job in jobs.items()}
     rows = []
     for name in options.sets:
-        means = {factor: found[name, factor] for factor in FACTORS}
+        means = {
+            factor: statistics.fmean(found[name, seed, factor] for seed in options.seeds)
+            for factor in options.factors
+        }
+        behind = [
+            max(found[name, seed, f] for f in options.factors) - found[name, seed, 1.0]
+            for seed in options.seeds
+        ]
         info = open_data(spec(name, options.out)).info
         rows.append(
             {
@@ -72,9 +86,10 @@ def main() -> None:
                 "classes": info.classes,
                 "accuracy": {str(factor): round(mean, 2) for factor, mean in means.items()},
                 "behind_best": round(max(means.values()) - means[1.0], 2),
+                "behind_best_by_seed": [round(value, 2) for value in behind],
             }
         )
-    line = {"benchmark": "learning_rate", "rate": CPU_MINUTES.lr}
+    line = {"benchmark": "learning_rate", "rate": CPU_MINUTES.lr, "seeds": options.seeds}
     print(json.dumps(line | {"sets": rows}))
 
 
@@ -97,10 +112,10 @@ def make(name: str, source: Path, out: Path) -> None:
         kept.assign(label=kept["label"].map(numbers)).to_parquet(folder / f"{part}.parquet")
 
 
-def one(name: str, factor: float, out: Path, epochs: int | None) -> float:
+def one(name: str, seed: int, factor: float, out: Path, epochs: int | None) -> float:
     """Mean test accuracy of the panel of one training, in percent."""
     torch.set_num_threads(1)
-    run = out / f"{name.replace(' ', '-')}-{factor:g}"
+    run = out / f"{name.replace(' ', '-')}-{factor:g}-seed{seed}"
     note = out / f"{run.name}.json"
     if not note.exists():
         ev.train(
@@ -111,13 +126,14 @@ def one(name: str, factor: float, out: Path, epochs: int | None) -> float:
             epochs=epochs,
             lr=factor * CPU_MINUTES.lr,
             threads=1,
+            seed=seed,
             panel_every=0,
         )
         supernet, data = load_supernet(run), open_data(spec(name, out))
         archs = pd.read_csv(run / "panel.csv")["arch"].unique()
         found = [judge(Subnet.cut(supernet, ev.Arch.parse(a)), data, TEST_IMAGES) for a in archs]
         write_atomic(note, json.dumps({"mean": statistics.fmean(found), "accuracies": found}))
-        print(name, factor, statistics.fmean(found), file=sys.stderr, flush=True)
+        print(name, seed, factor, statistics.fmean(found), file=sys.stderr, flush=True)
     return float(json.loads(note.read_text())["mean"])
 
 

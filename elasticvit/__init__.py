@@ -7,7 +7,7 @@
     result = ev.search(target_ms=30)
     ev.export(result, "model.tflite")
 
-Importing this package loads neither torch nor pandas; what needs them loads them when it is used.
+Importing this package loads nothing; a name loads what it needs when it is first used.
 `docs/library.md` shows every function.
 """
 
@@ -16,18 +16,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from elasticvit.arch import Arch, ArchBatch, AttnStage, ConvStage
-from elasticvit.cost import CostModel, MacsCost
-from elasticvit.errors import EvitError
-from elasticvit.events import Event, Notice, Phase, Progress
-from elasticvit.find import find_arch
-from elasticvit.kernels import Kernel, Layout, lower
-from elasticvit.published import list_models
-from elasticvit.space import SearchSpace, find_space
 from elasticvit.version import __version__
-from elasticvit.workspace import Workspace
 
 if TYPE_CHECKING:
+    from elasticvit.arch import Arch, ArchBatch, AttnStage, ConvStage
+    from elasticvit.cost import CostModel, MacsCost
+    from elasticvit.errors import EvitError
+    from elasticvit.events import Event, Notice, Phase, Progress
+    from elasticvit.find import find_arch
     from elasticvit.flows.compare import CompareSettings, compare
     from elasticvit.flows.export import ExportSettings, export
     from elasticvit.flows.export_verify import verify_export
@@ -41,10 +37,33 @@ if TYPE_CHECKING:
     from elasticvit.flows.supernet import load_supernet
     from elasticvit.flows.tables import export_table, import_table
     from elasticvit.flows.train import TrainSettings, train
+    from elasticvit.kernels import Kernel, Layout, lower
     from elasticvit.nn.models import create_model
+    from elasticvit.published import list_models
+    from elasticvit.space import SearchSpace, find_space
+    from elasticvit.workspace import Workspace
 
 # name -> the module that has it, loaded when the name is first used
 _LAZY = {
+    "Arch": "elasticvit.arch",
+    "ArchBatch": "elasticvit.arch",
+    "AttnStage": "elasticvit.arch",
+    "ConvStage": "elasticvit.arch",
+    "CostModel": "elasticvit.cost",
+    "MacsCost": "elasticvit.cost",
+    "EvitError": "elasticvit.errors",
+    "Event": "elasticvit.events",
+    "Notice": "elasticvit.events",
+    "Phase": "elasticvit.events",
+    "Progress": "elasticvit.events",
+    "find_arch": "elasticvit.find",
+    "Kernel": "elasticvit.kernels",
+    "Layout": "elasticvit.kernels",
+    "lower": "elasticvit.kernels",
+    "list_models": "elasticvit.published",
+    "SearchSpace": "elasticvit.space",
+    "find_space": "elasticvit.space",
+    "Workspace": "elasticvit.workspace",
     "create_model": "elasticvit.nn.models",
     "Latency": "elasticvit.flows.latency",
     "LatencyPrediction": "elasticvit.flows.latency",

@@ -6,20 +6,24 @@ from elasticvit.arch import Arch
 from elasticvit.errors import ArchError
 from elasticvit.published import PUBLISHED, published
 from elasticvit.reading import shown
-from elasticvit.space import SearchSpace
+from elasticvit.space import SearchSpace, find_space
 
 ENDS = ("smallest", "largest")
 
 
-def find_arch(what: Arch | str, space: SearchSpace) -> Arch:
+def find_arch(what: Arch | str, space: SearchSpace | str) -> Arch:
     """An architecture of a space.
 
     Args:
         what: `smallest` or `largest` of the space, or anything that `read_arch` reads.
+        space: The space, its name, or its TOML file.
 
     Raises:
         ArchError: no such architecture, or not in the space; the gene and its choices are named.
+        SpaceError: no such space.
     """
+    if not isinstance(space, SearchSpace):
+        space = find_space(space)
     if isinstance(what, str) and what.strip() in ENDS:
         return space.smallest if what.strip() == "smallest" else space.largest
     arch = read_arch(what)
@@ -41,6 +45,10 @@ def read_arch(what: Arch | str) -> Arch:
     """
     if isinstance(what, Arch):
         return what
+    if not isinstance(what, str):
+        raise ArchError(
+            f"architecture is {shown(what)}; it must be one architecture, or its name or text"
+        )
     text = what.strip()
     if text.startswith("{"):
         return Arch.from_json(text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from elasticvit.kernels import (
     FFN,
@@ -24,6 +24,7 @@ from elasticvit.kernels import (
 from elasticvit.strips import Strip, same_padding, strips
 
 FLOAT_BYTES = 4
+Role = Literal["dense", "depthwise", "image", "bias", "other"]  # of a constant
 MB = 1e6  # bytes
 
 
@@ -41,6 +42,25 @@ class Step:
     writes: int
 
 
+@dataclass(frozen=True)
+class Constant:
+    """A constant tensor.
+
+    Attributes:
+        values: Number of its values.
+        role: What it is: weights of a depthwise convolution, of the convolution that reads the
+            `image`, or of another convolution or linear layer (`dense`); the bias of a layer; or
+            none of these.
+        outputs: Channels that a layer's weights or bias are for; 0 of others.
+        sharing: Number of layers that share it.
+    """
+
+    values: int
+    role: Role = "other"
+    outputs: int = 0
+    sharing: int = 1
+
+
 @dataclass
 class KernelTensors:
     """The operators of a kernel, in the order in which they run, and its constants.
@@ -48,13 +68,13 @@ class KernelTensors:
     Attributes:
         floats_in: Floats of the kernel's input.
         steps: The operators; the last one writes the kernel's output.
-        constants: Floats of each constant.
+        constants: The constants.
         reshapes: Number of reshapes, which are no steps.
     """
 
     floats_in: int
     steps: list[Step] = field(default_factory=list)
-    constants: list[int] = field(default_factory=list)
+    constants: list[Constant] = field(default_factory=list)
     reshapes: int = 0
 
     @classmethod
@@ -95,10 +115,20 @@ class KernelTensors:
         self.steps.append(Step(reads, writes))
         return len(self.steps)
 
-    def weighted(self, x: int, weights: int, bias: int, writes: int) -> int:
-        """Append a convolution or linear layer, with floats of its weights and its bias."""
-        self.constants += [weights, bias]
+    def weighted(
+        self, x: int, weights: int, outputs: int, writes: int, role: Role = "dense"
+    ) -> int:
+        """Append a convolution or linear layer with a number of weights and of channels that it
+        gives, each of which has a bias."""
+        self.layer(weights, outputs, role)
         return self.step(x, writes=writes)
+
+    def layer(self, weights: int, outputs: int, role: Role = "dense", sharing: int = 1) -> None:
+        """Append the constants that so many equal convolutions or linear layers share."""
+        self.constants += [
+            Constant(weights, role, outputs, sharing),
+            Constant(outputs, "bias", outputs, sharing),
+        ]
 
     def copied(self, x: int) -> int:
         """Append an operator whose output is as large as its input `x`."""
@@ -108,7 +138,7 @@ class KernelTensors:
 def _first_conv(t: KernelTensors, kernel: FirstConv) -> None:
     x = _padded(t, 0, kernel.size, kernel.cin, 3, 2)
     out = kernel.out_size**2 * kernel.cout
-    t.copied(t.weighted(x, 9 * kernel.cin * kernel.cout, kernel.cout, out))
+    t.copied(t.weighted(x, 9 * kernel.cin * kernel.cout, kernel.cout, out, "image"))
 
 
 def _mbconv(t: KernelTensors, kernel: MBConv) -> None:
@@ -131,7 +161,7 @@ def _whole(t: KernelTensors, kernel: MBConv) -> int:
         writes = kernel.size**2 * inner
         y = t.copied(t.weighted(0, kernel.cin * inner, inner, writes))
     y = _padded(t, y, kernel.size, inner, kernel.kernel, kernel.stride)
-    y = t.copied(t.weighted(y, kernel.kernel**2 * inner, inner, area * inner))
+    y = t.copied(t.weighted(y, kernel.kernel**2 * inner, inner, area * inner, "depthwise"))
     if kernel.se:
         squeezed = inner // SE_RATIO
         gate = t.step(y, writes=inner)
@@ -144,7 +174,9 @@ def _whole(t: KernelTensors, kernel: MBConv) -> int:
 def _strips(t: KernelTensors, kernel: MBConv, found: Sequence[Strip]) -> int:
     """The strips share their weights."""
     cin, inner, cout, size = kernel.cin, kernel.inner, kernel.cout, kernel.size
-    t.constants += [cin * inner, inner, kernel.kernel**2 * inner, inner, inner * cout, cout]
+    t.layer(cin * inner, inner, sharing=len(found))
+    t.layer(kernel.kernel**2 * inner, inner, "depthwise", sharing=len(found))
+    t.layer(inner * cout, cout, sharing=len(found))
     parts = []
     for strip in found:
         y = t.step(0, writes=strip.rows * size * cin)
@@ -168,9 +200,9 @@ def _attention(t: KernelTensors, kernel: Attention) -> None:
     q = t.copied(t.weighted(normed, width * keys, keys, n * keys))
     k = t.weighted(normed, width * keys, keys, n * keys)
     v = t.weighted(normed, width * values, values, n * values)
-    v = t.copied(t.weighted(v, 9 * values, values, n * values))
+    v = t.copied(t.weighted(v, 9 * values, values, n * values, "depthwise"))
     scores = t.step(q, t.copied(k), writes=heads * n * n)
-    t.constants.append(heads * n * n)
+    t.constants.append(Constant(heads * n * n))
     attended = t.step(t.copied(t.copied(scores)), v, writes=n * values)
     y = t.copied(t.copied(attended))
     t.reshapes += 5
@@ -195,7 +227,7 @@ def _head(t: KernelTensors, kernel: Head) -> None:
 def _layer_norm(t: KernelTensors, n: int, width: int) -> int:
     centred = t.step(0, t.step(0, writes=n), writes=n * width)
     variance = t.step(t.copied(centred), writes=n)
-    t.constants.append(1)  # what is added to the variance
+    t.constants.append(Constant(1))  # what is added to the variance
     t.reshapes += 1
     return t.step(centred, t.copied(t.copied(variance)), writes=n * width)
 

@@ -37,7 +37,7 @@ DEFAULT_DATA = "digits"
 # what the names of our files and folders begin with
 OWN_FILES = (
     *(SETTINGS, "lut.sqlite", "judgements.sqlite", "devices.toml"),
-    *("predictors", "runs", "searches", "exports", "timings"),
+    *("predictors", "runs", "searches", "exports", "timings", "profiles"),
 )
 BETWEEN = "-threads-"  # threads and cores in the name of a predictor's folder
 FLOWS = {"run": "train", "search": "search", "export": "export"}  # that make the folders

@@ -66,7 +66,7 @@ def labels_path(model: Path) -> Path:
 
 def is_rejected(folder: Path) -> bool:
     """Whether a folder of an export has nothing but a model whose accuracy was too low."""
-    return not (folder / CARD_FILE).exists() and (folder / f"{MODEL_NAME}{REJECTED}.json").exists()
+    return not (folder / CARD_FILE).exists() and any(folder.glob(f"{MODEL_NAME}*{REJECTED}.json"))
 
 
 def proof_path(model: Path) -> Path:

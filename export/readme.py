@@ -108,11 +108,14 @@ def _use(card: Card, code: Sequence[str]) -> Iterator[str]:
     if card.input.fit == "resize_then_crop":
         shorter = int(card.input.shape[1] / (card.input.crop or 1))
         yield (
-            f"- Pictures: the shorter side to {shorter} pixels by Pillow's bicubic filter, then "
-            "the middle."
+            f"- Pictures: turned by their EXIF orientation, the shorter side to {shorter} pixels "
+            "by Pillow's bicubic filter, then the middle."
         )
     elif card.input.fit == "crop_then_resize":
-        yield "- Pictures: the middle square, resized by torch's bicubic interpolation."
+        yield (
+            "- Pictures: turned by their EXIF orientation, the middle square, resized by torch's "
+            "bicubic interpolation."
+        )
     named = f"; their names are the lines of `{LABELS_FILE}`" if card.labels else ""
     yield f"- Output: float32 1 x {card.classes}, a logit a class{named}."
 

@@ -172,3 +172,23 @@ def test_a_closed_standard_output_does_no_harm() -> None:
     line = f"exec '{sys.executable}' -c '{SPEAKS}' >&-"
     done = subprocess.run(["bash", "-c", line], stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("library", ["numpy", "click", "elasticvit.workspace"])
+def test_an_interruption_while_a_command_is_loaded_is_one_line(
+    library: str, tmp_path: Path
+) -> None:
+    """Ctrl-C reaches the main thread in the middle of the import of a library."""
+    code = (
+        "import os, signal, sys\n"
+        "class Slow:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        f"        if name == {library!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Slow())\n"
+        "from elasticvit.cli.search import main\n"
+        "main([])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert (done.returncode, done.stderr) == (130, "interrupted; nothing was begun\n")

@@ -178,7 +178,7 @@ def test_more_kernels_and_then_a_whole_profile_deepen_the_same_table(tmp_path: P
         (["--like", "a,fake"], ["fake cannot be learnt from itself"]),
         (["--like", "a,a"], ["one is named twice"]),
         (["--like", "a,"], ["name profiled source devices, such as 'pixel4,xiaomi11'", "--like"]),
-        (["--like", ""], ["name profiled source devices"]),
+        (["--like", ""], ["it is empty", "--like"]),
         (["--like", "a,part"], ["part cannot be a source device", "head", "space tiny"]),
         (
             ["--like", "a", "--budget-kernels", "2"],

@@ -289,7 +289,7 @@ def test_a_target_beyond_the_slowest_is_said_to_limit_nothing(workspace: Workspa
         (("--target-ms", "nan"), "it must be a number from"),
         (("--target-ms", "3", "--device", "nokia"), "evit-profile --device nokia"),
         (("--target-ms", "3", "--device", "phone", "--device", "phone"), "named twice"),
-        (("--target-ms", "3", "--target-ms", "4"), "2 targets for 1 devices (phone)"),
+        (("--target-ms", "3", "--target-ms", "4"), "for 1 device (phone)"),
         (("--target-mmacs", "1", "--device", "phone"), "no target"),
         (("--target-ms", "3", "--run", "nowhere"), "there is no nowhere/run.json"),
         (("--target-ms", "many"), "many"),

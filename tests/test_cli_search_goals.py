@@ -14,6 +14,7 @@ from elasticvit.cli.status import main as status_main
 from elasticvit.cost_memory import MemoryCost
 from elasticvit.cost_parameters import ParameterCost
 from elasticvit.cost_size import SizeCost
+from elasticvit.precisions import INT8
 from elasticvit.searching.result import SearchResult
 from elasticvit.workspace import Workspace
 
@@ -131,6 +132,17 @@ def test_every_cost_can_be_capped_at_once(workspace: Workspace) -> None:
     header = (Path(line["folder"]) / "front.csv").read_text().splitlines()[0]
     assert header.endswith(",m_parameters,mb_of_activations,mb_of_file")
     assert "MB of activations" in done.stderr
+
+
+def test_a_file_is_as_small_as_the_precision_makes_it(workspace: Workspace) -> None:
+    targets = ("--target", "size=0.11", "--target", "memory=0.06")
+    refused = run(workspace, *targets, *SIZES)
+    assert refused.exit_code == 2
+    assert "0.11" in refused.stderr
+    done = run(workspace, *targets, "--precision", "int8", *SIZES, "--json")
+    batch = ArchBatch.of([Arch.from_dict(closing(done)["arch"])])
+    assert SizeCost(SMALL, INT8).upper(batch)[0] <= 0.11 < SizeCost(SMALL).upper(batch)[0]
+    assert "peak memory is that of the activations in float32" in " ".join(done.stderr.split())
 
 
 @pytest.mark.parametrize(

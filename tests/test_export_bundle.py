@@ -10,12 +10,14 @@ import pytest
 from mutations import byte_mutations, mutations
 
 from elasticvit.errors import ExportError, FileError
+from elasticvit.flows.export_place import ExportPlace
 from elasticvit.space import TINY
 from export.bundle import (
     CARD_FILE,
     LABELS_FILE,
     MARK,
     file_names,
+    is_rejected,
     load_bundle,
     load_files,
     sha256,
@@ -343,3 +345,14 @@ def test_a_second_file_joins_a_bundle_of_one(tmp_path: Path) -> None:
 def test_files_of_one_suffix_have_names_of_their_own() -> None:
     formats = [("tflite", ".tflite"), ("onnx", ".onnx"), ("tflite-onnx2tf", ".tflite")]
     assert file_names(formats) == ["model.tflite", "model.onnx", "model.tflite-onnx2tf.tflite"]
+
+
+def test_rejected_files_of_several_formats_have_a_card_each(tmp_path: Path) -> None:
+    place = ExportPlace(
+        search=None, workspace=None, folder=tmp_path / "mine", out=None, beside=False
+    )
+    for name in ("tflite", "onnx", "tflite"):  # the last one is of another day
+        place.write_rejected(MODEL, replace(card(), format=name, file=f"model.{name}"))
+    for name in ("model.rejected.tflite", "model.onnx.rejected.onnx"):
+        assert load_bundle(tmp_path / "mine" / name)[1].file == name
+    assert is_rejected(tmp_path / "mine")

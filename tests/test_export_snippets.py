@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 from elasticvit.nn import Subnet
 from elasticvit.testing.export_format import ARCH, LAYOUT, randomised
@@ -147,6 +147,39 @@ def test_it_runs_as_a_program(backend: Backend, photographs: ImageData, tmp_path
         assert name == card.labels[index]
         assert float(logit) == pytest.approx(float(logits[index]), abs=1e-4)
         assert float(share) == pytest.approx(100 * float(logits.softmax(0)[index]), abs=0.01)
+
+
+def test_a_photograph_is_turned_upright_as_in_training(
+    photographs: ImageData, tmp_path: Path
+) -> None:
+    bundle(tmp_path, photographs, 32, DirectBackend())
+    code: Any = imported(tmp_path / "run_model.py")
+    upright, exif = photographs.test.image(0), Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
+    seen = code.preprocess(Image.open(tmp_path / "turned.png"))
+    np.testing.assert_array_equal(seen, code.preprocess(upright))
+
+
+def test_a_program_that_is_run_wrongly_says_so_in_one_line(
+    photographs: ImageData, tmp_path: Path
+) -> None:
+    bundle(tmp_path, photographs, 32, DirectBackend())
+    (tmp_path / "text.png").write_text("no picture")
+
+    def done(argument: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-I", "run_model.py", argument]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    asked = done("--help")
+    assert (asked.returncode, asked.stderr) == (0, "")
+    assert "python run_model.py PICTURE" in asked.stdout
+    for file, words in (("none.png", "No such file"), ("text.png", "cannot identify image file")):
+        wrong = done(file)
+        assert (wrong.returncode, wrong.stdout) == (1, "")
+        (line,) = [line for line in wrong.stderr.splitlines() if not line.startswith("INFO")]
+        assert line.startswith(f"{file} cannot be read as a picture: ")
+        assert words in line
 
 
 def test_the_kotlin_code_has_the_same_facts(photographs: ImageData, tmp_path: Path) -> None:

@@ -214,7 +214,7 @@ def test_the_command_prints_both_and_closes_with_a_line(bundle: Path) -> None:
     assert closing["proven"] is True
     assert closing["files"][0]["kept"]["images"] == 64
     assert run("--verify", bundle, "--format", "onnx").exit_code == 2
-    assert "does not go with --format" in words(run("--verify", bundle, "--format", "onnx"))
+    assert "--format: not with --verify" in words(run("--verify", bundle, "--format", "onnx"))
     assert run("--verify", bundle / "nowhere").exit_code == 2
 
 

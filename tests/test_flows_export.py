@@ -35,12 +35,15 @@ from elasticvit.flows.export_events import (
     ModelConverted,
     TimingStarted,
 )
+from elasticvit.flows.export_verify import verify_export
 from elasticvit.flows.status import status
 from elasticvit.nn import Subnet
 from elasticvit.searching.result import SearchResult, subnet_file
 from elasticvit.space import TINY
 from elasticvit.workspace import Workspace
-from export.bundle import CARD_FILE, load_bundle
+from export import conversion
+from export.backend import Backend, find_backend
+from export.bundle import CARD_FILE, STAGING, load_bundle, load_files
 from export.card import Card
 from export.parity import MAX_REL_DIFFS
 
@@ -236,6 +239,53 @@ def test_a_file_that_is_too_inaccurate_is_kept_under_a_name_that_says_so(
     found = status(workspace)
     assert (list(found.exports), list(found.damaged)) == ([], [])
     export(search, max_accuracy_drop=10, **QUICK, **place)
+
+
+@pytest.mark.parametrize(
+    ("formats", "bad", "names"),
+    [
+        ("tflite,onnx", "onnx", ["model.tflite"]),
+        (
+            "tflite,tflite-litert-torch,tflite-onnx2tf",
+            "tflite",
+            ["model.tflite", "model.tflite-onnx2tf.tflite"],
+        ),
+    ],
+)
+@pytest.mark.parametrize("place", [{}, {"folder": "mine"}])
+def test_a_format_that_is_refused_takes_no_proven_file_with_it(
+    workspace: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
+    formats: str,
+    bad: str,
+    names: list[str],
+    place: dict[str, str],
+) -> None:
+    real, failing = conversion.convert, [bad]
+
+    def converted(backend: Backend, *rest: Any) -> bytes:
+        if backend.name in failing:
+            raise ExportError(f"{backend.name} fails; name another format", settings=["format"])
+        return real(find_backend("tflite") if backend.tflite else backend, *rest)
+
+    monkeypatch.setattr(conversion, "convert", converted)
+    search, settings = workspace.latest("search"), {**QUICK, "format": formats, **place}
+    with pytest.raises(ExportError, match=f"{bad} fails") as caught:
+        export(search, **settings)
+    folder = Path(place["folder"]) if place else workspace.latest("export")
+    paths = ", ".join(str(folder / name) for name in names)
+    assert str(caught.value).endswith(f"(proven and kept: {paths})")
+    assert caught.value.settings == ("format",)
+    assert [card.file for _, card in load_files(folder)] == names
+    assert verify_export(folder).problems == ()
+    assert not list(folder.glob(f"{STAGING}*"))
+    assert list(status(workspace).damaged) == []
+    failing[:] = formats.split(",")
+    words = "; ".join(f"{name} fails.*" for name in failing)
+    with pytest.raises(ExportError, match=words) as caught:
+        export(search, **settings)
+    assert "kept" not in str(caught.value)
+    assert [card.file for _, card in load_files(folder)] == names  # as before
 
 
 def test_logits_on_the_device_are_compared_with_those_here(workspace: Workspace) -> None:

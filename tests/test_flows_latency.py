@@ -61,6 +61,12 @@ def test_other_numbers_of_classes_are_priced(latency: ev.Latency) -> None:
     assert more != ten
 
 
+def test_an_architecture_is_found_in_a_space_by_its_name() -> None:
+    assert ev.find_arch("smallest", "mobile") == ev.find_space("mobile").smallest
+    with pytest.raises(ev.EvitError, match="nowhere"):
+        ev.find_arch("smallest", "nowhere")
+
+
 def test_what_is_not_there_is_refused(latency: ev.Latency, tmp_path: Path) -> None:
     with pytest.raises(ArchError, match="no architecture 'elastic_S9'"):
         latency.predict("elastic_S9")
@@ -72,5 +78,10 @@ def test_what_is_not_there_is_refused(latency: ev.Latency, tmp_path: Path) -> No
     assert not (tmp_path / "ws").exists()
     with pytest.raises(PredictorError, match="neither a table nor"):
         ev.load_latency(tmp_path / "nothing", workspace=tmp_path / "ws")
-    with pytest.raises(ev.EvitError, match="device is 'xxx"):
+    with pytest.raises(PredictorError, match=r"nope\.csv is neither .*, and does not exist"):
+        ev.load_latency("/nope.csv", workspace=tmp_path / "ws")
+    for wrong in ([], ["smallest", "largest"], 3, None):
+        with pytest.raises(ArchError, match="architecture is "):
+            latency.predict(wrong)  # type: ignore[arg-type]
+    with pytest.raises(PredictorError, match=r"xxx\.csv is neither a table"):
         ev.load_latency(f"{'x' * 300}.csv", workspace=tmp_path / "ws")

@@ -402,10 +402,10 @@ def test_the_command_shows_what_was_measured_before_a_device_went_away(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--space", "tiny"), "leave out the others"),
-        (("--budget-minutes", "1"), "leave out the others"),
-        (("--precision", "int8"), "leave out the others"),
-        (("--list-devices",), "leave out the others"),
+        (("--space", "tiny"), "not with --model"),
+        (("--budget-minutes", "1"), "not with --model"),
+        (("--precision", "int8"), "not with --model"),
+        (("--list-devices",), "not with --model"),
         (("--model", "gone.tflite"), "gone.tflite cannot be read: No such file"),
     ],
 )

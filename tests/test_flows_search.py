@@ -187,6 +187,8 @@ def test_every_device_has_its_cap(workspace: Workspace) -> None:
         ({"seed": -1}, "seed", "seed is -1; .* from 0"),
         ({"seed": None}, "seed", "seed is None"),
         ({"threads": 0}, "threads", "threads is 0; .* from 1 to 256"),
+        ({"target": "host=0.3"}, "target", "target is 'host=0.3'; it must be a mapping"),
+        ({"keep": "resolution=32"}, "keep", "keep is 'resolution=32'; it must be a mapping"),
     ],
 )
 def test_settings_are_checked_when_they_are_made(
@@ -214,7 +216,7 @@ def test_whole_numbers_may_be_those_of_numpy() -> None:
 def test_settings_that_need_the_workspace_are_checked_before_the_work(
     workspace: Workspace, tmp_path: Path
 ) -> None:
-    with pytest.raises(SettingError, match=r"2 targets for 1 devices \(phone\)") as caught:
+    with pytest.raises(SettingError, match=r"2 entries, .* for 1 device \(phone\)") as caught:
         search(target_ms=(3.0, 4.0), workspace=workspace)
     assert caught.value.settings == ("target_ms", "device")
     for name in ("pear", "meta", "cuda:99", "cuda:" + "9" * 30, ""):

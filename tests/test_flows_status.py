@@ -144,7 +144,7 @@ def test_a_search_and_an_export_are_told(workspace: Workspace) -> None:
     assert (search.accuracy, search.predicted_ms, search.latest) == (10.0, 1.5, True)
     assert [(t.device, t.unit, t.limit) for t in search.targets] == [("fake", "ms", 2.0)]
     assert found.next_step == NextStep("export", {"format": "tflite"})
-    ev.export(workspace=workspace, format="tflite", images=8)
+    ev.export(workspace=workspace, format="tflite,onnx", images=8)
     with unchanged(workspace.root):
         found = status(workspace)
     (model,) = found.exports
@@ -156,6 +156,13 @@ def test_a_search_and_an_export_are_told(workspace: Workspace) -> None:
     assert shown.exit_code == 0
     for words in ("fake:fake", "3 epochs, finished", "2 ms on fake", str(TINY.smallest), " kB, "):
         assert words in shown.stdout
+    said = " ".join(shown.stdout.split())
+    assert f"{model.model.name}: {TINY.smallest}, tflite and onnx, fp32, " in said
+    assert (model.formats, model.precision) == (("tflite", "onnx"), "fp32")
+    for file in model.model.parent.iterdir():  # as `cp -r` changes them
+        os.utime(file, (2e9, 2e9))
+    (copied,) = status(workspace).exports
+    assert copied.changed_s == model.changed_s < time.time() < 2e9
     assert "damaged" not in shown.output
 
 
@@ -177,6 +184,9 @@ def test_timed_models_are_told_with_their_folder(tmp_path: Path) -> None:
     assert all(ms is not None and ms > 0 for ms in whole.models.values())
     assert (cut.folder, cut.device, cut.models) == (killed, None, {})
     assert [one.path for one in found.damaged] == [damaged]
+    for file in whole.folder.iterdir():  # as `cp -r` changes them
+        os.utime(file, (2e9, 2e9))
+    assert status(workspace).timings[0].changed_s == whole.changed_s < time.time() < 2e9
     shown = CliRunner().invoke(main, ["--workspace", str(workspace.root)], env={"COLUMNS": "160"})
     for words in (f"{whole.folder.name}: one ", "on fake, 2 rounds, made", "without a summary"):
         assert words in shown.stdout
@@ -269,7 +279,9 @@ def test_it_loads_neither_torch_nor_pandas(workspace: Workspace) -> None:
         "print([m for m in ('torch', 'pandas', 'matplotlib') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (done.stdout.strip(), done.stderr) == ("[]", "")
+    assert done.stdout.splitlines()[1:] == ["[]"]
+    assert done.stdout.startswith("evit-")
+    assert done.stderr == ""
 
 
 def test_the_log_that_a_killed_profile_leaves_is_read(tmp_path: Path) -> None:

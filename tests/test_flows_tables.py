@@ -157,7 +157,9 @@ def test_nothing_is_left_behind_by_what_fails(tmp_path: Path) -> None:
 def test_a_table_alone_predicts(profiled: tuple[Path, Path], tmp_path: Path) -> None:
     workspace, file = profiled
     there = ev.load_latency(workspace=workspace)
-    alone = ev.load_latency(file, space="tiny")
+    alone = ev.load_latency(file)  # it knows its space
+    assert alone.space.name == "tiny"
+    assert ev.load_latency(Workspace(workspace).predictor_path("fake")).space.name == "tiny"
     assert alone.device == there.device == "fake"
     for what in ("smallest", "largest", str(there.space.smallest)):
         assert alone.predict(what).median_ms == pytest.approx(there.predict(what).median_ms)

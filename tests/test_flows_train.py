@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from checkpoint_forms import files_of
-from PIL import Image
+from PIL import ExifTags, Image
 from training_small import MICRO
 
 from elasticvit.errors import (
@@ -96,6 +96,22 @@ class Enough(Exception):
 
 def enough() -> None:
     raise Enough
+
+
+def test_a_run_of_an_earlier_version_that_turned_no_photograph_is_not_gone_on_with(
+    shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for file in (shapes / "red").iterdir():
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = 3
+        Image.open(file).save(file, exif=exif)
+    settings = {**QUICK, "data": str(shapes), "batch_size": 16, "workspace": tmp_path / "ws"}
+    with monkeypatch.context() as earlier:
+        earlier.setattr("elasticvit.training.decoding.upright", lambda image: image)
+        with pytest.raises(Enough):
+            train(events=at_step(2, enough), **settings)
+    with pytest.raises(CheckpointError, match="no interrupted run with these settings"):
+        train(resume=True, **settings)
 
 
 def test_a_training_reports_by_events_and_prints_nothing(
@@ -224,7 +240,7 @@ def test_a_finished_training_whose_last_checkpoint_is_damaged_is_gone_on_with_fr
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("elasticvit.training.trainer.CHECKPOINT_S", 1e9)
+    monkeypatch.setattr("elasticvit.training.loop.CHECKPOINT_S", 1e9)
     out = tmp_path / "run"
     for changes, names in (({"lr_scale": 0.5}, ("lr_scale",)), ({"resume_from": 4}, None)):
         with pytest.raises(SettingError, match="is for an interrupted run") as refused:

@@ -56,9 +56,9 @@ import os, signal, sys
 from training_small import MICRO
 from elasticvit.flows.train import train
 from elasticvit.flows.train_events import TrainProgress
-from elasticvit.training import probe, trainer
-probe.BUDGET_S = trainer.CHECKPOINT_S = 0.0
-trainer.CHECKPOINT_SHARE = 1e9
+from elasticvit.training import loop, probe
+probe.BUDGET_S = loop.CHECKPOINT_S = 0.0
+loop.CHECKPOINT_SHARE = 1e9
 def handle(event):
     if isinstance(event, TrainProgress) and event.done == 3:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +17,34 @@ from click.testing import CliRunner
 from PIL import Image
 from training_small import DATA, MICRO
 
+from elasticvit.cli.app import command_line
 from elasticvit.cli.train import main
-from elasticvit.errors import ArchError, CheckpointError, EvitError, ModelError, SettingError
-from elasticvit.events import Event
+from elasticvit.cli.train_report import next_command
+from elasticvit.errors import (
+    ArchError,
+    CheckpointError,
+    EvitError,
+    ModelError,
+    NextStep,
+    SettingError,
+)
+from elasticvit.events import Event, ignore
+from elasticvit.flows.export import ExportSettings, export
 from elasticvit.flows.search import search
 from elasticvit.flows.soft_labels import SoftLabelsProgress, write_soft_labels
+from elasticvit.flows.status import status
 from elasticvit.flows.train import TrainResult, TrainSettings, train
 from elasticvit.flows.train_events import TrainProgress
+from elasticvit.flows.train_single import named_space, open_single
 from elasticvit.flows.train_teachers import find_teacher
 from elasticvit.nn import Subnet
+from elasticvit.nn.shipped import load_card, read_supernet
 from elasticvit.training.checkpoint import Checkpoint, load_supernet
+from elasticvit.training.data import open_data
 from elasticvit.training.run_info import RunInfo
 from elasticvit.training.soft_labels import SoftLabels
+from elasticvit.training.start_source import open_source
+from elasticvit.training.teacher import weights_of
 from elasticvit.workspace import Workspace
 
 QUICK: dict[str, Any] = {"epochs": 1, "batch_size": 400, "threads": 1}
@@ -129,9 +147,56 @@ def test_a_teacher_of_ours_is_recalibrated_and_found_by_its_file(
     assert (again.side, again.mean) == (16, DATA.mean)
 
 
+SHIPPED = "tiny-cifar10"
+SHIPPED_FILE = str(files("elasticvit") / "weights" / f"{SHIPPED}.safetensors")
+
+
+@pytest.mark.parametrize("name", [SHIPPED, SHIPPED_FILE])
+def test_the_supernet_that_comes_with_the_package_is_trained_from(
+    tmp_path: Path, name: str
+) -> None:
+    supernet = read_supernet(SHIPPED)
+    for way in ("init", "start_from"):
+        source = open_source(name, way)
+        assert source.space == supernet.space
+        assert source.identity == open_source(SHIPPED, way).identity
+    settings = TrainSettings(subnet="smallest", start_from=name)
+    space = named_space(settings, Workspace(tmp_path), ignore)
+    assert space == supernet.space
+    single = open_single(settings, space.with_classes(3), ignore)
+    assert single is not None
+    assert single.subnet is not None
+    cut = Subnet.cut(supernet, space.smallest)
+    assert weights_of(single.subnet) == weights_of(cut)
+
+
+@pytest.mark.parametrize("name", [SHIPPED, SHIPPED_FILE])
+def test_the_supernet_that_comes_with_the_package_teaches(tmp_path: Path, name: str) -> None:
+    card = load_card(SHIPPED)
+    rng = np.random.default_rng(0)
+    for label in card.classes:
+        (tmp_path / label).mkdir()
+        for i in range(8):
+            pixels = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / label / f"{i}.png")
+    data = open_data(str(tmp_path))
+    teacher = find_teacher(f"{name}@smallest", data)
+    assert (teacher.side, teacher.mean) == (32, card.mean)
+    with pytest.raises(ArchError, match="no architecture 'none'"):
+        find_teacher(f"{name}@none", data)
+    (tmp_path / card.classes[0]).rename(tmp_path / "zebra")
+    with pytest.raises(
+        ModelError, match=rf"teacher .*{SHIPPED}.*: data set .*, or another teacher"
+    ):
+        find_teacher(name, open_data(str(tmp_path)))
+
+
 @pytest.mark.parametrize(
     ("settings", "error", "words"),
     [
+        ({"teacher": "none.safetensors"}, CheckpointError, r"none\.safetensors does not exist"),
+        ({"init": "none"}, CheckpointError, rf"no weights at none; .*supernet \({SHIPPED}, or a"),
+        ({"init": "none.safetensors"}, CheckpointError, r"none\.safetensors does not exist"),
         ({"teacher": "resnet81"}, SettingError, "timm has no network 'resnet81'; close names"),
         ({"teacher": "resnet18"}, ModelError, "tells 1,000 classes apart, the data set has 10"),
         ({"teacher": "test_vit:none.pth"}, CheckpointError, r"none\.pth does not exist"),
@@ -211,15 +276,38 @@ def test_a_subnet_is_fine_tuned_on_other_data_and_is_a_run_like_any_other(
     assert other.settings.lr == info.settings.lr
     assert workspace.settings().space is None  # what follows does not train this space
 
-    found = search(workspace=workspace, target_mmacs=50, budget_minutes=0.05, threads=1)
-    assert found.result.arch == MICRO.largest
-    assert found.subnet().num_classes == 3
-    file = found.folder / "subnet.pt"
+    assert tuned.single
+    words = f"one architecture that was trained alone, {re.escape(str(MICRO.largest))}: there"
+    for where in ({}, {"supernet": tuned.folder}, {"run": tuned.folder}):
+        with pytest.raises(SettingError, match=words) as refused:
+            search(workspace=workspace, target_mmacs=50, **where)
+        settings = {"supernet": str(tuned.folder), "arch": "largest"}
+        assert refused.value.next_step == NextStep("export", settings)
+    assert status(workspace).next_step == NextStep("export", settings)
+    assert next_command(tuned, "host") == command_line(NextStep("export", settings))
+    exported = export(settings=ExportSettings(images=8, **settings), workspace=workspace)
+    assert exported.card.arch == MICRO.largest
+    assert exported.card.parity.torch_accuracy is not None  # on the run's own data set
+    assert status(workspace).next_step == NextStep("train")
+    file = tmp_path / "subnet.pt"
+    Subnet.cut(load_supernet(tuned.folder), MICRO.largest).save(file)
     again = {**tune, "start_from": file, "epochs": 1}
-    once_more = train(out=tmp_path / "more", space=MICRO, **again)
+    once_more = train(out=tmp_path / "more", space=MICRO, **{**again, "subnet": "largest"})
     assert RunInfo.load(once_more.folder).space.name == "subnet"
-    with pytest.raises(ArchError, match="subnet: "):
-        train(out=tmp_path / "no", **{**again, "subnet": str(MICRO.smallest)})
+    largest = re.escape(str(MICRO.largest))
+    for named, space, words in (
+        (
+            str(MICRO.smallest),
+            None,
+            rf"subnet is {re.escape(str(MICRO.smallest))}, but .*{largest}",
+        ),
+        ("smallest", MICRO, rf"smallest of space micro, r16 .*, but .*{largest}; name that one"),
+        ("smallest", None, rf"subnet is smallest, of a space that is not known, and .*{largest}"),
+        ("none", None, "subnet: no architecture 'none'"),
+    ):
+        with pytest.raises(ArchError, match=words) as differs:
+            train(out=tmp_path / "no", space=space, **{**again, "subnet": named})
+        assert differs.value.settings[0] == "subnet"
     (tmp_path / "search").mkdir()  # a winner lies there as such a file
     shutil.copy(file, tmp_path / "search" / "subnet.pt")
     of_search = train(out=tmp_path / "of_search", **{**again, "start_from": tmp_path / "search"})
@@ -263,7 +351,7 @@ def test_the_command_writes_soft_labels_and_trains_nothing(
     assert "next: evit-train --soft-labels soft" in result.stderr
     refused = CliRunner().invoke(main, [*common, "--write-soft-labels", "b", "--epochs", "2"])
     assert refused.exit_code == 2
-    assert "--epochs has no effect with --write-soft-labels" in refused.stderr
+    assert "--epochs: not with --write-soft-labels" in refused.stderr
     alone = CliRunner().invoke(main, ["--write-soft-labels", "b"])
     assert "there is no teacher" in alone.stderr
     assert sorted(p.name for p in tmp_path.iterdir()) == ["micro.toml", "soft"]

@@ -1,5 +1,6 @@
 """Supernets in one file, and those that come with the package."""
 
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from small_search import SMALL
 import elasticvit as ev
 from elasticvit.block_options import BlockOptions
 from elasticvit.errors import CheckpointError
+from elasticvit.nn.authors_file import read_authors_file
 from elasticvit.nn.shipped import (
     JudgedSubnet,
     SupernetCard,
@@ -87,3 +89,9 @@ def test_those_that_come_with_the_package_hold_what_their_cards_say(name: str) -
         assert supernet.space.valid(ev.ArchBatch.of([arch])).all()
         macs = ev.MacsCost(supernet.space).price(ev.ArchBatch.of([arch]))[0]
         assert subnet.macs_m == pytest.approx(macs)
+
+
+def test_the_file_is_no_damaged_checkpoint_of_the_authors() -> None:
+    path = Path(str(files("elasticvit") / "weights" / "tiny-cifar10.safetensors"))
+    with pytest.raises(CheckpointError, match="and it is of a supernet of this project"):
+        read_authors_file(path)

@@ -14,7 +14,7 @@ from timm.utils import ModelEmaV3, freeze, reparameterize_model, unfreeze
 
 import elasticvit.nn
 from elasticvit.errors import ModelError
-from elasticvit.nn import Subnet
+from elasticvit.nn import Subnet, create_model
 from elasticvit.published import PUBLISHED, timm_name
 
 NAMES = sorted(map(timm_name, PUBLISHED))
@@ -80,6 +80,14 @@ def test_channels_classes_pooling_size_and_dropout() -> None:
     larger = timm.create_model(SMALL, img_size=192, drop_rate=0.2)
     assert larger.arch.resolution == 192
     assert larger.options.head_dropout == 0.2
+
+
+def test_stochastic_depth_is_refused_unless_it_is_none() -> None:
+    assert timm.create_model("elastic_t1", drop_path_rate=0.0).num_classes == 1000
+    with pytest.raises(ModelError, match=r"drop_path_rate is 0\.1; it must be 0"):
+        timm.create_model("elastic_t1", drop_path_rate=0.1)
+    with pytest.raises(ModelError, match=r"drop_path_rate is 0\.1; it must be 0"):
+        create_model("elastic_t1", drop_path_rate=0.1)
 
 
 def test_pretrained_weights_are_refused_with_a_way_out() -> None:

@@ -18,6 +18,7 @@ from elasticvit.errors import CheckpointError, FileError, NextStep
 from elasticvit.reading import seal
 from elasticvit.training.checkpoint import Checkpoint, load_supernet
 from elasticvit.training.checkpoint_store import CheckpointStore
+from elasticvit.training.loop import run_training
 from elasticvit.training.run_info import CHECKPOINTS
 
 WEIGHT = "blocks.head_0_block.classifier.weight"
@@ -137,7 +138,7 @@ def test_a_damaged_latest_checkpoint_names_the_one_before_it(
         assert Checkpoint.load(copied).step == 1
         return
     before = {p: p.is_file() and p.read_bytes() for p in copied.rglob("*")}
-    for use in (load_supernet, lambda folder: trainer().run(folder)):
+    for use in (load_supernet, lambda folder: run_training(trainer(), folder)):
         with pytest.raises(CheckpointError, match="of step 1 before it is complete") as refused:
             use(copied)
         assert str(path) in str(refused.value)

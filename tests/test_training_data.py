@@ -11,11 +11,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import ExifTags, Image
 
 from elasticvit.errors import DataError
 from elasticvit.training.augment import draw_variation, fitted, varied
 from elasticvit.training.data import PHOTO_MEAN, describe, open_data
+from elasticvit.training.decoding import decoded
+from elasticvit.training.soft_labels import fingerprint
 
 CIFAR10 = Path(__file__).parents[2] / "shared" / "data" / "cifar10"
 
@@ -249,6 +251,68 @@ def test_a_timm_folder_data_set(tmp_path: Path) -> None:
     assert describe(info.spec) == info
 
 
+ORIENTATIONS = {  # by EXIF's number, what a camera that was held so stores of an upright picture
+    3: Image.Transpose.ROTATE_180,
+    6: Image.Transpose.ROTATE_90,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+def stored(upright: Image.Image, orientation: int, kind: str = "PNG") -> bytes:
+    """A picture as a camera stores it: turned, with EXIF data that say so."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    buffer = io.BytesIO()
+    upright.transpose(ORIENTATIONS[orientation]).save(buffer, kind, exif=exif)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("spec", ["{}", "timm:torch/image_folder:{}", "{}/one.parquet"])
+def test_photographs_are_turned_as_their_exif_data_say(tmp_path: Path, spec: str) -> None:
+    rng = np.random.default_rng(0)
+    pictures = [Image.fromarray(photo(rng, 12, 20)) for _ in range(60)]
+    files = [stored(one, (3, 6, 8)[i % 3]) for i, one in enumerate(pictures)]
+    for i, content in enumerate(files):
+        folder = tmp_path / f"class {i % 2}"
+        folder.mkdir(exist_ok=True)
+        (folder / f"{i:02}.png").write_bytes(content)
+    if spec.endswith("parquet"):
+        table = pa.table({"image": files, "label": [i % 2 for i in range(60)]})
+        pq.write_table(table, tmp_path / "one.parquet")
+    data = open_data(spec.format(tmp_path))
+    parts = (data.train, data.search, data.test)
+    found = {part.image(i).tobytes() for part in parts for i in range(len(part))}
+    assert found == {one.tobytes() for one in pictures}
+    assert data.train.pixels is not None  # all upright, and of one size
+    assert data.turned
+
+
+def test_whether_images_may_have_been_turned_is_known(tmp_path: Path) -> None:
+    write_folder(tmp_path / "all of one size", ["a", "b"], 30)
+    write_folder(tmp_path / "many sizes", ["a", "b"], 30, sides=(12, 15))
+    assert not open_data("digits").turned
+    assert not open_data(str(tmp_path / "all of one size")).turned
+    assert open_data(str(tmp_path / "many sizes")).turned  # to look at all would take too long
+
+
+def test_damaged_exif_data_leave_a_picture_as_it_is(tmp_path: Path) -> None:
+    picture = Image.fromarray(photo(np.random.default_rng(0), 12, 20))
+    picture.save(tmp_path / "a.png", exif=b"Exif\0\0no TIFF header")
+    assert decoded(tmp_path / "a.png", "a.png").tobytes() == picture.tobytes()
+
+
+def test_soft_labels_of_pictures_that_were_not_turned_are_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folder(tmp_path, ["a", "b"], 100)
+    data = open_data(str(tmp_path))
+    last = data.train.pool.name(int(data.train.rows[1]))  # none of those that are hashed
+    (tmp_path / last).write_bytes(stored(Image.open(tmp_path / last), 3))
+    turned = fingerprint(open_data(str(tmp_path)).train)
+    monkeypatch.setattr("elasticvit.training.decoding.upright", lambda image: image)
+    assert fingerprint(open_data(str(tmp_path)).train) != turned
+
+
 @pytest.mark.skipif(not CIFAR10.is_dir(), reason="CIFAR-10 is not in ../shared/data")
 def test_cifar10_parquet() -> None:
     info = describe(str(CIFAR10))
@@ -263,6 +327,21 @@ def test_cifar10_parquet() -> None:
 def test_an_unknown_name_lists_what_is_accepted() -> None:
     with pytest.raises(DataError, match="no data set 'imagenette'; accepted are: digits"):
         describe("imagenette")
+
+
+def test_too_few_images_of_a_class_are_told_in_our_words(tmp_path: Path) -> None:
+    write_folder(tmp_path / "one", ["a", "b"], 30)
+    for file in list((tmp_path / "one" / "b").iterdir())[1:]:
+        file.unlink()
+    write_folder(tmp_path / "all", [f"class {i}" for i in range(5)], 3)
+    for name, words in (
+        ("one", r"one: class b has 1 image to train on, too few .*; add images of this class, or"),
+        ("all", r"all: there are 15 images of 5 classes to train on, and 20% .*; add images"),
+    ):
+        with pytest.raises(DataError, match=rf"{words}.* \(about 20 a class") as refused:
+            open_data(str(tmp_path / name))
+        assert "populated" not in str(refused.value)
+        assert "test_size" not in str(refused.value)
 
 
 def test_unusable_folders_are_refused(tmp_path: Path) -> None:

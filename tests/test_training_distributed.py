@@ -14,6 +14,7 @@ import torch
 from training_small import config, trainer
 
 from elasticvit.training.checkpoint import Checkpoint
+from elasticvit.training.loop import run_training
 from elasticvit.training.trainer import Trainer
 
 TESTS = Path(__file__).parent
@@ -81,7 +82,7 @@ with joined() as ranks:
     job.save(folder / "from_two")
     seen += some_steps(job, HALF)
     torch.save((seen, job.supernet.state_dict()), folder / f"rank{ranks.rank}.pt")
-    trainer(config(batch_size=BATCH), ranks=ranks).run(folder / "from_one")
+    run_training(trainer(config(batch_size=BATCH), ranks=ranks), folder / "from_one")
 """
 
 
@@ -107,7 +108,7 @@ def test_two_processes_train_as_one_and_go_on_as_one(tmp_path: Path) -> None:
         moved = (parameter - start[name]).norm()
         assert (one[name] - parameter).norm() <= 1e-3 * moved + 1e-5, name
     shutil.copytree(tmp_path / "from_two", tmp_path / "back")
-    trainer(config(batch_size=BATCH)).run(tmp_path / "back")
+    run_training(trainer(config(batch_size=BATCH)), tmp_path / "back")
     for folder in ("from_one", "back"):
         assert Checkpoint.load(tmp_path / folder).step == 2 * HALF
         with (tmp_path / folder / "log.csv").open(newline="") as file:
@@ -134,7 +135,7 @@ with joined() as ranks:
     job.sampler.draw = failing
     job.save(folder)
     ranks.share(None)  # the others wait for the checkpoint
-    job.run(folder)
+    run_training(job, folder)
 """
 
 

@@ -13,6 +13,7 @@ from elasticvit.events import Event
 from elasticvit.training.checkpoint import Checkpoint
 from elasticvit.training.checkpoint_store import CheckpointStore
 from elasticvit.training.events import TrainProgress
+from elasticvit.training.loop import run_training
 from elasticvit.training.policy import Policy
 from elasticvit.training.step import StepLosses
 from elasticvit.training.trainer import Trainer
@@ -23,7 +24,7 @@ CHANCE = math.log(10)
 
 @pytest.fixture(autouse=True)
 def no_checkpoints_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("elasticvit.training.trainer.CHECKPOINT_S", 1e9)
+    monkeypatch.setattr("elasticvit.training.loop.CHECKPOINT_S", 1e9)
 
 
 def watched(*losses: float) -> LossWatch:
@@ -89,20 +90,20 @@ def rates(run: Path) -> list[float]:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("whole")
-    trainer().run(run)
+    run_training(trainer(), run)
     return run
 
 
 def test_a_gradient_that_is_no_number_stops_before_the_weights_are_touched(tmp_path: Path) -> None:
     with pytest.raises(Enough):
-        trainer().run(tmp_path, stop_at(3))
+        run_training(trainer(), tmp_path, stop_at(3))
     job = trainer()
     poisoned = dict(job.supernet.named_parameters())["blocks.head_0_block.classifier.weight"]
     poisoned.register_hook(lambda gradient: gradient * float("inf"))
     with pytest.raises(
         TrainingError, match="diverged at step 3: a gradient is not a nu"
     ) as stopped:
-        job.run(tmp_path)
+        run_training(job, tmp_path)
     text = str(stopped.value)
     draw = _fourth_draw()
     assert all(str(arch) in text for arch in (*draw.archs, *draw.students))
@@ -126,11 +127,11 @@ def test_a_risen_loss_names_the_last_good_checkpoint(tmp_path: Path) -> None:
     job.step = 1
     job.save(tmp_path)
     with pytest.raises(TrainingError, match=r"step 1: the running mean of the loss has") as stopped:
-        trainer().run(tmp_path)
+        run_training(trainer(), tmp_path)
     assert "the last good checkpoint is that of step 0" in str(stopped.value)
     again = {"resume_from": 0, "lr_scale": 0.5}
     assert stopped.value.next_step == NextStep("train", again)
-    going_on(**again).run(tmp_path, lambda event: None)
+    run_training(going_on(**again), tmp_path, lambda event: None)
     assert rates(tmp_path)[0] == pytest.approx(0.5 * 0.01 * 5e-3)
 
 
@@ -138,10 +139,10 @@ def test_learning_rates_are_scaled_from_there_on_and_the_run_stays_the_same(
     tmp_path: Path, whole: Path
 ) -> None:
     with pytest.raises(Enough):
-        trainer().run(tmp_path, stop_at(8))
+        run_training(trainer(), tmp_path, stop_at(8))
     with pytest.raises(Enough):
-        going_on(lr_scale=0.25).run(tmp_path, stop_at(12))
-    trainer().run(tmp_path)  # without a factor it stays what it was
+        run_training(going_on(lr_scale=0.25), tmp_path, stop_at(12))
+    run_training(trainer(), tmp_path)  # without a factor it stays what it was
     factors = [a / b for a, b in zip(rates(tmp_path), rates(whole), strict=True)]
     assert factors == pytest.approx([1.0] * 8 + [0.25] * 11, rel=1e-3)
     checkpoint = Checkpoint.load(tmp_path)
@@ -154,17 +155,17 @@ def test_a_run_gone_on_with_from_an_earlier_step_ends_with_the_same_weights(
     tmp_path: Path, whole: Path
 ) -> None:
     with pytest.raises(Enough):
-        trainer().run(tmp_path, stop_at(4))
+        run_training(trainer(), tmp_path, stop_at(4))
     with pytest.raises(Enough):
-        trainer().run(tmp_path, stop_at(7))
+        run_training(trainer(), tmp_path, stop_at(7))
     CheckpointStore(tmp_path).mark_best(7, 50.0)
     with pytest.raises(CheckpointError, match=r"no checkpoint of step 5; .* of steps 4, 7"):
-        going_on(resume_from=5).run(tmp_path)
+        run_training(going_on(resume_from=5), tmp_path)
     with pytest.raises(Enough):
-        going_on(resume_from=4).run(tmp_path, stop_at(5))
+        run_training(going_on(resume_from=4), tmp_path, stop_at(5))
     assert CheckpointStore(tmp_path).steps() == [4, 5]
     assert CheckpointStore(tmp_path).marks().best is None
-    trainer().run(tmp_path)
+    run_training(trainer(), tmp_path)
     expected, got = Checkpoint.load(whole).weights, Checkpoint.load(tmp_path).weights
     assert all(torch.equal(expected[name], got[name]) for name in expected)
     assert rates(tmp_path) == rates(whole)

@@ -16,6 +16,7 @@ from elasticvit.training.checkpoint import Checkpoint
 from elasticvit.training.events import TrainProgress
 from elasticvit.training.first_subnet import FirstSubnet, first_subnet
 from elasticvit.training.levels import levels_for
+from elasticvit.training.loop import run_training
 from elasticvit.training.trainer import Trainer
 
 FIRST = 8
@@ -46,10 +47,10 @@ def run(folder: Path, until: int | None = None) -> tuple[Trainer, list[TrainProg
                 raise Enough
 
     if until is None:
-        job.run(folder, handle)
+        run_training(job, folder, handle)
     else:
         with pytest.raises(Enough):
-            job.run(folder, handle)
+            run_training(job, folder, handle)
     return job, seen
 
 

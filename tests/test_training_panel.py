@@ -17,6 +17,7 @@ from elasticvit.training.checkpoint import Checkpoint
 from elasticvit.training.diagnosis_table import diagnosis_log, read_diagnosis
 from elasticvit.training.diagnosis_watch import DiagnosisWatch
 from elasticvit.training.events import PanelJudged
+from elasticvit.training.loop import run_training
 from elasticvit.training.panel import PANEL_FILE, Panel, choose_panel, panel_of
 from elasticvit.training.panel_judge import PanelJudge, TrainingSize
 from elasticvit.training.panel_result import PANEL_TABLE_FILE, PanelLog, read_panel
@@ -53,7 +54,7 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that nobody looks at."""
     run = tmp_path_factory.mktemp("plain")
-    trainer().run(run)
+    run_training(trainer(), run)
     return run
 
 
@@ -102,7 +103,7 @@ def test_judging_and_diagnosing_do_not_change_the_training(plain: Path, tmp_path
     events: list[Event] = []
     observers = [watch(tmp_path, 4, events), diagnosis(tmp_path, 5)]
     state = (random.getstate(), repr(np.random.get_state()))  # noqa: NPY002
-    trainer().run(tmp_path, observers=observers)
+    run_training(trainer(), tmp_path, observers=observers)
     assert (random.getstate(), repr(np.random.get_state())) == state  # noqa: NPY002
     assert same(weights(plain), weights(tmp_path))
     one, other = Checkpoint.load(plain), Checkpoint.load(tmp_path)
@@ -125,14 +126,18 @@ def test_a_killed_run_judges_again_what_it_does_again(plain: Path, tmp_path: Pat
                 raise Killed
 
     with pytest.raises(Killed):
-        trainer().run(tmp_path, observers=[watch(tmp_path, 4, []), diagnosis(tmp_path, 5), Stop()])
+        run_training(
+            trainer(), tmp_path, observers=[watch(tmp_path, 4, []), diagnosis(tmp_path, 5), Stop()]
+        )
     for name in (PANEL_TABLE_FILE, "diagnosis.csv"):  # rows behind the checkpoint, and a half one
         path = tmp_path / name
         rows = path.read_text().splitlines()
         path.write_text("\n".join([*rows, "12" + rows[-1][rows[-1].index(",") :], "12,sm"]))
     whole = {result.step for result in read_panel(tmp_path)}
     assert whole == {4, 8, 12}
-    trainer().run(tmp_path, observers=[watch(tmp_path, 4, [], 10), diagnosis(tmp_path, 5, 10)])
+    run_training(
+        trainer(), tmp_path, observers=[watch(tmp_path, 4, [], 10), diagnosis(tmp_path, 5, 10)]
+    )
     assert same(weights(plain), weights(tmp_path))
     assert [result.step for result in read_panel(tmp_path)] == [4, 8, 12, 16]
     assert {row.step for row in read_diagnosis(tmp_path)} == {5, 10, 15}

@@ -14,6 +14,7 @@ from training_small import MICRO, config, run_info, sampler, trainer
 from elasticvit.errors import CheckpointError
 from elasticvit.flows.train_result import RESULT_FILE, SubnetAccuracy, TrainResult
 from elasticvit.training.log import COLUMNS, LOG_TABLE, TrainingLog
+from elasticvit.training.loop import run_training
 from elasticvit.training.run_info import LOG_FILE, RUN_FILE, RunInfo
 from elasticvit.training.step import StepLosses
 from elasticvit.training.stopwatch import StepTimes
@@ -200,4 +201,4 @@ def test_a_log_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
 def test_a_training_refuses_a_damaged_log_before_its_first_step(tmp_path: Path) -> None:
     (tmp_path / LOG_FILE).write_text(",".join(COLUMNS) + "\nx" + (len(COLUMNS) - 1) * "," + "\n")
     with pytest.raises(CheckpointError, match="step is 'x'"):
-        trainer().run(tmp_path)
+        run_training(trainer(), tmp_path)

@@ -15,6 +15,7 @@ from elasticvit.events import Event
 from elasticvit.training.checkpoint import Checkpoint
 from elasticvit.training.config import TrainConfig
 from elasticvit.training.events import TrainProgress
+from elasticvit.training.loop import run_training
 from elasticvit.training.run_info import RunInfo
 from elasticvit.training.trainer import Trainer
 
@@ -44,7 +45,7 @@ def stop_behind(job: Trainer, run: Path, last: int) -> None:
             raise Enough
 
     with pytest.raises(Enough):
-        job.run(run, handle)
+        run_training(job, run, handle)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,7 @@ def test_a_run_killed_between_steps_goes_on_bit_for_bit(
     job.sampler.draw = lambda share=0.0: (  # type: ignore[method-assign]
         chosen.extend((made := draw(share)).chosen) or made
     )
-    job.run(whole)
+    run_training(job, whole)
     assert {"bank", "preference"} <= set(chosen)
     assert job.sampler.banks is not None
     held = [entry for bank in job.sampler.banks for entry in bank]
@@ -74,7 +75,7 @@ def test_a_run_killed_between_steps_goes_on_bit_for_bit(
     for last in (6, 10):  # the second time right after the upkeep of an epoch's first batch
         stop_behind(trainer(settings), parts, last)
         assert Checkpoint.load(parts).step == last
-    trainer(settings).run(parts)
+    run_training(trainer(settings), parts)
     (expected, walked), (got, again) = state(whole), state(parts)
     assert walked == again
     assert walked.banks is not None

@@ -13,6 +13,7 @@ from elasticvit.events import Event
 from elasticvit.nn.layers import ElasticBatchNorm
 from elasticvit.training.checkpoint import Checkpoint
 from elasticvit.training.events import TrainProgress
+from elasticvit.training.loop import run_training
 from elasticvit.training.trainer import Trainer
 
 
@@ -39,7 +40,7 @@ def test_micro_batches_give_the_gradients_of_the_whole_batch(parts: int) -> None
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("reference")
-    trainer().run(run)
+    run_training(trainer(), run)
     return run
 
 
@@ -70,7 +71,7 @@ def together(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_losses_that_are_read_together_are_all_logged(reference: Path, tmp_path: Path) -> None:
     events: list[Event] = []
     job = trainer()
-    job.run(tmp_path, events.append)
+    run_training(job, tmp_path, events.append)
     seen = [e for e in events if isinstance(e, TrainProgress)]
     assert [e.done for e in seen] == list(range(1, 20))
     assert len({e.step_s for e in seen}) == 5  # the nineteen steps were read four at a time
@@ -101,7 +102,7 @@ def test_a_loss_that_is_no_number_is_found_where_it_is_read(tmp_path: Path) -> N
     job.save(tmp_path)
     spoil(job, at=5)
     with pytest.raises(TrainingError, match=r"step 5: the loss is not a number"):
-        job.run(tmp_path)
+        run_training(job, tmp_path)
     assert all(torch.isfinite(p).all() for p in job.supernet.parameters())
     assert len(rows(tmp_path)) == 5
     assert Checkpoint.load(tmp_path).step == 0
@@ -114,6 +115,6 @@ def test_steps_before_an_image_that_cannot_be_read_are_logged_and_saved(
     job = trainer()
     spoil(job, at=6, failure=DataError("one bad picture"))
     with pytest.raises(DataError, match="one bad picture"):
-        job.run(tmp_path)
+        run_training(job, tmp_path)
     assert rows(tmp_path) == rows(reference)[:6]
     assert Checkpoint.load(tmp_path).step == 6

@@ -22,6 +22,7 @@ from elasticvit.training.config import TrainConfig
 from elasticvit.training.data import ImageData, open_data
 from elasticvit.training.distillation import Distillation, TeacherInfo
 from elasticvit.training.loader import fitted
+from elasticvit.training.loop import run_training
 from elasticvit.training.mixing import blended_labels
 from elasticvit.training.parts import DataPart
 from elasticvit.training.run_info import RunInfo
@@ -315,14 +316,14 @@ def test_a_run_with_teachers_that_is_interrupted_ends_with_the_same_weights(
     plain = taught(config(batch_size=24, mixup=0.3), None)
     assert whole.steps == 2
     for job in (whole, plain):
-        job.run(tmp_path / str(len(job.config.distillation.teachers)))
+        run_training(job, tmp_path / str(len(job.config.distillation.teachers)))
     run = tmp_path / "half"
     half.step_at(next(half.loader.batches(0)), half.sampler.draw())
     half.step = 1
     half.save(run)
     with pytest.raises(CheckpointError, match="another space, data set, seed or settings"):
         plain.resume(run)
-    again.run(run)
+    run_training(again, run)
     end, name = again.supernet.state_dict(), "blocks.head_0_block.classifier.weight"
     assert all(torch.equal(end[k], v) for k, v in whole.supernet.state_dict().items())
     assert not torch.equal(end[name], plain.supernet.state_dict()[name])

@@ -22,6 +22,7 @@ from elasticvit.nn import Subnet
 from elasticvit.training.checkpoint import Checkpoint, load_supernet
 from elasticvit.training.events import TrainProgress
 from elasticvit.training.forecast import Forecaster, forecast
+from elasticvit.training.loop import run_training
 from elasticvit.training.probe import Probe
 from elasticvit.training.run_info import CHECKPOINTS
 from elasticvit.training.start import parameter_groups
@@ -45,7 +46,7 @@ def steps_logged(run: Path) -> list[int]:
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One epoch without interruption."""
     run = tmp_path_factory.mktemp("reference")
-    trainer().run(run)
+    run_training(trainer(), run)
     return run
 
 
@@ -53,7 +54,7 @@ def test_two_epochs_beat_chance_in_small_and_large_subnets(tmp_path: Path) -> No
     events: list[Event] = []
     job = trainer(config(epochs=2, batch_size=32))
     job.info.save(tmp_path)
-    job.run(tmp_path, events.append)
+    run_training(job, tmp_path, events.append)
     seen = [e for e in events if isinstance(e, TrainProgress)]
     supernet = load_supernet(tmp_path)
     for arch in (MICRO.smallest, MICRO.largest):
@@ -87,7 +88,7 @@ def test_a_run_killed_twice_ends_with_the_same_weights(reference: Path, tmp_path
         assert 0 < Checkpoint.load(tmp_path).step < 19
     job = trainer()
     assert job.resume(tmp_path)
-    job.run(tmp_path)
+    run_training(job, tmp_path)
     expected, got = weights(reference), weights(tmp_path)
     assert expected.keys() == got.keys()
     assert all(torch.equal(expected[name], got[name]) for name in expected)
@@ -101,10 +102,10 @@ def test_ctrl_c_finishes_the_step_and_saves_it(reference: Path, tmp_path: Path) 
 
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        trainer().run(tmp_path, press)
+        run_training(trainer(), tmp_path, press)
     assert signal.getsignal(signal.SIGINT) is before
     assert Checkpoint.load(tmp_path).step == 4
-    trainer().run(tmp_path)
+    run_training(trainer(), tmp_path)
     expected, got = weights(reference), weights(tmp_path)
     assert all(torch.equal(expected[name], got[name]) for name in expected)
 
@@ -120,9 +121,9 @@ def test_what_the_event_handler_raises_ends_a_run_that_is_saved(
             raise Enough
 
     with pytest.raises(Enough):
-        trainer().run(tmp_path, stop)
+        run_training(trainer(), tmp_path, stop)
     assert Checkpoint.load(tmp_path).step == 5
-    trainer().run(tmp_path)
+    run_training(trainer(), tmp_path)
     expected, got = weights(reference), weights(tmp_path)
     assert all(torch.equal(expected[name], got[name]) for name in expected)
     assert steps_logged(tmp_path) == steps_logged(reference)
@@ -131,7 +132,7 @@ def test_what_the_event_handler_raises_ends_a_run_that_is_saved(
 def test_a_loss_at_chance_is_a_warning_among_the_events(tmp_path: Path) -> None:
     job = trainer(config(lr=1e-5, batch_size=32))  # too low to learn anything
     events: list[Event] = []
-    job.run(tmp_path, events.append)
+    run_training(job, tmp_path, events.append)
     (warning,) = [e for e in events if isinstance(e, Notice)]
     assert warning.warning
     assert "does not learn" in warning.text
@@ -158,7 +159,7 @@ def test_a_truncated_checkpoint_stops_the_run_and_stays(reference: Path, tmp_pat
         path.write_bytes(path.read_bytes()[:5000])
     before = {p: p.read_bytes() for p in tmp_path.rglob("*.*")}
     with pytest.raises(CheckpointError):
-        trainer().run(tmp_path)
+        run_training(trainer(), tmp_path)
     assert {p: p.read_bytes() for p in tmp_path.rglob("*.*")} == before
 
 
@@ -174,7 +175,7 @@ def test_a_loss_that_is_no_number_stops_before_the_weights_are_touched(tmp_path:
     assert all(torch.equal(old.nan_to_num(), after[n].nan_to_num()) for n, old in before.items())
     assert not any(state["exp_avg"].any() for state in job.optimiser.state.values())
     with pytest.raises(TrainingError, match=r"step 0.*not a number.*lower") as refused:
-        trainer_with_nan(tmp_path).run(tmp_path)
+        run_training(trainer_with_nan(tmp_path), tmp_path)
     assert refused.value.settings == ("lr_scale", "lr", "fresh")
     assert refused.value.next_step == NextStep("train", {"lr_scale": 0.5})
     assert Checkpoint.load(tmp_path).step == 0

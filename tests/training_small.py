@@ -84,8 +84,8 @@ def trainer(
 
 def train(folder: str, seed: int = 0, checkpoint_s: float = 0.0) -> None:
     """Train a run to its end, as a process of its own that may be killed."""
-    from elasticvit.training import trainer as module
+    from elasticvit.training import loop as module
 
     module.CHECKPOINT_S = checkpoint_s
     module.CHECKPOINT_SHARE = 1e9  # write after every step
-    trainer(seed=seed).run(Path(folder))
+    module.run_training(trainer(seed=seed), Path(folder))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import logging
-import shlex
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import click
 
+from elasticvit.cli.command import command_line
 from elasticvit.cli.failures import (
     drop_if_unwritable,
     report_failure,
@@ -18,7 +18,7 @@ from elasticvit.cli.failures import (
 )
 from elasticvit.cli.output import open_missing
 from elasticvit.cli.report import Report
-from elasticvit.errors import EvitError, NextStep
+from elasticvit.errors import EvitError
 from elasticvit.version import __version__
 
 NEED_MEMORY = ("batch_size", "space", "population", "images", "threads")  # options
@@ -51,11 +51,21 @@ class EvitCommand(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
+            self._refuse_empty(ctx)
             return super().invoke(ctx)
         except click.exceptions.Exit:
             raise
         except (Exception, KeyboardInterrupt) as error:
             raise click.exceptions.Exit(self._failed(error, ctx.obj)) from error
+
+    def _refuse_empty(self, ctx: click.Context) -> None:
+        """Refuse empty texts, such as `--data "$FOLDER"` where the variable is not set."""
+        for param in self.params:
+            value = ctx.params.get(param.name or "")
+            if "" in (value if isinstance(value, tuple) else (value,)):
+                raise click.BadParameter(
+                    "it is empty; name something, or leave it out", ctx=ctx, param=param
+                )
 
     def _failed(self, error: BaseException, report: Report | None = None) -> int:
         code = report_failure(
@@ -83,14 +93,6 @@ class EvitCommand(click.Command):
             for name in settings
             if (option := options.get(name)) is not None
         ]
-
-
-def command_line(step: NextStep) -> str:
-    """The command that runs a flow, as it is typed."""
-    words = [f"evit-{step.flow}"]
-    for name, value in step.settings.items():
-        words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
-    return shlex.join(words)
 
 
 def evit_command(

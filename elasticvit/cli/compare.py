@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from elasticvit.cli.model_report import ModelEvents, numbers_table, show_conditions, show_files
+from elasticvit.cli.modes import only, refuse
 from elasticvit.cli.report import Report
 from elasticvit.cli.wording import printable
 from elasticvit.flows.compare import compare
 from elasticvit.flows.compare_result import Comparison
 
 OWN = ("rounds", "threads", "cores", "seed")  # options of --compare alone
-SHARED = ("device", "workspace", "as_json", "verbose", "quiet", "compare", "models")
 
 
 def check_options(compared: bool) -> None:
@@ -22,27 +21,17 @@ def check_options(compared: bool) -> None:
 
     Args:
         compared: Whether models are compared, instead of one exported.
+
+    Raises:
+        click.UsageError: There are some.
     """
-    context = click.get_current_context()
-    given = {
-        param.name: param.opts[0]
-        for param in context.command.params
-        if param.name and context.get_parameter_source(param.name) == ParameterSource.COMMANDLINE
-    }
-    allowed = {*SHARED, *OWN}
-    wrong = [
-        option
-        for name, option in given.items()
-        if (name not in allowed if compared else name in OWN)
-    ]
-    if wrong and compared:
-        raise click.UsageError(
-            f"{', '.join(wrong)}: not with --compare, which times models that are exported already"
-        )
-    if wrong:
-        raise click.UsageError(f"{', '.join(wrong)}: for --compare alone")
-    models = context.params["models"]
-    if models and not compared:
+    if compared:
+        what = "times models that are exported already"
+        only("--compare", ("compare", "models", "device", *OWN), what)
+        return
+    refuse(OWN, "--compare")
+    models = click.get_current_context().params["models"]
+    if models:
         raise click.UsageError(
             f"{' '.join(models)}: folders and files are named after --compare alone"
         )

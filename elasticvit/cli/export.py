@@ -38,7 +38,8 @@ INTERRUPTED = (
     "converted by litert-torch); tflite-litert-torch: by litert-torch, the same operators and "
     "outputs in about half a minute; tflite-onnx2tf: by way of ONNX and onnx2tf; onnx: torch's "
     "exporter; or a format of another package; or several with commas between them, for one "
-    "bundle.  [default: by --out's suffix, or tflite]",
+    "bundle: if a file is refused, the others are kept, and the exit code is 2.  [default: by "
+    "--out's suffix, or tflite]",
 )
 @click.option(
     "--precision",

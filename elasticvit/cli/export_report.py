@@ -99,7 +99,9 @@ def _notes(report: Report, one: ExportedFile, advice: list[str]) -> None:
     if card.device_check is not None:
         say(f"{card.file} {card.device_check}")
     if timing is None:
-        say("\n".join([f"{card.file} is not timed: {card.untimed}", *advice]))
+        say(f"{card.file} is not timed: {card.untimed}")
+        for line in advice:
+            say(line, wrap=False)
         return
     say(
         f"{card.file} was timed on {timing.source}, {counted(timing.threads, 'thread')} on core(s) "

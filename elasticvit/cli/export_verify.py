@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import click
-from click.core import ParameterSource
 from rich.table import Table
 
 from elasticvit.cli.export_report import ExportReport
+from elasticvit.cli.modes import only
 from elasticvit.cli.report import Report
 from elasticvit.cli.wording import counted, file_size
 from elasticvit.flows.export_verify import verify_export
 from elasticvit.flows.export_verify_result import VerifiedFile
 from elasticvit.names import HOST
 
-ALONGSIDE = {"verify", "max_accuracy_drop", "as_json", "verbose", "quiet", "workspace"}
+ALONGSIDE = {"verify", "max_accuracy_drop"}
 ON_DEVICE = {"check_on_device", "device"}
 
 
@@ -29,17 +28,9 @@ def run_verify(
         click.UsageError: Options of an export were given as well.
         ExportError: The export is not proven.
     """
-    context = click.get_current_context()
     checked = options["check_on_device"]
     allowed = ALONGSIDE | ON_DEVICE if checked else ALONGSIDE
-    for name in context.params:
-        given = context.get_parameter_source(name) is not ParameterSource.DEFAULT
-        if given and name not in allowed:
-            option = f"--{name.replace('_', '-')}"
-            raise click.UsageError(
-                f"--verify repeats the proof of an export and does not go with {option}; leave "
-                "one of them out"
-            )
+    only("--verify", allowed, "repeats the proof of an export")
     result = verify_export(
         folder,
         max_accuracy_drop=options["max_accuracy_drop"],

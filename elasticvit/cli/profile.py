@@ -8,9 +8,11 @@ from typing import Any
 import click
 
 from elasticvit.cli.app import evit_command
+from elasticvit.cli.command import command_line
+from elasticvit.cli.modes import given, named, only, refuse
 from elasticvit.cli.report import Report
 from elasticvit.cli.wording import counted
-from elasticvit.errors import SettingError
+from elasticvit.errors import NextStep, SettingError
 from elasticvit.flows.learn import DEFAULT_KERNELS, LearnSettings, learn_device
 from elasticvit.flows.profile import DEFAULT_MINUTES, ProfileSettings, profile
 from elasticvit.names import HOST
@@ -22,12 +24,21 @@ HELP = """Time kernels and whole subnets on a device and fit its latency predict
 Continues an earlier profile of the device; run again, it adds measurements to the same table.
 With --model it times model files instead, side by side, and leaves the table alone.
 """
-NEXT = "evit-train"
+NEXT = NextStep("train")
 INTERRUPTED = (
     "the measurements that were made are kept, and the same command goes on from there; an import "
     "or an export of a table, and the timing of model files, start again"
 )
 FILE = click.Path(dir_okay=False)
+TIMING = ("device", "rounds", "threads", "cores", "seed", "address", "serial", "runner")
+# option that does something else than a profile -> the options that count with it, what it does
+MODES = {
+    "model": (TIMING, f"times files and takes {', '.join(f'--{name}' for name in TIMING)}"),
+    "list_devices": (("address",), "only looks for devices"),
+    "table": (("device", "space", "precision", "force"), "measures nothing"),
+    "export_lut": (("device", "precision", "threads", "cores", "force"), "measures nothing"),
+    "explain": (("device", "space", "precision", "threads", "cores"), "measures nothing"),
+}
 
 
 @evit_command("evit-profile", HELP, INTERRUPTED)
@@ -153,19 +164,16 @@ def main(
 ) -> None:
     folder = Workspace.open(workspace)
     _check(device, address or serial, [table, export_lut, explain, list_devices or None], like)
+    _check_mode()
     one = device[0] if device else None
     cpu = {"threads": threads or 1, "cores": "auto" if cores is None else cores}
     place = {"address": address, "serial": serial, "runner": runner}
     if model:
-        others = [space, budget_minutes, like, budget_kernels, table, export_lut, explain]
-        _check_models([*others, precision, list_devices or None, force or None])
         how = {"rounds": rounds, **cpu, "seed": seed}
         _models(report, folder, model=model, device=device or (HOST,), **how, **place)
     elif list_devices:
-        _check_cpu(threads, cores)
         _list(report, folder, [address] if address else [])
     elif table is not None:
-        _check_cpu(threads, cores)
         _import(report, folder, table, one, space, precision, force)
     elif export_lut is not None:
         _export(report, folder, export_lut, one, precision, threads, cores, force)
@@ -220,22 +228,14 @@ def _check(
         )
 
 
-def _check_cpu(threads: int | None, cores: str | None) -> None:
-    """Refuse threads and cores where nothing is measured or looked up by them."""
-    if threads is not None or cores is not None:
-        raise click.UsageError(
-            "--threads and --cores have no meaning with --import and --list-devices (a table says "
-            "what it was measured with): leave them out"
-        )
-
-
-def _check_models(others: Sequence[object]) -> None:
-    """Refuse what has no meaning for model files."""
-    if any(other is not None for other in others):
-        raise click.UsageError(
-            "--model times files; it takes --device, --rounds, --threads, --cores, --seed, "
-            "--address, --serial and --runner: leave out the others"
-        )
+def _check_mode() -> None:
+    """Refuse options that do not count in what is done."""
+    chosen = given()
+    for name, (allowed, why) in MODES.items():
+        if name in chosen:
+            only(named([name]), (name, *allowed), why)
+            return
+    refuse(["force"], "--import and --export-lut")
 
 
 def _models(report: Report, folder: Workspace, **settings: Any) -> None:
@@ -269,7 +269,7 @@ def _profile(report: Report, folder: Workspace, settings: ProfileSettings) -> No
         for name, error in result.failed.items():
             report.warn(f"{name}: {error}")
         raise next(iter(result.failed.values()))
-    report.close(result.to_dict(), NEXT)
+    report.close(result.to_dict(), command_line(NEXT))
 
 
 def _import(
@@ -289,7 +289,7 @@ def _import(
         table, device, space=space, precision=precision, force=force, workspace=folder
     )
     show_import(report, result)
-    report.close(result.to_dict(), NEXT)
+    report.close(result.to_dict(), command_line(NEXT))
 
 
 def _export(
@@ -321,7 +321,8 @@ def _export(
     for other in found.others:
         report.say(f"left out, name --threads and --cores to export it: {other}")
     report.place(path)
-    report.close(found.to_dict(), f"evit-profile --import {path}")
+    step = NextStep("profile", {"table": path})
+    report.close(found.to_dict(), command_line(step, workspace="FOLDER"))  # another one
 
 
 def _explain(

@@ -70,7 +70,7 @@ class Report:
         """The closing lines: what to run next, and the result."""
         self.activity.end()
         if next_step is not None:
-            self.say(Text.assemble("next: ", (next_step, "bold")))
+            self.say(Text.assemble("next: ", (next_step, "bold")), wrap=False)
         if self.as_json:
             self._line(json.dumps(result, allow_nan=False))
 

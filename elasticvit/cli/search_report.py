@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from elasticvit.cli.command import command_line
 from elasticvit.cli.report import Report
 from elasticvit.cli.search_goals import print_goals
 from elasticvit.cli.verify_report import measured_line, print_verdict
 from elasticvit.cli.wording import counted, duration, listed
+from elasticvit.errors import NextStep
 from elasticvit.events import Event
 from elasticvit.flows.search import FrontPoint, SearchResult, Winner
 from elasticvit.flows.search_events import (
@@ -192,7 +194,7 @@ def print_choices(report: Report, result: SearchResult, path: Path) -> None:
             f"accuracies are those of the supernet in fp32; the export, which is in "
             f"{result.precision} by default, states that of the file"
         )
-    say(f"report: {path / REPORT_FILE}")
+    say(f"report: {path / REPORT_FILE}", wrap=False)
     report.place(path)
 
 
@@ -229,6 +231,7 @@ def _print_winner(report: Report, winner: Winner, result: SearchResult) -> None:
 
 def next_command(result: SearchResult) -> str:
     """The command that makes sense after a search."""
-    if result.has_weights:
-        return "evit-export --format tflite" + (" --goal 1" if len(result.goals) > 1 else "")
-    return f"evit-train --data FOLDER --subnet '{result.arch}'"
+    if not result.has_weights:
+        return command_line(NextStep("train", {"data": "FOLDER", "subnet": str(result.arch)}))
+    goal = {"goal": 1} if len(result.goals) > 1 else {}
+    return command_line(NextStep("export", {"format": "tflite", **goal}))

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
-import click
-from click.core import ParameterSource
-
+from elasticvit.cli.command import command_line
+from elasticvit.cli.modes import only
 from elasticvit.cli.report import Report
 from elasticvit.cli.wording import counted
+from elasticvit.errors import NextStep
 from elasticvit.events import Event
 from elasticvit.flows.soft_labels import SoftLabelsProgress, write_soft_labels
 
 USED = ("teacher", "data", "space", "threads")  # options of evit-train that count here
-COMMON = ("write_soft_labels", "workspace", "as_json", "quiet", "verbose")
 
 
 def write(report: Report, workspace: str | None, file: str, options: Mapping[str, Any]) -> None:
@@ -30,14 +28,7 @@ def write(report: Report, workspace: str | None, file: str, options: Mapping[str
     Raises:
         click.UsageError: An option is given that does not count here.
     """
-    context = click.get_current_context()
-    for parameter in context.params:
-        given = context.get_parameter_source(parameter) is not ParameterSource.DEFAULT
-        if given and parameter not in (*USED, *COMMON):
-            raise click.UsageError(
-                f"--{parameter.replace('_', '-')} has no effect with --write-soft-labels, which "
-                "trains nothing; leave it out"
-            )
+    only("--write-soft-labels", ("write_soft_labels", *USED), "trains nothing")
 
     def show(event: Event) -> None:
         if isinstance(event, SoftLabelsProgress):
@@ -53,4 +44,6 @@ def write(report: Report, workspace: str | None, file: str, options: Mapping[str
         f"{result.data}; {result.agreement:.1f} % of them as they are labelled"
     )
     report.place(result.path)
-    report.close(result.to_dict(), f"evit-train --soft-labels {shlex.quote(str(result.path))}")
+    named = {name: options[name] for name in ("data", "space") if options[name] is not None}
+    step = NextStep("train", {"soft_labels": result.path, **named})
+    report.close(result.to_dict(), command_line(step))

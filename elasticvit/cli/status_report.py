@@ -115,8 +115,8 @@ def _export(one: ExportStatus) -> str:
     if one.measured_ms is not None:
         timed = f"measured {one.measured_ms:.3g} ms on {one.device}"
     return (
-        f"{one.model.parent.name}/{one.model.name}: format {one.format}, {file_size(one.bytes)}, "
-        f"{timed}, made {_ago(one.changed_s)}"
+        f"{one.model}: {one.arch or 'an unknown network'}, {' and '.join(one.formats)}, "
+        f"{one.precision}, {file_size(one.bytes)}, {timed}, made {_ago(one.changed_s)}"
     )
 
 

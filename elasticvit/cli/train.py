@@ -69,8 +69,9 @@ def _switch(_: click.Context, __: click.Parameter, value: str | None) -> bool | 
     "--start-from",
     default=None,
     help="Trained weights for the same classes to start from: a subnet's, which are spread over "
-    "the supernet, or another run's; with --subnet, for any classes. Folder of a run or search, or "
-    "a subnet.pt.  [default: none]",
+    "the supernet, or another supernet's; with --subnet, for any classes. Folder of a run or "
+    "search, a subnet.pt, tiny-cifar10, which comes with the package, or a .safetensors file of a "
+    "supernet.  [default: none]",
 )
 @click.option(
     "--init",
@@ -113,7 +114,8 @@ def _switch(_: click.Context, __: click.Parameter, value: str | None) -> bool | 
     multiple=True,
     help="Network that the subnets learn from; may be repeated. A network of timm's (NAME, or "
     "NAME:FILE with a file of its weights), the folder of a training run (its largest subnet, or "
-    "RUN@ARCH), or a subnet.pt. One teacher counts half of the loss, several all of it.",
+    "RUN@ARCH), likewise tiny-cifar10 or a .safetensors file of a supernet, or a subnet.pt. One "
+    "teacher counts half of the loss, several all of it.",
 )
 @click.option(
     "--soft-labels",

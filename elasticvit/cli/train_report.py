@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
-
 from rich.table import Table
 
+from elasticvit.cli.command import command_line
 from elasticvit.cli.report import Report
 from elasticvit.cli.wording import counted, duration, file_size
+from elasticvit.errors import NextStep
 from elasticvit.events import Event
+from elasticvit.flows.single_run import export_step
 from elasticvit.flows.train import TrainResult
 from elasticvit.flows.train_events import (
     PanelJudged,
@@ -177,12 +178,15 @@ def next_command(result: TrainResult, device: str | None) -> str:
         result: The training.
         device: The device that was profiled last; None if none was.
     """
+    if result.single:
+        return command_line(export_step(result.folder))
     if result.suggested_target_ms is not None:
-        return f"evit-search --target-ms {result.suggested_target_ms:g}"
-    profile = ["evit-profile", "--device", HOST]
+        return command_line(NextStep("search", {"target_ms": result.suggested_target_ms}))
+    profile = {"device": HOST}
     if device is not None:  # its predictor cannot price this space
-        profile = ["evit-profile", "--space", result.space, "--device", device]
-    return f"{shlex.join(profile)}, then evit-search --target-ms N"
+        profile = {"space": result.space, "device": device}
+    search = NextStep("search", {"target_ms": "N"})
+    return f"{command_line(NextStep('profile', profile))}, then {command_line(search)}"
 
 
 def _walk(plan: TrainingPlanned) -> str:

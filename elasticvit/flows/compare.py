@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, Any
 
 from elasticvit.errors import FileError
@@ -134,8 +133,8 @@ def _ratio(one: ModelTiming | None, first: ModelTiming | None) -> Ratio | None:
     return Ratio(value=value, low=low, high=high, rounds=len(both))
 
 
-def _command_again(settings: CompareSettings, device: str, rounds: int) -> str:
-    """The command that compares the same models in the same way."""
+def _command_again(settings: CompareSettings, device: str, rounds: int) -> list[str]:
+    """The words of the command that compares the same models in the same way."""
     words = ["evit-export", "--compare", *map(str, settings.models), "--device", device]
     words += ["--rounds", str(rounds), "--threads", str(settings.threads)]
-    return shlex.join([*words, "--cores", settings.cores, "--seed", str(settings.seed)])
+    return [*words, "--cores", settings.cores, "--seed", str(settings.seed)]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elasticvit.errors import SettingError
+from elasticvit.errors import ExportError, SettingError
 from elasticvit.events import EventHandler, Notice, Phase, ignore
 from elasticvit.flows.export_events import ExportPlanned
 from elasticvit.flows.export_place import ExportPlace
@@ -17,6 +17,7 @@ from elasticvit.flows.settings import WorkspaceLike, settings_of
 
 if TYPE_CHECKING:
     from elasticvit.flows.export_file import Calibrated
+    from elasticvit.flows.export_proof import Made
     from export.backend import Backend
 
 __all__ = ["ExportResult", "ExportSettings", "export"]
@@ -59,7 +60,7 @@ def export(
         DataError: The data set is gone or unreadable, or of other classes than the weights.
         ExportError: There is no such format, the conversion failed, the file differs from torch,
             something else than an earlier export would be overwritten, or another process exports
-            to the same path.
+            to the same path. Of several formats, the proven files are kept and named.
         FileError: The file cannot be written.
         DeviceError: The device that was named does not answer; the model file is kept, untimed.
     """
@@ -92,12 +93,14 @@ def export(
 def _export(
     settings: ExportSettings, backends: Sequence[Backend], place: ExportPlace, events: EventHandler
 ) -> ExportResult:
-    """The export itself: nothing is written before everything is known."""
+    """The export itself: nothing is written before everything is known. Files of formats that are
+    refused are left out; the others are kept."""
     from elasticvit.flows.export_calibration import calibration_images
     from elasticvit.flows.export_device_check import MOST_IMAGES
     from elasticvit.flows.export_file import checked_file, made_file
     from elasticvit.flows.export_open import check_calibration, open_subject
     from elasticvit.flows.export_proof import bundled, proof_images
+    from elasticvit.flows.export_refusal import collected, refusal
     from export.calibration import CALIBRATED
     from export.conversion import check_takes
 
@@ -114,17 +117,27 @@ def _export(
         events(Phase(text="reading training images to calibrate with"))
         calibrated = calibration_images(images, searched.subnet.resolution)
     names = place.file_names(backends)
-    made = [
-        (backend, *made_file(settings, backend, name, searched, images, calibrated, place, events))
-        for backend, name in zip(backends, names, strict=True)
-    ]
+    refused: list[ExportError] = []
+    made: list[Made] = []
+    for backend, name in zip(backends, names, strict=True):
+        with collected(refused):
+            about = (settings, backend, name, searched, images, calibrated, place, events)
+            made.append((backend, *made_file(*about)))
     kept = None
-    if settings.proof_images or settings.check_on_device:
+    if made and (settings.proof_images or settings.check_on_device):
         kept = proof_images(made, searched.subnet, images, settings.proof_images or MOST_IMAGES)
     if settings.check_on_device and kept is not None:
-        made = [checked_file(one, kept, searched, settings, place, events) for one in made]
-    files, extras = bundled(made, kept if settings.proof_images else None, place.beside)
+        unchecked, made = made, []
+        for one_made in unchecked:
+            with collected(refused):
+                made.append(checked_file(one_made, kept, searched, settings, place, events))
+    if not made:
+        raise refusal(refused, [])
+    proven = place.file_names([backend for backend, _, _ in made])
+    files, extras = bundled(made, proven, kept if settings.proof_images else None, place.beside)
     folder, model = place.write([(data, one.card) for data, one in files], extras)
+    if refused:
+        raise refusal(refused, [folder / name for name in proven])
     first = files[0][1]
     for _, one in files:
         untimed = one.untimed if settings.device is not None else None  # its absence matters

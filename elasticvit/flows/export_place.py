@@ -187,15 +187,17 @@ class ExportPlace:
             ExportError: Something is there that no export is known to have written.
             FileError: A file cannot be written.
         """
-        named = rejected_path(Path(card.file))
-        card = replace(card, file=named.name)
+        file = Path(card.file)
+        named = rejected_path(file)
         folder = self.out.parent if self.beside and self.out is not None else self.folder
         if folder is not None:
+            if _in_the_way(folder / named):  # such as the refused file of another format
+                named = rejected_path(Path(f"{file.stem}.{card.format}{file.suffix}"))
             check_replaceable(folder / named, set(), alone=False)
-            return write_bundle(folder, data, card)
+            return write_bundle(folder, data, replace(card, file=named.name))
         assert self.workspace is not None
         with self.workspace.whole_folder("export") as hidden:
-            write_bundle(hidden, data, card)
+            write_bundle(hidden, data, replace(card, file=named.name))
             return self.workspace.place("export", hidden) / named
 
 
@@ -208,6 +210,15 @@ def _exported(workspace: Workspace | None) -> set[str]:
         except EvitError:  # damaged, so that nothing is known of it
             continue
     return found
+
+
+def _in_the_way(path: Path) -> bool:
+    """Whether something is at a model's path, or at its card's, that must not be replaced."""
+    try:
+        check_replaceable(path, set(), alone=False)
+    except ExportError:
+        return True
+    return False
 
 
 def _lock_path(path: Path) -> Path:

@@ -54,27 +54,32 @@ def proof_images(
 
 
 def bundled(
-    made: Sequence[Made], kept: ProofImages | None, beside: bool
+    made: Sequence[Made], names: Sequence[str], kept: ProofImages | None, beside: bool
 ) -> tuple[list[tuple[bytes, ExportedFile]], dict[str, bytes]]:
     """The files with complete cards, and what lies beside them, by name.
 
     Args:
         made: Backend, content and facts of each file.
+        names: Name of each file in the bundle; the one that it was made under may be another,
+            where the file of an earlier format was refused.
         kept: Test images that are kept; None for none.
         beside: Whether the bundle lies beside a path, among files of others, so that it has nothing
             for people in it.
     """
     extras: dict[str, bytes] = {}
     proof = None
-    first = made[0][2].card
     if kept is not None:
-        name = proof_path(Path(first.file)).name
-        extras[name] = content = kept.to_bytes()
-        proof = ProofFile(file=name, sha256=sha256(content), images=len(kept.labels))
-    others = tuple(f"{one.card.file}.json" for _, _, one in made[1:])
-    files = []
-    for index, (_, data, one) in enumerate(made):
-        card = replace(one.card, proof=proof, others=() if index else others)
+        exported = {
+            name: kept.exported[one.card.file]
+            for name, (_, _, one) in zip(names, made, strict=True)
+        }
+        file = proof_path(Path(names[0])).name
+        extras[file] = content = replace(kept, exported=exported).to_bytes()
+        proof = ProofFile(file=file, sha256=sha256(content), images=len(kept.labels))
+    others = tuple(f"{name}.json" for name in names[1:])
+    files: list[tuple[bytes, ExportedFile]] = []
+    for name, (_, data, one) in zip(names, made, strict=True):
+        card = replace(one.card, file=name, proof=proof, others=() if files else others)
         files.append((data, replace(one, card=card)))
     if not beside:
         extras |= _texts([one.card for _, one in files])

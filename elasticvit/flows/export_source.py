@@ -52,6 +52,12 @@ def check_sources(settings: Any) -> None:
             f"{' and '.join(given)} each name a network to export; name one of them",
             settings=given,
         )
+    if settings.goal != 1 and given and given != ["search"]:
+        raise SettingError(
+            f"goal is {settings.goal}, but {given[0]} is exported; only searches have goals: leave "
+            "goal out, or name a search",
+            settings=["goal", "search"],
+        )
     for name, others in NEEDS.items():
         if getattr(settings, name) is None or any(getattr(settings, o) is not None for o in others):
             continue

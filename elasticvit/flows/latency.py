@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING
 
 from elasticvit.arch import Arch, ArchBatch
 from elasticvit.arrays import FloatArray
+from elasticvit.cost import reachable_kernels
 from elasticvit.cpu_setting import CpuSetting, matching_settings
-from elasticvit.errors import PredictorError, SettingError
+from elasticvit.errors import ArchError, PredictorError, SettingError
 from elasticvit.files import writing
 from elasticvit.find import find_arch
 from elasticvit.flows.settings import WorkspaceLike, space_of, workspace_of
+from elasticvit.flows.table_space import space_of_table
 from elasticvit.kernels import lower
 from elasticvit.precisions import check_precision
-from elasticvit.space import MOBILE, SearchSpace, find_space
+from elasticvit.reading import shown
+from elasticvit.space import MOBILE, PRESETS, SearchSpace, find_space
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from predictors.predictor import LatencyCost, Predictor
 
 BLOCK_TABLE = ".json"
+TABLES = (".csv", ".parquet", BLOCK_TABLE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +116,11 @@ class Latency:
             ArchError: no such architecture, or not in the space.
             PredictorError: a kernel lies outside what was measured.
         """
+        if isinstance(what, list | tuple):
+            raise ArchError(
+                f"architecture is {shown(what)}; several architectures are a batch, "
+                "ArchBatch.of([...]) of at least one"
+            )
         interval = self.predictor.interval
         if isinstance(what, ArchBatch) or self.extrapolate:
             one = None if isinstance(what, ArchBatch) else ArchBatch.of([self.find(what)])
@@ -183,7 +192,9 @@ def load_latency(
         device: Name of a device of the workspace; or a file: a shared table (`.csv`, `.parquet`),
             a published block table (`.json`), or the folder of a saved predictor. None is the
             device profiled last.
-        space: The space; None is the one that the workspace used last, or for a file `mobile`.
+        space: The space; None is the one that the workspace used last, or for a file the preset
+            that it is of: that of most whole subnets of a table, the first that a predictor covers
+            or `mobile`.
         precision: Precision that is predicted. None: of a device of the workspace the one that it
             was profiled in last; of a file its own.
         threads, cores: Threads and cores that the latencies are of, where a device of the
@@ -205,8 +216,12 @@ def load_latency(
 
     path = None if device is None else Path(device)
     if path is not None and (exists(path / MANIFEST) or (path.suffix and exists(path))):
-        where = _space(space, MOBILE)
-        predictor = load_predictor(path) if path.is_dir() else _from_table(path, where)
+        named = find_space(space) if isinstance(space, str) else space
+        if path.is_dir():
+            predictor = load_predictor(path)
+            where = named or _covered(predictor)
+        else:
+            predictor, where = _from_table(path, named)
         if precision not in (None, predictor.precision):
             raise SettingError(
                 f"{path} is of {predictor.precision}, not of {precision}; leave the precision out, "
@@ -220,10 +235,11 @@ def load_latency(
                 settings=["threads", "cores"],
             )
         return Latency(predictor, where, extrapolate)
-    if isinstance(device, Path):
+    if device is not None and (isinstance(device, Path) or _is_path(Path(device))):
+        missing = "" if exists(device) else ", and does not exist"
         raise PredictorError(
-            f"{device} is neither a table nor the folder of a predictor; name a file that ends in "
-            ".csv, .parquet or .json, or a folder with predictor.json"
+            f"{device} is neither a table nor the folder of a predictor{missing}; name a file that "
+            "ends in .csv, .parquet or .json, or a folder with predictor.json"
         )
     here = workspace_of(workspace)
     name = here.device(device)
@@ -238,15 +254,21 @@ def load_latency(
     return Latency(predictor, where, extrapolate)
 
 
-def _space(space: SearchSpace | str | None, default: SearchSpace) -> SearchSpace:
-    if space is None:
-        return default
-    return space if isinstance(space, SearchSpace) else find_space(space)
+def _is_path(path: Path) -> bool:
+    """Whether the name of a device is a path instead."""
+    return len(path.parts) > 1 or path.suffix in TABLES
 
 
-def _from_table(path: Path, space: SearchSpace) -> Predictor:
-    """A predictor from a table alone, kept in memory; the device of a published block table is
-    called by its file's name."""
+def _covered(predictor: Predictor) -> SearchSpace:
+    """The first preset, larger ones first, whose kernels a predictor covers; `mobile` if none."""
+    spaces = sorted(PRESETS.values(), key=SearchSpace.size, reverse=True)
+    covered = (one for one in spaces if not predictor.outside(reachable_kernels(one)))
+    return next(covered, MOBILE)
+
+
+def _from_table(path: Path, space: SearchSpace | None) -> tuple[Predictor, SearchSpace]:
+    """A predictor from a table alone, kept in memory, and its space; the device of a published
+    block table is called by its file's name."""
     from lut.dataset import Dataset
     from lut.exchange import read_table
     from lut.importer import read_block_table
@@ -256,12 +278,14 @@ def _from_table(path: Path, space: SearchSpace) -> Predictor:
 
     if path.suffix == BLOCK_TABLE:
         table = read_block_table(path)
-        return table_predictor(table.table_ms, device=Path(table.name).stem, source=table.source)
+        device = Path(table.name).stem
+        return table_predictor(table.table_ms, device=device, source=table.source), space or MOBILE
     shared = read_table(path)
+    space = space or space_of_table(shared) or MOBILE
     with ExitStack() as stack:
         with writing("the temporary folder"):
             folder = stack.enter_context(tempfile.TemporaryDirectory())
         store = stack.enter_context(Store(Path(folder) / "lut.sqlite"))
         shared.add_to(store, shared.device, [space.layout])
         data = Dataset.of(store, shared.device, space, precision=shared.precision)
-        return fit_dataset(data, space, device=shared.device)
+        return fit_dataset(data, space, device=shared.device), space

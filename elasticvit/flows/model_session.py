@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from elasticvit.flows.model_speed import at_one_speed
 from elasticvit.flows.model_timing_result import DeviceTiming, ModelTiming, Range
 from elasticvit.flows.timing_summary import SUMMARY_FILE
 from elasticvit.space import MOBILE
-from elasticvit.workspace import Workspace
+from elasticvit.workspace import FOLDER, Workspace
 from export.kernel_models import kernel_model
 from lut.calibration import calibration_models
 from lut.estimate import round_ms
@@ -47,7 +48,7 @@ class ModelSession:
         workspace: Workspace that the raw runs are written to.
         models: The models.
         rounds, threads, cores, seed: As in `devices.protocol.TimingConfig`.
-        command: The command that repeats this.
+        command: The words of the command that repeats this, without the workspace.
         events: Receives `TimingProgress` events.
     """
 
@@ -57,7 +58,7 @@ class ModelSession:
     threads: int
     cores: str
     seed: int
-    command: str
+    command: Sequence[str]
     events: EventHandler
 
     def run(
@@ -112,6 +113,12 @@ class ModelSession:
                     settings=["model"],
                 )
             return self._written(device, name, folder, measured, refused, ended)
+
+    def _command_again(self) -> str:
+        """The command that repeats this in the same workspace."""
+        root = self.workspace.root
+        named = [] if root == Path(FOLDER) else ["--workspace", str(root)]
+        return shlex.join([*self.command, *named])
 
     def _timed(self) -> list[TimedModel]:
         return [TimedModel(model.name, model.data) for model in self.models]
@@ -173,7 +180,7 @@ class ModelSession:
             rounds=self.rounds,
             warnings=(),
             folder=folder,
-            command=self.command,
+            command=self._command_again(),
             ended=ended,
         )
         result = replace(result, warnings=(*_warnings(result), *speed.damaged))

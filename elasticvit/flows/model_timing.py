@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +69,7 @@ def time_models(
         threads=chosen.threads,
         cores=chosen.cores,
         seed=chosen.seed,
-        command=command_again(chosen),
+        command=_command_again(chosen),
         events=events,
     )
     with latency_table(here) as store:
@@ -93,8 +92,8 @@ def time_models(
     return ModelTimings(devices=done, failed=failed)
 
 
-def command_again(settings: ModelTimingSettings) -> str:
-    """The command that times the same models in the same way."""
+def _command_again(settings: ModelTimingSettings) -> list[str]:
+    """The words of the command that times the same models in the same way."""
     words = ["evit-profile"]
     for path in settings.models:
         words += ["--model", str(path)]
@@ -106,4 +105,4 @@ def command_again(settings: ModelTimingSettings) -> str:
     for option in ("address", "serial", "runner"):
         value = getattr(settings, option)
         words += [] if value is None else [f"--{option}", str(value)]
-    return shlex.join(words)
+    return words

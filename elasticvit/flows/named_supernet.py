@@ -93,13 +93,25 @@ class NamedSupernet:
         """
         from elasticvit.training.data import open_data
 
-        data, classes = open_data(spec), self.supernet.space.layout.classes
+        data = open_data(spec)
+        problem = self.misfit(data)
+        if problem is not None:
+            raise DataError(
+                f"{problem}, or train a supernet on yours",
+                settings=["data"],
+                next_step=NextStep("train", {"data": spec}),
+            )
+        return replace(data, given_normalisation=self.normalisation)
+
+    def misfit(self, data: ImageData) -> str | None:
+        """What about a data set's classes is not as the supernet has them, and what to do about it;
+        None if they are its classes."""
+        classes, spec = self.supernet.space.layout.classes, data.info.spec
         if data.info.classes != classes:
-            raise self._refused(
-                spec,
+            return (
                 f"data set {spec} has {data.info.classes:,} classes, the weights of {self.name} "
                 f"tell {classes:,} apart; name images of the same classes, in the same order of "
-                "names",
+                "names"
             )
         counts = Counter(self.labels)
         place = {
@@ -109,21 +121,13 @@ class NamedSupernet:
         }
         for number, name in enumerate(data.class_names):
             if place.get(name, number) != number:
-                raise self._refused(
-                    spec,
+                return (
                     f"data set {spec} has class {name} as number {number}, and {self.name} as "
                     f"number {place[name]}: the classes of {self.name} are "
                     f"{_listed(self.labels)}, in this order, and folders are taken by "
-                    "name; call the folders as these",
+                    "name; call the folders as these"
                 )
-        return replace(data, given_normalisation=self.normalisation)
-
-    def _refused(self, spec: str, why: str) -> DataError:
-        return DataError(
-            f"{why}, or train a supernet on yours",
-            settings=["data"],
-            next_step=NextStep("train", {"data": spec}),
-        )
+        return None
 
 
 def _listed(names: tuple[str, ...]) -> str:

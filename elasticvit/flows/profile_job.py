@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from elasticvit.cpu_setting import in_words as settings_in_words
 from elasticvit.errors import EvitError, FileError
 from elasticvit.events import EventHandler, Notice, Phase
+from elasticvit.flows.asked import asked_of, profile_path, space_text, write_asked
 from elasticvit.flows.learn_settings import LearnSettings
 from elasticvit.flows.profile_events import ProfilePlanned
 from elasticvit.flows.profile_host import arithmetic_warning
@@ -77,6 +78,9 @@ def profile_devices(
 
         def work(name: str, device: Device, check: Callable[[], None]) -> ProfileSummary:
             def progress(event: ProfileProgress) -> None:
+                if name not in begun:
+                    begun.add(name)
+                    write_asked(profile_path(workspace, name), asked)
                 opener.remember_runner(name)
                 events(event)
                 check()
@@ -91,6 +95,8 @@ def profile_devices(
                 chooser=UncertaintyChoice() if method.chooses else None,
             )
 
+        begun: set[str] = set()
+        asked = {**asked_of(settings), "device": list(names), "space": space_text(space)}
         outcomes = run_fleet(opened, work)
         profiles: dict[str, DeviceProfile] = {}
         failed: dict[str, Exception] = {
@@ -105,6 +111,8 @@ def profile_devices(
             try:
                 quality = opened[name].quality
                 profiles[name] = fit_device(workspace, store, space, method, summary, quality)
+                profile_path(workspace, name).unlink(missing_ok=True)
+                workspace.prune(profile_path(workspace, name).parent)
             except FileError as error:
                 failed[name] = FileError(
                     f"{error}; all that was measured of {name} is kept in {workspace.lut_path}"

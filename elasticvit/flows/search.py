@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from elasticvit.errors import SettingError
 from elasticvit.events import EventHandler, Phase, ignore
+from elasticvit.flows.asked import ASKED_FILE, asked_of, note_end, write_asked
 from elasticvit.flows.places import check_writable, kept
 from elasticvit.flows.search_caps import pose_problem
 from elasticvit.flows.search_events import SearchPlanned, SearchStarted
@@ -23,6 +24,7 @@ from elasticvit.flows.search_supernet import TrainedSupernet
 from elasticvit.flows.search_team import leading, serve_search
 from elasticvit.flows.search_verify import make_verifier
 from elasticvit.flows.settings import WorkspaceLike, settings_of, workspace_of
+from elasticvit.flows.single_run import check_searchable
 from elasticvit.flows.torch_threads import torch_threads
 from elasticvit.flows.train import is_first_rank
 from elasticvit.flows.unreadable import unreadable_notices
@@ -108,7 +110,7 @@ def search(
         changes: Single settings by name, such as `target_ms=30`.
 
     Raises:
-        SettingError: settings that make no sense.
+        SettingError: settings that make no sense, or a training run of one architecture alone.
         TargetError: no target, or one that no architecture keeps; the message says what the space
             can do.
         WorkspaceError: there is no training run, or no profiled device.
@@ -142,6 +144,7 @@ def _search(
         folder, result = search_by_scores(chosen, here, out, events)
         return SearchOutcome(folder=folder, result=result)
     trained = TrainedSupernet.of(chosen, here)
+    check_searchable(trained.space, trained.name)
     check_writable(here.root if out is None else out)
     events(_started(chosen, trained.name))
     events(Phase(text="reading the training run and the predictors"))
@@ -200,6 +203,9 @@ def _search(
             )
         )
         folder = going_on or held.enter_context(working_in(here.new_folder("search"), here))
+        if out is None:
+            run = {} if trained.run is None else {"run": trained.name}
+            write_asked(folder / ASKED_FILE, {**asked_of(chosen), **run})
         ends_s = time.monotonic() + (math.inf if plan.deadline_s is None else plan.deadline_s)
         result = job.run(
             folder,
@@ -211,6 +217,7 @@ def _search(
             verify=verify,
             top=chosen.top,
         )
+        note_end(folder / ASKED_FILE)
         verify.save()
     for notice in unreadable_notices(images):
         events(notice)

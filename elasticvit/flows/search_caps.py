@@ -10,7 +10,7 @@ import numpy as np
 
 from elasticvit.arch import Arch
 from elasticvit.cost import CostModel, MacsCost
-from elasticvit.cost_size import SizeCost
+from elasticvit.cost_memory import MemoryCost
 from elasticvit.errors import (
     NextStep,
     PredictorError,
@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     from predictors.predictor import Predictor
 
 PROFILE = NextStep("profile", {"device": HOST})
-OTHER_SIZE = "the file size is that of the fp32 file, which the one in {precision} is smaller than"
+OTHER_MEMORY = (
+    "the peak memory is that of the activations in float32; what the model in {precision} needs "
+    "besides or less depends on the runtime"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +121,7 @@ def resolve_caps(settings: SearchSettings, workspace: Workspace, space: SearchSp
         )
         predictors.append(predictor)
     for name, targets in _cost_targets(settings, bool(limited)).items():
-        own = COSTS[name].cost(space)
+        own = COSTS[name].model(space, precision)
         setting = "target" if name in (settings.target or {}) else "target_mmacs"
         if settings.front is not None and not limited:
             targets = front_targets(own, space, settings.front, targets[0] if targets else None)
@@ -237,8 +240,10 @@ def _device_targets(
         targets *= len(names)
     if len(targets) != len(names):
         raise SettingError(
-            f"{len(targets)} targets for {len(names)} devices ({', '.join(names)}); give one for "
-            "all, or one for each device in its order; several goals are one list, such as 10,15",
+            f"target_ms has {len(targets)} entries, one for each device, for "
+            f"{'1 device' if len(names) == 1 else f'{len(names)} devices'} ({', '.join(names)}); "
+            "give one for all, or one for each device in its order; several goals of a device are "
+            "a list within that list, [[10, 15]], or one text, 10,15",
             settings=["target_ms", "device"],
         )
     return list(zip(names, targets, strict=True))
@@ -260,8 +265,8 @@ def _resolved(caps: Sequence[Cap], predictor: Predictor | None, space: SearchSpa
     can = reach(space, cap.bound, np.random.default_rng(0))
     if predictor is None:
         remarks: tuple[str, ...] = ()
-        if isinstance(cap.cost, SizeCost) and cap.precision != FP32:
-            remarks = (OTHER_SIZE.format(precision=cap.precision),)
+        if isinstance(cap.cost, MemoryCost) and cap.precision != FP32:
+            remarks = (OTHER_MEMORY.format(precision=cap.precision),)
         return ResolvedCap(cap=cap, targets=targets, reach=can, remarks=remarks)
     from predictors.provenance import origin
     from predictors.provenance import remarks as all_remarks

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 
+from elasticvit.errors import SettingError
 from elasticvit.events import EventHandler, Phase
 from elasticvit.flows.places import kept
 from elasticvit.flows.search_caps import Problem, pose_problem
@@ -39,6 +40,7 @@ def search_by_scores(
     Raises:
         EvitError: As the search flow raises.
     """
+    _check_unused(settings)
     space = keep_genes(space_of(workspace, settings.space, events), settings.keep or {})
     score, source, about = _score(settings, space)
     events(ScoresChosen(source=source, about=about))
@@ -65,6 +67,23 @@ def search_by_scores(
         with kept(f"the finished search is kept in {folder}"):
             workspace.set_latest("search", folder)
     return folder, result
+
+
+def _check_unused(settings: SearchSettings) -> None:
+    """Refuse settings that only a search of a supernet has.
+
+    Raises:
+        SettingError: One is there.
+    """
+    names = [n for n in ("evaluations", "budget_minutes", "torch_device") if getattr(settings, n)]
+    names += [] if settings.checkpoint == "latest" else ["checkpoint"]
+    if names:
+        raise SettingError(
+            f"{names[0]} is {getattr(settings, names[0])}, but there is no supernet to judge "
+            "architectures with: a search by a proxy or by a table of accuracies takes seconds and "
+            f"judges as many as population and generations say; leave {names[0]} out",
+            settings=["population", "generations"],
+        )
 
 
 def _score(settings: SearchSettings, space: SearchSpace) -> tuple[Score, str, str]:

@@ -193,6 +193,12 @@ class SearchSettings:
                 f"checkpoint is {shown(self.checkpoint)}; it is one of {', '.join(CHECKPOINTS)}",
                 settings=["checkpoint"],
             )
+        if self.checkpoint != "latest" and named and named != ["run"]:
+            raise SettingError(
+                f"checkpoint is {self.checkpoint}, but {named[0]} is named; only training runs "
+                "have checkpoints: leave checkpoint out, or name a run",
+                settings=["checkpoint", "run"],
+            )
         if self.data is not None and self.supernet is None:
             raise SettingError(
                 "data is named without supernet; a training run is judged on its own data set",
@@ -200,6 +206,11 @@ class SearchSettings:
             )
 
     def _check_kept(self) -> None:
+        if self.keep is not None and not isinstance(self.keep, Mapping):
+            raise SettingError(
+                f"keep is {shown(self.keep)}; it must be a mapping of genes to their values",
+                settings=["keep"],
+            )
         for name, value in (self.keep or {}).items():
             if isinstance(value, bool) or not isinstance(value, int):
                 raise SettingError(

@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from elasticvit.cost import MacsCost
+from elasticvit.cost import CostModel, MacsCost
 from elasticvit.cost_memory import MemoryCost
 from elasticvit.cost_parameters import ParameterCost
 from elasticvit.cost_size import SizeCost
 from elasticvit.errors import SettingError
 from elasticvit.flows.settings import check_real
 from elasticvit.names import check_name
+from elasticvit.reading import shown
+from elasticvit.space import SearchSpace
 
 LEAST, MOST = 1e-6, 1e9  # of every target
 MOST_GOALS = 64
@@ -25,11 +27,15 @@ class Limited:
 
     Attributes:
         unit: What a target counts, for people.
-        cost: Kind of the cost model, which is made from a space.
+        cost: Kind of the cost model.
     """
 
     unit: str
     cost: type[MacsCost | ParameterCost | MemoryCost | SizeCost]
+
+    def model(self, space: SearchSpace, precision: str) -> CostModel:
+        """The cost model of a space, for files of a precision."""
+        return SizeCost(space, precision) if self.cost is SizeCost else self.cost(space)
 
 
 COSTS: Mapping[str, Limited] = {  # by the name that `SearchSettings.target` has for it
@@ -123,9 +129,15 @@ def check_targets(settings: Targets) -> None:
     """Check the targets of a search by themselves.
 
     Raises:
-        SettingError: A value makes no sense, lists of goals are not equally long, or two settings
-            cap the same.
+        SettingError: `target` is no mapping, a value makes no sense, lists of goals are not equally
+            long, or two settings cap the same.
     """
+    if settings.target is not None and not isinstance(settings.target, Mapping):
+        raise SettingError(
+            f"target is {shown(settings.target)}; it must be a mapping of devices or costs to "
+            "their targets, such as {'pixel6': 30} or {'params': 5}",
+            settings=["target"],
+        )
     targets = list(all_targets(settings))
     for one in targets:
         one.check()

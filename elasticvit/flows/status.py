@@ -6,8 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from elasticvit.errors import EvitError, NextStep
-from elasticvit.flows.search_targets import COSTS
 from elasticvit.flows.settings import WorkspaceLike, workspace_of
+from elasticvit.flows.single_run import export_step, is_single
+from elasticvit.flows.status_again import (
+    profile_again,
+    search_again,
+    target_settings,
+    train_again,
+)
 from elasticvit.flows.status_parts import (
     Damages,
     device_statuses,
@@ -26,8 +32,6 @@ from elasticvit.flows.status_result import (
     WorkspaceStatus,
 )
 from elasticvit.flows.status_timings import timing_statuses
-from elasticvit.names import HOST
-from elasticvit.precisions import FP32
 from elasticvit.workspace import FOLDER, SETTINGS, Workspace
 from elasticvit.workspace_settings import WorkspaceSettings
 
@@ -115,38 +119,39 @@ def _next(
     exports: Sequence[ExportStatus],
 ) -> tuple[str, NextStep]:
     """What to do next, and why."""
-    if not any(device.predictor for device in devices):
-        return "no device is profiled yet", NextStep("profile", {"device": HOST})
+    open_search = searches[-1] if searches and not searches[-1].finished else None
     run = next((run for run in runs if run.latest and run.finished), None)
     busy = next((run for run in reversed(runs) if run.process is not None), None)
     open_run = next((run for run in reversed(runs) if not run.finished), None)
     if run is None and busy is not None:
         reason = f"training run {busy.folder} is trained by process {busy.process}; wait for it"
         return reason, NextStep("status")
+    if open_search is not None and (run is not None or not _waits(open_search, open_run)):
+        if open_search.process is not None:
+            process = open_search.process
+            reason = f"search {open_search.folder} is under way in process {process}; wait for it"
+            return reason, NextStep("status")
+        reason = f"search {open_search.folder} was interrupted"
+        return reason, search_again(workspace, open_search, runs)
     if run is None and open_run is not None:
         reason = f"training run {open_run.folder} was interrupted"
-        return reason, NextStep(
-            "train",
-            {
-                "space": open_run.space,
-                "data": open_run.data,
-                "epochs": open_run.epochs,
-                "seed": open_run.seed,
-            },
-        )
+        return reason, train_again(open_run)
+    if run is not None and is_single(run.folder):
+        if not any(Path(one.run or "").name == run.folder.name for one in exports):
+            reason = f"training run {run.folder} is of one architecture, which needs no search"
+            return reason, export_step(run.folder)
+        return f"the one architecture of {run.folder} is exported", NextStep("train")
+    if not any(device.predictor for device in devices):
+        return profile_again(workspace, devices)
     if run is None:
         return "no training run is finished yet", NextStep("train")
-    open_search = searches[-1] if searches and not searches[-1].finished else None
-    if open_search is not None:
-        reason = f"search {open_search.folder} was interrupted"
-        return reason, NextStep("search", _search_settings(open_search))
     search = next((one for one in searches if one.latest), None)
     if search is None:
         reason = "no search is finished yet"
         return reason, NextStep("search", {"target_ms": _suggested_ms(workspace, run)})
     if search.run is not None and Path(search.run).name != run.folder.name:
         reason = f"the latest training run {run.folder} was not searched yet"
-        return reason, NextStep("search", _search_settings(search))
+        return reason, NextStep("search", target_settings(search))
     if not any(Path(one.search or "").name == search.folder.name for one in exports):
         return f"search {search.folder} is not exported yet", NextStep(
             "export", {"format": "tflite"}
@@ -157,21 +162,13 @@ def _next(
     )
 
 
-def _search_settings(search: SearchStatus) -> dict[str, object]:
-    """The targets of a search as settings of the search flow: those of the first latency, or else
-    of the first cost."""
-    precision = {} if search.precision == FP32 else {"precision": search.precision}
-    latencies = [target for target in search.targets if target.device is not None]
-    first = next(iter(latencies or search.targets), None)
-    if first is None:
-        return {}
-    same = [t for t in search.targets if (t.device, t.unit) == (first.device, first.unit)]
-    limits = ",".join(f"{target.limit:g}" for target in same)
-    if first.device is not None:
-        return {"device": first.device, "target_ms": limits, **precision}
-    name = next((name for name, one in COSTS.items() if one.cost.unit == first.unit), "mmacs")
-    target = {"target_mmacs": limits} if name == "mmacs" else {"target": f"{name}={limits}"}
-    return {**target, **precision}
+def _waits(search: SearchStatus, open_run: RunStatus | None) -> bool:
+    """Whether an interrupted search waits for a training that goes on: of another run than it
+    searches, or of one that an earlier version does not tell."""
+    asked = search.asked or {}
+    if "supernet" in asked:
+        return False
+    return open_run is None or Path(asked.get("run", "")).name != open_run.folder.name
 
 
 def _suggested_ms(workspace: Workspace, run: RunStatus) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ import msgspec
 
 from elasticvit.cpu_setting import DEFAULT_CPU, CpuSetting, matching_settings
 from elasticvit.errors import CheckpointError, EvitError, NextStep
+from elasticvit.flows.asked import ASKED_FILE, Asked, read_asked
+from elasticvit.flows.search_place import LOCK_FILE as SEARCH_LOCK
 from elasticvit.flows.status_result import (
     Damage,
     DeviceStatus,
@@ -147,7 +150,7 @@ def run_statuses(workspace: Workspace, latest: Path | None, damages: Damages) ->
     statuses = []
     for folder in folders(workspace.root / "runs", damages):
         with damages.of(folder):
-            info = RunInfo.load(folder)
+            info, asked = RunInfo.load(folder), read_asked(folder / ASKED_FILE)
             finished = (folder / TRAIN_RESULT_FILE).exists()
             accuracy = None
             if finished:
@@ -164,8 +167,9 @@ def run_statuses(workspace: Workspace, latest: Path | None, damages: Damages) ->
                     checkpoints=_checkpoint_steps(folder / CHECKPOINTS),
                     process=held_by(folder / LOCK_FILE),
                     accuracy=accuracy,
-                    changed_s=changed_s(folder),
+                    changed_s=_ended_s(asked) or changed_s(folder),
                     latest=folder == latest,
+                    asked=None if asked is None else asked.settings,
                 )
             )
     return statuses
@@ -222,6 +226,7 @@ def search_statuses(
                 statuses.append(_finished_search(folder, folder == latest))
             else:
                 state = STATE_FORMAT.read_json(folder / STATE_FILE)
+                asked = read_asked(folder / ASKED_FILE)
                 statuses.append(
                     SearchStatus(
                         folder=folder,
@@ -231,6 +236,8 @@ def search_statuses(
                         precision=_precision(state.settings),
                         changed_s=changed_s(folder),
                         latest=folder == latest,
+                        process=held_by(folder / SEARCH_LOCK),
+                        asked=None if asked is None else asked.settings,
                     )
                 )
     return statuses
@@ -253,9 +260,14 @@ def _finished_search(folder: Path, latest: bool) -> SearchStatus:
         precision=result.precision,
         run=result.run,
         chosen_by=result.accuracy_source,
-        changed_s=changed_s(folder),
+        changed_s=_ended_s(read_asked(folder / ASKED_FILE)) or changed_s(folder),
         latest=latest,
     )
+
+
+def _ended_s(asked: Asked | None) -> float | None:
+    """Time of the end as it was noted, which a copy of the folder keeps."""
+    return None if asked is None else asked.ended_s
 
 
 def _precision(settings: Mapping[str, Any]) -> str:
@@ -291,28 +303,41 @@ def export_statuses(
     workspace: Workspace, latest: Path | None, damages: Damages
 ) -> list[ExportStatus]:
     """The exported models, oldest first, without those that were rejected."""
-    from export.bundle import is_rejected, load_bundle
+    from export.bundle import is_rejected, load_files
 
     statuses = []
     for folder in folders(workspace.root / "exports", damages):
         if is_rejected(folder):
             continue
         with damages.of(folder):
-            _, card = load_bundle(folder)
-            search = card.sources.get("search")
+            cards = [card for _, card in load_files(folder)]
+            card = cards[0]
+            search, run = card.sources.get("search"), card.sources.get("run")
             statuses.append(
                 ExportStatus(
                     model=folder / card.file,
+                    arch=card.model if card.arch is None else str(card.arch),
+                    formats=tuple(dict.fromkeys(one.format for one in cards)),
+                    precision=card.precision,
                     format=card.format,
                     bytes=card.bytes,
                     search=None if search is None else str(search),
+                    run=None if run is None else str(run),
                     device=None if card.timing is None else card.timing.device,
                     measured_ms=None if card.timing is None else card.timing.measured_ms,
-                    changed_s=changed_s(folder),
+                    changed_s=_created_s(card.created) or changed_s(folder),
                     latest=folder == latest,
                 )
             )
     return statuses
+
+
+def _created_s(created: str) -> float | None:
+    """Seconds since the epoch of the time that a card tells; None if it cannot be read."""
+    try:
+        return datetime.strptime(created, "%Y-%m-%dT%H:%M:%S%z").timestamp()
+    except ValueError:
+        return None
 
 
 def folders(base: Path, damages: Damages) -> list[Path]:

@@ -60,6 +60,7 @@ class RunStatus:
         accuracy: Highest accuracy in percent of the subnets that were judged; None before the end.
         changed_s: Time of the latest change, in seconds since the epoch.
         latest: Whether searches use it by default.
+        asked: The settings that resume it; None if an earlier version began it.
     """
 
     folder: Path
@@ -74,6 +75,7 @@ class RunStatus:
     accuracy: float | None
     changed_s: float
     latest: bool
+    asked: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +113,8 @@ class SearchStatus:
         chosen_by: What architectures were ordered by (`SearchResult.accuracy_source`).
         changed_s: Time of the latest change, in seconds since the epoch.
         latest: Whether exports use it by default.
+        process: Number of the process that searches now; None if none does.
+        asked: The settings that resume it; None if an earlier version began it.
     """
 
     folder: Path
@@ -125,6 +129,8 @@ class SearchStatus:
     chosen_by: str | None = None
     changed_s: float
     latest: bool
+    process: str | None = None
+    asked: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,9 +139,13 @@ class ExportStatus:
 
     Attributes:
         model: Path of the model's file.
+        arch: Its architecture, or the name of the network; None if its card tells neither.
         format: Name of the export format.
+        formats: The formats of all files of the export, this one's first.
+        precision: Precision of the file.
         bytes: Size of the file.
-        search: Folder of the search that it comes from.
+        search: Folder of the search that it comes from; None if it comes from none.
+        run: Training run or supernet that it comes from; None if that is not known.
         device: Name of the device that it was timed on; None if it was not timed.
         measured_ms: Measured latency; None if it was not timed.
         changed_s: Time of the latest change, in seconds since the epoch.
@@ -143,9 +153,13 @@ class ExportStatus:
     """
 
     model: Path
+    arch: str | None = None
     format: str
+    formats: tuple[str, ...] = ()
+    precision: str = FP32
     bytes: int
     search: str | None
+    run: str | None
     device: str | None
     measured_ms: float | None
     changed_s: float

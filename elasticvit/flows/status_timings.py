@@ -8,6 +8,7 @@ from elasticvit.flows.status_parts import Damages, changed_s, folders
 from elasticvit.flows.status_result import TimingStatus
 from elasticvit.flows.timing_summary import SUMMARY_FILE, SUMMARY_FORMAT
 from elasticvit.workspace import Workspace
+from lut.raw_rounds import RAW_FILE, read_rounds
 
 
 def timing_statuses(workspace: Workspace, damages: Damages) -> list[TimingStatus]:
@@ -29,5 +30,12 @@ def _status(folder: Path) -> TimingStatus:
         rounds=found.rounds,
         complete=found.complete,
         models={k: None if v.timing is None else v.timing.ms for k, v in found.models.items()},
-        changed_s=changed_s(folder),
+        changed_s=_measured_s(folder) or changed_s(folder),
     )
+
+
+def _measured_s(folder: Path) -> float | None:
+    """Time of the latest round, which a copy of the folder keeps; None if there is none."""
+    if not (folder / RAW_FILE).exists():
+        return None
+    return max((one.time_s for one in read_rounds(folder / RAW_FILE)), default=None)

@@ -35,7 +35,6 @@ def load_supernet(name: str | Path) -> Supernet:
 def is_authors(name: Path | str) -> bool:
     """Whether a name is that of a file which is no supernet of this project, and so may be the
     authors' checkpoint."""
-    from elasticvit.nn.shipped import SUFFIX, list_supernets
+    from elasticvit.nn.shipped import names_supernet
 
-    path = Path(name)
-    return str(name) not in list_supernets() and path.is_file() and path.suffix != SUFFIX
+    return Path(name).is_file() and not names_supernet(name)

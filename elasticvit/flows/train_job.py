@@ -7,10 +7,12 @@ import time
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from elasticvit.errors import FileError
+from elasticvit.errors import EvitError, FileError, NextStep
 from elasticvit.events import Event, EventHandler, Notice, Phase
 from elasticvit.files import make_folder, writing
+from elasticvit.flows.asked import ASKED_FILE, asked_of, note_end, space_text, write_asked
 from elasticvit.flows.train_events import (
     RunFound,
     TrainingForecast,
@@ -32,8 +34,11 @@ from elasticvit.flows.train_watch import TrainWatch
 from elasticvit.flows.unreadable import unreadable_notices
 from elasticvit.training.checkpoint import load_supernet
 from elasticvit.training.forecast import Forecaster, forecast
+from elasticvit.training.loop import run_training
 from elasticvit.training.run_info import RUN_FILE, has_checkpoint
 from elasticvit.workspace import PLURALS, Workspace
+
+ONCE = ("resume", "fresh", "resume_from", "lr_scale")  # settings of one call, not of the training
 
 
 class TrainJob:
@@ -53,6 +58,15 @@ class TrainJob:
 
     def run(self) -> TrainResult:
         """Train the remaining steps; returns the result on every rank."""
+        try:
+            return self._run()
+        except EvitError as error:
+            step = error.next_step
+            if step is not None and step.flow == "train":  # the same training, gone on with
+                error.next_step = NextStep("train", {**self._asked(), **step.settings})
+            raise
+
+    def _run(self) -> TrainResult:
         with ExitStack() as stack:
             run = self._folder(stack) if self.ranks.writes else None
             run = self.ranks.share(run)
@@ -92,7 +106,16 @@ class TrainJob:
             stack.enter_context(remembered(self.workspace, run, named, self.info.data))
         if not finished and not (run / RUN_FILE).exists():
             self.info.save(run)
+        if not finished and self.settings.out is None:
+            write_asked(run / ASKED_FILE, self._asked())
         return run
+
+    def _asked(self) -> dict[str, Any]:
+        """What the same training is asked for with, whatever the defaults are by then."""
+        asked = {n: v for n, v in asked_of(self.settings).items() if n not in ONCE}
+        if self.settings.subnet is None or self.settings.start_from is None:
+            asked["space"] = space_text(self.plan.named)
+        return {**asked, "data": self.info.data}
 
     def _finished(self, run: Path) -> bool:
         """Whether a run has trained to the end, and is not to be trained again from a step."""
@@ -158,7 +181,7 @@ class TrainJob:
         events = self._refining(
             forecaster, self.events if self.watch is None else self.watch.events
         )
-        trainer.run(run, events, () if self.watch is None else self.watch.observers())
+        run_training(trainer, run, events, () if self.watch is None else self.watch.observers())
         return expected.remaining_s, time.monotonic() - started_s
 
     def _refining(self, forecaster: Forecaster, events: EventHandler) -> EventHandler:
@@ -222,3 +245,4 @@ class TrainJob:
             unreadable=len(self.images.train.unreadable),
             lr_scale=self.lr_scale,
         ).save()
+        note_end(run / ASKED_FILE)

@@ -13,6 +13,7 @@ from msgspec import Meta
 from elasticvit.arch import Arch
 from elasticvit.errors import CheckpointError, NextStep
 from elasticvit.files import write_atomic
+from elasticvit.flows.single_run import is_single
 from elasticvit.reading import Count, Format, NotNegative, Percent, Positive, Whole
 from elasticvit.training.panel_result import PanelAccuracy
 
@@ -129,6 +130,11 @@ class TrainResult:
         """
         text = json.dumps(self.to_dict(), indent=2, allow_nan=False)
         write_atomic(self.folder / RESULT_FILE, text + "\n")
+
+    @property
+    def single(self) -> bool:
+        """Whether one architecture was trained alone, which is exported without a search."""
+        return is_single(self.folder)
 
     @classmethod
     def load(cls, folder: Path | str) -> TrainResult:

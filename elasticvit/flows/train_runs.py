@@ -46,6 +46,7 @@ def run_info(
         mean=images.mean,
         std=images.std,
         settings=settings,
+        upright=images.train.turned,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from elasticvit.arch import Arch
@@ -41,6 +41,11 @@ RANGES = {  # least and greatest value of whole numbers
     "diagnose_every": (0, MOST_STEPS),
 }
 AUTO = "auto"
+# settings that say which subnets of a supernet are trained
+OF_SUPERNETS = (
+    *("complexity", "sampling", "hss", "bank", "preference", "grow", "level_bias"),
+    *("subnets", "diagnose_every"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +64,8 @@ class TrainSettings:
         lr: Highest learning rate. None: as the recipe has it.
         start_from: Trained weights to start from, for the same classes: a subnet's, which are
             spread over the supernet, or those of another training's supernet. The folder of a run
-            or of a search, or a `subnet.pt`. With `subnet`: of any classes. None: initial weights.
+            or of a search, a `subnet.pt`, a supernet in one file (`.safetensors`), or the name of
+            one that comes with the package. With `subnet`: of any classes. None: initial weights.
         init: Trained weights to start from, for any classes; the classifier is made anew where
             these differ in number. As `start_from`, or the authors' checkpoint. None: initial
             weights.
@@ -89,7 +95,8 @@ class TrainSettings:
             has it.
         teacher: Networks that the sampled subnets learn from, one or several: a network of timm's
             (`NAME` for timm's weights, `NAME:FILE` for weights from a file), the folder of a
-            training run (its largest subnet; `RUN@ARCH` for another one), or the file of a subnet.
+            training run (its largest subnet; `RUN@ARCH` for another one), likewise a supernet in
+            one file or by its name, or the file of a subnet.
             With one teacher labels count for half of the loss, with several they do not count.
         soft_labels: File of what teachers said of the training images (see `write_soft_labels`),
             in place of teachers. None: no soft labels.
@@ -190,9 +197,9 @@ class TrainSettings:
         check_real("lr_scale", self.lr_scale, *LR_SCALES)
         for name in ("space", "data", "out", "teacher", "subnet"):
             text = str(getattr(self, name))
-            if "\0" in text:
+            if not text or "\0" in text:
                 raise SettingError(
-                    f"{name} is {shown(text)}; it must not hold a null character",
+                    f"{name} is {shown(text)}; it must not be empty or hold a null character",
                     settings=[name],
                 )
         if self.complexity not in COMPLEXITIES:
@@ -232,6 +239,8 @@ class TrainSettings:
                 "starts from with start_from",
                 settings=["subnet", *others],
             )
+        if self.subnet is not None:
+            self._check_alone()
         for name in ("resume_from", "lr_scale"):
             if self.fresh and getattr(self, name) is not None:
                 raise SettingError(
@@ -242,6 +251,17 @@ class TrainSettings:
             raise SettingError(
                 "resume and fresh exclude each other; choose one of them",
                 settings=["resume", "fresh"],
+            )
+
+    def _check_alone(self) -> None:
+        """Check that nothing is said of the sampling of subnets where one is trained alone."""
+        usual = {field.name: field.default for field in fields(self)}
+        named = [name for name in OF_SUPERNETS if getattr(self, name) != usual[name]]
+        if named:
+            raise SettingError(
+                f"{', '.join(named)}: not with subnet, since one architecture alone has no other "
+                "subnets to choose from; leave that out",
+                settings=["subnet", *named],
             )
 
     @property

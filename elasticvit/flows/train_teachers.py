@@ -11,7 +11,9 @@ from torch import Tensor
 from elasticvit.errors import ModelError
 from elasticvit.events import EventHandler, Phase
 from elasticvit.find import find_arch
+from elasticvit.flows.named_supernet import NamedSupernet
 from elasticvit.nn import Subnet
+from elasticvit.nn.shipped import names_supernet
 from elasticvit.searching.evaluate import recalibrate
 from elasticvit.searching.result import RESULT_FILE, SearchResult
 from elasticvit.training.checkpoint import load_supernet
@@ -66,7 +68,8 @@ def find_teacher(name: str, images: ImageData) -> TeacherNetwork:
 
     Args:
         name: The folder of a training run, whose largest subnet teaches, or `RUN@ARCH`, any
-            subnet of it; the file of a subnet that a search wrote (`.pt`); or `NAME[:WEIGHTS]`, a
+            subnet of it; likewise a supernet in one file, or one that comes with the package; the
+            file of a subnet that a search wrote (`.pt`); or `NAME[:WEIGHTS]`, a
             network of timm's with a file of its weights, or with timm's.
         images: The data set.
 
@@ -79,17 +82,18 @@ def find_teacher(name: str, images: ImageData) -> TeacherNetwork:
         DataError: An image cannot be decoded.
     """
     folder, _, arch = name.rpartition("@")
-    if folder and (Path(folder) / RUN_FILE).exists():
-        return _run_teacher(Path(folder), arch, images)
+    for source, what in ((folder, arch), (name, "largest")):
+        if source and (Path(source) / RUN_FILE).exists():
+            return _run_teacher(Path(source), what, images)
+        if names_supernet(source) and ":" not in source:  # NAME:FILE is a network of timm's
+            return _supernet_teacher(source, what, images)
     path = Path(name)
-    if (path / RUN_FILE).exists():
-        return _run_teacher(path, "largest", images)
     if path.suffix == SUBNET_SUFFIX and ":" not in name:
         return _subnet_teacher(path, images)
     if path.is_dir() or "/" in name.partition(":")[0]:
         raise ModelError(
             f"teacher {name}: there is no training run ({RUN_FILE}) in this folder; name a folder "
-            "of a run, a subnet's file, or a network of timm's",
+            "of a run, a supernet's or subnet's file, or a network of timm's",
             settings=["teacher"],
         )
     known, _, weights = name.partition(":")
@@ -102,6 +106,20 @@ def _run_teacher(run: Path, what: str, images: ImageData) -> TeacherNetwork:
     check_classes(str(run), info.space.layout.classes, images.info.classes)
     subnet = Subnet.cut(load_supernet(run), find_arch(what, info.space))
     teacher = _subnet_network(subnet, info.mean, info.std)
+    recalibrate(subnet, _renormalised(images, teacher), RECALIBRATION_BATCHES)
+    return teacher
+
+
+def _supernet_teacher(name: str, what: str, images: ImageData) -> TeacherNetwork:
+    """A subnet of a supernet in one file, its batch norms recalibrated likewise."""
+    named = NamedSupernet.load(name)
+    problem = named.misfit(images)
+    if problem is not None:
+        raise ModelError(
+            f"teacher {name}: {problem}, or another teacher", settings=["teacher", "data"]
+        )
+    subnet = Subnet.cut(named.supernet, find_arch(what, named.supernet.space))
+    teacher = _subnet_network(subnet, *named.normalisation)
     recalibrate(subnet, _renormalised(images, teacher), RECALIBRATION_BATCHES)
     return teacher
 

@@ -15,6 +15,7 @@ from elasticvit.training.data import ImageData
 from elasticvit.training.diagnosis_table import diagnosis_log
 from elasticvit.training.diagnosis_watch import DiagnosisWatch
 from elasticvit.training.levels import Levels
+from elasticvit.training.loop import Observer
 from elasticvit.training.panel import panel_of
 from elasticvit.training.panel_judge import PanelJudge, TrainingSize
 from elasticvit.training.panel_result import PanelLog, PanelResult
@@ -22,7 +23,7 @@ from elasticvit.training.panel_watch import JudgingSchedule, PanelWatch
 from elasticvit.training.report import write_report
 from elasticvit.training.report_data import ReportData
 from elasticvit.training.tensorboard import open_board
-from elasticvit.training.trainer import Observer, Trainer
+from elasticvit.training.trainer import Trainer
 
 
 class TrainWatch:

@@ -15,6 +15,7 @@ from torch import Tensor
 from elasticvit.errors import CheckpointError
 from elasticvit.nn.authors import CLASSIFIER, load_authors
 from elasticvit.nn.blocks import AUTHORS
+from elasticvit.nn.shipped import load_card, names_supernet
 from elasticvit.nn.state_file import StateFile, read_state_file
 from elasticvit.nn.supernet import Supernet
 from elasticvit.reading import Format
@@ -70,9 +71,20 @@ def read_authors_file(path: Path, *settings: str) -> AuthorsFile:
     if CLASSIFIER not in found.weights:
         raise form.failure(
             f"{path} is not {form.what}: among its {len(found.weights):,} weights is no "
-            f"{CLASSIFIER}"
+            f"{CLASSIFIER}" + (", and it is of a supernet of this project" if _is_own(path) else "")
         )
     return _filled(path, found, form)
+
+
+def _is_own(path: Path) -> bool:
+    """Whether a file holds a supernet of this project, which is intact and named elsewhere."""
+    if not names_supernet(path):
+        return False
+    try:
+        load_card(path)
+    except CheckpointError:
+        return False
+    return True
 
 
 def find_authors_file(path: Path, *settings: str) -> AuthorsFile | None:

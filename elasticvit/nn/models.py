@@ -37,6 +37,7 @@ def create_model(
     options: BlockOptions | None = ...,
     features_only: Literal[False] = ...,
     out_indices: int | Sequence[int] | None = ...,
+    drop_path_rate: float | None = ...,
 ) -> Subnet: ...
 
 
@@ -54,6 +55,7 @@ def create_model(
     options: BlockOptions | None = ...,
     features_only: bool,
     out_indices: int | Sequence[int] | None = ...,
+    drop_path_rate: float | None = ...,
 ) -> nn.Module: ...
 
 
@@ -70,6 +72,7 @@ def create_model(
     options: BlockOptions | None = None,
     features_only: bool = False,
     out_indices: int | Sequence[int] | None = None,
+    drop_path_rate: float | None = None,
 ) -> nn.Module:
     """A network with initial weights for training from scratch.
 
@@ -92,6 +95,7 @@ def create_model(
         out_indices: stages of these maps, counted from the stem at 0; the last n for a number
             n. Without them, one map for each distinct reduction: the output of the last stage
             before each further downsampling.
+        drop_path_rate: must be 0: there is no stochastic depth.
 
     Returns:
         The network, a `Subnet`, in training mode; with `features_only` timm's
@@ -116,6 +120,7 @@ def create_model(
         drop_rate=drop_rate,
         global_pool=global_pool,
         options=options,
+        drop_path_rate=drop_path_rate,
     )
     return _feature_network(subnet, out_indices) if features_only else subnet
 
@@ -130,6 +135,7 @@ def build(
     drop_rate: float | None = None,
     global_pool: str | None = None,
     options: BlockOptions | None = None,
+    drop_path_rate: float | None = None,
 ) -> Subnet:
     """The network of an architecture and layout with these changes (see `create_model`).
 
@@ -139,6 +145,11 @@ def build(
     classes = layout.classes if num_classes is None else num_classes
     channels = layout.in_channels if in_chans is None else in_chans
     options = options or BlockOptions()
+    if drop_path_rate:
+        raise ModelError(
+            f"drop_path_rate is {drop_path_rate}; it must be 0: these networks have no stochastic "
+            "depth, leave it out, or use drop_rate, the dropout before the classifier"
+        )
     if drop_rate is not None:
         options = replace(options, head_dropout=drop_rate)
     if classes < 0 or channels < 1 or not 0 <= options.head_dropout < 1:

@@ -93,6 +93,12 @@ def list_supernets() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)))
 
 
+def names_supernet(name: str | Path) -> bool:
+    """Whether a name is that of a supernet that comes with the package, or a path has the suffix of
+    a supernet's file."""
+    return str(name) in list_supernets() or Path(name).suffix == SUFFIX
+
+
 def read_supernet(name: str | Path) -> Supernet:
     """A trained supernet, on the CPU in evaluation mode.
 

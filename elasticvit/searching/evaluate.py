@@ -8,7 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -126,7 +126,11 @@ class SupernetEvaluator:
             facts = data.info
             context = [weights_hash(supernet), facts.spec, facts.train_images, facts.search_images]
             chosen = [seed, sizes.recalibration_images, sizes.batch_size]
-            asked = [] if data.given_normalisation is None else [data.given_normalisation]
+            asked: list[Any] = []
+            if data.given_normalisation is not None:
+                asked.append(data.given_normalisation)
+            if data.turned:  # what earlier versions judged was not
+                asked.append("upright")
             self.known = store.of(json.dumps([*context, *chosen, *asked]))
 
     @property

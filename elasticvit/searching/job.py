@@ -114,6 +114,8 @@ class SearchJob:
         }
         if precision != FP32:  # of which earlier versions said nothing
             self.settings["precision"] = precision
+        if data.turned:  # by earlier versions they were not
+            self.settings["upright"] = True
 
     def plan(
         self,

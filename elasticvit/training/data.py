@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from elasticvit.arrays import IndexArray
-from elasticvit.errors import DataError
+from elasticvit.training.held_out import hold_out
 from elasticvit.training.parts import DataPart
-from elasticvit.training.pool import Source
 from elasticvit.training.sources import find_source
 
 if TYPE_CHECKING:
@@ -108,6 +107,11 @@ class ImageData:
         """Standard deviation of each channel for pixels in 0..1."""
         return self.normalisation[1]
 
+    @property
+    def turned(self) -> bool:
+        """Whether images that are trained on or searched by may be turned (`DataPart.turned`)."""
+        return self.train.turned or self.search.turned
+
     def part(self, name: PartName) -> DataPart:
         """A part by its name."""
         return {"train": self.train, "search": self.search, "test": self.test}[name]
@@ -194,12 +198,12 @@ def open_data(spec: str, seed: int = 0) -> ImageData:
     source = find_source(spec)
     rows: IndexArray = np.arange(len(source.train.labels))
     if source.test is None:
-        rows, test_rows = _cut(source, rows, TEST_SHARE, seed)
+        rows, test_rows = hold_out(source, rows, TEST_SHARE, seed)
         test = DataPart(source.train, test_rows)
     else:
         test = DataPart(source.test, np.arange(len(source.test.labels)))
     share = min(SEARCH_SHARE, SEARCH_LIMIT / len(rows))
-    train_rows, search_rows = _cut(source, rows, share, seed + 1)
+    train_rows, search_rows = hold_out(source, rows, share, seed + 1)
     info = DataInfo(
         spec=source.spec,
         name=source.name,
@@ -216,26 +220,3 @@ def open_data(spec: str, seed: int = 0) -> ImageData:
         search=DataPart(source.train, search_rows),
         test=test,
     )
-
-
-def _cut(
-    source: Source, rows: IndexArray, share: float, seed: int
-) -> tuple[IndexArray, IndexArray]:
-    """Rows that are kept and rows that are held out, both sorted, shapes (n,) and (m,); every
-    class is held out in proportion.
-
-    Raises:
-        DataError: Too few images to hold out some of each class.
-    """
-    from sklearn.model_selection import train_test_split
-
-    try:
-        kept, held = train_test_split(
-            rows, test_size=share, stratify=source.train.labels[rows], random_state=seed
-        )
-    except ValueError as error:
-        raise DataError(
-            f"{source.spec} has {len(rows)} images of {len(source.classes)} classes, too few to "
-            f"hold some of each class out ({error}); about 20 a class are the least"
-        ) from error
-    return np.sort(kept), np.sort(held)

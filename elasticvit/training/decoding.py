@@ -6,18 +6,20 @@ import io
 import warnings
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from elasticvit.errors import DataError
 from elasticvit.training.naming import named
 
 # formats that only hold pixels; of others Pillow runs programs (EPS)
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "PPM", "TIFF", "WEBP", "JPEG2000", "AVIF", "TGA")
+TURNED = range(2, 9)  # EXIF orientations other than upright
+MARK = "elasticvit_turned"
 MOST_PIXELS = 89_478_485  # Pillow warns above this; a picture takes 3 bytes for each
 
 
 def decoded(source: str | Path | bytes | None, where: str) -> Image.Image:
-    """An image in the mode and size of its file.
+    """An image in the mode of its file, upright (see `upright`).
 
     Args:
         source: Path of an image file, or its bytes.
@@ -53,7 +55,29 @@ def decoded(source: str | Path | bytes | None, where: str) -> Image.Image:
         raise
     except Exception as error:  # a damaged file can make a decoder raise anything
         raise _failure(where, str(error) or "it is damaged") from error
+    return upright(image)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """An image as viewers show it: turned or mirrored as the orientation in its EXIF data says.
+
+    One that was is marked (`was_turned`). EXIF data that cannot be read says nothing.
+    """
+    try:
+        if image.getexif().get(ExifTags.Base.Orientation, 1) not in TURNED:
+            return image
+        image = ImageOps.exif_transpose(image)
+    except MemoryError:
+        raise
+    except Exception:  # a damaged description makes Pillow raise anything; the pixels are whole
+        return image
+    image.info[MARK] = True
     return image
+
+
+def was_turned(image: Image.Image) -> bool:
+    """Whether `upright` turned or mirrored an image, also after it was converted."""
+    return MARK in image.info
 
 
 def _failure(where: str, reason: str) -> DataError:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from elasticvit.arrays import IndexArray
+from elasticvit.training.decoding import was_turned
 from elasticvit.training.pool import Pool
 from elasticvit.training.unreadable import Unreadable
 
@@ -50,17 +51,30 @@ class DataPart:
         """
         return self.unreadable.image(index)
 
-    @cached_property
+    @property
     def pixels(self) -> npt.NDArray[np.uint8] | None:
         """All images decoded, RGB, shape (n, H, W, 3); None if their sizes differ or they need
         more than `MEMORY_LIMIT_BYTES`."""
+        return self._in_memory[0]
+
+    @property
+    def turned(self) -> bool:
+        """Whether an image may be turned by the orientation in its EXIF data, so that earlier
+        versions, which left all as they lie in their files, saw it otherwise: known where memory
+        holds all images, and else taken to be so."""
+        return self._in_memory[1]
+
+    @cached_property
+    def _in_memory(self) -> tuple[npt.NDArray[np.uint8] | None, bool]:
         first = np.asarray(self.image(0))
         if first.nbytes * len(self.rows) > MEMORY_LIMIT_BYTES:
-            return None
+            return None, True
+        turned = False
         pixels = np.empty((len(self.rows), *first.shape), dtype=np.uint8)
         for i in range(len(self.rows)):
             image = self.image(i)
             if (image.height, image.width) != first.shape[:2]:
-                return None
+                return None, True
+            turned = turned or was_turned(image)
             pixels[i] = np.asarray(image)
-        return pixels
+        return pixels, turned

@@ -28,7 +28,7 @@ class Pool:
 
     Attributes:
         labels: Class of each image, shape (n,).
-        read: Function that decodes the image at an index, in the mode and size of its file.
+        read: Function that decodes the image at an index, in the mode of its file and upright.
         name: Function that says what a message calls the image at an index: its file or row.
     """
 
@@ -37,7 +37,7 @@ class Pool:
     name: Callable[[int], str]
 
     def decoded(self, index: int) -> Image.Image:
-        """The image at an index, in the mode and size of its file.
+        """The image at an index, in the mode of its file and upright.
 
         Raises:
             DataError: The image cannot be decoded, or is too large.

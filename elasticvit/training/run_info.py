@@ -57,6 +57,7 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
     std: tuple[Deviation, ...]
     options: BlockOptions
     settings: RunSettings
+    upright: bool = False  # earlier versions turned no image
 
 
 RUN_FORMAT = Format(
@@ -81,6 +82,7 @@ class RunInfo:
         std: Standard deviation of each channel that images are normalised by.
         options: Variants of the blocks.
         settings: Settings of the training, with its complexity levels.
+        upright: Whether training images may have been turned by the orientation in their EXIF data.
     """
 
     space: SearchSpace
@@ -90,6 +92,7 @@ class RunInfo:
     std: tuple[float, ...]
     options: BlockOptions = field(default_factory=BlockOptions)
     settings: RunSettings
+    upright: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form with its schema version."""

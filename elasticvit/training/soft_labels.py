@@ -200,6 +200,8 @@ def fingerprint(part: DataPart) -> str:
         DataError: An image cannot be decoded.
     """
     digest = hashlib.sha256(part.labels.astype("<i8").tobytes())
+    if part.turned:  # earlier versions did not turn images
+        digest.update(b"upright")
     for row in part.rows[:: max(1, len(part) // FINGERPRINT_IMAGES)]:
         image = part.pool.image(int(row))
         digest.update(f"{image.width}x{image.height}".encode() + image.tobytes())

@@ -14,6 +14,7 @@ from elasticvit.block_options import BlockOptions
 from elasticvit.errors import CheckpointError
 from elasticvit.nn import Subnet, Supernet
 from elasticvit.nn.authors_file import find_authors_file
+from elasticvit.nn.shipped import list_supernets, names_supernet, read_supernet
 from elasticvit.space import SearchSpace
 from elasticvit.training.checkpoint import load_supernet
 from elasticvit.training.run_info import CHECKPOINT_FILE, RUN_FILE
@@ -97,7 +98,8 @@ def open_source(path: Path | str, way: Way) -> StartSource:
 
     Args:
         path: The folder of a finished or interrupted training; its `checkpoint.pt`; a `subnet.pt`
-            or a folder that holds one; or, for `init`, the authors' checkpoint.
+            or a folder that holds one; a supernet in one file, or the name of one that comes with
+            the package; or, for `init`, the authors' checkpoint.
         way: The setting that names it.
 
     Raises:
@@ -118,9 +120,12 @@ def _network(path: Path, way: Way) -> Network:
             "name another folder, or a file of weights",
             settings=(way,),
         )
+    if names_supernet(path):
+        return read_supernet(path)
     if not path.exists():
         raise CheckpointError(
-            f"there are no weights at {path}; name the folder of a training, a {SUBNET_FILE}"
+            f"there are no weights at {path}; name the folder of a training, a {SUBNET_FILE}, a "
+            f"supernet ({', '.join(list_supernets())}, or a .safetensors file)"
             + (", or the authors' checkpoint" if way == "init" else ""),
             settings=(way,),
         )

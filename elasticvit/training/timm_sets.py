@@ -8,7 +8,7 @@ from typing import Any
 from PIL import Image
 
 from elasticvit.errors import DataError
-from elasticvit.training.decoding import decoded
+from elasticvit.training.decoding import decoded, upright
 from elasticvit.training.labels import checked_labels, class_count
 from elasticvit.training.naming import named
 from elasticvit.training.pool import ACCEPTED, Pool, Source
@@ -68,8 +68,7 @@ def _pool(name: str, root: Path, split: str) -> tuple[Pool, tuple[str, ...]]:
         # timm would put the next image in the place of one that it cannot read
         if samples is not None:
             return decoded(samples[index][0], name_of(index))
-        image: Image.Image = dataset[index][0]
-        return image
+        return upright(dataset[index][0])
 
     if targets is None and samples is not None:
         targets = [label for _, label in samples]

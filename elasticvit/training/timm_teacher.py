@@ -16,7 +16,7 @@ from elasticvit.training.distillation import TeacherInfo
 from elasticvit.training.teacher import TeacherNetwork, weights_of
 
 FORMAT = timm_weights_format("teacher")
-KINDS = "A teacher is a name in timm, a training run, or the file of a subnet"
+KINDS = "A teacher is a name in timm, a training run, a supernet, or the file of a subnet"
 
 
 def timm_teacher(name: str, weights: Path | None, classes: int) -> TeacherNetwork:

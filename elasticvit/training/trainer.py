@@ -1,19 +1,16 @@
-"""Trains a supernet: the loop, its checkpoints and its watch over the loss.
+"""What trains a supernet: its parts, one step, and the checkpoints of a run.
 
 A run is a folder. Killed at any instant it goes on from its last checkpoint, and ends with
 the weights that it would have had: every batch and every draw depends on the seed and the
-step alone, and the state of everything else is in the checkpoint.
+step alone, and the state of everything else is in the checkpoint. `loop` runs the steps.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
-from elasticvit.errors import DataError, TrainingError
-from elasticvit.events import Event, EventHandler, ignore
+from elasticvit.errors import TrainingError
 from elasticvit.nn import Supernet
 from elasticvit.training.batch import Batch
 from elasticvit.training.checkpoint import Checkpoint, check_same_run
@@ -21,12 +18,8 @@ from elasticvit.training.checkpoint_file import CHECKPOINT_FORMAT
 from elasticvit.training.checkpoint_store import CheckpointStore
 from elasticvit.training.config import TrainConfig
 from elasticvit.training.data import ImageData
-from elasticvit.training.decoded_batches import lost_workers
 from elasticvit.training.divergence import LastGood, diverged
 from elasticvit.training.first_subnet import FirstSubnet
-from elasticvit.training.interrupts import interrupts
-from elasticvit.training.log import TrainingLog
-from elasticvit.training.loss_buffer import LossBuffer, Step
 from elasticvit.training.policy import Policy
 from elasticvit.training.ranks import Ranks
 from elasticvit.training.run_info import RunInfo, has_checkpoint
@@ -42,24 +35,10 @@ from elasticvit.training.start import (
 )
 from elasticvit.training.step import StepValues
 from elasticvit.training.step_engine import StepEngine
-from elasticvit.training.stopwatch import StepTimes, Stopwatch
+from elasticvit.training.stopwatch import Stopwatch
 from elasticvit.training.targets import TargetMaker, Teacher
 from elasticvit.training.trained import Trained
 from elasticvit.training.watch import LossWatch
-
-CHECKPOINT_S = 20.0  # at most this much work is lost
-CHECKPOINT_SHARE = 0.03  # of the time may go into writing them
-
-
-class Observer(Protocol):
-    """Looks at a training after every step, on the rank that writes, before a checkpoint of it.
-
-    It changes nothing that training depends on: weights, statistics, gradients, optimiser and
-    random generators are afterwards as they were. What it raises ends the training, after a
-    checkpoint.
-    """
-
-    def after_step(self, trainer: Trainer, times: StepTimes) -> None: ...
 
 
 class Trainer:
@@ -150,7 +129,6 @@ class Trainer:
             precision=self.engine.precision,
             unreadable=data.train.unreadable,
         )
-        self._pending = LossBuffer(self.steps, self.watch, None, self.ranks, self._diverged)
         self.clock = Stopwatch()
         self.step = 0
         self.scale_lr(self.policy.lr_scale or 1.0)
@@ -181,71 +159,7 @@ class Trainer:
         self.clock.lap("update")
         return values
 
-    def _diverged(self, found: str, step: int, draw: Draw) -> TrainingError:
-        last = None if self.run_folder is None else LastGood.of(self.run_folder)
-        return diverged(found, step, draw, self.sampler.levels, last)
-
-    def run(
-        self, run: Path, events: EventHandler = ignore, observers: Sequence[Observer] = ()
-    ) -> None:
-        """Train to the end in a run's folder, going on where its checkpoint stands.
-
-        What the event handler raises ends the training; the step is finished and saved then.
-
-        Args:
-            run: Folder of the run.
-            events: Called after every step with a `TrainProgress`, and with warnings.
-            observers: Look at the trainer after every step, on the rank that writes.
-
-        Raises:
-            CheckpointError: The folder's checkpoint cannot be read, or belongs to another run.
-            DataError: An image cannot be read; the steps before are saved. Or a process that
-                decodes images was lost; the last checkpoint is kept.
-            FileError: The run's folder cannot be written to; the last checkpoint is kept.
-            TrainingError: The loss is no longer a number, or another process is gone; the last
-                checkpoint is kept.
-            KeyboardInterrupt: Ctrl-C; the step is finished and saved.
-        """
-        self.resume(run)
-        if self.policy.resume_from is not None and self.ranks.writes:
-            CheckpointStore(run).drop_after(self.step)
-        log = None
-        if self.ranks.writes:
-            log = TrainingLog(run, self.sampler.levels, self.step, self.config.batch_size)
-        self._pending = LossBuffer(self.steps, self.watch, log, self.ranks, self._diverged)
-        self.clock.restart()
-        saved_s, write_s = time.monotonic(), 0.0
-        with interrupts() as interrupted, lost_workers():
-            for epoch, batch in self._batches(run, events):
-                self.clock.lap("data")
-                draw = self._draw()
-                values = self.step_at(batch, draw)
-                self.step += 1
-                done = Step(
-                    step=self.step,
-                    epoch=epoch,
-                    lr=self.optimiser.param_groups[0]["lr"],
-                    values=values,
-                    draw=draw,
-                    times=self.clock.take(),
-                )
-                read = self._pending.add(done)
-                self._report(run, self._pending.read() if read else [], events)
-                self._observe(run, done.times, observers)
-                if not read:
-                    continue
-                stop = self.ranks.any(interrupted())
-                wait_s = max(CHECKPOINT_S, write_s / CHECKPOINT_SHARE)
-                if stop or self.step == self.steps or time.monotonic() - saved_s > wait_s:
-                    started_s = time.monotonic()
-                    self.save(run)
-                    saved_s = time.monotonic()
-                    write_s = saved_s - started_s
-                    self.clock.lap("checkpoint")
-                if stop:
-                    raise KeyboardInterrupt
-
-    def _draw(self) -> Draw:
+    def draw(self) -> Draw:
         """The subnets of the next step; what a first subnet learnt is spread when it ends."""
         draw = None
         if self.first is not None:
@@ -253,40 +167,10 @@ class Trainer:
             draw = self.first.draw(self.step)
         return draw or self.sampler.draw(self.step / self.steps)
 
-    def _report(self, run: Path, reports: list[Event], events: EventHandler) -> None:
-        """Call the handler with what was read; the steps are saved if it raises."""
-        try:
-            for report in reports:
-                events(report)
-        except BaseException:
-            self.save(run)
-            raise
-
-    def _observe(self, run: Path, times: StepTimes, observers: Sequence[Observer]) -> None:
-        """Let the observers look; the steps are saved if one raises."""
-        self.clock.lap()
-        try:
-            for observer in observers if self.ranks.writes else ():
-                observer.after_step(self, times)
-        except BaseException:
-            self.save(run)
-            raise
-        self.clock.lap("judging")
-
-    def _batches(self, run: Path, events: EventHandler) -> Iterator[tuple[int, Batch]]:
-        """The batches that are left, with their epochs; the steps that were done are saved if an
-        image cannot be read."""
-        started = self.step
-        first, done = divmod(self.step, len(self.loader))
-        try:
-            for epoch in range(first, self.config.epochs):
-                for batch in self.loader.batches(epoch, done if epoch == first else 0):
-                    yield epoch, batch
-        except DataError:
-            if self.step > started:
-                self._report(run, self._pending.read(), events)
-                self.save(run)
-            raise
+    def diverged(self, found: str, step: int, draw: Draw) -> TrainingError:
+        """The error of a training whose losses are no numbers any more."""
+        last = None if self.run_folder is None else LastGood.of(self.run_folder)
+        return diverged(found, step, draw, self.sampler.levels, last)
 
     def save(self, run: Path) -> None:
         """Write the checkpoint into a run's folder; only rank 0 does."""
