@@ -174,7 +174,10 @@ def test_more_kernels_and_then_a_whole_profile_deepen_the_same_table(tmp_path: P
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--like", "a,pixel9"], ["no predictor of device 'pixel9'", "there is one for a, b"]),
+        (
+            ["--like", "a,pixel9"],
+            ["no predictor of device 'pixel9'", "there is one for a, b", "--like"],
+        ),
         (["--like", "a,fake"], ["fake cannot be learnt from itself"]),
         (["--like", "a,a"], ["one is named twice"]),
         (["--like", "a,"], ["name profiled source devices, such as 'pixel4,xiaomi11'", "--like"]),

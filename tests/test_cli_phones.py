@@ -62,7 +62,8 @@ def evit_profile(folder: Path, *options: object) -> subprocess.CompletedProcess[
     its keys are its own."""
     space = folder / "few.toml"
     space.write_text(SPACE)
-    options = (*options, "--space", space, "--rounds", 2, "--budget-minutes", 9)
+    if "--list-devices" not in options:
+        options = (*options, "--space", space, "--rounds", 2, "--budget-minutes", 9)
     command = [sys.executable, "-c", "from elasticvit.cli.profile import main; main()"]
     return subprocess.run(
         [*command, "--workspace", str(folder / "w"), *map(str, options)],
@@ -112,11 +113,16 @@ def test_a_fleet_goes_into_one_store_and_one_failure_leaves_the_others(folder):
             )
         )
         names = [option for name in entries for option in ("--device", name)]
-        done = evit_profile(folder, *names)
+        done = evit_profile(folder, *names, "--json")
         both = [o for name in ("shelf", "desk") for o in ("--device", name)]
         again = evit_profile(folder, *both, "--json")
         few = ("--device", "desk", "--like", "shelf", "--budget-kernels", 5, "--json")
         learnt = evit_profile(folder, *few)
+    assert done.returncode == 2
+    reached = json.loads(done.stdout)
+    assert reached["command"] == "evit-profile"
+    assert set(reached["devices"]) == {"desk", "shelf"}
+    assert "unix:/nowhere" in reached["failed"]["lost"]
     assert again.returncode == 0, again.stderr
     results = json.loads(again.stdout)["devices"]
     assert {n: r["source"] for n, r in results.items()} == {

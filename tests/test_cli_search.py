@@ -85,7 +85,15 @@ def test_a_search_from_the_target_to_the_subnet(workspace: Workspace) -> None:
     best = max(point.accuracy for point in result.front)  # of equals the cheaper one is chosen
     assert best - result.accuracy <= 2 * share_error(best, result.search_images)
     assert {p.name for p in folder.iterdir()} == {
-        *("search.json", "subnet.pt", "front.csv", "front.png", "front.svg", "report.html"),
+        *(
+            "search.json",
+            "asked.json",
+            "subnet.pt",
+            "front.csv",
+            "front.png",
+            "front.svg",
+            "report.html",
+        ),
         *("state.json", ".lock"),
     }
     subnet = Subnet.load(folder / "subnet.pt")

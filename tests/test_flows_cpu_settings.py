@@ -18,7 +18,7 @@ from elasticvit.cpu_setting import CpuSetting, matching_settings
 from elasticvit.errors import NextStep, PredictorError, SettingError, StoreError
 from elasticvit.events import Event, Notice
 from elasticvit.flows.export_search import Prediction
-from elasticvit.flows.export_timing import time_export
+from elasticvit.flows.export_timing import measurable_device, time_export
 from elasticvit.flows.latency import load_latency
 from elasticvit.flows.profile import profile
 from elasticvit.flows.search import search
@@ -218,3 +218,15 @@ def test_a_predictor_in_the_folder_of_other_threads_is_refused(workspace: Worksp
     shutil.copytree(place, place.with_name("2-threads-f0"))
     with pytest.raises(PredictorError, match="must be of 2 threads on cores f0"):
         load_latency("fake", threads=2, workspace=workspace)
+
+
+def test_a_device_that_was_only_imported_is_not_what_is_timed_by_default(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    other = Workspace.open(tmp_path / "other")
+    assert measurable_device(other) == "host"
+    table = export_table(tmp_path / "phone.csv", "fake", workspace=workspace).path
+    import_table(table, workspace=other)
+    assert other.device() == "fake"
+    assert measurable_device(other) == "host"
+    assert measurable_device(workspace) == "fake"

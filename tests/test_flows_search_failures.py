@@ -3,6 +3,7 @@ is left alone."""
 
 import errno
 import os
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,9 @@ from elasticvit.errors import (
     FileError,
     SettingError,
 )
-from elasticvit.events import Event
+from elasticvit.events import Event, Notice
+from elasticvit.flows import search_caps
+from elasticvit.flows.asked import ASKED_FILE
 from elasticvit.flows.search import SearchSettings, search
 from elasticvit.flows.search_events import (
     SearchPlanned,
@@ -36,6 +39,7 @@ from elasticvit.searching.evaluate import SupernetEvaluator, quick_gmacs
 from elasticvit.searching.job import SearchJob
 from elasticvit.searching.result import SearchResult
 from elasticvit.workspace import Workspace
+from predictors.extrapolation import ExtrapolationWarning
 
 pytestmark = pytest.mark.usefixtures(one_thread.__name__, few_images.__name__)
 SIZES: dict[str, Any] = {"population": 3, "generations": 1}
@@ -187,7 +191,7 @@ def test_a_full_disk_keeps_what_is_complete_and_the_search_goes_on(
         free.pop()
         real(descriptor)
 
-    for files in (0, 1, 3):
+    for files in (0, 1, 2, 4):
         free[:] = [1] * files
         with monkeypatch.context() as patch:
             patch.setattr("os.fsync", fsync)
@@ -195,9 +199,10 @@ def test_a_full_disk_keeps_what_is_complete_and_the_search_goes_on(
                 search(target_ms=4, workspace=workspace, seed=1, **SIZES)
         assert workspace.latest("search") == whole.folder
         left = [folder for folder in workspace.folders("search") if folder != whole.folder]
-        assert len(left) == (files > 0)
+        assert len(left) == (files > 1)  # what was asked is nothing without a state
         for folder in left:
             assert {p.name for p in folder.iterdir()} <= {
+                ASKED_FILE,
                 "state.json",
                 "subnet.pt",
                 LOCK_FILE,
@@ -312,3 +317,18 @@ def test_a_numbered_torch_device_gives_the_same(workspace: Workspace) -> None:
     plain = search(target_ms=4, workspace=workspace, **SIZES)
     same(search(target_ms=4, workspace=workspace, torch_device="cpu:0", **SIZES), plain)
     assert np.isfinite(plain.result.accuracy)
+
+
+def test_latencies_that_are_extrapolated_are_a_warning_of_the_search(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve = search_caps.resolve_caps
+
+    def extrapolating(*args: Any) -> search_caps.Problem:
+        warnings.warn("3 kernels lie outside", ExtrapolationWarning, stacklevel=2)
+        return resolve(*args)
+
+    monkeypatch.setattr(search_caps, "resolve_caps", extrapolating)
+    events: list[Event] = []
+    search(target_mmacs=1.0, **SIZES, workspace=workspace, events=events.append)
+    assert Notice(text="3 kernels lie outside", warning=True) in events

@@ -249,6 +249,7 @@ def _models(report: Report, folder: Workspace, **settings: Any) -> None:
     if result.failed:
         for name, error in result.failed.items():
             report.warn(f"{name}: {error}")
+        report.close(result.to_dict())  # of the others
         raise next(iter(result.failed.values()))
     report.close(result.to_dict())
 
@@ -268,6 +269,7 @@ def _profile(report: Report, folder: Workspace, settings: ProfileSettings) -> No
     if result.failed:
         for name, error in result.failed.items():
             report.warn(f"{name}: {error}")
+        report.close(result.to_dict())  # of the others
         raise next(iter(result.failed.values()))
     report.close(result.to_dict(), command_line(NEXT))
 

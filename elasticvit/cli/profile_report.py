@@ -33,7 +33,7 @@ def show_profile(report: Report, result: DeviceProfile) -> None:
     say(counts)
     floor = result.noise_floor
     show_errors(report, result.errors if floor is None else {**result.errors, NOISE_FLOOR: floor})
-    if summary.drift is not None:
+    if summary.drift is not None and summary.drift.count > 1:
         drift = summary.drift
         corrected = (
             f", and {drift.steady_pct:.1f} % when corrected for background load"

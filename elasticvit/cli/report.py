@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 from rich.console import Console, RenderableType
 from rich.text import Text
 
@@ -72,7 +73,8 @@ class Report:
         if next_step is not None:
             self.say(Text.assemble("next: ", (next_step, "bold")), wrap=False)
         if self.as_json:
-            self._line(json.dumps(result, allow_nan=False))
+            named = {"command": click.get_current_context().command.name}
+            self._line(json.dumps(named | result, allow_nan=False))
 
     def silence(self) -> None:
         """Print nothing at all from now on, since another process prints the same."""

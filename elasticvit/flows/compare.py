@@ -10,7 +10,6 @@ from elasticvit.files import write_atomic
 from elasticvit.flows.compare_settings import CompareSettings
 from elasticvit.flows.model_timing_settings import rounds_of
 from elasticvit.flows.settings import WorkspaceLike, settings_of, workspace_of
-from elasticvit.names import HOST
 from elasticvit.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -79,10 +78,11 @@ def _timed(
     events: EventHandler,
 ) -> DeviceTiming:
     from devices import open_device
+    from elasticvit.flows.export_timing import measurable_device
     from elasticvit.flows.model_session import ModelSession
     from elasticvit.flows.tables import latency_table
 
-    name = settings.device or workspace.device() or HOST
+    name = settings.device or measurable_device(workspace)
     rounds = rounds_of(settings.rounds, len(found))
     session = ModelSession(
         workspace=workspace,

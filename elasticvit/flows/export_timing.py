@@ -119,6 +119,13 @@ def is_imported(workspace: Workspace | None, device: str) -> bool:
     return bool(series) and all(one.imported for one in series)
 
 
+def measurable_device(workspace: Workspace) -> str:
+    """The device that was profiled last; this computer where there is none, or where its latencies
+    were imported, so that it cannot be timed here."""
+    last = workspace.device()
+    return HOST if last is None or is_imported(workspace, last) else last
+
+
 def _table(
     workspace: Workspace | None, device: str, precision: str, cpu: CpuSetting | None
 ) -> tuple[Series | None, pd.DataFrame | None]:

@@ -61,10 +61,14 @@ class TransferMethod:
 
         kernels = reachable_kernels(space)
         precision, cpu = settings.precision, CpuSetting(settings.threads, settings.cores)
-        known = {
-            name: load_device_predictor(workspace, name, precision, prefer=cpu)
-            for name in settings.sources
-        }
+        known = {}
+        for name in settings.sources:
+            try:
+                known[name] = load_device_predictor(workspace, name, precision, prefer=cpu)
+            except PredictorError as error:
+                if "device" in error.settings:  # a source is named in another setting
+                    error.settings = ("like",)
+                raise
         for name, predictor in known.items():
             outside = predictor.outside(kernels)
             if outside:

@@ -136,8 +136,11 @@ class ProfileResult:
     failed: Mapping[str, Exception] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form: that of the only device, or all of them by name."""
+        """JSON-ready form: that of the only device, or all of them by name, with what failed."""
         found = {name: one.to_dict() for name, one in self.devices.items()}
+        if self.failed:
+            failed = {name: str(error) for name, error in self.failed.items()}
+            return {"devices": found, "failed": failed}
         return next(iter(found.values())) if len(found) == 1 else {"devices": found}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -68,7 +69,16 @@ def pose_problem(
     Args:
         events: Receives `CapsResolved`, and a warning if the result can show no latency.
     """
-    problem = resolve_caps(settings, workspace, space)
+    from predictors.extrapolation import ExtrapolationWarning
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ExtrapolationWarning)
+        problem = resolve_caps(settings, workspace, space)
+    for one in caught:
+        if issubclass(one.category, ExtrapolationWarning):
+            events(Notice(text=str(one.message), warning=True))
+        else:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
     events(CapsResolved(space=space.name, caps=problem.caps))
     try:
         latency = shown_latency(settings, workspace, space, problem.caps, problem.precision)
