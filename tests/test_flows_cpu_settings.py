@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -227,6 +229,8 @@ def test_a_device_that_was_only_imported_is_not_what_is_timed_by_default(
     assert measurable_device(other) == "host"
     table = export_table(tmp_path / "phone.csv", "fake", workspace=workspace).path
     import_table(table, workspace=other)
+    with closing(sqlite3.connect(other.lut_path)) as table_file, table_file:  # as of a phone
+        table_file.execute("UPDATE series SET source = 'import:phone.csv of adb:1A2B'")
     assert other.device() == "fake"
     assert measurable_device(other) == "host"
     assert measurable_device(workspace) == "fake"
