@@ -24,7 +24,7 @@ from elasticvit.cli.report import Report
 from elasticvit.cli.search import main
 from elasticvit.cli.search_report import SearchReport
 from elasticvit.cost import MacsCost, space_kernels
-from elasticvit.flows.search_events import SearchPlanned
+from elasticvit.flows.search_events import ScoresChosen, SearchPlanned, SearchProgress
 from elasticvit.kernels import Head
 from elasticvit.nn import Subnet
 from elasticvit.searching import judges
@@ -381,3 +381,17 @@ def test_the_plan_says_what_is_counted_and_adds_up(
     assert "up to 102 architectures (6 first ones and 4 generations)" in told
     assert words in told
     assert f"about {34 if evaluated is None else 32} s in all" in told  # 27 + 7, 12 * 2.1 + 7
+
+
+@pytest.mark.parametrize(("scored", "best"), [(False, "best 58.29 % at"), (True, "best 58.29 at")])
+def test_a_score_is_not_told_in_percent(scored: bool, best: str) -> None:
+    told: list[tuple[object, ...]] = []
+    activity = SimpleNamespace(progress=lambda *line: told.append(line))
+    shown = SearchReport(SimpleNamespace(activity=activity, say=lambda *_: None))  # type: ignore[arg-type]
+    if scored:
+        shown(ScoresChosen(source="proxy macs", about="logarithm of multiply-accumulates"))
+    figures = {"generation": 0, "generations": 1, "best_load": 0.5, "best_costs": ()}
+    best_so_far = {"best": TINY.smallest, "best_accuracy": 58.29}
+    shown(SearchProgress(done=1, total=2, **figures, **best_so_far))  # type: ignore[arg-type]
+    (line,) = told
+    assert best in str(line[-1])

@@ -40,6 +40,7 @@ class SearchReport:
 
     def __init__(self, report: Report) -> None:
         self.report, self._units, self._round = report, tuple[str, ...](), "generation"
+        self._percent = " %"  # of an accuracy; scores have no unit
         self.top: tuple[RankedArch, ...] = ()
 
     def __call__(self, event: Event) -> None:
@@ -47,6 +48,7 @@ class SearchReport:
             case SearchStarted():
                 self._print_start(event)
             case ScoresChosen():
+                self._percent = ""
                 self.report.say(
                     f"there is no supernet: architectures are ordered by {event.source}, "
                     f"{event.about}"
@@ -125,8 +127,8 @@ class SearchReport:
             now.done,
             now.total,
             "architectures",
-            f"{self._round} {now.generation} of {now.generations}, best {now.best_accuracy:.2f} % "
-            f"at {costs}",
+            f"{self._round} {now.generation} of {now.generations}, best {now.best_accuracy:.2f}"
+            f"{self._percent} at {costs}",
         )
 
 
