@@ -73,7 +73,8 @@ class Report:
         if next_step is not None:
             self.say(Text.assemble("next: ", (next_step, "bold")), wrap=False)
         if self.as_json:
-            named = {"command": click.get_current_context().command.name}
+            context = click.get_current_context(silent=True)
+            named = {} if context is None else {"command": context.command.name}
             self._line(json.dumps(named | result, allow_nan=False))
 
     def silence(self) -> None:
