@@ -44,7 +44,7 @@ def closing(result: Result) -> dict:
 
 
 def test_a_front_is_a_row_for_each_of_its_targets(workspace: Workspace) -> None:
-    done = run(workspace, "--front", "3", "--target-ms", "4", "--evaluations", "12")
+    done = run(workspace, "--front", "3", "--target-ms", "4", *SIZES)
     assert done.exit_code == 0, done.output
     result = SearchResult.load(workspace.latest("search"))
     targets = [winner.caps[0].target for winner in result.winners]
@@ -173,7 +173,7 @@ def test_a_file_is_as_small_as_the_precision_makes_it(workspace: Workspace) -> N
             "target_mmacs and target mmacs are both named",
             "--target-mmacs:",
         ),
-        (["--target-ms", "3", "--target-ms", "4"], "2 targets .* one list, such as 10,15", ""),
+        (["--target-ms", "3", "--target-ms", "4"], "2 entries, .* for 1 device .* one text, 10,15", ""),
         (
             ["--target", "phone=0.001"],
             "upper bound of latency on phone of 0.001 ms or less; the lowest is .* ms .r16 ",
