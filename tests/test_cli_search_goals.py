@@ -173,7 +173,11 @@ def test_a_file_is_as_small_as_the_precision_makes_it(workspace: Workspace) -> N
             "target_mmacs and target mmacs are both named",
             "--target-mmacs:",
         ),
-        (["--target-ms", "3", "--target-ms", "4"], "2 entries, .* for 1 device .* one text, 10,15", ""),
+        (
+            ["--target-ms", "3", "--target-ms", "4"],
+            "2 entries, .* for 1 device .* one text, 10,15",
+            "",
+        ),
         (
             ["--target", "phone=0.001"],
             "upper bound of latency on phone of 0.001 ms or less; the lowest is .* ms .r16 ",

@@ -1,5 +1,7 @@
 """ONNX files in other precisions, with ONNX Runtime's own tools and the real runtime."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,11 @@ from export.calibration import LEAST_IMAGES
 from export.onnx import INPUT, OUTPUT, OnnxBackend, OnnxModel
 from export.onnx_precision import onnx_in_precision, onnx_tensor_types
 
-WORST = {"fp16": 5e-3, "int8": 0.1, "int8-full": 0.3}  # standard deviations of the logits
+CPU = Path("/proc/cpuinfo")
+# x86 CPUs without VNNI cut off sums of two products in 8 bits, and ONNX Runtime computes with these
+CUTS_OFF = "avx2" in CPU.read_text() and "vnni" not in CPU.read_text() if CPU.exists() else False
+# standard deviations of the logits
+WORST = {"fp16": 5e-3, "int8": 0.5 if CUTS_OFF else 0.1, "int8-full": 0.3}
 
 
 def images(count: int) -> list[Float32Array]:

@@ -32,7 +32,7 @@ def test_one_architecture_by_every_name_it_has(latency: ev.Latency) -> None:
     assert first.lower_ms is not None
     assert first.lower_ms <= first.median_ms <= first.upper_ms
     assert first.coverage == 0.95
-    assert first.source == "fake:fake"
+    assert first.source == "fake:fake, 1 thread on cores auto"
 
 
 def test_a_batch_is_priced_as_its_architectures(latency: ev.Latency) -> None:
