@@ -153,7 +153,7 @@ def test_the_command_says_the_precision_wherever_it_shows_latencies(workspace: W
     for words in ("latency on fake in int8", "timed on fake in int8", "on fake in int8: predicted"):
         assert words in told.output
     told = runner.invoke(profile_command, [*place, "--explain", "smallest"])
-    assert "fake:fake, in int8" in told.output or "fake:fake in int8" in told.output
+    assert "fake:fake, 1 thread on cores auto in int8" in " ".join(told.output.split())
     devices = status(workspace).devices
     assert [(d.name, d.precision, d.latest) for d in devices] == [
         ("fake", "fp32", False),
