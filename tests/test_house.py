@@ -38,6 +38,7 @@ VOCABULARY = {
         "workspace_settings",
         "workspace_folders",
         "names",
+        "cpu_setting",
         "precisions",
         "reading",
         "read_errors",

@@ -214,6 +214,7 @@ def test_every_damage_is_refused_or_reads_as_a_result(tmp_path: Path) -> None:
     whole = path.read_bytes()
     optional = {"predicted_ms", "upper_ms", "upper", "evolution", "winners", "agreement", "costs"}
     optional |= {"accuracy_source", "runner_up", "confidence", "test_accuracy", "measured"}
+    optional |= {"threads", "cores"}  # that nobody recorded, where they miss
     optional |= {"precision", "normalisation"}  # fp32, and that of the data set, where they miss
     refused = 0
     for mutation in mutations(json.loads(whole)):
