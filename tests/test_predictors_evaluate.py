@@ -72,11 +72,13 @@ def test_a_table_of_unknown_conditions_is_looked_up_whole(dataset: Dataset) -> N
 
 def test_the_origin_of_the_numbers_is_named(dataset: Dataset) -> None:
     predictor = fit_dataset(dataset, TINY, "phone")
-    assert origin(predictor) == "adb:1"
+    assert origin(predictor) == "adb:1, 1 thread on cores big"
     table = table_predictor(kernels_ms(ALL[:9]), device="phone", source=f"{IMPORTED}t.json")
     assert origin(table) == "t.json, imported, conditions unrecorded"
     few = replace(predictor, report=FitReport(like=("pixel4", "pixel6"), kernels=50))
-    assert origin(few) == "adb:1, 50 kernels measured and the rest learnt from pixel4, pixel6"
+    assert origin(few) == (
+        "adb:1, 1 thread on cores big, 50 kernels measured and the rest learnt from pixel4, pixel6"
+    )
 
 
 def test_heads_that_are_read_at_more_classes_are_remarked(dataset: Dataset) -> None:

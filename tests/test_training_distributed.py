@@ -63,6 +63,7 @@ from test_training_distributed import BATCH, HALF, some_steps, with_calm_optimis
 from training_small import config, trainer
 from elasticvit.errors import TrainingError
 from elasticvit.training import ranks as module
+from elasticvit.training.loop import run_training
 from elasticvit.training.ranks import joined
 folder = Path(sys.argv[1])
 module.BUCKET = 1000  # numbers, so that there are many buckets
@@ -120,6 +121,7 @@ import os, signal, sys, time
 from pathlib import Path
 from training_small import trainer
 from elasticvit.errors import DataError
+from elasticvit.training.loop import run_training
 from elasticvit.training.ranks import joined
 folder, way = Path(sys.argv[1]), sys.argv[2]
 with joined() as ranks:
