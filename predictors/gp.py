@@ -14,6 +14,7 @@ from scipy.linalg import cho_factor, cho_solve, solve_triangular  # type: ignore
 from scipy.optimize import minimize  # type: ignore[import-untyped]
 
 from elasticvit.arrays import FloatArray
+from elasticvit.linear_algebra import one_blas_thread
 from predictors.saved import SavedArrays
 
 ROOT5 = np.sqrt(5.0)
@@ -160,6 +161,7 @@ def noise_factors(inverse: FloatArray, alpha: FloatArray, noise_variance: FloatA
     return value
 
 
+@one_blas_thread()
 def fit_process(x: FloatArray, y: FloatArray, prior: Prior | None = None) -> GaussianProcess:
     """Fit a process to values y (n,) at inputs x (n, d), some of which may be disturbed.
 

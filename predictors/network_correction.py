@@ -27,6 +27,7 @@ from scipy.optimize import minimize  # type: ignore[import-untyped]
 from elasticvit.arrays import FloatArray
 from elasticvit.errors import PredictorError
 from elasticvit.kernels import Kernel
+from elasticvit.linear_algebra import one_blas_thread
 from predictors.features import WORK_NAMES, coordinates, work_matrix
 from predictors.gp import PASSES, matern, noise_factors
 from predictors.saved import Arrays, SavedArrays
@@ -186,6 +187,7 @@ class NetworkCorrection:
         )
 
 
+@one_blas_thread()
 def fit_network_correction(
     subnets: Sequence[Sequence[Kernel]], measured_ms: FloatArray, kernel_ms: KernelMs
 ) -> NetworkCorrection:

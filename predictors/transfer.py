@@ -18,6 +18,7 @@ from elasticvit.arrays import FloatArray, IndexArray
 from elasticvit.cpu_setting import CpuSetting
 from elasticvit.errors import PredictorError
 from elasticvit.kernels import Kernel, lower
+from elasticvit.linear_algebra import one_blas_thread
 from elasticvit.precisions import FP32
 from elasticvit.space import SearchSpace
 from predictors.deviation_features import SCALES
@@ -89,6 +90,7 @@ class Transfer:
             covariance -= np.outer(column, column) / variance[best]
         return chosen
 
+    @one_blas_thread()
     def fit(self, measured_ms: Mapping[Kernel, float]) -> TransferredKernels:
         """Latency of every kernel of the space, from those that were measured.
 

@@ -27,6 +27,7 @@ VOCABULARY = {
         "kernels",
         "kernel_kinds",
         "layout",
+        "linear_algebra",
         "cost",
         "cost_memory",
         "cost_parameters",
@@ -77,7 +78,7 @@ MAY_IMPORT = {
     "elasticvit.testing": {*PACKAGES},
     "elasticvit.cli": {"elasticvit.flows"},
 }
-LIBRARIES_OF_THE_VOCABULARY = {"numpy", "tomlkit", "msgspec"}
+LIBRARIES_OF_THE_VOCABULARY = {"numpy", "tomlkit", "msgspec", "threadpoolctl"}
 HEAVY = ("torch", "tensorflow", "xgboost", "sklearn", "litert_torch", "pandas", "onnx")
 COMMANDS = ("profile", "train", "search", "export", "status")
 

@@ -18,6 +18,7 @@ from scipy.optimize import minimize  # type: ignore[import-untyped]
 from elasticvit.arch import ArchBatch
 from elasticvit.arrays import FloatArray, IndexArray
 from elasticvit.cost import MacsCost
+from elasticvit.linear_algebra import one_blas_thread
 from elasticvit.space import SearchSpace
 
 KINDS = (("resolution",), ("width",), ("depth",), ("expansion", "mlp_ratio"), ("kernel", "v_scale"))
@@ -88,6 +89,7 @@ class AccuracyPredictor:
     weights: FloatArray
 
     @classmethod
+    @one_blas_thread()
     def fit(
         cls,
         features: ArchFeatures,
@@ -95,7 +97,6 @@ class AccuracyPredictor:
         accuracy: FloatArray,
         error: FloatArray,
         *,
-        start: FloatArray | None = None,
         rng: np.random.Generator,
     ) -> AccuracyPredictor:
         """Fit to judged architectures.
@@ -105,7 +106,6 @@ class AccuracyPredictor:
             archs: The architectures, n of them, at least two.
             accuracy: Their accuracies, shape (n,).
             error: Standard errors of these, shape (n,).
-            start: Scales of an earlier fit, to begin with.
             rng: Chooses the ones that the scales are fitted to where there are many.
         """
         x = features(archs)
@@ -114,16 +114,7 @@ class AccuracyPredictor:
         rows = np.arange(len(y))
         if len(y) > SCALES_FROM:
             rows = rng.choice(len(y), SCALES_FROM, replace=False)
-        parts = (x[rows], y[rows], noise[rows], features.kinds)
-        found = minimize(
-            _objective,
-            START if start is None else start,
-            parts,
-            method="L-BFGS-B",
-            bounds=[(m - 4 * s, m + 4 * s) for m, s in zip(START, SPREAD, strict=True)],
-            options={"maxiter": 30 if start is None else 10},
-        )
-        scales = np.asarray(found.x)
+        scales = _most_likely(x[rows], y[rows], noise[rows], features.kinds)
         factor = _factor(scales, x, noise, features.kinds)
         weights = np.asarray(cho_solve((factor, True), y))
         return cls(
@@ -142,6 +133,7 @@ class AccuracyPredictor:
         """Variance of a judgement that is its architecture's own, in squared points."""
         return float(np.median(self.noise) * np.exp(2 * self.scales[3])) * self.deviation**2
 
+    @one_blas_thread()
     def predict(self, batch: ArchBatch) -> tuple[FloatArray, FloatArray]:
         """Mean and standard deviation of the true accuracies, shapes (n,)."""
         means, deviations = [], []
@@ -157,6 +149,7 @@ class AccuracyPredictor:
         mean = self.centre + self.deviation * np.concatenate(means)
         return mean, self.deviation * np.concatenate(deviations)
 
+    @one_blas_thread()
     def joint(self, batch: ArchBatch) -> tuple[FloatArray, FloatArray]:
         """Mean, shape (n,), and covariance, shape (n, n), of the true accuracies."""
         x = self.features(batch)
@@ -196,14 +189,53 @@ def _factor(scales: FloatArray, x: FloatArray, noise: FloatArray, kinds: IndexAr
     return factor
 
 
-def _objective(
-    scales: FloatArray, x: FloatArray, y: FloatArray, noise: FloatArray, kinds: IndexArray
-) -> float:
-    """Negative logarithm of likelihood and prior of the scales, without constants."""
-    try:
-        factor = _factor(scales, x, noise, kinds)
-    except np.linalg.LinAlgError:
-        return 1e10
-    half = solve_triangular(factor, y, lower=True)
-    fit = 0.5 * half @ half + np.log(np.diag(factor)).sum()
-    return float(fit + 0.5 * (((scales - START) / SPREAD) ** 2).sum())
+def _most_likely(x: FloatArray, y: FloatArray, noise: FloatArray, kinds: IndexArray) -> FloatArray:
+    """Scales of highest posterior probability, as in `START`.
+
+    Args:
+        x: Features, shape (n, features).
+        y: Scaled accuracies, shape (n,).
+        noise: Variances of these by their standard errors, shape (n,).
+        kinds: Kind of each feature, shape (features,); -1 for the MACs.
+    """
+    count = len(START) - LENGTHS
+    squares = np.stack(
+        [((x[:, None, k] - x[None, :, k]) ** 2).sum(2) for k in _columns(kinds, count)]
+    )
+    lines = 1 + (x - 0.5) @ (x - 0.5).T
+
+    def objective(scales: FloatArray) -> tuple[float, FloatArray]:
+        """Negative logarithm of likelihood and prior, without constants, and its gradient."""
+        linear, smooth, rest, own = np.exp(2 * scales[:LENGTHS])
+        weights = np.exp(-2 * scales[LENGTHS:])
+        r = np.sqrt(np.tensordot(weights, squares, axes=1))
+        decay = np.exp(-ROOT5 * r)
+        matern = (1 + ROOT5 * r + 5 / 3 * r * r) * decay
+        covariance = linear * lines + smooth * matern + np.diag(own * noise + rest + JITTER)
+        try:
+            factor = cholesky(covariance, lower=True)
+        except np.linalg.LinAlgError:
+            return 1e10, np.zeros(len(scales))
+        alpha = cho_solve((factor, True), y)
+        outer = cho_solve((factor, True), np.eye(len(y))) - np.outer(alpha, alpha)
+        slope = outer * (1 + ROOT5 * r) * decay
+        by_kind = np.tensordot(squares, slope, axes=([1, 2], [0, 1]))
+        gradient = np.concatenate(
+            [
+                [linear * (outer * lines).sum(), smooth * (outer * matern).sum()],
+                [rest * np.trace(outer), own * (np.diag(outer) * noise).sum()],
+                5 / 6 * smooth * weights * by_kind,
+            ]
+        )
+        pull = (scales - START) / SPREAD
+        value = 0.5 * y @ alpha + np.log(np.diag(factor)).sum() + 0.5 * (pull**2).sum()
+        return float(value), gradient + pull / SPREAD
+
+    bounds = [(m - 4 * s, m + 4 * s) for m, s in zip(START, SPREAD, strict=True)]
+    found = minimize(objective, START, jac=True, method="L-BFGS-B", bounds=bounds)
+    return np.asarray(found.x, dtype=np.float64)
+
+
+def _columns(kinds: IndexArray, count: int) -> list[IndexArray]:
+    """Columns of each of `count` length scales; the last is that of the MACs, kind -1."""
+    return [np.flatnonzero(kinds % count == kind) for kind in range(count)]
