@@ -6,8 +6,9 @@
 Supernets of space `tiny` are trained as a bare `evit-train` on one thread would, with half of the
 learning rate of recipe `cpu-minutes`, with it, and with twice as much: on scikit-learn's digits
 (where the rate was chosen) and on photographs of CIFAR-10: some 850 of ten classes, of two and of
-four, and 4,250 and 17,000 of ten. Each is judged by the mean accuracy of its panel of subnets on test images, batch norm
-recalibrated on training images. One JSON line, means over the seeds; FOLDER keeps what is finished.
+four, and 4,250 and 17,000 of ten. Each is judged by the mean accuracy of its panel of subnets on
+test images, batch norm recalibrated on training images. One JSON line, means over the seeds;
+FOLDER keeps what is finished.
 """
 
 from __future__ import annotations
