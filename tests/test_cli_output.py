@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
 from elasticvit.cli import heartbeat
@@ -16,7 +18,7 @@ from elasticvit.cli.activity import Activity
 from elasticvit.cli.heartbeat import Heartbeat
 from elasticvit.cli.output import Stream
 from elasticvit.cli.report import Report
-from elasticvit.cli.wording import counted, duration, file_size
+from elasticvit.cli.wording import counted, duration, elapsed, file_size
 from elasticvit.events import Notice, Phase
 
 
@@ -38,6 +40,13 @@ from elasticvit.events import Notice, Phase
 )
 def test_durations_are_for_people(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@given(st.floats(0, 90 * 60 - 11))
+def test_a_running_clock_moves_between_two_signs_of_life(seconds: float) -> None:
+    assert elapsed(seconds) != elapsed(seconds + 10)
+    for number, text in ((34, "34 s"), (725.9, "12 min 05 s"), (3.5 * 3600, "3.5 h")):
+        assert elapsed(number) == text
 
 
 def test_counts_and_sizes_are_for_people() -> None:

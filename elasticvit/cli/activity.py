@@ -16,7 +16,7 @@ from rich.console import Console
 
 from elasticvit.cli.heartbeat import Heartbeat
 from elasticvit.cli.output import Stream
-from elasticvit.cli.wording import duration
+from elasticvit.cli.wording import duration, elapsed
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -151,7 +151,7 @@ class Activity:
 def _still(doing: Doing) -> str:
     parts = [part for part in (doing.counts, doing.detail) if part]
     far = f": {', '.join(parts)}" if parts else ""
-    return f"still {doing.name}, {duration(doing.took_s)}{far}"
+    return f"still {doing.name}, {elapsed(doing.took_s)}{far}"
 
 
 def live_bars(console: Console) -> Progress:

@@ -27,6 +27,15 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
 
 
+def elapsed(seconds: float) -> str:
+    """The time since something began, to the second for the first 90 minutes: `34 s`,
+    `12 min 05 s`, `3.5 h`. Two that are ten seconds apart differ."""
+    if not 90 <= seconds < 90 * 60:
+        return duration(seconds)
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes} min {rest:02d} s"
+
+
 def counted(number: int, noun: str) -> str:
     """A number with its noun: `1 epoch`, `10 epochs`, `3 classes`."""
     return f"{number} {noun if number == 1 else PLURALS.get(noun, f'{noun}s')}"
