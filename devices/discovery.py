@@ -54,7 +54,7 @@ def list_devices(
 
     Args:
         workspace: Workspace whose `devices.toml` is read.
-        addresses: Addresses as `devices.adb.transport.parse_address` reads them, or `unix:PATH`.
+        addresses: Addresses as `devices.adb.address.parse_address` reads them, or `unix:PATH`.
         keys: Private keys; by default those of the `adb` program.
 
     Raises:

@@ -206,3 +206,11 @@ def test_a_phone_without_a_runner_names_the_official_one(folder):
     assert "name it as the runner" in done.stderr
     assert "--runner:" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_bad_address_is_refused_before_a_runner_is_looked_for(folder):
+    done = evit_profile(folder, "--device", "pixel6", "--address", "phone:99999")
+    assert done.returncode == 2
+    assert "phone:99999" in done.stderr
+    assert "HOST:PORT" in done.stderr
+    assert "runner" not in done.stderr

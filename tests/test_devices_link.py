@@ -12,12 +12,13 @@ from adb_shell.exceptions import TcpTimeoutException
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devices.adb.address import parse_address
 from devices.adb.connection import AdbConnection, LinkConfig
 from devices.adb.errors import LinkLost, link_error
 from devices.adb.keys import key_paths, load_signers
 from devices.adb.link import AdbLink
 from devices.adb.shell_output import EXIT, HEAD, STDOUT, split_token, split_v2
-from devices.adb.transport import SocketTransport, parse_address
+from devices.adb.transport import SocketTransport
 from devices.local_lock import LocalLock
 from elasticvit.errors import DeviceError
 

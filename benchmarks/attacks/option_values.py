@@ -66,7 +66,7 @@ OTHERS: dict[str, tuple[tuple[str, ...], str]] = {  # argv, and what the message
     "one device twice": (("evit-profile", "--device", "host", "--device", "host"), "host"),
     "address of the host": (("evit-profile", "--address", "127.0.0.1:1"), "host"),
     "a phone that is not there": (
-        ("evit-profile", "--device", "pixel6", "--address", "127.0.0.1:1"),
+        ("evit-profile", "--device", "pixel6", "--runner", "/bin/true", "--address", "127.0.0.1:1"),
         "127.0.0.1:1",
     ),
     "an address that is none": (

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from devices.adb.address import UNIX, parse_address
 from devices.adb.errors import LinkLost, link_error
 from elasticvit.errors import DeviceError, DeviceUnauthorised, DeviceUnreachable
 
@@ -59,6 +60,9 @@ class AdbConnection:
     Attributes:
         name: Address or serial number, for messages.
         reconnects: Number of times that the link was lost and restored.
+
+    Raises:
+        DeviceError: The address has none of these forms.
     """
 
     def __init__(
@@ -70,6 +74,8 @@ class AdbConnection:
         keys: list[Path] | None = None,
         notice: Callable[[str], None] = lambda _: None,
     ) -> None:
+        if address and not address.startswith(UNIX):
+            parse_address(address)  # refused before a connection is needed
         self.name = address or f"USB {serial or 'phone'}"
         self.address, self.serial = address, serial
         self.config = config or LinkConfig()
@@ -108,7 +114,7 @@ class AdbConnection:
         Raises:
             DeviceUnauthorised: The phone does not accept this computer.
             LinkLost: No answer.
-            DeviceError: USB support is missing, or a malformed address.
+            DeviceError: USB support is missing.
         """
         from adb_shell.adb_device import AdbDevice
         from adb_shell.exceptions import DeviceAuthError
