@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -22,7 +22,7 @@ from elasticvit.cpu_setting import CpuSetting
 from elasticvit.errors import PredictorError
 from elasticvit.kernels import Kernel, Place, lower, walk
 from elasticvit.precisions import FP32, in_words, profile_step
-from elasticvit.space import SearchSpace
+from elasticvit.space import PRESETS, SearchSpace
 from predictors.extrapolation import ExtrapolationWarning, extra_ms, with_extrapolation
 from predictors.fit_report import FitReport
 from predictors.interval import Interval
@@ -85,8 +85,12 @@ class Predictor:
         beyond = self.kernels.octaves_outside(kernels) > 0
         return [k for k, out in zip(kernels, beyond, strict=True) if out]
 
-    def check(self, kernels: Sequence[Kernel]) -> None:
+    def check(self, kernels: Sequence[Kernel], space: SearchSpace | None = None) -> None:
         """Refuse kernels that lie outside what was measured.
+
+        Args:
+            kernels: The kernels.
+            space: The space that they are of, which the error's next step profiles.
 
         Raises:
             PredictorError: Some do; they are named.
@@ -95,12 +99,14 @@ class Predictor:
         if outside:
             named = "; ".join(k.key for k in outside[:NAMED])
             more = f" and {len(outside) - NAMED} more" if len(outside) > NAMED else ""
+            step = profile_step(self.device, self.precision)
+            if space is not None and space.name in PRESETS:
+                step = replace(step, settings={**step.settings, "space": space.name})
             raise PredictorError(
-                f"predictor of {self.name} ({self.source}) does not cover {named}{more}: measure "
-                "them by another profile of the device, or extrapolate, which prices them anyway "
-                "with a wider interval",
+                f"predictor of {self.name} ({self.source}) does not cover {named}{more}, which lie "
+                "outside what was measured; another profile of the device measures them",
                 settings=("extrapolate",),
-                next_step=profile_step(self.device, self.precision),
+                next_step=step,
             )
 
     def kernel_ms(self, kernels: Sequence[Kernel]) -> FloatArray:
@@ -147,7 +153,7 @@ class Predictor:
             PredictorError: A kernel lies outside what was measured.
         """
         places, kernels = zip(*walk(arch, space.layout), strict=True)
-        self.check(kernels)
+        self.check(kernels, space)
         rows = [
             PlacedLatency(place=str(place), kernel=kernel.key, ms=float(ms))
             for place, kernel, ms in zip(places, kernels, self.kernel_ms(kernels), strict=True)
@@ -207,7 +213,7 @@ class LatencyCost:
         kernels = space_kernels(space)
         outside = predictor.outside(reachable_kernels(space))
         if outside and not extrapolate:
-            predictor.check(outside)
+            predictor.check(outside, space)
         self.extrapolated: tuple[Kernel, ...] = tuple(outside)
         model = predictor.kernels
         if outside:
@@ -242,7 +248,7 @@ class LatencyCost:
         total = self._tables.sum(batch) + self.predictor.network.constant_ms
         if np.isnan(total).any():
             arch = batch[int(np.flatnonzero(np.isnan(total))[0])]
-            self.predictor.check(lower(arch, self.space.layout))
+            self.predictor.check(lower(arch, self.space.layout), self.space)
             raise PredictorError(f"architecture {arch} cannot be priced; it is not in the space")
         return total
 

@@ -270,7 +270,8 @@ def test_a_space_outside_what_was_measured_is_refused_by_name(tiny_predictor: Pr
     with pytest.raises(PredictorError, match=r"not cover \w+ size=\d+.* and \d+ more") as caught:
         tiny_predictor.cost(MOBILE)
     assert caught.value.settings == ("extrapolate",)
-    assert caught.value.next_step == NextStep("profile", {"device": "made-up"})
+    assert caught.value.next_step == NextStep("profile", {"device": "made-up", "space": "mobile"})
+    assert "extrapolate" not in str(caught.value)  # not every command can
 
 
 def test_a_table_lacks_exactly_what_it_lacks(tiny_table: Predictor) -> None:

@@ -135,7 +135,9 @@ class Latency:
                 None if lower_ms is None else float(lower_ms[0]),
                 None if upper is None else float(upper[0]),
             )
-        one_ms = self.predictor.predict_ms(lower(self.find(what), self.space.layout))
+        kernels = lower(self.find(what), self.space.layout)
+        self.predictor.check(kernels, self.space)
+        one_ms = self.predictor.predict_ms(kernels)
         if interval.coverage is None:
             return self._prediction(one_ms, None, None)
         return self._prediction(one_ms, one_ms * interval.lower, one_ms * interval.upper)
