@@ -30,14 +30,14 @@ EXPLAIN = ("evit-profile", "--explain", "smallest")
 TABLE = ("evit-profile", "--export-lut", ".evit/table.csv")
 IMPORT = ("evit-profile", "--import", "blocks.json", "--device", "guest", "--space", "mobile")
 WRITING = {  # commands that write, and what they may change before they fail
-    "profile": (PROFILE, ("*lut.sqlite*",)),
+    "profile": (PROFILE, ("*lut.sqlite*", "*.evit/profiles*")),
     "train": (TRAIN, ()),
     "resume": (RESUME, ("*/runs/*", "*settings.toml")),
     "search": (SEARCH, ("*/searches/*",)),
     "resumed search": (SEARCH_ON, ("*/searches/*",)),
     "export": (EXPORT, ()),
     "table": (TABLE, ()),
-    "import": (IMPORT, ("*lut.sqlite*",)),
+    "import": (IMPORT, ("*lut.sqlite*", "*.evit/profiles*")),
 }
 READING = {"explain": EXPLAIN, "a finished training": AGAIN}
 
@@ -226,7 +226,7 @@ def attacks(prepared: Path) -> list[Attack]:
         PROFILE,
         _in_the_way("predictors"),
         "predictors",
-        touched=("*lut.sqlite*",),
+        touched=("*lut.sqlite*", "*.evit/profiles*"),
     )
     add("a file in the way of predictors", EXPLAIN, _in_the_way("predictors"), "predictors")
     for name, out in (

@@ -115,7 +115,7 @@ def attacks(prepared: Path) -> list[Attack]:
             PROFILE,
             only=("cut", "random", "byte"),
             special=False,
-            touched=("*lut.sqlite*",),
+            touched=("*lut.sqlite*", "*.evit/profiles*"),
         ),
     ]
     for name, (statement, column) in UPDATES.items():
@@ -140,7 +140,7 @@ def attacks(prepared: Path) -> list[Attack]:
                 spoil=_sql(statement),
                 names=("lut.sqlite", column),
                 allowed=(REFUSED, OK),  # what it does not read may stay
-                touched=("*lut.sqlite*",),
+                touched=("*lut.sqlite*", "*.evit/profiles*"),
             )
         )
     for name, statement in STRUCTURES.items():
