@@ -186,7 +186,7 @@ INTERRUPTED = (
     "--threads",
     type=click.IntRange(1, 256),
     default=None,
-    help="CPU threads of torch.  [default: one per core]",
+    help="CPU threads: architectures that are judged at the same time.  [default: one per core]",
 )
 @click.option(
     "--torch-device",

@@ -38,6 +38,7 @@ from elasticvit.space import SearchSpace
 
 if TYPE_CHECKING:
     from elasticvit.nn.subnet import Subnet
+    from elasticvit.searching.evaluate import Spread
     from elasticvit.searching.spread import Team
     from elasticvit.workspace import Workspace
 
@@ -153,11 +154,16 @@ def _search(
     verify = make_verifier(chosen, here, space, problem, events)
     from elasticvit.searching.job import SearchJob
     from elasticvit.searching.judgement_store import STORE_FILE, JudgementStore
+    from elasticvit.searching.workers import workers_for
 
     events(Phase(text=f"loading the trained supernet and data set {trained.data}"))
     torch_device = _checked_torch_device(chosen.torch_device)
     with ExitStack() as held:
-        held.enter_context(torch_threads(chosen.threads))
+        spread: Spread | None = team
+        if team is None and (workers := workers_for(chosen.threads, torch_device)) is not None:
+            spread = held.enter_context(workers)
+        else:
+            held.enter_context(torch_threads(chosen.threads))
         images, supernet = trained.images(), trained.load()
         if team is not None:
             events(Phase(text="sending the supernet to the other processes"))
@@ -174,7 +180,7 @@ def _search(
             feasible=problem.feasible,
             seeds=find_seeds(chosen.start, trained.run, here, space),
             store=JudgementStore(here.root / STORE_FILE) if out is None else None,
-            spread=team,
+            spread=spread,
             torch_device=torch_device,
         )
         asked: list[Any] = [chosen.population, chosen.generations, chosen.budget_minutes]

@@ -102,7 +102,8 @@ class SearchSettings:
         extrapolate: Whether kernels outside the measured range are priced, with wider bounds,
             instead of refused.
         seed: Random seed.
-        threads: Number of CPU threads of torch. None: torch's current number.
+        threads: Number of CPU threads: on a CPU, architectures that are judged at the same time
+            (up to eight, with more threads each beyond that). None: torch's current number.
         torch_device: Torch device that the networks run on, such as `cpu` or `cuda:1`. None: CUDA
             if available, else the CPU.
 

@@ -75,7 +75,15 @@ def accuracy(model: nn.Module, loader: Iterable[Batch]) -> float:
         DataError: no images.
         CheckpointError: logits that are not numbers, which a diverged training leaves.
     """
-    right = correct(model, loader)
+    return percent(correct(model, loader))
+
+
+def percent(right: Tensor) -> float:
+    """Share of images that are classified right, a bool tensor (images,), in percent.
+
+    Raises:
+        DataError: no images.
+    """
     if not len(right):
         raise DataError("accuracy of no images; the loader gave no batch")
     return 100.0 * int(right.sum()) / len(right)

@@ -16,7 +16,7 @@ from elasticvit.cost import CostModel
 from elasticvit.events import EventHandler, Phase
 from elasticvit.searching import finalists
 from elasticvit.searching.archive import Archive
-from elasticvit.searching.evaluate import SupernetEvaluator, accuracy
+from elasticvit.searching.evaluate import SupernetEvaluator
 from elasticvit.searching.goal import Goal, Goals
 from elasticvit.searching.halving import Ranking
 from elasticvit.searching.result import SearchResult, subnet_file
@@ -97,7 +97,7 @@ class Ending:
         self.events(Phase(text=f"testing the chosen {which} on {images} images"))
         chosen = self.thorough.subnet(arch)
         loader = self.data.loader("test", resolution=arch.resolution, batch_size=64)
-        test_accuracy = accuracy(chosen, loader)
+        test_accuracy = self.thorough.accuracy(chosen, loader)
         chosen.cpu().save(folder / subnet_file(number))
         return name_winner(
             self.space,

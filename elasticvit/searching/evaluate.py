@@ -8,13 +8,15 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from elasticvit.arch import Arch, ArchBatch
-from elasticvit.nn.judging import accuracy, correct, recalibrate
+from elasticvit.nn.judging import Batch, accuracy, correct, percent, recalibrate
 from elasticvit.nn.subnet import Subnet
 from elasticvit.nn.supernet import Supernet
 from elasticvit.searching.judge import BoolArray, Judged
@@ -64,16 +66,20 @@ class Stretch:
 
 
 class Spread(Protocol):
-    """Runs architectures on several processes (`searching.spread`)."""
+    """Runs several architectures at the same time, in threads (`searching.workers`) or processes
+    (`searching.spread`)."""
 
     @property
-    def processes(self) -> int:
-        """Number of processes, this one included."""
+    def parallel(self) -> int:
+        """Number of architectures that run at the same time."""
 
     def __call__(
         self, evaluator: SupernetEvaluator, stretches: Sequence[Stretch]
     ) -> Iterator[tuple[Stretch, BoolArray]]:
         """What `evaluator.extend` gives of each stretch, in any order."""
+
+    def correct(self, subnet: nn.Module, batches: Iterable[Batch]) -> Tensor:
+        """What `nn.judging.correct` gives."""
 
 
 class SupernetEvaluator:
@@ -91,7 +97,8 @@ class SupernetEvaluator:
         seed: Random seed of the choice of images.
         torch_device: Torch device to run on, such as `cpu` or `cuda:0`.
         store: Keeps what was judged, for other searches with the same weights.
-        spread: Runs architectures on several processes; by default this one does.
+        spread: Runs several architectures at the same time; by default they run one after the
+            other.
     """
 
     name = "accuracy with the supernet's weights"
@@ -121,6 +128,7 @@ class SupernetEvaluator:
             keep_bytes=CACHE_BYTES,
         )
         self.kept: OrderedDict[Arch, Subnet] = OrderedDict()  # recalibrated, the latest last
+        self.lock = Lock()  # of what is kept
         self.known: Judgements | None = None
         if store is not None:
             facts = data.info
@@ -152,14 +160,22 @@ class SupernetEvaluator:
 
     def subnet(self, arch: Arch) -> Subnet:
         """The recalibrated subnet of an architecture."""
-        if arch not in self.kept:
+        with self.lock:
+            found = self.kept.get(arch)
+        if found is None:
             training = self.images.at(arch.resolution)[0]
-            cut = Subnet.cut(self.supernet, arch)
-            self.kept[arch] = recalibrate(cut, training, len(training))
+            found = recalibrate(Subnet.cut(self.supernet, arch), training, len(training))
+        with self.lock:
+            self.kept[arch] = found
+            self.kept.move_to_end(arch)
             while len(self.kept) > KEPT_SUBNETS:
                 self.kept.popitem(last=False)
-        self.kept.move_to_end(arch)
-        return self.kept[arch]
+        return found
+
+    def accuracy(self, subnet: Subnet, loader: Iterable[Batch]) -> float:
+        """Share of images that a subnet classifies right, in percent; raises as
+        `nn.judging.accuracy` does."""
+        return percent((self.spread.correct if self.spread else correct)(subnet, loader))
 
     def extend(self, stretch: Stretch) -> BoolArray:
         """Which images of a stretch an architecture classifies right, shape (images,); whole

@@ -64,7 +64,7 @@ class SearchJob:
             already.
         seeds: Architectures to begin with, as far as they keep a goal.
         store: Keeps judgements for later searches.
-        spread: Judges on several processes; by default this one does.
+        spread: Judges several architectures at the same time; by default one after the other.
         torch_device: Torch device to run on, such as `cpu` or `cuda:1`; by default CUDA's
             current one if there is any, else the CPU.
 
@@ -102,7 +102,7 @@ class SearchJob:
         self.quick, self.thorough = make_judges(
             supernet, data, macs_m, torch_device=place, store=store, spread=spread
         )
-        self.processes = 1 if spread is None else spread.processes
+        self.parallel = 1 if spread is None else spread.parallel
         self.twice = self.thorough.sizes != self.quick.sizes
         self.settings: dict[str, Any] = {
             "targets": [[cap.cost.name, cap.cost.unit, cap.target] for cap in self.goals.caps],
@@ -133,9 +133,9 @@ class SearchJob:
         """
         each_s = time_evaluation(self.quick, self.typical)
         image_s = each_s / self.quick.sizes.images
-        finalist_s = image_s * self.thorough.sizes.images * len(self.goals) / self.processes
+        finalist_s = image_s * self.thorough.sizes.images * len(self.goals) / self.parallel
         return make_plan(
-            evaluation_s=each_s / self.processes,
+            evaluation_s=each_s / self.parallel,
             finalist_s=finalist_s if self.twice else 0,
             test_s=image_s * (self.thorough.sizes.images + self.data.info.test_images),
             goals=len(self.goals),
@@ -188,7 +188,7 @@ class SearchJob:
                 subnets if it is more than one.
         """
         started_s = time.monotonic()
-        config = replace(config, at_once=config.at_once * self.processes)
+        config = replace(config, at_once=config.at_once * self.parallel)
         guide = guide_of(space=self.space, goals=self.goals, config=config, errors=self._errors)
         rng = np.random.default_rng(self.seed)
         archive = evolve(

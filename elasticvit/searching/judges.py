@@ -33,7 +33,7 @@ def make_judges(
         macs_m: Millions of multiply-accumulates of a typical architecture under the caps.
         torch_device: Torch device to run on.
         store: Keeps judgements for later searches.
-        spread: Runs architectures on several processes; by default this one does.
+        spread: Runs several architectures at the same time; by default one after the other.
     """
     space = supernet.space
     every = MacsCost(space).price(space.sample(SAMPLES, np.random.default_rng(0)))

@@ -9,18 +9,19 @@ mend comes back and ends the search on rank 0; where a process is gone, rank 0 s
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from elasticvit.arch import ArchBatch
 from elasticvit.block_options import BlockOptions
 from elasticvit.cost import MacsCost
 from elasticvit.errors import DataError, EvitError
+from elasticvit.nn.judging import Batch, correct
 from elasticvit.nn.supernet import Supernet
 from elasticvit.searching.evaluate import Sizes, Stretch, SupernetEvaluator
 from elasticvit.searching.judge import BoolArray
@@ -81,7 +82,7 @@ class Team:
     """
 
     def __init__(self, peers: Peers) -> None:
-        self.peers, self.processes = peers, peers.count
+        self.peers, self.parallel = peers, peers.count
 
     def begin(self, supernet: Supernet, data: ImageData) -> None:
         """Give the others the supernet, and wait until they have opened the data set.
@@ -97,9 +98,9 @@ class Team:
             data=data.info,
             normalisation=data.given_normalisation,
         )
-        for rank in range(1, self.processes):
+        for rank in range(1, self.parallel):
             self.peers.send(setup, rank)
-        for rank in range(1, self.processes):
+        for rank in range(1, self.parallel):
             self._answer(rank)
 
     def __call__(
@@ -111,7 +112,7 @@ class Team:
             EvitError: One of the others cannot run its share; its rank is named.
             ProcessError: One of them is gone.
         """
-        own, *others = shares(evaluator, stretches, self.processes)
+        own, *others = shares(evaluator, stretches, self.parallel)
         for rank, share in enumerate(others, 1):
             if share:
                 work = Work(sizes=evaluator.sizes, seed=evaluator.seed, stretches=share)
@@ -122,15 +123,19 @@ class Team:
             if share:
                 yield from zip(share, self._answer(rank), strict=True)
 
+    def correct(self, subnet: nn.Module, batches: Iterable[Batch]) -> Tensor:
+        """What `nn.judging.correct` gives, by this process alone."""
+        return correct(subnet, batches)
+
     def end(self, outcome: Any) -> None:
         """Let the others go, with what the search ends with."""
-        for rank in range(1, self.processes):
+        for rank in range(1, self.parallel):
             self.peers.send(End(outcome), rank)
 
     def _answer(self, rank: int) -> Any:
         answer = self.peers.receive(rank)
         if isinstance(answer, EvitError):
-            answer.args = (f"on rank {rank} of {self.processes}: {answer}",)
+            answer.args = (f"on rank {rank} of {self.parallel}: {answer}",)
             raise answer
         return answer
 

@@ -7,6 +7,7 @@ a subnet is judged by would flatter it; accuracy on images of the search part.
 from __future__ import annotations
 
 from collections import OrderedDict
+from threading import Lock
 from typing import Literal
 
 import torch
@@ -47,20 +48,20 @@ class JudgedImages:
         self.recalibration_images, self.search_images = recalibration_images, search_images
         self.torch_device, self.keep_bytes = torch.device(torch_device), keep_bytes
         self.kept: OrderedDict[int, Parts] = OrderedDict()
+        self.lock = Lock()
 
     def at(self, resolution: int) -> Parts:
         """Batches for recalibration and for accuracy, images (B, 3, R, R) and labels (B,)."""
-        if resolution in self.kept:
+        with self.lock:  # threads wait for the one that reads
+            if resolution not in self.kept:
+                self.kept[resolution] = (
+                    self._read("train", self.recalibration_images, resolution),
+                    self._read("search", self.search_images, resolution),
+                )
             self.kept.move_to_end(resolution)
+            while len(self.kept) > 1 and sum(map(_bytes, self.kept.values())) > self.keep_bytes:
+                self.kept.popitem(last=False)
             return self.kept[resolution]
-        parts = (
-            self._read("train", self.recalibration_images, resolution),
-            self._read("search", self.search_images, resolution),
-        )
-        self.kept[resolution] = parts
-        while len(self.kept) > 1 and sum(map(_bytes, self.kept.values())) > self.keep_bytes:
-            self.kept.popitem(last=False)
-        return parts
 
     def _read(self, split: Literal["train", "search"], images: int, resolution: int) -> list[Batch]:
         loader = self.data.loader(

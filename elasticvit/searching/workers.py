@@ -1,0 +1,109 @@
+"""Several architectures at the same time, each in a thread of this process.
+
+torch splits each layer of a network among its threads, which wait for each other at its end. For
+small networks that is a little slower than two architectures side by side, and more than twice as
+slow where another program takes one of the two cores (`benchmarks/judging_threads.py`). An
+architecture that runs on one thread also rounds the same on every number of cores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import islice
+from types import TracebackType
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from elasticvit.nn.judging import Batch, correct
+from elasticvit.searching.evaluate import Stretch, SupernetEvaluator
+from elasticvit.searching.judge import BoolArray
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+
+MOST = 8  # beyond, Python itself is in the way; further threads are torch's, for each architecture
+
+
+class Workers:
+    """Threads that judge architectures (`searching.evaluate.Spread`); a context manager, within
+    which torch takes one thread for each architecture, or more where there are many.
+
+    Args:
+        threads: Number of CPU threads; None for torch's current number.
+    """
+
+    def __init__(self, threads: int | None = None) -> None:
+        self._before = torch.get_num_threads()
+        total = self._before if threads is None else threads
+        self.parallel = min(total, MOST)
+        self._each = total // self.parallel
+        self._pool: ThreadPoolExecutor | None = None
+
+    def __enter__(self) -> Workers:
+        torch.set_num_threads(self._each)
+        self._pool = ThreadPoolExecutor(
+            self.parallel,
+            thread_name_prefix="judge",
+            initializer=torch.set_num_threads,
+            initargs=(self._each,),
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._opened().shutdown(cancel_futures=True)
+        self._pool = None
+        torch.set_num_threads(self._before)
+
+    def _opened(self) -> ThreadPoolExecutor:
+        if self._pool is None:
+            raise RuntimeError("workers are used outside of `with`")
+        return self._pool
+
+    def map(self, function: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[Found]:
+        """What a function gives of each item, in their order, of as many at the same time as there
+        are workers. Where that is broken off, what has not begun does not begin."""
+        running = [self._opened().submit(function, item) for item in items]
+        try:
+            for future in running:
+                yield future.result()
+        finally:
+            for future in running:
+                future.cancel()
+            wait(running)
+
+    def __call__(
+        self, evaluator: SupernetEvaluator, stretches: Sequence[Stretch]
+    ) -> Iterator[tuple[Stretch, BoolArray]]:
+        """What `evaluator.extend` gives of each stretch, the largest images first."""
+        ordered = sorted(stretches, key=lambda stretch: -stretch.arch.resolution)
+        yield from zip(ordered, self.map(evaluator.extend, ordered), strict=True)
+
+    def correct(self, subnet: nn.Module, batches: Iterable[Batch]) -> Tensor:
+        """What `nn.judging.correct` gives; as many batches at the same time as there are
+        workers."""
+        found = [torch.zeros(0, dtype=torch.bool)]
+        left = iter(batches)
+        while chunk := list(islice(left, self.parallel)):
+            found += self.map(lambda batch: correct(subnet, [batch]), chunk)
+        return torch.cat(found)
+
+
+def workers_for(threads: int | None, torch_device: torch.device | str | None) -> Workers | None:
+    """The workers of a search: None on an accelerator, where one architecture after the other
+    runs.
+
+    Args:
+        threads: Number of CPU threads; None for torch's current number.
+        torch_device: As `SearchJob` takes it.
+    """
+    if torch_device is None:
+        return None if torch.cuda.is_available() else Workers(threads)
+    return Workers(threads) if torch.device(torch_device).type == "cpu" else None
