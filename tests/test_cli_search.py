@@ -129,19 +129,17 @@ def test_more_than_the_best_are_written_where_asked_for(workspace: Workspace) ->
 
 
 def test_its_threads_may_be_named(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[object] = []
-    judge = SupernetEvaluator.run
-    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    at_once: set[tuple[int, int]] = set()
+    judge = SupernetEvaluator.extend
 
-    def judged(self, arch):
-        asked.append("an evaluation")
-        return judge(self, arch)
+    def judged(self, stretch):
+        at_once.add((self.spread.parallel, torch.get_num_threads()))
+        return judge(self, stretch)
 
-    monkeypatch.setattr(SupernetEvaluator, "run", judged)
-    done = search(workspace, "--target-mmacs", "4", *SIZES, "--threads", "2")
+    monkeypatch.setattr(SupernetEvaluator, "extend", judged)
+    done = search(workspace, "--target-mmacs", "4", *SIZES, "--threads", "3")
     assert done.exit_code == 0, done.output
-    assert asked[:2] == [2, "an evaluation"]
-    assert asked.count(2) == 1
+    assert at_once == {(3, 1)}
 
 
 def test_a_table_from_elsewhere_is_called_that(workspace: Workspace) -> None:

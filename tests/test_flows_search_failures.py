@@ -299,12 +299,14 @@ def test_a_budget_ends_the_evolution_in_time(
 def test_threads_are_as_before_afterwards(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[int] = []
+    seen: list[tuple[int, int]] = []
     monkeypatch.setattr(
-        SearchJob, "unfinished", lambda self, *_: seen.append(torch.get_num_threads())
+        SearchJob,
+        "unfinished",
+        lambda self, *_: seen.append((self.parallel, torch.get_num_threads())),
     )
-    search(target_mmacs=2, threads=2, workspace=workspace, **SIZES)
-    assert (seen, torch.get_num_threads()) == ([2], 1)
+    search(target_mmacs=2, threads=16, workspace=workspace, **SIZES)
+    assert (seen, torch.get_num_threads()) == ([(8, 2)], 1)
 
 
 def test_every_torch_device_has_a_budget_of_arithmetic() -> None:
