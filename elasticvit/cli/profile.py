@@ -7,16 +7,16 @@ from typing import Any
 
 import click
 
+from elasticvit.cli import profile_actions as actions
 from elasticvit.cli.app import evit_command
 from elasticvit.cli.command import command_line
 from elasticvit.cli.modes import given, named, only, refuse
 from elasticvit.cli.report import Report
-from elasticvit.cli.wording import counted
-from elasticvit.errors import NextStep, SettingError
+from elasticvit.errors import SettingError
 from elasticvit.flows.learn import DEFAULT_KERNELS, LearnSettings, learn_device
 from elasticvit.flows.profile import DEFAULT_MINUTES, ProfileSettings, profile
 from elasticvit.names import HOST
-from elasticvit.precisions import FP32, PRECISIONS, in_words
+from elasticvit.precisions import FP32, PRECISIONS
 from elasticvit.workspace import Workspace
 
 HELP = """Time kernels and whole subnets on a device and fit its latency predictor.
@@ -24,7 +24,6 @@ HELP = """Time kernels and whole subnets on a device and fit its latency predict
 Continues an earlier profile of the device; run again, it adds measurements to the same table.
 With --model it times model files instead, side by side, and leaves the table alone.
 """
-NEXT = NextStep("train")
 INTERRUPTED = (
     "the measurements that were made are kept, and the same command goes on from there; an import "
     "or an export of a table, and the timing of model files, start again"
@@ -170,15 +169,15 @@ def main(
     place = {"address": address, "serial": serial, "runner": runner}
     if model:
         how = {"rounds": rounds, **cpu, "seed": seed}
-        _models(report, folder, model=model, device=device or (HOST,), **how, **place)
+        actions.time_files(report, folder, model=model, device=device or (HOST,), **how, **place)
     elif list_devices:
-        _list(report, folder, [address] if address else [])
+        actions.list_connected(report, folder, [address] if address else [])
     elif table is not None:
-        _import(report, folder, table, one, space, precision, force)
+        actions.import_file(report, folder, table, one, space, precision, force)
     elif export_lut is not None:
-        _export(report, folder, export_lut, one, precision, threads, cores, force)
+        actions.export_file(report, folder, export_lut, one, precision, threads, cores, force)
     elif explain is not None:
-        _explain(report, folder, one, space, precision, threads, cores, explain)
+        actions.explain(report, folder, one, space, precision, threads, cores, explain)
     else:
         settings: dict[str, Any] = {
             "device": device or (HOST,),
@@ -238,22 +237,6 @@ def _check_mode() -> None:
     refuse(["force"], "--import and --export-lut")
 
 
-def _models(report: Report, folder: Workspace, **settings: Any) -> None:
-    from elasticvit.cli.model_report import ModelEvents, show_models
-    from elasticvit.flows.model_timing import time_models
-
-    result = time_models(workspace=folder, events=ModelEvents(report), **settings)
-    report.activity.end()
-    for one in result.devices.values():
-        show_models(report, one)
-    if result.failed:
-        for name, error in result.failed.items():
-            report.warn(f"{name}: {error}")
-        report.close(result.to_dict())  # of the others
-        raise next(iter(result.failed.values()))
-    report.close(result.to_dict())
-
-
 def _profile(report: Report, folder: Workspace, settings: ProfileSettings) -> None:
     from elasticvit.cli.profile_progress import ProfileEvents
     from elasticvit.cli.profile_report import show_profile
@@ -271,89 +254,4 @@ def _profile(report: Report, folder: Workspace, settings: ProfileSettings) -> No
             report.warn(f"{name}: {error}")
         report.close(result.to_dict())  # of the others
         raise next(iter(result.failed.values()))
-    report.close(result.to_dict(), command_line(NEXT))
-
-
-def _import(
-    report: Report,
-    folder: Workspace,
-    table: str,
-    device: str | None,
-    space: str | None,
-    precision: str | None,
-    force: bool,
-) -> None:
-    from elasticvit.cli.profile_report import show_import
-    from elasticvit.flows.tables import import_table
-
-    report.activity.phase(f"importing {table} and fitting its predictor")
-    result = import_table(
-        table, device, space=space, precision=precision, force=force, workspace=folder
-    )
-    show_import(report, result)
-    report.close(result.to_dict(), command_line(NEXT))
-
-
-def _export(
-    report: Report,
-    folder: Workspace,
-    path: str,
-    device: str | None,
-    precision: str | None,
-    threads: int | None,
-    cores: str | None,
-    force: bool,
-) -> None:
-    from elasticvit.flows.tables import export_table
-
-    name = folder.device(device) or HOST
-    chosen = folder.precision(name, precision)
-    told = name + in_words(chosen)
-    report.activity.phase(f"exporting the latency table of {told}")
-    found = export_table(
-        path,
-        device,
-        precision=chosen,
-        threads=threads,
-        cores=cores,
-        force=force,
-        workspace=folder,
-    )
-    report.say(f"{counted(found.count, 'measurement')} of {told}: {found.series}")
-    for other in found.others:
-        report.say(f"left out, name --threads and --cores to export it: {other}")
-    report.place(path)
-    step = NextStep("profile", {"table": path})
-    report.close(found.to_dict(), command_line(step, workspace="FOLDER"))  # another one
-
-
-def _explain(
-    report: Report,
-    folder: Workspace,
-    device: str | None,
-    space: str | None,
-    precision: str | None,
-    threads: int | None,
-    cores: str | None,
-    what: str,
-) -> None:
-    from elasticvit.cli.profile_report import explained, show_explained
-    from elasticvit.flows.latency import load_latency
-
-    report.activity.phase("reading the predictor")
-    latency = load_latency(
-        device, space=space, precision=precision, threads=threads, cores=cores, workspace=folder
-    )
-    result = explained(latency, what)
-    show_explained(report, latency, result)
-    report.close(result)
-
-
-def _list(report: Report, folder: Workspace, addresses: list[str]) -> None:
-    from elasticvit.cli.profile_report import show_devices
-    from elasticvit.flows.connected import list_devices
-
-    report.activity.phase("looking for connected devices")
-    found = list_devices(addresses, workspace=folder)
-    show_devices(report, found)
-    report.close(found.to_dict())
+    report.close(result.to_dict(), command_line(actions.NEXT))
