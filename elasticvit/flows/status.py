@@ -14,13 +14,8 @@ from elasticvit.flows.status_again import (
     target_settings,
     train_again,
 )
-from elasticvit.flows.status_parts import (
-    Damages,
-    device_statuses,
-    export_statuses,
-    run_statuses,
-    search_statuses,
-)
+from elasticvit.flows.status_devices import device_statuses
+from elasticvit.flows.status_parts import Damages, export_statuses, run_statuses
 from elasticvit.flows.status_result import (
     Damage,
     DeviceStatus,
@@ -31,6 +26,7 @@ from elasticvit.flows.status_result import (
     TimingStatus,
     WorkspaceStatus,
 )
+from elasticvit.flows.status_searches import search_statuses
 from elasticvit.flows.status_timings import timing_statuses
 from elasticvit.workspace import FOLDER, SETTINGS, Workspace
 from elasticvit.workspace_settings import WorkspaceSettings
