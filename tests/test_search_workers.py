@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from small_search import SMALL, digits, one_thread, trained
 from elasticvit.errors import CheckpointError
 from elasticvit.nn import Subnet
 from elasticvit.nn.judging import accuracy, correct
+from elasticvit.searching import evaluate
 from elasticvit.searching.evaluate import Sizes, Stretch, SupernetEvaluator
 from elasticvit.searching.workers import MOST, Workers, workers_for
 
@@ -90,6 +91,28 @@ def test_an_error_is_that_of_the_architecture_and_ends_the_others() -> None:
         assert so_far < 20
         time.sleep(0.2)
         assert len(begun) == so_far
+
+
+def test_what_is_broken_off_ends_at_the_next_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C does not wait for the thousands of images of a finalist."""
+    run: list[int] = []
+
+    def slow(_: Subnet, batches: Iterable[object]) -> torch.Tensor:
+        for _ in batches:
+            run.append(1)
+            time.sleep(0.02)
+        return torch.zeros(len(run), dtype=torch.bool)
+
+    monkeypatch.setattr(evaluate, "correct", slow)
+    sizes = Sizes(recalibration_images=32, search_images=200, batch_size=2)
+    with Workers(2) as workers:
+        evaluator = SupernetEvaluator(trained(), digits(), sizes, spread=workers)
+        work = workers(evaluator, [Stretch(ARCHS[0], 0, 2), Stretch(ARCHS[1], 0, 200)])
+        assert next(work)[0].images == 2
+        work.close()
+    assert 1 < len(run) < 60
+    assert not evaluator.broken_off.is_set()
+    assert len(evaluator.extend(Stretch(ARCHS[0], 0, 6))) > 2
 
 
 def test_an_accelerator_runs_one_after_the_other() -> None:

@@ -8,7 +8,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from threading import Lock
+from itertools import takewhile
+from threading import Event, Lock
 from typing import Any, Protocol
 
 import numpy as np
@@ -129,6 +130,7 @@ class SupernetEvaluator:
         )
         self.kept: OrderedDict[Arch, Subnet] = OrderedDict()  # recalibrated, the latest last
         self.lock = Lock()  # of what is kept
+        self.broken_off = Event()  # ends what threads run at the next batch
         self.known: Judgements | None = None
         if store is not None:
             facts = data.info
@@ -178,12 +180,13 @@ class SupernetEvaluator:
         return percent((self.spread.correct if self.spread else correct)(subnet, loader))
 
     def extend(self, stretch: Stretch) -> BoolArray:
-        """Which images of a stretch an architecture classifies right, shape (images,); whole
-        batches are run."""
+        """Which images of a stretch an architecture classifies right, shape (images,), fewer where
+        it is broken off; whole batches are run."""
         size = self.sizes.batch_size
         search = self.images.at(stretch.arch.resolution)[1]
         batches = search[stretch.first // size : -(-stretch.images // size)]
-        return correct(self.subnet(stretch.arch), batches).numpy()
+        going_on = takewhile(lambda _: not self.broken_off.is_set(), batches)
+        return correct(self.subnet(stretch.arch), going_on).numpy()
 
     def _found(self, archs: Iterable[Arch], images: int) -> dict[Arch, BoolArray]:
         """Which of the first images each architecture classifies right: of those that were not

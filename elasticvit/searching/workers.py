@@ -8,8 +8,9 @@ architecture that runs on one thread also rounds the same on every number of cor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
 from itertools import islice
 from types import TracebackType
 from typing import TypeVar
@@ -67,13 +68,28 @@ class Workers:
             raise RuntimeError("workers are used outside of `with`")
         return self._pool
 
-    def map(self, function: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[Found]:
+    def map(
+        self,
+        function: Callable[[Item], Found],
+        items: Iterable[Item],
+        break_off: Callable[[], None] = lambda: None,
+    ) -> Generator[Found, None, None]:
         """What a function gives of each item, in their order, of as many at the same time as there
-        are workers. Where that is broken off, what has not begun does not begin."""
+        are workers. Where that is broken off, what has not begun does not begin, and what is under
+        way is waited for.
+
+        Args:
+            function: What is called in the threads.
+            items: What it is called with.
+            break_off: Called before that wait.
+        """
         running = [self._opened().submit(function, item) for item in items]
         try:
             for future in running:
                 yield future.result()
+        except BaseException:  # Ctrl-C above all
+            break_off()
+            raise
         finally:
             for future in running:
                 future.cancel()
@@ -84,7 +100,11 @@ class Workers:
     ) -> Iterator[tuple[Stretch, BoolArray]]:
         """What `evaluator.extend` gives of each stretch, the largest images first."""
         ordered = sorted(stretches, key=lambda stretch: -stretch.arch.resolution)
-        yield from zip(ordered, self.map(evaluator.extend, ordered), strict=True)
+        try:
+            with closing(self.map(evaluator.extend, ordered, evaluator.broken_off.set)) as found:
+                yield from zip(ordered, found, strict=True)
+        finally:
+            evaluator.broken_off.clear()
 
     def correct(self, subnet: nn.Module, batches: Iterable[Batch]) -> Tensor:
         """What `nn.judging.correct` gives; as many batches at the same time as there are
