@@ -36,13 +36,25 @@ def predictor_folders(
     """The folders of a device's predictors in a precision, by their threads and cores."""
     base = workspace.predictor_path(device, precision)
     found: dict[CpuSetting | None, Path] = {}
-    if (base / MANIFEST).exists():
+    if _is_there(base):
         found[_noted_setting(workspace, base, precision)] = base
-    for folder in sorted(base.glob(f"*{BETWEEN}*")):
+    try:
+        folders = sorted(base.glob(f"*{BETWEEN}*"))
+    except PermissionError:
+        return found
+    for folder in folders:
         threads, _, cores = folder.name.partition(BETWEEN)
-        if threads.isdecimal() and (folder / MANIFEST).exists():
+        if threads.isdecimal() and _is_there(folder):
             found[CpuSetting(int(threads), unquote(cores))] = folder
     return found
+
+
+def _is_there(folder: Path) -> bool:
+    """Whether a folder has a predictor, or must not be looked into; what loads it says so."""
+    try:
+        return (folder / MANIFEST).exists()
+    except PermissionError:
+        return True
 
 
 def load_device_predictor(
@@ -118,7 +130,7 @@ def settle_predictor(workspace: Workspace, store: Store, device: str, precision:
     """
     base = workspace.predictor_path(device, precision)
     try:
-        old = load_predictor(base) if (base / MANIFEST).exists() else None
+        old = load_predictor(base) if _is_there(base) else None
     except PredictorError:  # damaged; what loads it says so
         return
     if old is None or old.cpu is not None or not old.report.recorded:
@@ -129,7 +141,7 @@ def settle_predictor(workspace: Workspace, store: Store, device: str, precision:
     place = workspace.predictor_path(device, precision, cpu)
     if place == base:
         replace(old, cpu=cpu).save(base)
-    elif not (place / MANIFEST).exists():
+    elif not _is_there(place):
         replace(old, cpu=cpu).save(place)
         (base / MANIFEST).unlink()
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -36,6 +37,7 @@ from lut.exchange import export_table as write_table
 from lut.exchange import read_table
 from lut.store import Store
 from predictors.predictor import load_predictor
+from predictors.saved import MANIFEST
 
 PROFILE: dict[str, Any] = {"device": "fake", "space": "tiny", "budget_minutes": 0.02, "rounds": 2}
 QUICK: dict[str, Any] = {"proxy": "macs", "population": 12, "generations": 4, "start": ()}
@@ -220,6 +222,22 @@ def test_a_predictor_in_the_folder_of_other_threads_is_refused(workspace: Worksp
     shutil.copytree(place, place.with_name("2-threads-f0"))
     with pytest.raises(PredictorError, match="must be of 2 threads on cores f0"):
         load_latency("fake", threads=2, workspace=workspace)
+
+
+def test_a_folder_that_must_not_be_looked_into_is_left_to_what_reads_it(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root may look into every folder, so that this stands for one without permissions."""
+    base, stat = workspace.predictor_path("fake"), Path.stat
+
+    def denied(path: Path, **how: Any) -> os.stat_result:
+        if base in path.parents and path.name == MANIFEST:
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **how)
+
+    monkeypatch.setattr(Path, "stat", denied)
+    with pytest.raises(PredictorError, match="cannot be read: Permission denied"):
+        load_latency("fake", workspace=workspace)
 
 
 def test_a_device_that_was_only_imported_is_not_what_is_timed_by_default(
