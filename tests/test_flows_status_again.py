@@ -3,16 +3,23 @@
 import os
 import shlex
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from small_search import few_images, one_thread, workspace_with_run  # noqa: F401 (fixtures)
+from small_search import (
+    add_predictor,
+    few_images,  # noqa: F401 (fixture)
+    one_thread,  # noqa: F401 (fixture)
+    workspace_with_run,
+)
 from training_small import MICRO
 
 import elasticvit as ev
 from elasticvit.cli import profile, search, train
 from elasticvit.cli.command import command_line
+from elasticvit.cpu_setting import CpuSetting
 from elasticvit.errors import CheckpointError, NextStep
 from elasticvit.events import Event
 from elasticvit.flows.profile import ProfileProgress
@@ -69,6 +76,28 @@ def test_an_interrupted_search_is_resumed(tmp_path: Path) -> None:
     for file in finished.folder.iterdir():  # as `cp -r` changes them
         os.utime(file, (2e9, 2e9))
     assert status(workspace).searches[0].changed_s == finished.changed_s < time.time() < 2e9
+
+
+@pytest.mark.usefixtures("few_images", "one_thread")
+def test_a_search_is_resumed_though_the_device_was_profiled_with_other_threads(
+    tmp_path: Path,
+) -> None:
+    workspace = workspace_with_run(tmp_path / "ws")
+    one, four = CpuSetting(), CpuSetting(4, "big")
+    for cpu, slower in ((four, 1.0), (one, 2.0)):
+        place = workspace.predictor_path("phone", cpu=cpu)
+        predictor = add_predictor(place, "phone", ms_per_mmac=slower, upper=1.1)
+        replace(predictor, cpu=cpu).save(place)
+        workspace.remember(device="phone", cpu=cpu)
+    asked = {"target_ms": 2.0, "evaluations": 30, "verify": 0}
+    with pytest.raises(Interrupted):
+        ev.search(workspace=workspace, events=Stop(SearchProgress, 1), **asked)
+    step = status(workspace).next_step
+    assert step == NextStep("search", {**asked, "device": ["phone"]})
+    workspace.remember(device="phone", cpu=four)
+    step = status(workspace).next_step
+    assert (step.settings["device_threads"], step.settings["device_cores"]) == (1, "auto")
+    assert "going on with" in typed(step, workspace.root)
 
 
 @pytest.mark.usefixtures("one_thread")

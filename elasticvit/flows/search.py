@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ from elasticvit.space import SearchSpace
 
 if TYPE_CHECKING:
     from elasticvit.nn.subnet import Subnet
+    from elasticvit.searching.caps import Cap
     from elasticvit.searching.evaluate import Spread
     from elasticvit.searching.spread import Team
     from elasticvit.workspace import Workspace
@@ -211,7 +213,8 @@ def _search(
         folder = going_on or held.enter_context(working_in(here.new_folder("search"), here))
         if out is None:
             run = {} if trained.run is None else {"run": trained.name}
-            write_asked(folder / ASKED_FILE, {**asked_of(chosen), **run})
+            cpu = _cpu_settings(problem.goals[0].caps)
+            write_asked(folder / ASKED_FILE, {**asked_of(chosen), **cpu, **run})
         ends_s = time.monotonic() + (math.inf if plan.deadline_s is None else plan.deadline_s)
         result = job.run(
             folder,
@@ -231,6 +234,15 @@ def _search(
         with kept(f"the finished search is kept in {folder}"):
             here.set_latest("search", folder)
     return SearchOutcome(folder=folder, result=result)
+
+
+def _cpu_settings(caps: Sequence[Cap]) -> dict[str, Any]:
+    """The settings that name the threads and cores of the latencies, whatever is profiled next."""
+    found = {cap.cpu for cap in caps if cap.cpu is not None}
+    if len(found) != 1:
+        return {}
+    (cpu,) = found
+    return {"device_threads": cpu.threads, "device_cores": cpu.cores}
 
 
 def _started(settings: SearchSettings, run: str) -> SearchStarted:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from elasticvit.cpu_setting import CpuSetting
 from elasticvit.errors import EvitError, NextStep
 from elasticvit.flows.asked import profile_path, read_asked
 from elasticvit.flows.search_targets import COSTS
@@ -38,7 +39,8 @@ def train_again(run: RunStatus) -> NextStep:
 
 
 def search_again(workspace: Workspace, search: SearchStatus, runs: Sequence[RunStatus]) -> NextStep:
-    """What resumes a search, though another device, precision or run may be the default by now.
+    """What resumes a search, though another device, precision or run, or other threads and cores,
+    may be the default by now.
 
     Args:
         runs: The training runs.
@@ -57,6 +59,10 @@ def search_again(workspace: Workspace, search: SearchStatus, runs: Sequence[RunS
         usual = workspace.precision(names[0])
         if search.precision != FP32 or search.precision != usual:
             asked["precision"] = search.precision
+    if names and "device_threads" in asked and "device_cores" in asked:
+        cpu = CpuSetting(asked["device_threads"], asked["device_cores"])
+        if cpu == workspace.cpu_setting(names[0]):
+            del asked["device_threads"], asked["device_cores"]
     return NextStep("search", asked)
 
 
