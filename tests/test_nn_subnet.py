@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from strategies import archs
 
 from elasticvit.errors import ArchError, CheckpointError
 from elasticvit.nn import BlockOptions, Subnet, Supernet
+from elasticvit.nn.attention import position_index, qkv_rows, value_rows
 from elasticvit.nn.blocks import AUTHORS
 from elasticvit.space import MOBILE, TINY, SearchSpace
 
@@ -111,3 +113,20 @@ def test_a_subnet_on_disk(tmp_path) -> None:
         Subnet.load(path)
     with pytest.raises(CheckpointError, match="search first"):
         Subnet.load(tmp_path / "none.pt")
+
+
+@pytest.mark.parametrize("options", [BlockOptions(), AUTHORS])
+def test_a_network_that_inferred_first_can_be_trained(options: BlockOptions) -> None:
+    """What is kept of an architecture in inference mode must not be a tensor of that mode."""
+    for kept in (position_index, value_rows, qkv_rows):
+        kept.cache_clear()
+    net, arch = lively(TINY, options), TINY.sample(1, np.random.default_rng(5))[0]
+    images = torch.randn(2, 3, arch.resolution, arch.resolution)
+    with torch.inference_mode():
+        net(images, arch)
+        Subnet.cut(net, arch)(images)
+        Subnet(arch, TINY.layout, options)(images)
+    for trained in (net.train(), Subnet.cut(net, arch).train()):
+        outputs = trained(images, arch) if trained is net else trained(images)
+        outputs.sum().backward()
+        assert all(p.grad is None or p.grad.isfinite().all() for p in trained.parameters())

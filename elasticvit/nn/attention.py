@@ -17,6 +17,7 @@ from elasticvit.nn.layers import ElasticConv2d, ElasticLinear, head_of, truncate
 
 
 @lru_cache(maxsize=4096)
+@torch.inference_mode(False)  # kept for training, too
 def qkv_rows(largest: Attention, kernel: Attention, sliced: bool) -> Tensor | None:
     """Rows of the largest qkv matrix that give the kernel's [q | k | v], heads in order.
 
@@ -38,6 +39,7 @@ def qkv_rows(largest: Attention, kernel: Attention, sliced: bool) -> Tensor | No
 
 
 @lru_cache(maxsize=4096)
+@torch.inference_mode(False)  # kept for training, too
 def value_rows(largest: Attention, kernel: Attention, sliced: bool) -> Tensor:
     """Indices of the kernel's value channels among those of the largest kernel, shape (V,).
 
@@ -50,6 +52,7 @@ def value_rows(largest: Attention, kernel: Attention, sliced: bool) -> Tensor:
 
 
 @lru_cache(maxsize=256)
+@torch.inference_mode(False)  # kept for training, too
 def position_index(size: int, largest: int) -> Tensor:
     """Row of the bias table for every pair of tokens of a `size` map, shape (N * N,).
 
