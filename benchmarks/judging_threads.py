@@ -28,7 +28,7 @@ from elasticvit.arch import Arch
 from elasticvit.nn.judging import correct, recalibrate
 from elasticvit.nn.subnet import Subnet
 from elasticvit.nn.supernet import Supernet
-from elasticvit.searching.workers import Workers
+from elasticvit.searching.workers import working
 from elasticvit.space import TINY
 
 BATCH = 64
@@ -53,7 +53,7 @@ def main() -> None:
         return correct(recalibrate(Subnet.cut(supernet, arch), batch * 2, 2), batch * 3)
 
     def side_by_side() -> None:
-        with Workers(options.threads) as workers:
+        with working(options.threads) as workers:
             list(workers.map(judged, archs))
 
     def one_by_one() -> None:

@@ -41,11 +41,16 @@ def in_words(precision: str) -> str:
 
 
 def profile_step(
-    device: str, precision: str, threads: int | None = None, cores: str | None = None
+    device: str,
+    precision: str,
+    threads: int | None = None,
+    cores: str | None = None,
+    space: str | None = None,
 ) -> NextStep:
-    """The profile that makes the latencies of a device in a precision, with threads and cores if
-    they are named."""
+    """The profile that makes the latencies of a device in a precision, with threads, cores and
+    space if they are named."""
     named: dict[str, str | int] = {} if precision == FP32 else {"precision": precision}
     named |= {} if threads is None else {"threads": threads}
     named |= {} if cores is None else {"cores": cores}
+    named |= {} if space is None else {"space": space}
     return NextStep("profile", {"device": device, **named})

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -99,14 +99,12 @@ class Predictor:
         if outside:
             named = "; ".join(k.key for k in outside[:NAMED])
             more = f" and {len(outside) - NAMED} more" if len(outside) > NAMED else ""
-            step = profile_step(self.device, self.precision)
-            if space is not None and space.name in PRESETS:
-                step = replace(step, settings={**step.settings, "space": space.name})
+            preset = None if space is None or space.name not in PRESETS else space.name
             raise PredictorError(
                 f"predictor of {self.name} ({self.source}) does not cover {named}{more}, which lie "
                 "outside what was measured; another profile of the device measures them",
                 settings=("extrapolate",),
-                next_step=step,
+                next_step=profile_step(self.device, self.precision, space=preset),
             )
 
     def kernel_ms(self, kernels: Sequence[Kernel]) -> FloatArray:
@@ -120,13 +118,16 @@ class Predictor:
         """
         return float(self.kernel_ms(kernels).sum() + self.network.constant_ms)
 
-    def predict_ms(self, kernels: Sequence[Kernel]) -> float:
+    def predict_ms(self, kernels: Sequence[Kernel], space: SearchSpace | None = None) -> float:
         """Milliseconds of a whole subnet, given as `lower(arch, layout)`.
+
+        Args:
+            kernels, space: As in `check`.
 
         Raises:
             PredictorError: A kernel lies outside what was measured.
         """
-        self.check(kernels)
+        self.check(kernels, space)
         return self.sensible(self.subnet_ms(kernels))
 
     def sensible(self, ms: float) -> float:

@@ -16,7 +16,7 @@ from elasticvit.nn import Subnet
 from elasticvit.nn.judging import accuracy, correct
 from elasticvit.searching import evaluate
 from elasticvit.searching.evaluate import Sizes, Stretch, SupernetEvaluator
-from elasticvit.searching.workers import MOST, Workers, workers_for
+from elasticvit.searching.workers import MOST, Workers, workers_for, working
 
 pytestmark = pytest.mark.usefixtures(one_thread.__name__)
 ARCHS = SMALL.sample(9, np.random.default_rng(1)).unique()
@@ -25,7 +25,7 @@ SIZES = Sizes(recalibration_images=64, search_images=100, batch_size=32)
 
 @pytest.fixture(params=[1, 2, 5])
 def workers(request: pytest.FixtureRequest) -> Iterator[Workers]:
-    with Workers(request.param) as found:
+    with working(request.param) as found:
         yield found
 
 
@@ -62,7 +62,7 @@ def test_a_test_is_the_same_and_its_images_are_read_a_few_at_a_time(workers: Wor
 @settings(deadline=None, max_examples=20)
 def test_threads_are_shared_out_and_given_back(threads: int) -> None:
     before = torch.get_num_threads()
-    with Workers(threads) as workers:
+    with working(threads) as workers:
         assert workers.parallel == min(threads, MOST)
         each = {torch.get_num_threads(), *workers.map(lambda _: torch.get_num_threads(), [0, 1])}
         assert each == {threads // workers.parallel}
@@ -70,7 +70,7 @@ def test_threads_are_shared_out_and_given_back(threads: int) -> None:
 
 
 def test_several_run_at_the_same_time() -> None:
-    with Workers(3) as workers:
+    with working(3) as workers:
         barrier = threading.Barrier(3, timeout=60)
         assert len(list(workers.map(lambda _: barrier.wait(), range(3)))) == 3
 
@@ -84,7 +84,7 @@ def test_an_error_is_that_of_the_architecture_and_ends_the_others() -> None:
             raise CheckpointError("not finite")
         time.sleep(0.05)
 
-    with Workers(2) as workers:
+    with working(2) as workers:
         with pytest.raises(CheckpointError, match="not finite"):
             list(workers.map(work, range(100)))
         so_far = len(begun)
@@ -105,7 +105,7 @@ def test_what_is_broken_off_ends_at_the_next_batch(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(evaluate, "correct", slow)
     sizes = Sizes(recalibration_images=32, search_images=200, batch_size=2)
-    with Workers(2) as workers:
+    with working(2) as workers:
         evaluator = SupernetEvaluator(trained(), digits(), sizes, spread=workers)
         work = workers(evaluator, [Stretch(ARCHS[0], 0, 2), Stretch(ARCHS[1], 0, 200)])
         assert next(work)[0].images == 2
@@ -116,7 +116,8 @@ def test_what_is_broken_off_ends_at_the_next_batch(monkeypatch: pytest.MonkeyPat
 
 
 def test_an_accelerator_runs_one_after_the_other() -> None:
-    assert workers_for(2, "meta") is None
-    found = workers_for(2, "cpu")
-    assert found is not None
-    assert found.parallel == 2
+    with workers_for(2, "meta") as found:
+        assert found is None
+    with workers_for(2, "cpu") as found:
+        assert found is not None
+        assert found.parallel == 2

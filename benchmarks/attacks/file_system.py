@@ -10,7 +10,16 @@ from pathlib import Path
 
 from attacks.attack import EQUAL, OK, REFUSED, WORKSPACE, Attack, Site
 from attacks.mounts import nearly_full, read_only
-from attacks.prepared import EPOCHS, EXPORT, HALF_SEARCHED, HALF_TRAINED, PROFILE, SEARCH, SMALL
+from attacks.prepared import (
+    EPOCHS,
+    EXPORT,
+    HALF_SEARCHED,
+    HALF_TRAINED,
+    MEASURED,
+    PROFILE,
+    SEARCH,
+    SMALL,
+)
 
 KB = 1024
 TRAIN = ("evit-train", "--epochs", "1", "--seed", "5")
@@ -30,14 +39,14 @@ EXPLAIN = ("evit-profile", "--explain", "smallest")
 TABLE = ("evit-profile", "--export-lut", ".evit/table.csv")
 IMPORT = ("evit-profile", "--import", "blocks.json", "--device", "guest", "--space", "mobile")
 WRITING = {  # commands that write, and what they may change before they fail
-    "profile": (PROFILE, ("*lut.sqlite*", "*.evit/profiles*")),
+    "profile": (PROFILE, MEASURED),
     "train": (TRAIN, ()),
     "resume": (RESUME, ("*/runs/*", "*settings.toml")),
     "search": (SEARCH, ("*/searches/*",)),
     "resumed search": (SEARCH_ON, ("*/searches/*",)),
     "export": (EXPORT, ()),
     "table": (TABLE, ()),
-    "import": (IMPORT, ("*lut.sqlite*", "*.evit/profiles*")),
+    "import": (IMPORT, ("*lut.sqlite*",)),
 }
 READING = {"explain": EXPLAIN, "a finished training": AGAIN}
 
@@ -226,7 +235,7 @@ def attacks(prepared: Path) -> list[Attack]:
         PROFILE,
         _in_the_way("predictors"),
         "predictors",
-        touched=("*lut.sqlite*", "*.evit/profiles*"),
+        touched=MEASURED,
     )
     add("a file in the way of predictors", EXPLAIN, _in_the_way("predictors"), "predictors")
     for name, out in (

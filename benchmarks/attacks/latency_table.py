@@ -10,7 +10,7 @@ from pathlib import Path
 
 from attacks.attack import EQUAL, OK, REFUSED, WORKSPACE, Attack, Site
 from attacks.damage import byte_attacks
-from attacks.prepared import PROFILE, TABLE_CSV
+from attacks.prepared import MEASURED, PROFILE, TABLE_CSV
 
 LUT = f"{WORKSPACE}/lut.sqlite"
 READ = ("evit-profile", "--export-lut", "again.csv")
@@ -115,7 +115,7 @@ def attacks(prepared: Path) -> list[Attack]:
             PROFILE,
             only=("cut", "random", "byte"),
             special=False,
-            touched=("*lut.sqlite*", "*.evit/profiles*"),
+            touched=MEASURED,
         ),
     ]
     for name, (statement, column) in UPDATES.items():
@@ -140,7 +140,7 @@ def attacks(prepared: Path) -> list[Attack]:
                 spoil=_sql(statement),
                 names=("lut.sqlite", column),
                 allowed=(REFUSED, OK),  # what it does not read may stay
-                touched=("*lut.sqlite*", "*.evit/profiles*"),
+                touched=MEASURED,
             )
         )
     for name, statement in STRUCTURES.items():

@@ -53,6 +53,7 @@ EPOCHS, STOP_STEP, STOP_EVALUATIONS = 4, 3, 4
 # what is timed differs from run to run, so nothing is
 SMALL = ("--population", "2", "--generations", "1", "--verify", "0")
 PROFILE = ("evit-profile", "--space", "micro.toml", "--budget-minutes", "0.1")
+MEASURED = ("*lut.sqlite*", "*.evit/profiles*")  # what it may change before it fails
 TRAIN = ("evit-train", "--epochs", str(EPOCHS))
 SEARCH = ("evit-search", "--target-ms", "1000", *SMALL)
 EXPORT = ("evit-export", "--format", "tflite")

@@ -249,9 +249,4 @@ def _profile(report: Report, folder: Workspace, settings: ProfileSettings) -> No
     report.activity.end()
     for one in reversed(list(result.devices.values())):  # the default device last
         show_profile(report, one)
-    if result.failed:
-        for name, error in result.failed.items():
-            report.warn(f"{name}: {error}")
-        report.close(result.to_dict())  # of the others
-        raise next(iter(result.failed.values()))
-    report.close(result.to_dict(), command_line(actions.NEXT))
+    actions.close(report, result, command_line(actions.NEXT))

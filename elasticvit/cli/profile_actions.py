@@ -3,7 +3,7 @@ explain an architecture, list devices."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from elasticvit.cli.command import command_line
 from elasticvit.cli.report import Report
@@ -12,6 +12,10 @@ from elasticvit.errors import NextStep
 from elasticvit.names import HOST
 from elasticvit.precisions import in_words
 from elasticvit.workspace import Workspace
+
+if TYPE_CHECKING:
+    from elasticvit.flows.model_timing_result import ModelTimings
+    from elasticvit.flows.profile_result import ProfileResult
 
 NEXT = NextStep("train")  # after a profile or an import
 
@@ -25,12 +29,19 @@ def time_files(report: Report, folder: Workspace, **settings: Any) -> None:
     report.activity.end()
     for one in result.devices.values():
         show_models(report, one)
+    close(report, result)
+
+
+def close(
+    report: Report, result: ProfileResult | ModelTimings, next_step: str | None = None
+) -> None:
+    """End with what was measured on the devices, or, where one failed, with its error."""
     if result.failed:
         for name, error in result.failed.items():
             report.warn(f"{name}: {error}")
         report.close(result.to_dict())  # of the others
         raise next(iter(result.failed.values()))
-    report.close(result.to_dict())
+    report.close(result.to_dict(), next_step)
 
 
 def import_file(

@@ -136,8 +136,7 @@ class Latency:
                 None if upper is None else float(upper[0]),
             )
         kernels = lower(self.find(what), self.space.layout)
-        self.predictor.check(kernels, self.space)
-        one_ms = self.predictor.predict_ms(kernels)
+        one_ms = self.predictor.predict_ms(kernels, self.space)
         if interval.coverage is None:
             return self._prediction(one_ms, None, None)
         return self._prediction(one_ms, one_ms * interval.lower, one_ms * interval.upper)

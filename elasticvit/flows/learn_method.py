@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from elasticvit.cpu_setting import CpuSetting
-from elasticvit.errors import NextStep, PredictorError, SettingError
+from elasticvit.errors import PredictorError, SettingError
 from elasticvit.flows.learn_settings import LearnSettings
 from elasticvit.flows.profile_result import Errors
 from elasticvit.precisions import FP32, profile_step
@@ -77,10 +77,7 @@ class TransferMethod:
                     f"more kernels of space {space.name} lie outside what was measured on it; "
                     "profile it longer, or name another source device",
                     settings=["like"],
-                    next_step=NextStep(
-                        "profile",
-                        {**profile_step(name, precision).settings, "space": space.name},
-                    ),
+                    next_step=profile_step(name, precision, space=space.name),
                 )
         origins = {name: origin(predictor) for name, predictor in known.items()}
         sources = SourceDevices.of({name: p.kernels for name, p in known.items()}, space)

@@ -26,7 +26,6 @@ from elasticvit.flows.search_team import leading, serve_search
 from elasticvit.flows.search_verify import make_verifier
 from elasticvit.flows.settings import WorkspaceLike, settings_of, workspace_of
 from elasticvit.flows.single_run import check_searchable
-from elasticvit.flows.torch_threads import torch_threads
 from elasticvit.flows.train import is_first_rank
 from elasticvit.flows.unreadable import unreadable_notices
 from elasticvit.kept_genes import keep_genes
@@ -154,6 +153,7 @@ def _search(
     space = keep_genes(trained.space, chosen.keep or {})
     problem = pose_problem(chosen, here, space, events)
     verify = make_verifier(chosen, here, space, problem, events)
+    from elasticvit.nn.torch_threads import torch_threads
     from elasticvit.searching.job import SearchJob
     from elasticvit.searching.judgement_store import STORE_FILE, JudgementStore
     from elasticvit.searching.workers import workers_for
@@ -162,8 +162,8 @@ def _search(
     torch_device = _checked_torch_device(chosen.torch_device)
     with ExitStack() as held:
         spread: Spread | None = team
-        if team is None and (workers := workers_for(chosen.threads, torch_device)) is not None:
-            spread = held.enter_context(workers)
+        if team is None:
+            spread = held.enter_context(workers_for(chosen.threads, torch_device))
         else:
             held.enter_context(torch_threads(chosen.threads))
         images, supernet = trained.images(), trained.load()

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from elasticvit.errors import ProcessError
-from elasticvit.flows.torch_threads import torch_threads
 
 if TYPE_CHECKING:
     from elasticvit.searching.peers import Peers
@@ -51,6 +50,7 @@ def serve_search(threads: int | None, torch_device: str | None) -> Any:
         TrainingError: The variables that torchrun sets are not as torchrun sets them.
         ProcessError: The first process is gone.
     """
+    from elasticvit.nn.torch_threads import torch_threads
     from elasticvit.searching.spread import serve
     from elasticvit.training.data import open_data
 

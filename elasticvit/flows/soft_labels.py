@@ -17,7 +17,6 @@ from elasticvit.flows.settings import (
     space_of,
     workspace_of,
 )
-from elasticvit.flows.torch_threads import torch_threads
 from elasticvit.space import SearchSpace
 
 BATCH = 64  # images that the teachers are given at a time
@@ -128,6 +127,7 @@ def write_soft_labels(
     import torch
 
     from elasticvit.flows.train_teachers import open_teaching
+    from elasticvit.nn.torch_threads import torch_threads
     from elasticvit.training.data import open_data
     from elasticvit.training.soft_label_maker import made_soft_labels
     from elasticvit.training.teacher import Teachers

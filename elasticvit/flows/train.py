@@ -13,7 +13,6 @@ from typing import Any
 from elasticvit.errors import SpaceError
 from elasticvit.events import EventHandler, Phase, ignore
 from elasticvit.flows.settings import WorkspaceLike, settings_of, workspace_of
-from elasticvit.flows.torch_threads import torch_threads
 from elasticvit.flows.train_result import SubnetAccuracy, TrainResult
 from elasticvit.flows.train_settings import TrainSettings
 from elasticvit.flows.train_single import named_space
@@ -79,6 +78,7 @@ def train(
 
     from elasticvit.flows.train_job import TrainJob
     from elasticvit.flows.train_plan import TrainPlan
+    from elasticvit.nn.torch_threads import torch_threads
     from elasticvit.training.ranks import joined
 
     with torch_threads(settings.threads), joined() as ranks:

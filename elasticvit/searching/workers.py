@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import closing
+from contextlib import closing, contextmanager
 from itertools import islice
-from types import TracebackType
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from elasticvit.nn.judging import Batch, correct
+from elasticvit.nn.torch_threads import torch_threads
 from elasticvit.searching.evaluate import Stretch, SupernetEvaluator
 from elasticvit.searching.judge import BoolArray
 
@@ -29,44 +29,15 @@ MOST = 8  # beyond, Python itself is in the way; further threads are torch's, fo
 
 
 class Workers:
-    """Threads that judge architectures (`searching.evaluate.Spread`); a context manager, within
-    which torch takes one thread for each architecture, or more where there are many.
+    """Threads that judge architectures (`searching.evaluate.Spread`); see `working`.
 
     Args:
-        threads: Number of CPU threads; None for torch's current number.
+        pool: The threads.
+        parallel: Their number.
     """
 
-    def __init__(self, threads: int | None = None) -> None:
-        self._before = torch.get_num_threads()
-        total = self._before if threads is None else threads
-        self.parallel = min(total, MOST)
-        self._each = total // self.parallel
-        self._pool: ThreadPoolExecutor | None = None
-
-    def __enter__(self) -> Workers:
-        torch.set_num_threads(self._each)
-        self._pool = ThreadPoolExecutor(
-            self.parallel,
-            thread_name_prefix="judge",
-            initializer=torch.set_num_threads,
-            initargs=(self._each,),
-        )
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._opened().shutdown(cancel_futures=True)
-        self._pool = None
-        torch.set_num_threads(self._before)
-
-    def _opened(self) -> ThreadPoolExecutor:
-        if self._pool is None:
-            raise RuntimeError("workers are used outside of `with`")
-        return self._pool
+    def __init__(self, pool: ThreadPoolExecutor, parallel: int) -> None:
+        self._pool, self.parallel = pool, parallel
 
     def map(
         self,
@@ -83,7 +54,7 @@ class Workers:
             items: What it is called with.
             break_off: Called before that wait.
         """
-        running = [self._opened().submit(function, item) for item in items]
+        running = [self._pool.submit(function, item) for item in items]
         try:
             for future in running:
                 yield future.result()
@@ -116,7 +87,29 @@ class Workers:
         return torch.cat(found)
 
 
-def workers_for(threads: int | None, torch_device: torch.device | str | None) -> Workers | None:
+@contextmanager
+def working(threads: int | None = None) -> Iterator[Workers]:
+    """Workers, and one thread of torch for each architecture, or more where there are many.
+
+    Args:
+        threads: Number of CPU threads; None for torch's current number.
+    """
+    total = torch.get_num_threads() if threads is None else threads
+    parallel = min(total, MOST)
+    each = total // parallel
+    with (
+        torch_threads(each),
+        ThreadPoolExecutor(
+            parallel, "judge", initializer=torch.set_num_threads, initargs=(each,)
+        ) as pool,
+    ):
+        yield Workers(pool, parallel)
+
+
+@contextmanager
+def workers_for(
+    threads: int | None, torch_device: torch.device | str | None
+) -> Iterator[Workers | None]:
     """The workers of a search: None on an accelerator, where one architecture after the other
     runs.
 
@@ -124,6 +117,10 @@ def workers_for(threads: int | None, torch_device: torch.device | str | None) ->
         threads: Number of CPU threads; None for torch's current number.
         torch_device: As `SearchJob` takes it.
     """
-    if torch_device is None:
-        return None if torch.cuda.is_available() else Workers(threads)
-    return Workers(threads) if torch.device(torch_device).type == "cpu" else None
+    place = torch_device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if torch.device(place).type == "cpu":
+        with working(threads) as workers:
+            yield workers
+    else:
+        with torch_threads(threads):
+            yield None
