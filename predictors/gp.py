@@ -11,9 +11,9 @@ from functools import cached_property
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, solve_triangular  # type: ignore[import-untyped]
-from scipy.optimize import minimize  # type: ignore[import-untyped]
 
 from elasticvit.arrays import FloatArray
+from elasticvit.likelihood import Fit, likelihood, most_probable
 from elasticvit.linear_algebra import one_blas_thread
 from predictors.saved import SavedArrays
 
@@ -209,21 +209,17 @@ def _fit_scales(
         begin: Point at which the search begins, shape (d + 2,); by default the centre of the
             prior.
     """
-    n, d = points.shape
+    d = points.shape[1]
     squares = (points[:, None] - points[None]) ** 2  # (n, n, d)
     start = np.log(np.array([prior.amplitude, prior.noise, *[prior.length] * d]))
     floor = prior.min_noise**2
 
-    def objective(theta: FloatArray) -> tuple[float, FloatArray]:
+    def fit(theta: FloatArray) -> Fit:
         amplitude, noise, lengths = np.exp(theta[0]), np.exp(theta[1]), np.exp(theta[2:])
         r = np.sqrt(squares @ lengths**-2.0)
         decay = np.exp(-ROOT5 * r)
         signal = amplitude**2 * (1 + ROOT5 * r + 5 / 3 * r**2) * decay
-        factor = cho_factor(signal + np.diag((noise**2 + floor) * factors), lower=True)
-        alpha = cho_solve(factor, y)
-        inverse = cho_solve(factor, np.eye(n))
-        value = 0.5 * y @ alpha + np.log(np.diag(factor[0])).sum()
-        outer = inverse - np.outer(alpha, alpha)
+        value, outer = likelihood(signal + np.diag((noise**2 + floor) * factors), y)
         slope = amplitude**2 * 5 / 3 * (1 + ROOT5 * r) * decay * outer
         gradient = np.array(
             [
@@ -232,10 +228,6 @@ def _fit_scales(
                 *(0.5 * np.einsum("ij,ijk->k", slope, squares) * lengths**-2.0),
             ]
         )
-        pull = (theta - start) / prior.spread
-        return float(value + 0.5 * (pull**2).sum()), gradient + pull / prior.spread
+        return value, gradient
 
-    bounds = [(t - 5.0, t + 5.0) for t in start]
-    first = start if begin is None else begin
-    found = minimize(objective, first, jac=True, method="L-BFGS-B", bounds=bounds)
-    return np.asarray(found.x, dtype=np.float64)
+    return most_probable(fit, start, prior.spread, within=(5.0, 5.0), begin=begin)

@@ -21,12 +21,11 @@ from typing import Any
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import cho_factor, cho_solve  # type: ignore[import-untyped]
-from scipy.optimize import minimize  # type: ignore[import-untyped]
 
 from elasticvit.arrays import FloatArray
 from elasticvit.errors import PredictorError
 from elasticvit.kernels import Kernel
+from elasticvit.likelihood import most_probable_parts
 from elasticvit.linear_algebra import one_blas_thread
 from predictors.features import WORK_NAMES, coordinates, work_matrix
 from predictors.gp import PASSES, matern, noise_factors
@@ -252,24 +251,11 @@ def fit_network_correction(
 def _fit_scales(grams: FloatArray, excess: FloatArray) -> tuple[FloatArray, float, FloatArray]:
     """Standard deviations of the parts and of the noise by maximum a posteriori, and the
     inverse of the covariance; subnets that seem disturbed count less."""
-    n = len(excess)
     start = np.log(np.array([*PRIOR, PRIOR_NOISE]))
-    matrices = np.concatenate([grams, np.eye(n)[None]])
-
-    def objective(theta: FloatArray) -> tuple[float, FloatArray]:
-        square = np.exp(2 * theta)
-        factor = cho_factor(np.tensordot(square, matrices, axes=1), lower=True)
-        alpha, inverse = cho_solve(factor, excess), cho_solve(factor, np.eye(n))
-        value = 0.5 * excess @ alpha + np.log(np.diag(factor[0])).sum()
-        outer = inverse - np.outer(alpha, alpha)
-        gradient = square * np.einsum("ij,pij->p", outer, matrices)
-        pull = (theta - start) / SPREAD
-        return float(value + 0.5 * (pull**2).sum()), gradient + pull / SPREAD
-
-    bounds = [(t - 4.0, t + 3.0) for t in start]
+    matrices = np.concatenate([grams, np.eye(len(excess))[None]])
     theta = start
     for remaining in reversed(range(PASSES + 1)):
-        theta = minimize(objective, theta, jac=True, method="L-BFGS-B", bounds=bounds).x
+        theta = most_probable_parts(matrices, excess, start, SPREAD, within=(4.0, 3.0), begin=theta)
         inverse = np.linalg.inv(np.tensordot(np.exp(2 * theta), matrices, axes=1))
         if remaining:
             noise_variance = np.exp(2 * theta[-1]) * np.diag(matrices[-1])

@@ -11,13 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve  # type: ignore[import-untyped]
-from scipy.optimize import minimize  # type: ignore[import-untyped]
 
 from elasticvit.arrays import FloatArray, IndexArray
 from elasticvit.cpu_setting import CpuSetting
 from elasticvit.errors import PredictorError
 from elasticvit.kernels import Kernel, lower
+from elasticvit.likelihood import most_probable_parts
 from elasticvit.linear_algebra import one_blas_thread
 from elasticvit.precisions import FP32
 from elasticvit.space import SearchSpace
@@ -140,41 +139,15 @@ class Transfer:
         factors: FloatArray = np.ones(len(values))
         for remaining in reversed(range(PASSES + 1)):
             matrices = np.stack([*grams, np.diag(factors[some])])
-            theta = _most_likely(matrices, values[some], start, theta)
+            theta = most_probable_parts(
+                matrices, values[some], start, SPREAD, within=(3.0, 3.0), begin=theta
+            )
             scales, noise_variance = np.exp(theta[:-1]), np.exp(2 * theta[-1]) * factors
             covariance = self.sources.covariance(scales, rows, rows) + np.diag(noise_variance)
             inverse = np.asarray(np.linalg.inv(covariance))
             if remaining:
                 factors = noise_factors(inverse, inverse @ values, noise_variance)
         return scales, inverse
-
-
-def _most_likely(
-    matrices: FloatArray, values: FloatArray, start: FloatArray, begin: FloatArray
-) -> FloatArray:
-    """Logarithms of the deviations, shape (parts,), by maximum a posteriori.
-
-    Args:
-        matrices: Covariance of the values if each deviation in turn were 1 and all others 0,
-            shape (parts, n, n).
-        values: Log latencies minus what the source devices agree on, shape (n,).
-        start: Centre of the prior, shape (parts,).
-        begin: Point at which the search begins, shape (parts,).
-    """
-
-    def objective(theta: FloatArray) -> tuple[float, FloatArray]:
-        square = np.exp(2 * theta)
-        factor = cho_factor(np.tensordot(square, matrices, axes=1), lower=True)
-        alpha, inverse = cho_solve(factor, values), cho_solve(factor, np.eye(len(values)))
-        value = 0.5 * values @ alpha + np.log(np.diag(factor[0])).sum()
-        outer = inverse - np.outer(alpha, alpha)
-        pull = (theta - start) / SPREAD
-        gradient = square * np.einsum("ij,pij->p", outer, matrices) + pull / SPREAD
-        return float(value + 0.5 * (pull**2).sum()), gradient
-
-    bounds = [(t - 3.0, t + 3.0) for t in start]
-    found = minimize(objective, begin, jac=True, method="L-BFGS-B", bounds=bounds)
-    return np.asarray(found.x, dtype=np.float64)
 
 
 def transfer_predictor(

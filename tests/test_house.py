@@ -27,6 +27,7 @@ VOCABULARY = {
         "kernels",
         "kernel_kinds",
         "layout",
+        "likelihood",
         "linear_algebra",
         "cost",
         "cost_memory",
@@ -78,7 +79,7 @@ MAY_IMPORT = {
     "elasticvit.testing": {*PACKAGES},
     "elasticvit.cli": {"elasticvit.flows"},
 }
-LIBRARIES_OF_THE_VOCABULARY = {"numpy", "tomlkit", "msgspec", "threadpoolctl"}
+LIBRARIES_OF_THE_VOCABULARY = {"numpy", "tomlkit", "msgspec", "threadpoolctl", "scipy"}
 HEAVY = ("torch", "tensorflow", "xgboost", "sklearn", "litert_torch", "pandas", "onnx")
 COMMANDS = ("profile", "train", "search", "export", "status")
 

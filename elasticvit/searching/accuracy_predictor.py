@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import cho_solve, cholesky, solve_triangular  # type: ignore[import-untyped]
-from scipy.optimize import minimize  # type: ignore[import-untyped]
 
 from elasticvit.arch import ArchBatch
 from elasticvit.arrays import FloatArray, IndexArray
 from elasticvit.cost import MacsCost
+from elasticvit.likelihood import Fit, likelihood, most_probable
 from elasticvit.linear_algebra import one_blas_thread
 from elasticvit.space import SearchSpace
 
@@ -204,20 +204,14 @@ def _most_likely(x: FloatArray, y: FloatArray, noise: FloatArray, kinds: IndexAr
     )
     lines = 1 + (x - 0.5) @ (x - 0.5).T
 
-    def objective(scales: FloatArray) -> tuple[float, FloatArray]:
-        """Negative logarithm of likelihood and prior, without constants, and its gradient."""
+    def fit(scales: FloatArray) -> Fit:
         linear, smooth, rest, own = np.exp(2 * scales[:LENGTHS])
         weights = np.exp(-2 * scales[LENGTHS:])
         r = np.sqrt(np.tensordot(weights, squares, axes=1))
         decay = np.exp(-ROOT5 * r)
         matern = (1 + ROOT5 * r + 5 / 3 * r * r) * decay
         covariance = linear * lines + smooth * matern + np.diag(own * noise + rest + JITTER)
-        try:
-            factor = cholesky(covariance, lower=True)
-        except np.linalg.LinAlgError:
-            return 1e10, np.zeros(len(scales))
-        alpha = cho_solve((factor, True), y)
-        outer = cho_solve((factor, True), np.eye(len(y))) - np.outer(alpha, alpha)
+        value, outer = likelihood(covariance, y)
         slope = outer * (1 + ROOT5 * r) * decay
         by_kind = np.tensordot(squares, slope, axes=([1, 2], [0, 1]))
         gradient = np.concatenate(
@@ -227,13 +221,9 @@ def _most_likely(x: FloatArray, y: FloatArray, noise: FloatArray, kinds: IndexAr
                 5 / 6 * smooth * weights * by_kind,
             ]
         )
-        pull = (scales - START) / SPREAD
-        value = 0.5 * y @ alpha + np.log(np.diag(factor)).sum() + 0.5 * (pull**2).sum()
-        return float(value), gradient + pull / SPREAD
+        return value, gradient
 
-    bounds = [(m - 4 * s, m + 4 * s) for m, s in zip(START, SPREAD, strict=True)]
-    found = minimize(objective, START, jac=True, method="L-BFGS-B", bounds=bounds)
-    return np.asarray(found.x, dtype=np.float64)
+    return most_probable(fit, START, SPREAD, within=(4 * SPREAD, 4 * SPREAD))
 
 
 def _columns(kinds: IndexArray, count: int) -> list[IndexArray]:
