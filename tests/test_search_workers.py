@@ -1,22 +1,18 @@
 """Architectures side by side: the bits of one after the other, and an end without leftovers."""
 
-import threading
 import time
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from small_search import SMALL, digits, one_thread, trained
 
-from elasticvit.errors import CheckpointError
 from elasticvit.nn import Subnet
 from elasticvit.nn.judging import accuracy, correct
 from elasticvit.searching import evaluate
 from elasticvit.searching.evaluate import Sizes, Stretch, SupernetEvaluator
-from elasticvit.searching.workers import MOST, Workers, workers_for, working
+from elasticvit.searching.workers import Workers, workers_for, working
 
 pytestmark = pytest.mark.usefixtures(one_thread.__name__)
 ARCHS = SMALL.sample(9, np.random.default_rng(1)).unique()
@@ -56,41 +52,6 @@ def test_a_test_is_the_same_and_its_images_are_read_a_few_at_a_time(workers: Wor
     assert read == len(batches)
     evaluator = SupernetEvaluator(trained(), digits(), SIZES, spread=workers)
     assert evaluator.accuracy(subnet, batches) == accuracy(subnet, batches)
-
-
-@given(threads=st.integers(1, 64))
-@settings(deadline=None, max_examples=20)
-def test_threads_are_shared_out_and_given_back(threads: int) -> None:
-    before = torch.get_num_threads()
-    with working(threads) as workers:
-        assert workers.parallel == min(threads, MOST)
-        each = {torch.get_num_threads(), *workers.map(lambda _: torch.get_num_threads(), [0, 1])}
-        assert each == {threads // workers.parallel}
-    assert torch.get_num_threads() == before
-
-
-def test_several_run_at_the_same_time() -> None:
-    with working(3) as workers:
-        barrier = threading.Barrier(3, timeout=60)
-        assert len(list(workers.map(lambda _: barrier.wait(), range(3)))) == 3
-
-
-def test_an_error_is_that_of_the_architecture_and_ends_the_others() -> None:
-    begun: list[int] = []
-
-    def work(number: int) -> None:
-        begun.append(number)
-        if number == 1:
-            raise CheckpointError("not finite")
-        time.sleep(0.05)
-
-    with working(2) as workers:
-        with pytest.raises(CheckpointError, match="not finite"):
-            list(workers.map(work, range(100)))
-        so_far = len(begun)
-        assert so_far < 20
-        time.sleep(0.2)
-        assert len(begun) == so_far
 
 
 def test_what_is_broken_off_ends_at_the_next_batch(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,6 @@ from elasticvit.training.ranks import Ranks
 from elasticvit.training.sampling.bank import Banks, Entry, bank_sizes
 from elasticvit.training.sampling.draw import Draw
 from elasticvit.training.sampling.upkeep import SHARE, Upkeep, judged
-from elasticvit.training.step import run_step
 from elasticvit.training.targets import Targets
 
 ON = {"bank": True, "preference": True}
@@ -221,14 +220,7 @@ def test_in_the_sandwich_the_largest_learns_from_labels_and_teaches_the_others(
     rule = config(sampling="sandwich", hss=1, bank=False, preference=False)
     job, divergence = trainer(rule), AlphaDivergence()
     draw = job.sampler.draw()
-    values = run_step(
-        job.supernet,
-        images,
-        Targets(labels=labels, smoothing=0.1),
-        draw,
-        divergence=divergence,
-        precision=job.engine.precision,
-    )
+    values = job.engine.run_step(images, Targets(labels=labels, smoothing=0.1), draw)
     losses = values.losses()
     got = {n: p.grad.clone() for n, p in job.supernet.named_parameters() if p.grad is not None}
     job.supernet.zero_grad(set_to_none=True)

@@ -36,6 +36,7 @@ from elasticvit.training.checkpoint import load_supernet
 from elasticvit.training.forecast import Forecaster, forecast
 from elasticvit.training.loop import run_training
 from elasticvit.training.run_info import RUN_FILE, has_checkpoint
+from elasticvit.training.subnet_threads import subnet_threads
 from elasticvit.workspace import PLURALS, Workspace
 
 ONCE = ("resume", "fresh", "resume_from", "lr_scale")  # settings of one call, not of the training
@@ -172,17 +173,18 @@ class TrainJob:
         if self.ranks.writes:
             with writing(run):  # of a run that is trained again from an earlier step
                 (run / RESULT_FILE).unlink(missing_ok=True)
-        self.events(Phase(text="timing the lowest complexity level for a forecast"))
-        forecaster = forecast(trainer, self.plan.sampler())
-        expected = TrainingForecast(forecast=forecaster.forecast(), done=trainer.step)
-        self.events(expected)
-        self.events(Phase(text="taking the first training step"))
-        started_s = time.monotonic()
-        events = self._refining(
-            forecaster, self.events if self.watch is None else self.watch.events
-        )
-        run_training(trainer, run, events, () if self.watch is None else self.watch.observers())
-        return expected.remaining_s, time.monotonic() - started_s
+        with subnet_threads(trainer, self.plan.sampler()):
+            self.events(Phase(text="timing the lowest complexity level for a forecast"))
+            forecaster = forecast(trainer, self.plan.sampler())
+            expected = TrainingForecast(forecast=forecaster.forecast(), done=trainer.step)
+            self.events(expected)
+            self.events(Phase(text="taking the first training step"))
+            started_s = time.monotonic()
+            events = self._refining(
+                forecaster, self.events if self.watch is None else self.watch.events
+            )
+            run_training(trainer, run, events, () if self.watch is None else self.watch.observers())
+            return expected.remaining_s, time.monotonic() - started_s
 
     def _refining(self, forecaster: Forecaster, events: EventHandler) -> EventHandler:
         """A handler, called also with a new forecast where steps tell more than the last one."""

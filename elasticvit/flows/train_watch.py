@@ -11,6 +11,7 @@ from elasticvit.events import Event, EventHandler, Notice
 from elasticvit.flows.train_events import PanelJudged, TrainProgress
 from elasticvit.flows.train_settings import TrainSettings
 from elasticvit.nn import Supernet
+from elasticvit.nn.side_by_side import side_by_side_on
 from elasticvit.training.data import ImageData
 from elasticvit.training.diagnosis_table import diagnosis_log
 from elasticvit.training.diagnosis_watch import DiagnosisWatch
@@ -102,13 +103,13 @@ class TrainWatch:
 
     def final(self, supernet: Supernet) -> PanelResult:
         """The panel judged at the end of the training; not again if that was done before."""
-        judge = PanelJudge(
-            self.panel, self.data, self.size, final=True, torch_device=self.trainer.ranks.device
-        )
+        device = self.trainer.ranks.device
+        judge = PanelJudge(self.panel, self.data, self.size, final=True, torch_device=device)
         last = self.log.results[-1:]
         if last and last[0].step == self.trainer.steps:
             return last[0]
-        result = judge(supernet.to(self.trainer.ranks.device), self.trainer.steps)
+        with side_by_side_on(device) as threads:
+            result = judge(supernet.to(device), self.trainer.steps, threads)
         self.log.add(result)
         self.events(PanelJudged(result=result, total=self.trainer.steps))
         return result

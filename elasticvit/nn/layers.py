@@ -9,6 +9,10 @@ Shapes: B batch, C channels, H and W map sides, N tokens.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -100,8 +104,8 @@ class ElasticBatchNorm(nn.Module):
     """Batch norm over the first channels of a map (B, C, H, W) or of tokens (B, N, C).
 
     In training mode the running statistics of the active channels are updated in place,
-    whatever architecture ran; they are therefore recalibrated for a subnet before it is
-    judged (`elasticvit.searching`).
+    whatever architecture ran, or later (`statistics_later`); they are therefore recalibrated for
+    a subnet before it is judged (`elasticvit.searching`).
     """
 
     running_mean: Tensor
@@ -119,17 +123,47 @@ class ElasticBatchNorm(nn.Module):
         tokens = x.dim() == 3
         flat = x.flatten(0, 1) if tokens else x
         c = flat.shape[1]
+        mean, variance = head_of(self.running_mean, c), head_of(self.running_var, c)
+        momentum = self.momentum
+        if self.training and momentum:
+            later = _later.get()
+            if later is not None:
+                mean, variance, momentum = torch.zeros_like(mean), torch.ones_like(variance), 1.0
+                later.append((self, mean, variance))
         y = F.batch_norm(
             flat,
-            head_of(self.running_mean, c),
-            head_of(self.running_var, c),
+            mean,
+            variance,
             head_of(self.weight, c),
             head_of(self.bias, c),
             self.training,
-            self.momentum,
+            momentum,
             self.eps,
         )
         return y.view(x.shape) if tokens else y
+
+    def take(self, mean: Tensor, variance: Tensor) -> None:
+        """Update the running statistics of the first channels by those of a batch, (C,) each."""
+        c = len(mean)
+        head_of(self.running_mean, c).lerp_(mean, self.momentum)
+        head_of(self.running_var, c).lerp_(variance, self.momentum)
+
+
+BatchStatistics = list[tuple[ElasticBatchNorm, Tensor, Tensor]]  # norm, mean and variance (C,)
+_later: ContextVar[BatchStatistics | None] = ContextVar("batch statistics", default=None)
+
+
+@contextmanager
+def statistics_later() -> Iterator[BatchStatistics]:
+    """Within the context, batch norms that this thread runs in training mode leave their running
+    statistics as they are, and put those of the batch on a list for `ElasticBatchNorm.take`: the
+    order of the updates does not depend on which thread is faster."""
+    found: BatchStatistics = []
+    token = _later.set(found)
+    try:
+        yield found
+    finally:
+        _later.reset(token)
 
 
 class ElasticLayerNorm(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from elasticvit.cost import MacsCost
 from elasticvit.training.probe import Probe, probe
 from elasticvit.training.sampling.protocol import Sampler
 from elasticvit.training.sampling.walk import mean_over_rest, visits
+from elasticvit.training.subnet_threads import dearest_draw
 from elasticvit.training.trainer import Trainer
 
 REMEMBERED = 25  # steps of a level whose median counts
@@ -117,13 +118,11 @@ def forecast(trainer: Trainer, sampler: Sampler) -> Forecaster:
         sampler: A sampler of its own that has drawn nothing yet.
     """
     cost = MacsCost(trainer.info.space)
+    dearest = dearest_draw(trainer, sampler)
     draws = [sampler.draw_at(level) for level in range(len(sampler.levels))]
     macs_m = [
         float(cost.price(ArchBatch.of([*draw.archs, *draw.students])).sum()) for draw in draws
     ]
-    dearest = draws[-1]
-    if trainer.config.sampling == "uniform":  # any architecture may be drawn
-        dearest = replace(dearest, archs=(trainer.info.space.largest,))
     return Forecaster(
         probe(trainer, draws[0], dearest),
         macs_m,

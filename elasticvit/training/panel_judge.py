@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
 from elasticvit.nn.judging import accuracy, recalibrate
+from elasticvit.nn.side_by_side import SideBySide
 from elasticvit.nn.subnet import Subnet
 from elasticvit.nn.supernet import Supernet
 from elasticvit.training.data import ImageData
 from elasticvit.training.judged_images import JudgedImages
-from elasticvit.training.panel import Panel
+from elasticvit.training.panel import Panel, PanelMember
 from elasticvit.training.panel_result import PanelAccuracy, PanelResult
 
 FEW = (128, 256)  # images for recalibration and for accuracy while the training runs
@@ -86,25 +88,31 @@ class PanelJudge:
         images = self.images.recalibration_images + self.images.search_images
         return images * len(self.panel.members) / self.training.passes
 
-    def __call__(self, supernet: Supernet, step: int) -> PanelResult:
+    def __call__(
+        self, supernet: Supernet, step: int, threads: SideBySide | None = None
+    ) -> PanelResult:
         """The accuracies after a number of steps.
 
         Args:
             supernet: The supernet with the weights to judge; it is left as it was.
             step: Number of steps done.
+            threads: Threads that judge several subnets at the same time; None: one after another.
 
         Raises:
             CheckpointError: Logits are not numbers, since the training diverged.
             DataError: An image cannot be read.
         """
-        found: dict[int, PanelAccuracy] = {}
-        members = list(enumerate(self.panel.members))
+        members = sorted(self.panel.members, key=lambda member: member.arch.resolution)
+        judge = partial(self._judge, supernet)
         device = next(supernet.parameters()).device
         # making a subnet draws initial values before it takes those of the supernet
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            for i, member in sorted(members, key=lambda pair: pair[1].arch.resolution):
-                training, search = self.images.at(member.arch.resolution)
-                subnet = recalibrate(Subnet.cut(supernet, member.arch), training, len(training))
-                count = sum(len(labels) for _, labels in search)
-                found[i] = PanelAccuracy.of(member, accuracy(subnet, search), count)
-        return PanelResult(step=step, subnets=tuple(found[i] for i, _ in members))
+            judged = map(judge, members) if threads is None else threads.map(judge, members)
+            found = dict(zip(members, judged, strict=True))
+        return PanelResult(step=step, subnets=tuple(found[m] for m in self.panel.members))
+
+    def _judge(self, supernet: Supernet, member: PanelMember) -> PanelAccuracy:
+        training, search = self.images.at(member.arch.resolution)
+        subnet = recalibrate(Subnet.cut(supernet, member.arch), training, len(training))
+        count = sum(len(labels) for _, labels in search)
+        return PanelAccuracy.of(member, accuracy(subnet, search), count)

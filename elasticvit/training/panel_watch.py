@@ -82,7 +82,7 @@ class PanelWatch:
         if not self.schedule.due(trainer.step, times.step_s):
             return
         started_s = time.perf_counter()
-        result = self.judge(trainer.averaged, trainer.step)
+        result = self.judge(trainer.averaged, trainer.step, trainer.engine.threads)
         self.log.add(result)
         self.events(PanelJudged(result=result, total=trainer.steps))
         self.schedule.judged(time.perf_counter() - started_s)

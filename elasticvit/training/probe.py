@@ -6,28 +6,23 @@ afterwards as they were, so a training that is probed ends with the same weights
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from elasticvit.arch import Arch
 from elasticvit.training.batch import Batch
 from elasticvit.training.sampling.draw import Draw
-from elasticvit.training.step import run_step
+from elasticvit.training.step_memory import FEWEST, memory_bytes
 from elasticvit.training.targets import Targets
 from elasticvit.training.trainer import Trainer
 
 BUDGET_S = 5.0  # a larger part of the batch is run while it is expected to end within this time
-FEWEST = 2  # images that a batch norm needs
 TAUGHT = 8  # images that teachers are timed with
 GROWTH = 4  # from one part of the batch to the next
-STATES = 3  # copies of the weights that training adds: gradients and the optimiser's two moments
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +74,9 @@ def probe(trainer: Trainer, cheapest: Draw, dearest: Draw) -> Probe:
                 break
             times[count] = _pass_s(trainer, images[:count], labels[:count], cheapest)
         fixed_s, image_s = _line(times)
-        memory = _memory_bytes(trainer, few[0], dearest, len(images))
+        threads = trainer.engine.threads
+        parallel = 1 if threads is None else threads.parallel
+        memory = memory_bytes(trainer, dearest, parallel)
     return Probe(fixed_s=fixed_s, image_s=image_s, loading_s=loading_s, memory_bytes=memory)
 
 
@@ -105,14 +102,8 @@ def _sizes(images: int) -> list[int]:
 def _pass_s(trainer: Trainer, images: Tensor, labels: Tensor, draw: Draw) -> float:
     """Seconds of one step without that of the optimiser."""
     started_s = time.perf_counter()
-    run_step(
-        trainer.supernet,
-        images,
-        Targets(labels=labels, smoothing=trainer.config.smoothing),
-        draw,
-        divergence=trainer.engine.divergence,
-        precision=trainer.engine.precision,
-    ).losses()  # a device is done when something is read from it
+    targets = Targets(labels=labels, smoothing=trainer.config.smoothing)
+    trainer.engine.run_step(images, targets, draw).losses()  # reading waits for the device
     return time.perf_counter() - started_s
 
 
@@ -127,46 +118,6 @@ def _line(times: dict[int, float]) -> tuple[float, float]:
         return large_s, 0.0
     fixed_s = max(large_s - large * image_s, 0.0)
     return fixed_s, (large_s - fixed_s) / large
-
-
-def _memory_bytes(trainer: Trainer, images: Tensor, dearest: Draw, batch: int) -> int | None:
-    """Memory that a step at the highest level needs, from what two images keep for the backward
-    pass."""
-    weights = sum(p.numel() * p.element_size() for p in trainer.supernet.parameters())
-    if images.device.type == "cuda":
-        held = int(torch.cuda.memory_allocated(images.device))
-    else:
-        held = _resident_bytes() or 0
-    if not held:
-        return None
-    largest = max(_kept_bytes(trainer, images, arch) for arch in dearest.archs)
-    return held + STATES * weights + largest * batch // len(images)
-
-
-def _kept_bytes(trainer: Trainer, images: Tensor, arch: Arch) -> int:
-    """Bytes that a forward pass keeps for the backward pass, weights left out."""
-    kept = {p.untyped_storage().data_ptr(): 0 for p in trainer.supernet.parameters()}
-
-    def count(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        kept.setdefault(storage.data_ptr(), storage.nbytes())
-        return tensor
-
-    hooks = torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor)
-    with hooks, trainer.engine.precision.autocast():
-        logits = trainer.supernet(images, arch)
-    total = sum(kept.values())
-    del logits
-    return total
-
-
-def _resident_bytes() -> int | None:
-    """Memory that the process holds now; None where the system does not tell."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except (OSError, ValueError, IndexError):
-        return None
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 @contextmanager

@@ -22,7 +22,7 @@ CONVOLUTIONAL = (FirstConv, MBConv, Downsample)
 COPIES = 5  # weights, gradients, two moments of the optimiser, moving average
 
 
-def memory_bytes() -> int:
+def computer_bytes() -> int:
     """Bytes of memory that this computer has."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
@@ -35,7 +35,7 @@ def check_memory(space: SearchSpace, options: BlockOptions) -> None:
     """
     with torch.device("meta"):
         weights = sum(p.numel() for p in Supernet(space, options).parameters())
-    needed, there = 4 * COPIES * weights, memory_bytes()
+    needed, there = 4 * COPIES * weights, computer_bytes()
     if needed > there:
         raise SpaceError(
             f"search space {space.name}: its supernet has {weights / 1e6:,.0f} million weights; "

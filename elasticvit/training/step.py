@@ -1,19 +1,21 @@
 """One training step: sampled subnets learn from labels or teachers, students from their mean.
 
 The subnets of a step run one after another and their gradients add up, so memory is that of
-one subnet. With complexity levels the student is the smallest subnet of the level, and there is
-no largest subnet in the step (ElasticViT, section 4).
+one subnet; on a CPU several run at the same time (`step_side_by_side`). With complexity levels
+the student is the smallest subnet of the level, and there is no largest subnet in the step
+(ElasticViT, section 4).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from elasticvit.arch import Arch
 from elasticvit.nn import Supernet
 from elasticvit.training.losses import AlphaDivergence
 from elasticvit.training.precision import Precision
@@ -80,50 +82,115 @@ class StepValues:
         return replace(self, values=torch.cat([self.values, norm.view(1)]))
 
 
-def run_step(
-    supernet: Supernet,
-    images: Tensor,
-    targets: Targets,
-    draw: Draw,
-    *,
-    divergence: AlphaDivergence,
-    precision: Precision,
-    share: float = 1.0,
-) -> StepValues:
-    """Add the gradients of one step to the supernet's.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SubnetPasses:
+    """Runs the subnets of a step forwards and backwards, one at a time.
 
-    Args:
+    Attributes:
         supernet: The supernet, in training mode.
         images: Normalised images (B, 3, R, R).
         targets: What the sampled subnets should say of these images.
-        draw: The subnets of this step.
         divergence: Divergence of a student from the mean of the sampled subnets.
         precision: What forward passes compute in.
         share: Share of the step's images that these are; gradients are multiplied by it.
     """
-    losses, shares, right, plain, distances = [], [], [], [], []
-    for arch in draw.archs:
-        with precision.autocast():
-            logits = supernet(images, arch)
-        logits = logits.float()
-        loss = targets.loss(logits)
-        precision.scaled(loss * share).backward()
-        losses.append(loss.detach())
-        shares.append(logits.detach().softmax(dim=1))
-        if targets.soft is None:
-            plain.append(F.cross_entropy(logits.detach(), targets.labels))
-        right.append((logits.detach().argmax(dim=1) == targets.labels).float().mean())
-    teacher = torch.stack(shares).mean(dim=0)
-    for arch in draw.students:
-        with precision.autocast():
-            logits = supernet(images, arch)
-        loss = divergence(logits.float(), teacher)
-        precision.scaled(loss * share).backward()
-        distances.append(loss.detach())
-    distance = torch.stack(distances).mean() if distances else torch.zeros_like(losses[0])
-    values = [torch.stack(losses).mean(), distance, 100 * torch.stack(right).mean()]
+
+    supernet: Supernet
+    images: Tensor
+    targets: Targets
+    divergence: AlphaDivergence
+    precision: Precision
+    share: float
+
+    def sampled(
+        self, arch: Arch, tell: Callable[[Tensor], object], backward: Callable[[Tensor], object]
+    ) -> SampledLosses:
+        """The passes of a sampled subnet.
+
+        Args:
+            arch: The subnet.
+            tell: Told its probabilities (B, classes) after the forward pass.
+            backward: Takes the gradients of a loss.
+        """
+        logits = self._logits(arch)
+        said = logits.detach()
+        tell(said.softmax(dim=1))
+        loss = self.targets.loss(logits)
+        backward(self.precision.scaled(loss * self.share))
+        labels = self.targets.labels
+        return SampledLosses(
+            loss=loss.detach(),
+            plain=F.cross_entropy(said, labels) if self.targets.soft is None else None,
+            right=(said.argmax(dim=1) == labels).float().mean(),
+        )
+
+    def student(
+        self, arch: Arch, teacher: Callable[[], Tensor], backward: Callable[[Tensor], object]
+    ) -> Tensor:
+        """The passes of a student; its divergence.
+
+        Args:
+            arch: The subnet.
+            teacher: Gives the mean of the sampled subnets' probabilities (B, classes); called
+                after the forward pass.
+            backward: Takes the gradients of a loss.
+        """
+        logits = self._logits(arch)
+        loss = self.divergence(logits, teacher())
+        backward(self.precision.scaled(loss * self.share))
+        return loss.detach()
+
+    def _logits(self, arch: Arch) -> Tensor:
+        with self.precision.autocast():
+            logits: Tensor = self.supernet(self.images, arch)
+        return logits.float()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SampledLosses:
+    """What a sampled subnet lost, on the device.
+
+    Attributes:
+        loss: Cross entropy with its targets.
+        plain: Cross entropy with the labels; None on mixed images.
+        right: Share of the images that it classified right.
+    """
+
+    loss: Tensor
+    plain: Tensor | None
+    right: Tensor
+
+
+def run_step(passes: SubnetPasses, draw: Draw) -> StepValues:
+    """Add the gradients of one step to the supernet's, subnet after subnet.
+
+    Args:
+        passes: Runs a subnet.
+        draw: The subnets of this step.
+    """
+    told: list[Tensor] = []
+    sampled = [passes.sampled(arch, told.append, Tensor.backward) for arch in draw.archs]
+    teacher = torch.stack(told).mean(dim=0)
+    distances = [passes.student(arch, lambda: teacher, Tensor.backward) for arch in draw.students]
+    return step_values(draw.level, sampled, distances)
+
+
+def step_values(
+    level: int, sampled: Sequence[SampledLosses], distances: Sequence[Tensor]
+) -> StepValues:
+    """What a step says of its subnets together.
+
+    Args:
+        level: Index of the complexity level.
+        sampled: What each sampled subnet lost.
+        distances: Divergence of each student.
+    """
+    loss = torch.stack([one.loss for one in sampled]).mean()
+    distance = torch.stack(list(distances)).mean() if distances else torch.zeros_like(loss)
+    right = 100 * torch.stack([one.right for one in sampled]).mean()
+    plain = [one.plain for one in sampled if one.plain is not None]
     return StepValues(
-        level=draw.level,
-        values=torch.stack(values),
-        plain=torch.stack(plain) if plain else teacher.new_empty(0),
+        level=level,
+        values=torch.stack([loss, distance, right]),
+        plain=torch.stack(plain) if plain else loss.new_empty(0),
     )

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from elasticvit.nn import Supernet
+from elasticvit.nn.side_by_side import SideBySide
 from elasticvit.training.batch import Batch
 from elasticvit.training.clipping import clip_gradients
 from elasticvit.training.config import TrainConfig
@@ -21,8 +22,9 @@ from elasticvit.training.mixing import blended, erased
 from elasticvit.training.precision import Precision
 from elasticvit.training.ranks import Ranks
 from elasticvit.training.sampling.draw import Draw
-from elasticvit.training.step import StepValues, run_step
-from elasticvit.training.targets import TargetMaker
+from elasticvit.training.step import StepValues, SubnetPasses, run_step
+from elasticvit.training.step_side_by_side import run_step_side_by_side
+from elasticvit.training.targets import TargetMaker, Targets
 
 
 class StepEngine:
@@ -35,6 +37,9 @@ class StepEngine:
         targets: Makes what the sampled subnets learn from, for each batch.
         seed: Random seed of the run.
         ranks: This process among those that train together.
+
+    Attributes:
+        threads: Threads that run the subnets of a step at the same time; None: one after another.
     """
 
     def __init__(
@@ -50,6 +55,7 @@ class StepEngine:
         self.supernet, self.optimiser, self.config = supernet, optimiser, config
         self.targets = targets
         self.seed, self.ranks = seed, ranks
+        self.threads: SideBySide | None = None
         self.divergence = AlphaDivergence()
         self.precision = Precision(config.precision, ranks.device)
 
@@ -94,18 +100,35 @@ class StepEngine:
             if config.mixup > 0 or config.cutmix > 0:
                 images, mix = blended(images, mixup=config.mixup, cutmix=config.cutmix, seed=seed)
             share = len(part) / len(batch)
-            values = run_step(
-                self.supernet,
-                images,
-                self.targets(replace(part, images=images), mix),
-                draw,
-                divergence=self.divergence,
-                precision=self.precision,
-                share=share,
+            values = self.run_step(
+                images, self.targets(replace(part, images=images), mix), draw, share
             )
             total = values.added(total, share)
         assert total is not None
         return total
+
+    def run_step(
+        self, images: Tensor, targets: Targets, draw: Draw, share: float = 1.0
+    ) -> StepValues:
+        """Add the gradients of images to the supernet's.
+
+        Args:
+            images: Normalised images (B, 3, R, R).
+            targets: What the sampled subnets should say of these images.
+            draw: The subnets.
+            share: Share of the step's images that these are; gradients are multiplied by it.
+        """
+        passes = SubnetPasses(
+            supernet=self.supernet,
+            images=images,
+            targets=targets,
+            divergence=self.divergence,
+            precision=self.precision,
+            share=share,
+        )
+        if self.threads is None:
+            return run_step(passes, draw)
+        return run_step_side_by_side(passes, draw, self.threads)
 
     def _shared(self, values: StepValues) -> list[Tensor]:
         """What the ranks average: losses, gradients and running statistics. With the latter, all

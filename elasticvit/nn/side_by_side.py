@@ -1,0 +1,102 @@
+"""Several architectures at the same time, each in a thread of this process.
+
+torch splits each layer of a network among its threads, which wait for each other at its end. For
+small networks that is slower than two architectures side by side, and several times as slow where
+another program takes one of the two cores (`benchmarks/judging_threads.py`,
+`benchmarks/training_threads.py`). An architecture that runs on one thread also rounds the same on
+every number of cores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+
+from elasticvit.nn.torch_threads import torch_threads
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+
+MOST = 8  # beyond, Python itself is in the way; further threads are torch's, for each architecture
+
+
+class SideBySide:
+    """Threads that run architectures; see `side_by_side`.
+
+    Args:
+        pool: The threads.
+        parallel: Their number.
+    """
+
+    def __init__(self, pool: ThreadPoolExecutor, parallel: int) -> None:
+        self._pool, self.parallel = pool, parallel
+
+    def map(
+        self,
+        function: Callable[[Item], Found],
+        items: Iterable[Item],
+        break_off: Callable[[], None] = lambda: None,
+    ) -> Generator[Found, None, None]:
+        """What a function gives of each item, in their order, of as many at the same time as there
+        are threads. They begin in their order. Where that is broken off, what has not begun does
+        not begin, and what is under way is waited for.
+
+        Args:
+            function: What is called in the threads.
+            items: What it is called with.
+            break_off: Called before that wait.
+        """
+        running = [self._pool.submit(function, item) for item in items]
+        try:
+            for future in running:
+                yield future.result()
+        except BaseException:  # Ctrl-C above all
+            break_off()
+            raise
+        finally:
+            for future in running:
+                future.cancel()
+            wait(running)
+
+
+@contextmanager
+def side_by_side(threads: int | None = None, most: int = MOST) -> Iterator[SideBySide]:
+    """Threads, and one thread of torch for each architecture, or more where there are many.
+
+    Args:
+        threads: Number of CPU threads; None for torch's current number.
+        most: Most architectures at the same time.
+    """
+    total = torch.get_num_threads() if threads is None else threads
+    parallel = min(total, most, MOST)
+    each = total // parallel
+    with (
+        torch_threads(each),
+        ThreadPoolExecutor(
+            parallel, "subnet", initializer=torch.set_num_threads, initargs=(each,)
+        ) as pool,
+    ):
+        yield SideBySide(pool, parallel)
+
+
+@contextmanager
+def side_by_side_on(
+    device: torch.device | str, threads: int | None = None
+) -> Iterator[SideBySide | None]:
+    """What `side_by_side` gives on a CPU; None on an accelerator, where one architecture after the
+    other runs.
+
+    Args:
+        device: Torch device.
+        threads: Number of CPU threads; None for torch's current number.
+    """
+    if torch.device(device).type == "cpu":
+        with side_by_side(threads) as found:
+            yield found
+    else:
+        with torch_threads(threads):
+            yield None

@@ -1,0 +1,58 @@
+"""Whether the subnets of a step run at the same time: on a CPU they do, where memory is enough."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+
+from elasticvit.nn.side_by_side import side_by_side
+from elasticvit.training.sampling.draw import Draw
+from elasticvit.training.sampling.protocol import Sampler
+from elasticvit.training.start import computer_bytes
+from elasticvit.training.step_memory import memory_bytes
+from elasticvit.training.trainer import Trainer
+
+MEMORY_SHARE = 0.7  # of the computer's that a training may take for it
+
+
+@contextmanager
+def subnet_threads(trainer: Trainer, sampler: Sampler) -> Iterator[None]:
+    """Within the context the trainer runs as many subnets at the same time as it can.
+
+    Args:
+        trainer: The trainer.
+        sampler: A sampler of its own that has drawn nothing yet.
+    """
+    parallel = _parallel(trainer, dearest_draw(trainer, sampler))
+    if parallel < 2:
+        yield
+        return
+    with side_by_side(most=parallel) as threads:
+        trainer.engine.threads = threads
+        try:
+            yield
+        finally:
+            trainer.engine.threads = None
+
+
+def dearest_draw(trainer: Trainer, sampler: Sampler) -> Draw:
+    """Subnets that are as costly as those of any step."""
+    draw = sampler.draw_at(len(sampler.levels) - 1)
+    if trainer.config.sampling == "uniform":  # any architecture may be drawn
+        draw = replace(draw, archs=(trainer.info.space.largest, *draw.archs[1:]))
+    return draw
+
+
+def _parallel(trainer: Trainer, dearest: Draw) -> int:
+    """Number of subnets at the same time: dropout would draw its numbers in the order in which
+    threads come by."""
+    if trainer.ranks.device.type != "cpu" or trainer.info.options.head_dropout:
+        return 1
+    most = min(torch.get_num_threads(), len(dearest.archs) + len(dearest.students))
+    there = MEMORY_SHARE * computer_bytes()
+    while most > 1 and (memory_bytes(trainer, dearest, most) or 0) > there:
+        most -= 1
+    return most

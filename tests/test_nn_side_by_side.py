@@ -1,0 +1,58 @@
+"""Threads that run architectures at the same time."""
+
+import threading
+import time
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from elasticvit.errors import CheckpointError
+from elasticvit.nn.side_by_side import MOST, side_by_side, side_by_side_on
+
+
+@given(threads=st.integers(1, 64))
+@settings(deadline=None, max_examples=20)
+def test_threads_are_shared_out_and_given_back(threads: int) -> None:
+    before = torch.get_num_threads()
+    with side_by_side(threads) as found:
+        assert found.parallel == min(threads, MOST)
+        each = {torch.get_num_threads(), *found.map(lambda _: torch.get_num_threads(), [0, 1])}
+        assert each == {threads // found.parallel}
+    assert torch.get_num_threads() == before
+
+
+def test_several_run_at_the_same_time() -> None:
+    with side_by_side(3) as found:
+        barrier = threading.Barrier(3, timeout=60)
+        assert len(list(found.map(lambda _: barrier.wait(), range(3)))) == 3
+
+
+def test_an_error_is_that_of_the_architecture_and_ends_the_others() -> None:
+    begun: list[int] = []
+
+    def work(number: int) -> None:
+        begun.append(number)
+        if number == 1:
+            raise CheckpointError("not finite")
+        time.sleep(0.05)
+
+    with side_by_side(2) as found:
+        with pytest.raises(CheckpointError, match="not finite"):
+            list(found.map(work, range(100)))
+        so_far = len(begun)
+        assert so_far < 20
+        time.sleep(0.2)
+        assert len(begun) == so_far
+
+
+def test_no_more_than_are_asked_for_and_torch_shares_out_the_rest() -> None:
+    with side_by_side(6, most=2) as found:
+        assert found.parallel == 2
+        assert list(found.map(lambda _: torch.get_num_threads(), range(2))) == [3, 3]
+
+
+def test_an_accelerator_has_none() -> None:
+    with side_by_side_on("meta", 2) as found:
+        assert found is None

@@ -1,0 +1,142 @@
+"""Subnets of a step at the same time: the bits of one after the other."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from small_search import one_thread
+from training_small import DATA, MICRO, config, sampler, trainer
+
+from elasticvit.cost import MacsCost
+from elasticvit.errors import TrainingError
+from elasticvit.nn import Supernet
+from elasticvit.nn.layers import ElasticBatchNorm, statistics_later
+from elasticvit.nn.side_by_side import SideBySide, side_by_side
+from elasticvit.training import subnet_threads as module
+from elasticvit.training.config import TrainConfig
+from elasticvit.training.loop import run_training
+from elasticvit.training.panel import choose_panel
+from elasticvit.training.panel_judge import PanelJudge, TrainingSize
+from elasticvit.training.step_memory import memory_bytes
+from elasticvit.training.subnet_threads import dearest_draw, subnet_threads
+
+pytestmark = pytest.mark.usefixtures(one_thread.__name__)
+STEPS = {
+    "three and a student": config(),
+    "one and a student": config(subnets=1, bank=True, preference=True),
+    "sandwich": config(sampling="sandwich", hss=1),
+    "micro-batches": config(accumulate=2, batch_size=50),
+    "mixed images": config(mixup=0.2, cutmix=0.2),
+    "bf16": config(precision="bf16"),
+}
+
+
+@pytest.fixture(params=[2, 3])
+def threads(request: pytest.FixtureRequest) -> Iterator[SideBySide]:
+    with side_by_side(request.param) as found:
+        yield found
+
+
+@pytest.mark.parametrize("settings", STEPS.values(), ids=STEPS)
+def test_losses_and_gradients_are_those_of_one_after_the_other(
+    settings: TrainConfig, threads: SideBySide
+) -> None:
+    alone, together = trainer(settings), trainer(settings)
+    together.engine.threads = threads
+    for step, batch in zip(range(3), alone.loader.batches(0), strict=False):
+        draw = alone.sampler.draw()
+        expected, found = (j.engine.gradients(step, batch, draw) for j in (alone, together))
+        assert torch.equal(expected.values, found.values)
+        assert torch.equal(expected.plain, found.plain)
+        for ours, theirs in zip(
+            together.supernet.parameters(), alone.supernet.parameters(), strict=True
+        ):
+            if theirs.grad is None:
+                assert ours.grad is None
+            else:
+                assert torch.equal(ours.grad, theirs.grad)
+                assert ours.grad.stride() == ours.stride()
+        for ours, theirs in zip(together.supernet.buffers(), alone.supernet.buffers(), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_a_training_ends_with_the_same_weights(tmp_path: Path, threads: SideBySide) -> None:
+    jobs = [trainer(), trainer()]
+    jobs[1].engine.threads = threads
+    for i, job in enumerate(jobs):
+        run_training(job, tmp_path / str(i))
+    for a, b in zip(*(job.averaged.parameters() for job in jobs), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_statistics_wait_until_they_are_taken() -> None:
+    norm, plain, x = ElasticBatchNorm(4), ElasticBatchNorm(4), torch.randn(8, 3, 5, 5)
+    with statistics_later() as found:
+        y = norm(x)
+    assert torch.equal(y, plain(x))
+    assert not norm.running_mean.any()
+    for one, mean, variance in found:
+        one.take(mean, variance)
+    torch.testing.assert_close(norm.running_mean, plain.running_mean)
+    torch.testing.assert_close(norm.running_var, plain.running_var)
+    assert norm.running_var[3] == 1
+    with statistics_later() as found:
+        norm.eval()(x)
+    assert found == []
+
+
+def test_a_subnet_that_fails_ends_the_step_and_no_student_waits(
+    threads: SideBySide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = trainer()
+    job.engine.threads = threads
+    draw, forward = job.sampler.draw(), Supernet.forward
+
+    def failing(self, images, arch):  # type: ignore[no-untyped-def]
+        if arch == draw.archs[1]:
+            raise TrainingError("no memory today")
+        return forward(self, images, arch)
+
+    monkeypatch.setattr(Supernet, "forward", failing)
+    with pytest.raises(TrainingError, match="no memory today"):
+        job.engine.gradients(0, next(job.loader.batches(0)), draw)
+    monkeypatch.undo()
+    job.engine.gradients(0, next(job.loader.batches(0)), draw)
+
+
+@pytest.mark.parametrize(("cores", "parallel"), [(1, None), (2, 2), (3, 3), (9, 4)])
+def test_as_many_as_a_step_has_and_threads_there_are(cores: int, parallel: int | None) -> None:
+    torch.set_num_threads(cores)
+    job = trainer()
+    with subnet_threads(job, sampler()):
+        found = job.engine.threads
+        assert (None if found is None else found.parallel) == parallel
+    assert job.engine.threads is None
+
+
+def test_fewer_where_memory_is_short_and_none_for_dropout(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.set_num_threads(4)
+    job = trainer()
+    dearest = dearest_draw(job, sampler())
+    needed = [memory_bytes(job, dearest, parallel) for parallel in (1, 2, 3, 4)]
+    assert needed == sorted(needed)  # type: ignore[type-var]
+    assert needed[0] < needed[3]  # type: ignore[operator]
+    monkeypatch.setattr(module, "memory_bytes", lambda job, draw, parallel: parallel * 10**9)
+    monkeypatch.setattr(module, "computer_bytes", lambda: 3 * 10**9)
+    with subnet_threads(job, sampler()):
+        assert job.engine.threads is not None
+        assert job.engine.threads.parallel == 2
+    monkeypatch.setattr(module, "computer_bytes", lambda: 10**9)
+    with subnet_threads(job, sampler()):
+        assert job.engine.threads is None
+
+
+def test_a_panel_is_judged_the_same(threads: SideBySide) -> None:
+    job = trainer()
+    size = TrainingSize(steps=10, images=8, subnets=2)
+    panel = choose_panel(MICRO, MacsCost(MICRO), sampler().levels, 0)
+    judge = PanelJudge(panel, DATA, size)
+    assert judge(job.supernet, 3, threads) == judge(job.supernet, 3)
