@@ -53,6 +53,8 @@ COMMANDS = {
     "precision": "python benchmarks/precision.py --images 50 --rounds 30",
     "precision_trained": "python benchmarks/precision.py --trained --rounds 200",
     "adb_overhead": "python benchmarks/adb_overhead.py",
+    "judging_threads": "python benchmarks/judging_threads.py",
+    "training_threads": "python benchmarks/training_threads.py",
     "beside_timm": "python benchmarks/beside_timm.py",
     "cheaper": "python benchmarks/cheaper.py",
     "fine_tuning": "python benchmarks/fine_tuning.py",

@@ -252,6 +252,25 @@ def _adb_overhead(r: Result) -> tuple[str, str, str]:
     )
 
 
+def _judging_threads(r: Result) -> tuple[str, str, str]:
+    return _threads(r, f"{r['archs']} architectures of `tiny` judged", "one_by_one")
+
+
+def _training_threads(r: Result) -> tuple[str, str, str]:
+    return _threads(r, f"{r['steps']} training steps of `{r['space']}`", "all_threads")
+
+
+def _threads(r: Result, what: str, other: str) -> tuple[str, str, str]:
+    quiet, busy = r["as_it_is"], r["one_core_busy"]
+    return (
+        f"{what} side by side: {quiet['side_by_side_s']:.1f} s; with another program on one of "
+        f"{r['threads']} cores {busy['side_by_side_s']:.1f} s",
+        f"one after the other on all threads of torch: {quiet[f'{other}_s']:.1f} s; "
+        f"{busy[f'{other}_s']:.1f} s",
+        f"{quiet[f'{other}_ratio']:.2f}; {busy[f'{other}_ratio']:.2f}",
+    )
+
+
 AGAINST: dict[str, Callable[[Result], tuple[str, str, str]]] = {
     "pricing": _pricing,
     "sampling": _sampling,
@@ -260,6 +279,8 @@ AGAINST: dict[str, Callable[[Result], tuple[str, str, str]]] = {
     "regressors": _regressors,
     "transfer": _transfer,
     "adb_overhead": _adb_overhead,
+    "judging_threads": _judging_threads,
+    "training_threads": _training_threads,
 }
 
 
