@@ -106,7 +106,8 @@ class TrainSettings:
             By default such a run is resumed if there is one, and otherwise a new run is started.
         fresh: Whether to start a new run even if there is one to resume.
         seed: Random seed of weights, image order, augmentation and subnet sampling.
-        threads: Number of CPU threads. None: all cores.
+        threads: Number of CPU threads: on a CPU, the subnets of a step that run at the same time,
+            with more threads each where there are more. None: all cores.
         workers: Number of processes that decode images while others are trained on, for data sets
             that are not in memory, for each training process. 0: the training process decodes.
             None: all cores but one, at most 8. The number does not change the result.

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from threading import Event, Lock
@@ -81,6 +81,9 @@ class Spread(Protocol):
 
     def correct(self, subnet: nn.Module, batches: Iterable[Batch]) -> Tensor:
         """What `nn.judging.correct` gives."""
+
+    def at_once(self, run: Callable[[], object]) -> None:
+        """Call a function as often, at the same time, as this process runs architectures."""
 
 
 class SupernetEvaluator:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,16 +66,20 @@ class SearchPlan:
 
 
 def time_evaluation(evaluator: SupernetEvaluator, typical: ArchBatch) -> float:
-    """Seconds to evaluate one architecture: the median over a few that differ in load.
+    """Seconds to evaluate one architecture, beside those that run at the same time: the median over
+    a few that differ in load.
 
     Each is run once before the clock, which reads the images of its resolution.
     """
     seconds = []
     for row in np.linspace(0, len(typical) - 1, min(TIMED, len(typical))).astype(int):
-        arch = typical[int(row)]
-        evaluator.run(arch)
+        run = partial(evaluator.run, typical[int(row)])
+        run()
         start = time.perf_counter()
-        evaluator.run(arch)
+        if evaluator.spread is None:
+            run()
+        else:
+            evaluator.spread.at_once(run)
         seconds.append(time.perf_counter() - start)
     return float(np.median(seconds))
 

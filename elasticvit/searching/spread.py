@@ -127,6 +127,10 @@ class Team:
         """What `nn.judging.correct` gives, by this process alone."""
         return correct(subnet, batches)
 
+    def at_once(self, run: Callable[[], object]) -> None:
+        """Call a function once: a process runs one architecture after the other."""
+        run()
+
     def end(self, outcome: Any) -> None:
         """Let the others go, with what the search ends with."""
         for rank in range(1, self.parallel):

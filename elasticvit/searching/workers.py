@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import islice
 
@@ -44,6 +44,10 @@ class Workers:
         while chunk := list(islice(left, self.parallel)):
             found += self._map(lambda batch: correct(subnet, [batch]), chunk)
         return torch.cat(found)
+
+    def at_once(self, run: Callable[[], object]) -> None:
+        """Call a function in every thread at the same time."""
+        list(self._map(lambda _: run(), range(self.parallel)))
 
 
 @contextmanager
