@@ -1,5 +1,6 @@
 """Architectures side by side: the bits of one after the other, and an end without leftovers."""
 
+import threading
 import time
 from collections.abc import Iterable, Iterator
 
@@ -8,10 +9,12 @@ import pytest
 import torch
 from small_search import SMALL, digits, one_thread, trained
 
+from elasticvit.arch import Arch
 from elasticvit.nn import Subnet
 from elasticvit.nn.judging import accuracy, correct
 from elasticvit.searching import evaluate
 from elasticvit.searching.evaluate import Sizes, Stretch, SupernetEvaluator
+from elasticvit.searching.plan import time_evaluation
 from elasticvit.searching.workers import Workers, workers_for, working
 
 pytestmark = pytest.mark.usefixtures(one_thread.__name__)
@@ -82,3 +85,22 @@ def test_an_accelerator_runs_one_after_the_other() -> None:
     with workers_for(2, "cpu") as found:
         assert found is not None
         assert found.parallel == 2
+
+
+def test_an_evaluation_is_timed_beside_as_many_as_will_run_with_it(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    barrier = threading.Barrier(workers.parallel, timeout=60)
+    evaluator = SupernetEvaluator(trained(), digits(), SIZES, spread=workers)
+    alone: list[bool] = []
+
+    def run(_: Arch) -> None:
+        if threading.current_thread() is threading.main_thread():
+            alone.append(True)  # reads the images
+        else:
+            barrier.wait()  # for the others
+            time.sleep(0.02)
+
+    monkeypatch.setattr(evaluator, "run", run)
+    assert 0.02 < time_evaluation(evaluator, ARCHS) < 10
+    assert len(alone) == 3
