@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_training_data import write_folder
+from small_data import write_folder
 
 from elasticvit.errors import DataError
 from elasticvit.training.batch import Batch
