@@ -141,7 +141,7 @@ def compare(
         ExportError: There is no image, torch's logits are not finite, or the exported model fails
             or gives something else than logits.
     """
-    import torch
+    from elasticvit.nn.side_by_side import torch_logits
 
     ours: list[npt.NDArray[Any]] = []
     theirs: list[npt.NDArray[Any]] = []
@@ -150,8 +150,7 @@ def compare(
     for images, labels in batches:
         if limit is not None:
             images, labels = images[: limit - done], labels[: limit - done]
-        with torch.inference_mode():
-            ours.append(network(images).numpy())
+        ours.append(torch_logits(network, images).numpy())
         pixels = np.ascontiguousarray(images.permute(0, 2, 3, 1).numpy())
         for image in pixels:
             theirs.append(logits_of(model, image[None], ours[0].shape[1:]))

@@ -90,12 +90,13 @@ def choose_images(
     """
     import torch
 
+    from elasticvit.nn.side_by_side import torch_logits
+
     mean, std = (np.array(x, np.float32) for x in (described.mean, described.std))
     levels = (images.permute(0, 2, 3, 1).numpy() * std + mean) * 255
     pixels = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
     inputs = torch.from_numpy(normalised(pixels, described)).permute(0, 3, 1, 2)
-    with torch.inference_mode():
-        reference = network(inputs).numpy()
+    reference = torch_logits(network, inputs).numpy()
     if not np.isfinite(reference).all():
         raise ExportError(
             "the torch model's own outputs are not finite; train or search again before exporting"

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elasticvit.errors import CheckpointError
-from elasticvit.nn.side_by_side import MOST, side_by_side, side_by_side_on
+from elasticvit.nn.side_by_side import MOST, in_parts, side_by_side, side_by_side_on, torch_logits
 
 
 @given(threads=st.integers(1, 64))
@@ -56,3 +56,25 @@ def test_no_more_than_are_asked_for_and_torch_shares_out_the_rest() -> None:
 def test_an_accelerator_has_none() -> None:
     with side_by_side_on("meta", 2) as found:
         assert found is None
+
+
+@pytest.mark.parametrize("images", [1, 2, 7])
+def test_parts_of_a_batch_come_together_in_its_order(images: int) -> None:
+    batch = torch.arange(images, dtype=torch.float32).view(-1, 1)
+    with side_by_side(3) as found:
+        assert torch.equal(in_parts(found, lambda part: 2 * part, batch), 2 * batch)
+    whole: list[int] = []
+    in_parts(None, lambda part: whole.append(len(part)) or part, batch)  # type: ignore[func-returns-value]
+    assert whole == [images]
+
+
+def test_logits_are_those_of_the_whole_batch_and_can_be_trained_with() -> None:
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten(), torch.nn.Linear(144, 5)
+    )
+    images, before = torch.randn(5, 3, 8, 8), torch.get_num_threads()
+    found = torch_logits(network.eval(), images)
+    torch.testing.assert_close(found, network(images))
+    assert not found.requires_grad
+    assert torch.get_num_threads() == before
+    network(images).sum().backward()

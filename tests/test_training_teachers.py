@@ -17,6 +17,7 @@ from training_small import DATA, MICRO, config, run_info, sampler
 
 from elasticvit.cost import MacsCost
 from elasticvit.errors import CheckpointError, DataError, ModelError, SettingError
+from elasticvit.nn.side_by_side import side_by_side
 from elasticvit.training.batch import Batch
 from elasticvit.training.config import TrainConfig
 from elasticvit.training.data import ImageData, open_data
@@ -171,6 +172,21 @@ def test_soft_labels_are_mixed_as_the_images_are(written: Path) -> None:
     plain = source.probabilities(whole.rows)
     assert targets.taught is not None
     assert torch.allclose(targets.taught, 0.3 * plain + 0.7 * plain.flip(0))
+
+
+def test_teachers_say_the_same_of_a_batch_whose_parts_run_at_the_same_time() -> None:
+    source = teachers(linear(0), linear(1, side=8))
+    maker = TargetMaker(
+        classes=10,
+        smoothing=0.0,
+        distillation=Distillation(teachers=(linear(0).info, linear(1, side=8).info)),
+        source=source,
+    )
+    whole = maker(batch(), None).taught
+    with side_by_side(2) as threads:
+        parts = maker(batch(), None, threads).taught
+    assert whole is not None
+    torch.testing.assert_close(parts, whole)
 
 
 def shapes(folder: Path, classes: int, seed: int = 0) -> ImageData:

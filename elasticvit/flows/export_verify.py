@@ -222,9 +222,9 @@ def _other_weights(searched: SearchedSubnet, card: Card, kept: ProofImages) -> b
     """Whether a subnet gives other logits than those that are kept."""
     import torch
 
+    from elasticvit.nn.side_by_side import torch_logits
     from export.parity import parity_of
 
     inputs = torch.from_numpy(kept.inputs(card.input)).permute(0, 3, 1, 2)
-    with torch.inference_mode():
-        logits = searched.subnet(inputs).numpy()
+    logits = torch_logits(searched.subnet, inputs).numpy()
     return not parity_of(kept.reference, logits, kept.labels).max_rel_diff <= SAME_WEIGHTS

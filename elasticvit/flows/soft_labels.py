@@ -127,14 +127,14 @@ def write_soft_labels(
     import torch
 
     from elasticvit.flows.train_teachers import open_teaching
-    from elasticvit.nn.torch_threads import torch_threads
+    from elasticvit.nn.side_by_side import side_by_side_on
     from elasticvit.training.data import open_data
     from elasticvit.training.soft_label_maker import made_soft_labels
     from elasticvit.training.teacher import Teachers
 
     images = open_data(data)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    with torch_threads(settings.threads):
+    with side_by_side_on(device, settings.threads) as threads:
         distillation, teachers = open_teaching(settings.teacher, None, images, device, events)
         assert isinstance(teachers, Teachers)
         total = images.info.train_images
@@ -147,6 +147,7 @@ def write_soft_labels(
             batch_size=BATCH,
             device=device,
             progress=lambda done: events(SoftLabelsProgress(done=done, total=total)),
+            threads=threads,
         )
     made.save(out)
     return SoftLabelsResult(

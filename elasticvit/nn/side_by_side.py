@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
+from torch import Tensor, nn
 
 from elasticvit.nn.torch_threads import torch_threads
 
@@ -100,3 +101,28 @@ def side_by_side_on(
     else:
         with torch_threads(threads):
             yield None
+
+
+def in_parts(threads: SideBySide | None, run: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """What a function gives of each image of a batch (B, ...), whose parts run at the same time.
+
+    Args:
+        threads: The threads; None: the batch runs whole.
+        run: What is called with each part; its rows belong to the images.
+        images: The batch.
+    """
+    if threads is None:
+        return run(images)
+    return torch.cat(list(threads.map(run, images.chunk(threads.parallel))))
+
+
+def torch_logits(network: nn.Module, images: Tensor) -> Tensor:
+    """Logits (B, classes) of a network on the CPU, in evaluation mode, for images (B, C, R, R)."""
+
+    def run(part: Tensor) -> Tensor:
+        with torch.inference_mode():
+            logits: Tensor = network(part)
+        return logits
+
+    with side_by_side() as threads:
+        return in_parts(threads, run, images)

@@ -85,7 +85,8 @@ def _teaching_s(trainer: Trainer, batch: Batch) -> float:
     for count in (FEWEST, TAUGHT):  # the first pass allocates
         images, labels, rows = batch.images[:count], batch.labels[:count], batch.rows[:count]
         started_s = time.perf_counter()
-        trainer.targets(Batch(images=images, labels=labels, rows=rows), None)
+        part = Batch(images=images, labels=labels, rows=rows)
+        trainer.targets(part, None, trainer.engine.threads)
         took_s = time.perf_counter() - started_s
     return took_s * len(batch) / len(images)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import torch
 
 from elasticvit.errors import ModelError
+from elasticvit.nn.side_by_side import SideBySide, in_parts
 from elasticvit.training.data import ImageData
 from elasticvit.training.distillation import Distillation
 from elasticvit.training.soft_labels import (
@@ -32,6 +33,7 @@ def made_soft_labels(
     batch_size: int,
     device: torch.device,
     progress: Callable[[int], None],
+    threads: SideBySide | None = None,
 ) -> tuple[SoftLabels, float]:
     """What teachers say of the images of a training part as they are, in its order.
 
@@ -43,6 +45,7 @@ def made_soft_labels(
         batch_size: Images at a time.
         device: Torch device of the teachers.
         progress: Called with the number of images that are done.
+        threads: Threads that the teachers run in; None: they run on torch's.
 
     Returns:
         The soft labels, and the share of the images whose most probable class is their label, in
@@ -54,7 +57,7 @@ def made_soft_labels(
     """
     parts, right, done = [], 0, 0
     for images, labels in data.loader("train", resolution=resolution, batch_size=batch_size):
-        probabilities = teacher.probabilities(images.to(device)).cpu()
+        probabilities = in_parts(threads, teacher.probabilities, images.to(device)).cpu()
         if not torch.isfinite(probabilities).all():
             raise ModelError(
                 "what the teachers say of an image are no finite numbers; give other weights",

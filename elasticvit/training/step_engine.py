@@ -101,7 +101,7 @@ class StepEngine:
                 images, mix = blended(images, mixup=config.mixup, cutmix=config.cutmix, seed=seed)
             share = len(part) / len(batch)
             values = self.run_step(
-                images, self.targets(replace(part, images=images), mix), draw, share
+                images, self.targets(replace(part, images=images), mix, self.threads), draw, share
             )
             total = values.added(total, share)
         assert total is not None

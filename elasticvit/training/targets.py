@@ -11,6 +11,7 @@ from typing import Protocol
 import torch.nn.functional as F
 from torch import Tensor
 
+from elasticvit.nn.side_by_side import SideBySide, in_parts
 from elasticvit.training.batch import Batch
 from elasticvit.training.distillation import Distillation
 from elasticvit.training.losses import label_loss
@@ -91,13 +92,16 @@ class TargetMaker:
         self.classes, self.smoothing = classes, smoothing
         self.share, self.source = distillation.share, source
 
-    def __call__(self, batch: Batch, share: float | None) -> Targets:
+    def __call__(
+        self, batch: Batch, share: float | None, threads: SideBySide | None = None
+    ) -> Targets:
         """The targets of a batch.
 
         Args:
             batch: Images as the subnets see them, so mixed if `share` is given; labels and rows
                 of the images before that. Images and labels are on the device of the training.
             share: Share of each image in its blend; None if the images are not mixed.
+            threads: Threads that teachers run in; None: they run on torch's.
         """
         soft = taught = None
         if share is not None:
@@ -106,7 +110,7 @@ class TargetMaker:
             taught = self.source.probabilities(batch.rows).to(batch.labels.device)
             taught = taught if share is None else blended_labels(taught, share)
         elif self.source is not None:
-            taught = self.source.probabilities(batch.images)
+            taught = in_parts(threads, self.source.probabilities, batch.images)
         return Targets(
             labels=batch.labels,
             soft=soft,
