@@ -24,7 +24,7 @@ def proof_table(files: Sequence[ExportedFile]) -> Table:
     table.add_column("")
     table.add_column("expected", justify="right")
     for card in cards:
-        table.add_column(card.file, justify="right")
+        table.add_column(card.file, justify="right", overflow="fold")
 
     def row(name: str, expected: str, values: Sequence[str | None]) -> None:
         if any(value is not None for value in values):
