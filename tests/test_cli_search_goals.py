@@ -1,11 +1,11 @@
 """`evit-search` with several goals and with caps of every kind, as a user runs it."""
 
-import json
 import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from search_command import closing
 from small_search import SMALL, add_predictor
 
 from elasticvit.arch import Arch, ArchBatch
@@ -35,12 +35,6 @@ def workspace(tmp_path: Path) -> Workspace:
 def run(workspace: Workspace, *options: str) -> Result:
     runner = CliRunner(env={"COLUMNS": "220"})
     return runner.invoke(main, ["--workspace", str(workspace.root), *options])
-
-
-def closing(result: Result) -> dict:
-    assert result.exit_code == 0, result.output
-    (line,) = result.stdout.splitlines()
-    return json.loads(line)
 
 
 def test_a_front_is_a_row_for_each_of_its_targets(workspace: Workspace) -> None:

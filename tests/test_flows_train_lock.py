@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from training_flow import QUICK, short_forecast
 from training_small import MICRO
 
 from elasticvit.errors import (
@@ -28,12 +29,7 @@ from elasticvit.training.run_info import LOCK_FILE, RUN_FILE
 from elasticvit.workspace import Workspace
 
 TESTS = Path(__file__).parent
-QUICK: dict[str, Any] = {"space": MICRO, "epochs": 1, "batch_size": 128, "threads": 1}
-
-
-@pytest.fixture(autouse=True)
-def short_forecast(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("elasticvit.training.probe.BUDGET_S", 0.0)
+pytestmark = pytest.mark.usefixtures(short_forecast.__name__)
 
 
 OTHER = """

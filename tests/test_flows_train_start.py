@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from training_flow import QUICK, short_forecast
 from training_small import MICRO
 
 from elasticvit.errors import CheckpointError, EvitError, SettingError, TargetError
@@ -25,12 +26,7 @@ from elasticvit.training.run_info import RunInfo
 from elasticvit.training.start_source import open_source
 from elasticvit.workspace import Workspace
 
-QUICK: dict[str, Any] = {"space": MICRO, "epochs": 1, "batch_size": 128, "threads": 1}
-
-
-@pytest.fixture(autouse=True)
-def short_forecast(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("elasticvit.training.probe.BUDGET_S", 0.0)
+pytestmark = pytest.mark.usefixtures(short_forecast.__name__)
 
 
 def pictures(root: Path, classes: int, count: int = 16, side: int = 64) -> Path:
