@@ -18,6 +18,7 @@ from elasticvit.training.config import TrainConfig
 from elasticvit.training.loop import run_training
 from elasticvit.training.panel import choose_panel
 from elasticvit.training.panel_judge import PanelJudge, TrainingSize
+from elasticvit.training.start import computer_bytes
 from elasticvit.training.step_memory import memory_bytes
 from elasticvit.training.subnet_threads import dearest_draw, subnet_threads
 
@@ -140,3 +141,17 @@ def test_a_panel_is_judged_the_same(threads: SideBySide) -> None:
     panel = choose_panel(MICRO, MacsCost(MICRO), sampler().levels, 0)
     judge = PanelJudge(panel, DATA, size)
     assert judge(job.supernet, 3, threads) == judge(job.supernet, 3)
+
+
+def test_the_memory_is_that_of_the_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = (tmp_path / "memory.max", tmp_path / "memory.limit_in_bytes")
+    monkeypatch.setattr("elasticvit.training.start.CONTAINER_LIMITS", limits)
+    whole = computer_bytes()
+    limits[0].write_text("max\n")
+    assert computer_bytes() == whole > 10**8
+    limits[1].write_text("50000000\n")
+    assert computer_bytes() == 50_000_000
+    limits[1].write_text(f"{2**63 - 4096}\n")
+    assert computer_bytes() == whole

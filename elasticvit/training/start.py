@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,12 +21,19 @@ from elasticvit.space import SearchSpace
 from elasticvit.training.config import TrainConfig
 
 CONVOLUTIONAL = (FirstConv, MBConv, Downsample)
+CONTAINER_LIMITS = tuple(  # of control groups, versions 2 and 1
+    Path("/sys/fs/cgroup", name) for name in ("memory.max", "memory/memory.limit_in_bytes")
+)
 COPIES = 5  # weights, gradients, two moments of the optimiser, moving average
 
 
 def computer_bytes() -> int:
-    """Bytes of memory that this computer has."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    """Bytes of memory that this computer has, or that a container may use of it."""
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for path in CONTAINER_LIMITS:
+        with suppress(OSError, ValueError):  # there is no such file, or it says `max`
+            there = min(there, int(path.read_text()))
+    return there
 
 
 def check_memory(space: SearchSpace, options: BlockOptions) -> None:
