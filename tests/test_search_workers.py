@@ -60,10 +60,13 @@ def test_a_test_is_the_same_and_its_images_are_read_a_few_at_a_time(workers: Wor
 def test_what_is_broken_off_ends_at_the_next_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C does not wait for the thousands of images of a finalist."""
     run: list[int] = []
+    both_begun = threading.Event()
 
     def slow(_: Subnet, batches: Iterable[object]) -> torch.Tensor:
         for _ in batches:
             run.append(1)
+            if len(run) > 1:
+                both_begun.set()
             time.sleep(0.02)
         return torch.zeros(len(run), dtype=torch.bool)
 
@@ -73,6 +76,7 @@ def test_what_is_broken_off_ends_at_the_next_batch(monkeypatch: pytest.MonkeyPat
         evaluator = SupernetEvaluator(trained(), digits(), sizes, spread=workers)
         work = workers(evaluator, [Stretch(ARCHS[0], 0, 2), Stretch(ARCHS[1], 0, 200)])
         assert next(work)[0].images == 2
+        assert both_begun.wait(60)
         work.close()
     assert 1 < len(run) < 60
     assert not evaluator.broken_off.is_set()
