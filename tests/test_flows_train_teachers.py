@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from PIL import Image
+from training_flow import Enough, at_step, enough, shapes, short_forecast
 from training_small import DATA, MICRO
 
 from elasticvit.cli.app import command_line
@@ -34,7 +34,6 @@ from elasticvit.flows.search import search
 from elasticvit.flows.soft_labels import SoftLabelsProgress, write_soft_labels
 from elasticvit.flows.status import status
 from elasticvit.flows.train import TrainResult, TrainSettings, train
-from elasticvit.flows.train_events import TrainProgress
 from elasticvit.flows.train_single import named_space, open_single
 from elasticvit.flows.train_teachers import find_teacher
 from elasticvit.nn import Subnet
@@ -47,12 +46,9 @@ from elasticvit.training.start_source import open_source
 from elasticvit.training.teacher import weights_of
 from elasticvit.workspace import Workspace
 
+__all__ = ["shapes"]
+pytestmark = pytest.mark.usefixtures(short_forecast.__name__)
 QUICK: dict[str, Any] = {"epochs": 1, "batch_size": 400, "threads": 1}
-
-
-@pytest.fixture(autouse=True)
-def short_forecast(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("elasticvit.training.probe.BUDGET_S", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -62,32 +58,6 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
         patch.setattr("elasticvit.training.probe.BUDGET_S", 0.0)
         out = tmp_path_factory.mktemp("first") / "run"
         return train(space=MICRO, data="digits", out=out, **QUICK)
-
-
-@pytest.fixture
-def shapes(tmp_path: Path) -> Path:
-    """A data set of three classes in folders: images that are red, green or blue."""
-    rng = np.random.default_rng(0)
-    for label, colour in enumerate(("red", "green", "blue")):
-        folder = tmp_path / "shapes" / colour
-        folder.mkdir(parents=True)
-        for i in range(40):
-            pixels = rng.integers(0, 80, (12, 12, 3), dtype=np.uint8)
-            pixels[..., label] += 150
-            Image.fromarray(pixels).save(folder / f"{i}.png")
-    return tmp_path / "shapes"
-
-
-class Enough(Exception):
-    """What a caller raises to stop a flow."""
-
-
-def stop_after(step: int) -> Callable[[Event], None]:
-    def handle(event: Event) -> None:
-        if isinstance(event, TrainProgress) and event.done == step:
-            raise Enough
-
-    return handle
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -121,7 +91,7 @@ def test_a_run_teaches_the_next_one_itself_or_by_soft_labels(
         {"teacher": [str(first.folder), f"{first.folder}@smallest"]},
     ):
         with pytest.raises(Enough):
-            train(space=MICRO, workspace=workspace, events=stop_after(1), **QUICK, **changes)
+            train(space=MICRO, workspace=workspace, events=at_step(1, enough), **QUICK, **changes)
     runs = Workspace.open(workspace).folders("run")
     infos = [RunInfo.load(run).settings.distillation for run in runs]
     assert infos[0].teachers == infos[1].teachers != infos[2].teachers
@@ -258,7 +228,7 @@ def test_a_subnet_is_fine_tuned_on_other_data_and_is_a_run_like_any_other(
         "threads": 1,
     }
     with pytest.raises(Enough):
-        train(workspace=workspace, events=stop_after(3), **tune)
+        train(workspace=workspace, events=at_step(3, enough), **tune)
     tuned = train(workspace=workspace, resume=True, **tune)
     whole = train(out=tmp_path / "whole", **tune)
     expected, got = weights(whole.folder), weights(tuned.folder)
@@ -270,7 +240,7 @@ def test_a_subnet_is_fine_tuned_on_other_data_and_is_a_run_like_any_other(
     assert (info.space.size(), info.space.layout.classes) == (1, 3)
     scratch = {**tune, "start_from": None, "space": MICRO}
     with pytest.raises(Enough):
-        train(out=tmp_path / "scratch", events=stop_after(1), **scratch)
+        train(out=tmp_path / "scratch", events=at_step(1, enough), **scratch)
     other = RunInfo.load(tmp_path / "scratch")
     assert (other.space, other.settings.start) == (info.space, "")
     assert other.settings.lr == info.settings.lr

@@ -66,7 +66,7 @@ def _table(one: VerifiedFile) -> Table:
     table = Table(title=f"{card.file}, {card.format}", title_justify="left")
     table.add_column("")
     for name in ("export", "kept images", "test images"):
-        table.add_column(name, justify="right", overflow="fold")
+        table.add_column(name, justify="right")
 
     def row(name: str, *values: str | None) -> None:
         table.add_row(name, *("-" if value is None else value for value in values))

@@ -52,7 +52,6 @@ def train(
         CheckpointError: A run cannot be read, or there is none to resume.
         ArchError: `subnet` is no architecture of the space.
         ModelError: A teacher tells other classes apart, or timm's weights of it cannot be had.
-        TrainingError: The loss is no longer a number, or another process trains the same run.
         TrainingError: The loss is no longer a number or has risen beyond where it began, or another
             process trains the same run.
         FileError: The workspace, or the folder of the run, cannot be written to.

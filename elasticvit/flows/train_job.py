@@ -173,9 +173,10 @@ class TrainJob:
         if self.ranks.writes:
             with writing(run):  # of a run that is trained again from an earlier step
                 (run / RESULT_FILE).unlink(missing_ok=True)
-        with subnet_threads(trainer, self.plan.sampler()):
+        sampler = self.plan.sampler()
+        with subnet_threads(trainer, sampler):
             self.events(Phase(text="timing the lowest complexity level for a forecast"))
-            forecaster = forecast(trainer, self.plan.sampler())
+            forecaster = forecast(trainer, sampler)
             expected = TrainingForecast(forecast=forecaster.forecast(), done=trainer.step)
             self.events(expected)
             self.events(Phase(text="taking the first training step"))

@@ -115,7 +115,7 @@ def forecast(trainer: Trainer, sampler: Sampler) -> Forecaster:
 
     Args:
         trainer: The trainer; it is left as it was.
-        sampler: A sampler of its own that has drawn nothing yet.
+        sampler: A sampler that is not the trainer's.
     """
     cost = MacsCost(trainer.info.space)
     dearest = dearest_draw(trainer, sampler)

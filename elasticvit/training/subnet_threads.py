@@ -24,7 +24,7 @@ def subnet_threads(trainer: Trainer, sampler: Sampler) -> Iterator[None]:
 
     Args:
         trainer: The trainer.
-        sampler: A sampler of its own that has drawn nothing yet.
+        sampler: A sampler that is not the trainer's.
     """
     parallel = _parallel(trainer, dearest_draw(trainer, sampler))
     if parallel < 2:
