@@ -9,10 +9,12 @@ from typing import Any
 
 import click
 from rich.console import Console, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from elasticvit.cli.activity import Activity
 from elasticvit.cli.output import Stream
+from elasticvit.cli.whole_table import WholeTable
 from elasticvit.events import Event, Notice, Phase
 
 
@@ -44,7 +46,10 @@ class Report:
         Args:
             wrap: Whether long lines are broken; not, for what is to be copied.
         """
-        self.console.print(what, style=style, soft_wrap=not wrap)
+        if isinstance(what, Table):
+            self.console.print(WholeTable(what), style=style, crop=False)
+        else:
+            self.console.print(what, style=style, soft_wrap=not wrap)
 
     def warn(self, text: str) -> None:
         """Print a warning to standard error."""
