@@ -59,7 +59,7 @@ ROUNDS = 4  # after the random half
 POOL = 200_000  # random architectures that the first half is taken from
 PARENTS = 40
 BATCH_SIZE = 64
-TRAINING = ("epochs", "batch_size", "lr")  # settings that the file tells
+TRAINING = ("epochs", "batch_size", "lr", "subnets", "level_bias", "grow")  # told in the file
 Part = list[tuple[Tensor, Tensor]]
 
 

@@ -24,6 +24,7 @@ from elasticvit.searching.evaluate import weights_hash
 from elasticvit.searching.pareto import on_front
 from elasticvit.training.checkpoint import load_supernet
 from elasticvit.training.data import open_data
+from elasticvit.training.recipes import RECIPES
 from elasticvit.training.run_info import RunInfo
 
 HERE = Path(__file__).resolve().parent
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("--accuracies", type=Path, required=True)
     parser.add_argument("--name", required=True)
     parser.add_argument("--data-name", required=True, help="What people call the data set.")
+    parser.add_argument("--cores", type=int, default=1, help="CPU cores that it was trained on.")
     parser.add_argument("--classes", default=None, help="Names, with commas, if the data has none.")
     options = parser.parse_args()
     info, supernet = RunInfo.load(options.run), load_supernet(options.run)
@@ -56,12 +58,12 @@ def main() -> None:
         mean=info.mean,
         std=info.std,
         training={
-            "command": f"evit-train --space {info.space.name} --data {Path(info.data).name} "
-            f"--batch-size {settings.batch_size} --epochs {settings.epochs} --threads 1",
+            "command": command_of(info, options.cores),
             "recipe": settings.recipe,
             "steps": len(log),
             "seconds": round(float(log["seconds"].sum())),
-            "machine": f"one core, {platform.machine()}",
+            "cores": options.cores,
+            "machine": platform.machine(),
             "torch": str(torch.__version__),
         },
         judged=best_of(pd.read_parquet(options.accuracies)),
@@ -75,6 +77,19 @@ def main() -> None:
     print(json.dumps({"file": str(path), "bytes": size, "judged": len(card.judged)}))
     if size > MOST_BYTES:
         raise SystemExit(f"{path} has {size:,} bytes; at most {MOST_BYTES:,} may be shipped")
+
+
+def command_of(info: RunInfo, cores: int) -> str:
+    """The command that trains such a supernet: what the recipe does not say by itself is named."""
+    settings = info.settings
+    recipe = RECIPES[settings.recipe]
+    words = ["evit-train", "--space", info.space.name, "--data", Path(info.data).name]
+    words += ["--recipe", recipe.name, "--batch-size", settings.batch_size]
+    words += ["--epochs", settings.epochs]
+    for name in ("subnets", "level_bias", "grow"):
+        if getattr(settings, name) != getattr(recipe, name):
+            words += [f"--{name.replace('_', '-')}", f"{getattr(settings, name):g}"]
+    return " ".join(map(str, [*words, "--threads", cores]))
 
 
 def best_of(table: pd.DataFrame) -> tuple[JudgedSubnet, ...]:
