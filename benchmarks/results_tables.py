@@ -125,6 +125,11 @@ TABLES = (
         cheaper_rows,
     ),
     Table(
+        "The same on two cores, on which two subnets of a step run at the same time",
+        ("cheaper_two_cores",),
+        cheaper_rows,
+    ),
+    Table(
         "A subnet of the CIFAR-10 supernet that comes with the package, trained on digits: test "
         "accuracy",
         ("fine_tuning",),

@@ -22,6 +22,7 @@ CHEAPER = {
     "cheap levels": "cheap levels more often (bias 0.5)",
     "small first": "levels let in over half of the steps",
     "cheap": "all three (recipe `cpu-minutes`)",
+    "cheap, two subnets": "all three, with two subnets a step",
     "cheap, half": "all three, in half of the time",
 }
 
