@@ -8,11 +8,11 @@ Supernets of space `tiny` are trained for about the same number of seconds on as
 paper (three sampled subnets a step, all complexity levels visited equally often, `--subnets 3
 --level-bias 0 --grow 0`), one subnet a step, cheap levels more often, small levels first, all three
 (`cheap`), those with two subnets a step, which two threads run at the same time (`cheap, two
-subnets`), and all three for half of the seconds (`cheap, half`). How many steps that is follows from
-what a step takes at each level, timed before (lower quartiles, since other programs may run beside).
-An arm learns from as many images as its steps need; one that needs more than CIFAR-10 has passes
-over them again. Each is judged by the mean accuracy of one fixed panel of subnets, batch norm
-recalibrated on training images, on test images.
+subnets`), and all three for half of the seconds (`cheap, half`). How many steps that is follows
+from what a step takes at each level, timed before (lower quartiles, since other programs may run
+beside). An arm learns from as many images as its steps need; one that needs more than CIFAR-10 has
+passes over them again. Each is judged by the mean accuracy of one fixed panel of subnets, batch
+norm recalibrated on training images, on test images.
 
 One JSON line, with what the steps really took. FOLDER keeps what is finished.
 """

@@ -57,8 +57,8 @@ COMMANDS = {
     "training_threads": "python benchmarks/training_threads.py",
     "beside_timm": "python benchmarks/beside_timm.py",
     "cheaper": "python benchmarks/cheaper.py",
-    "cheaper_two_cores": "python benchmarks/cheaper.py --threads 2 --seconds 180 --arms paper cheap "
-    "'cheap, two subnets'",
+    "cheaper_two_cores": "python benchmarks/cheaper.py --threads 2 --seconds 180 "
+    "--arms paper cheap 'cheap, two subnets'",
     "fine_tuning": "python benchmarks/fine_tuning.py",
     "learning_rate": "python benchmarks/learning_rate.py",
     "conflict": "python benchmarks/conflict.py",
