@@ -1,13 +1,14 @@
 """Does a supernet earn its keep? Its subnets against the same architectures trained alone.
 
-    python benchmarks/alone.py --run RUN [--data DATA] [--share 0.333] [--out FOLDER]
+    python benchmarks/alone.py [--share 0.333] [--archs ARCH ...] [--out FOLDER]
 
-Three architectures of the run's panel (one of the second, the middle and the highest level) are
-trained alone, each for a third of the seconds that the supernet's training took, on the same
-images, with the same recipe; then both are judged on the same test images, the supernet's subnets
-after recalibration. Whoever wants these three and no other size has the same time either way; every
+Three architectures of a fixed panel (one of the second, one of the fourth and one of the highest
+level) are trained alone on CIFAR-10, each for a third of the seconds of one core that the training
+of the supernet that comes with the package took by its card, on the same images, with the same
+batches and recipe; then both are judged on the same test images, the supernet's subnets after
+recalibration. Whoever wants these three and no other size has the same time either way; every
 further size costs nothing with the supernet. One JSON line; finished trainings are kept in the
-folder and not repeated.
+folder and not repeated, so that `--archs` in several processes can share one folder.
 """
 
 from __future__ import annotations
@@ -15,63 +16,67 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
+from conflict import CIFAR, CLASSES, PANEL_SEED, levels_of
 from torch import nn
 
 import elasticvit as ev
+from elasticvit.arch import Arch, ArchBatch
+from elasticvit.cost import MacsCost
 from elasticvit.nn.judging import accuracy, recalibrate
+from elasticvit.nn.shipped import load_card, read_supernet
 from elasticvit.nn.subnet import Subnet
+from elasticvit.space import PRESETS
 from elasticvit.training.checkpoint import load_supernet
 from elasticvit.training.data import ImageData, PartName, open_data
-from elasticvit.training.run_info import RunInfo
+from elasticvit.training.panel import choose_panel
 
+SUPERNET, SPACE, RECIPE = "tiny-cifar10", "tiny", "cpu-minutes"
 PILOT_STEPS = 30
 RECALIBRATION = 512
-BATCH_SIZE = 64
+BATCH_SIZE = 64  # of the supernet's training
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--data", default=None)
-    parser.add_argument("--share", type=float, default=1 / 3)
-    parser.add_argument("--test", type=int, default=10_000, help="Test images.")
-    parser.add_argument("--out", type=Path, default=Path("alone"))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--archs", nargs="*", default=None)
+    parser.add_argument("--share", type=float, default=1 / 3, help="Of the supernet's seconds.")
+    parser.add_argument("--seconds", type=float, default=None, help="In place of a share.")
+    parser.add_argument("--test", type=int, default=10_000, help="Test images.")
     parser.add_argument(
-        "--seconds", type=float, default=None, help="Of each alone, in place of a share."
+        "--data", type=Path, default=CIFAR, help="Folder of CIFAR-10's parquet files."
     )
+    parser.add_argument("--out", type=Path, default=Path("alone"))
     options = parser.parse_args()
     torch.set_num_threads(1)
-    info = RunInfo.load(options.run)
-    data = open_data(options.data or info.data)
-    supernet = load_supernet(options.run)
-    log = pd.read_csv(options.run / "log.csv")
-    total_s = float(log["seconds"].sum())
+    supernet, training = read_supernet(SUPERNET), load_card(SUPERNET).training
+    whole_s = float(training["seconds"]) * int(training["cores"])
+    seconds = options.seconds or options.share * whole_s
+    data = open_data(str(options.data))
+    price = MacsCost(PRESETS[SPACE].with_classes(CLASSES)).price
     rows = []
-    for arch in options.archs or panel_archs(options.run):
-        alone = train_alone(arch, info, options, options.seconds or options.share * total_s)
-        row = {"architecture": arch, **alone.pop("facts")}
+    for arch in map(Arch.parse, options.archs or panel_archs()):
+        alone = train_alone(arch, seconds, options)
+        macs_m = float(price(ArchBatch.of([arch]))[0])
+        row = {"architecture": str(arch), "mmacs": round(macs_m, 1), **alone.pop("facts")}
         nets = {
-            "supernet": Subnet.cut(supernet, ev.Arch.parse(arch)),
-            "alone": Subnet.cut(load_supernet(alone["run"]), ev.Arch.parse(arch)),
+            "supernet": Subnet.cut(supernet, arch),
+            "alone": Subnet.cut(load_supernet(alone["run"]), arch),
         }
         for name, net in nets.items():
             row[name] = round(judge(net, data, options.test), 2)
         rows.append(row)
-        print(row, flush=True)
+        print(row, file=sys.stderr, flush=True)
     line = {
         "benchmark": "alone",
-        "data": Path(info.data).name,
-        "space": info.space.name,
-        "supernet_s": round(total_s),
-        "steps": len(log),
-        "share": round(options.share, 3),
+        "supernet_seconds": round(whole_s),
+        "seconds_each": round(seconds),
         "test_images": min(options.test, data.info.test_images),
         "subnets": rows,
         "won": sum(row["supernet"] > row["alone"] for row in rows),
@@ -79,30 +84,32 @@ def main() -> None:
     print(json.dumps(line))
 
 
-def panel_archs(run: Path) -> list[str]:
-    """One architecture of the second, the middle and the highest level of the run's panel."""
-    panel = pd.read_csv(run / "panel.csv")
-    last = panel[panel["step"] == panel["step"].max()]
-    levels = [group for _, group in last.dropna(subset=["level"]).groupby("level")]
-    chosen = (levels[1], levels[len(levels) // 2], levels[-1])
-    return [str(group.iloc[0]["arch"]) for group in chosen]
+def panel_archs() -> list[str]:
+    """An architecture of the second, one of the fourth and one of the highest level."""
+    space = PRESETS[SPACE].with_classes(CLASSES)
+    levels = levels_of(SPACE, CLASSES)
+    panel = choose_panel(space, MacsCost(space), levels, PANEL_SEED)
+    first = {one.level: str(one.arch) for one in reversed(panel.members)}
+    return [first[level] for level in (1, 3, len(levels.values) - 1)]
 
 
-def train_alone(arch: str, info: RunInfo, options: Any, seconds: float) -> dict[str, Any]:
+def train_alone(arch: Arch, seconds: float, options: Any) -> dict[str, Any]:
     """Train one architecture for about as many seconds; its run and what it took."""
-    workspace = ev.Workspace.open(options.out / "".join(c if c.isalnum() else "-" for c in arch))
+    name = "".join(c if c.isalnum() else "-" for c in str(arch))
+    workspace = ev.Workspace.open(options.out / name)
     wanted: dict[str, Any] = {
-        "data": options.data or info.data,
-        "space": info.space.name,
-        "subnet": arch,
-        "batch_size": info.settings.batch_size,
+        "data": str(options.data),
+        "space": SPACE,
+        "recipe": RECIPE,
+        "subnet": str(arch),
+        "batch_size": BATCH_SIZE,
         "threads": 1,
     }
     note = workspace.root / "alone.json"
     if not note.exists():
         pilot = ev.Workspace.open(options.out / f"pilot-{workspace.root.name}")
         each_s = step_seconds(pilot, wanted)
-        steps = open_data(wanted["data"]).info.train_images // info.settings.batch_size
+        steps = open_data(wanted["data"]).info.train_images // BATCH_SIZE
         epochs = max(1, math.floor(seconds / each_s / steps))
         workspace.root.mkdir(parents=True, exist_ok=True)
         note.write_text(json.dumps({"epochs": epochs, "step_s": each_s}))

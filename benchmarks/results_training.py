@@ -102,6 +102,16 @@ def rate_rows(lines: Mapping[str, Line]) -> list[list[str]]:
     return rows
 
 
+def alone_rows(lines: Mapping[str, Line]) -> list[list[str]]:
+    """A row an architecture, trained alone and as a subnet."""
+    (line,) = lines.values()
+    rows = [[f"`{line['command']}`", "MMACs", "alone", "in the supernet"]]
+    for one in line["result"]["subnets"]:
+        figures = (f"{one[way]:.1f} %" for way in ("alone", "supernet"))
+        rows.append([one["architecture"], f"{one['mmacs']:.1f}", *figures])
+    return rows
+
+
 def timm_rows(lines: Mapping[str, Line]) -> list[list[str]]:
     """A row a network of timm's, with the subnet of at most as many MACs beside it."""
     (line,) = lines.values()
