@@ -114,15 +114,15 @@ TABLES = (
         profile_summary,
     ),
     Table(
-        "Three subnets of the supernet that comes with the package, and the same architectures, each "
-        "trained alone for a third of its time: test accuracy on CIFAR-10",
+        "Three subnets of the supernet that comes with the package, and the same architectures "
+        "trained alone, each for a third of its time: test accuracy on CIFAR-10",
         ("alone",),
         alone_rows,
         alone_rows,
     ),
     Table(
-        "Three networks of timm trained from scratch, each for a quarter of the time of the supernet "
-        "that comes with the package, on CIFAR-10",
+        "Three networks of timm trained from scratch, each for a quarter of the time of the "
+        "supernet that comes with the package, on CIFAR-10",
         ("beside_timm",),
         timm_rows,
         timm_rows,
