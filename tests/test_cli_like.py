@@ -107,6 +107,7 @@ def test_its_predictor_prices_the_space_and_becomes_the_default(learnt) -> None:
 def test_a_person_is_told_what_was_known_and_how_sure_it_is(learnt) -> None:
     told = " ".join(learnt[1].stderr.split())
     for words in (
+        f"choosing {COUNT} kernels by the predictors of a, b",
         "source devices: a (a.json, imported, conditions unrecorded); b (b.json",
         f"from {COUNT} of its own kernels",
         f"from {SUBNETS} whole subnets",

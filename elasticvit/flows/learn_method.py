@@ -83,6 +83,11 @@ class TransferMethod:
         sources = SourceDevices.of({name: p.kernels for name, p in known.items()}, space)
         return cls(space, origins, sources, settings.budget_kernels, precision)
 
+    @property
+    def planning(self) -> str:
+        """What `plan` does, for progress."""
+        return f"choosing {self.count} kernels by the predictors of {', '.join(self.origins)}"
+
     def plan(self, store: Store, device: str, config: PlanConfig) -> PlanConfig:
         """The plan with the most informative kernels that are not held out, and a few subnets.
 

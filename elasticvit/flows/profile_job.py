@@ -73,6 +73,7 @@ def profile_devices(
     with latency_table(workspace) as store:
         for name in names:
             settle_predictor(workspace, store, name, settings.precision)
+        events(Phase(text=method.planning))
         plans = {name: method.plan(store, name, config.plan) for name in names}
         events(Phase(text=f"opening {', '.join(names)} and building the first models"))
 

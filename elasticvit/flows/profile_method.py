@@ -22,6 +22,11 @@ class ProfilingMethod(Protocol):
     also to the predictors of source devices.
     """
 
+    @property
+    def planning(self) -> str:
+        """What `plan` does, for progress."""
+        ...
+
     def plan(self, store: Store, device: str, config: PlanConfig) -> PlanConfig:
         """The plan of a device's profile, from the plan that the settings give."""
         ...
@@ -65,6 +70,10 @@ class DirectMethod:
 
     space: SearchSpace
     chooses: bool = True
+
+    @property
+    def planning(self) -> str:
+        return "choosing the kernels and subnets to measure"
 
     def plan(self, store: Store, device: str, config: PlanConfig) -> PlanConfig:
         return config
