@@ -131,6 +131,30 @@ def test_a_table_of_accuracies_is_searched(workspace: Workspace, tmp_path: Path)
     assert found.macs_m <= 1.0
 
 
+def test_a_table_of_accuracies_is_searched_with_genes_kept(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    path = tmp_path / "known.csv"
+    table(path)
+    gene, values = next(
+        (name, choices)
+        for name, choices in zip(SMALL.names, SMALL.choices, strict=True)
+        if len(choices) > 1
+    )
+    events: list[Event] = []
+    search(
+        target_mmacs=1.0,
+        space=SMALL,
+        accuracies=path,
+        keep={gene: values[0]},
+        workspace=workspace,
+        events=events.append,
+        **QUICK,
+    )
+    (chosen,) = [event for event in events if isinstance(event, ScoresChosen)]
+    assert "a regression on 60 accuracies" in chosen.about
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [

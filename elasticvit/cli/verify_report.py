@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 from elasticvit.cli.report import Report
 from elasticvit.cli.wording import counted
 from elasticvit.flows.search import Measured, Winner
@@ -26,7 +28,8 @@ def print_verdict(report: Report, winner: Winner, which: str = "") -> None:
     """
     own = [one for one in winner.measured if one.arch == winner.arch]
     timed = {one.arch for one in winner.measured}
-    missed = len({one.arch for one in winner.measured if not one.kept} - {winner.arch})
+    before = takewhile(lambda one: one.arch != winner.arch, winner.measured)  # from the best
+    missed = len({one.arch for one in before if not one.kept})
     if winner.kept is False:
         report.warn(
             f"{which}none of the {len(timed)} finalists that were timed keeps the target; this one "

@@ -41,8 +41,9 @@ def search_by_scores(
         EvitError: As the search flow raises.
     """
     _check_unused(settings)
-    space = keep_genes(space_of(workspace, settings.space, events), settings.keep or {})
-    score, source, about = _score(settings, space)
+    whole = space_of(workspace, settings.space, events)
+    space = keep_genes(whole, settings.keep or {})
+    score, source, about = _score(settings, whole, space)
     events(ScoresChosen(source=source, about=about))
     problem = pose_problem(settings, workspace, space, events)
     job = ScoreJob(
@@ -86,12 +87,16 @@ def _check_unused(settings: SearchSettings) -> None:
         )
 
 
-def _score(settings: SearchSettings, space: SearchSpace) -> tuple[Score, str, str]:
-    """The score of each architecture, what it is, and what is known of its worth."""
+def _score(
+    settings: SearchSettings, whole: SearchSpace, space: SearchSpace
+) -> tuple[Score, str, str]:
+    """The score of each architecture of `space`, what it is, and what is known of its worth; a
+    table of accuracies may have architectures of the whole space, in which fewer genes are fixed.
+    """
     if settings.accuracies is not None:
         from elasticvit.searching.accuracy_table import AccuracyTable  # loads pandas
 
-        table = AccuracyTable.read(Path(settings.accuracies), space)
+        table = AccuracyTable.read(Path(settings.accuracies), whole)
         return table.score(settings.seed), f"file {Path(settings.accuracies).name}", table.about
     proxy = find_proxy(settings.proxy or DEFAULT_PROXY)
     return scaled(space, proxy.of(space)), f"proxy {proxy.name}", proxy.about

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from elasticvit.arch import ArchBatch
+from elasticvit.arch import Arch, ArchBatch
 from elasticvit.errors import EvitError
 from elasticvit.events import EventHandler, Notice
 from elasticvit.flows.search_at_hand import find_timers
@@ -172,8 +172,7 @@ class _Round:
     def passed(self) -> frozenset[int]:
         """Rows that miss a cap: as measured, or, of those that were not timed, as predicted."""
         over = self.goal.loads(self.ranked) > 1
-        refused = {arch for timer in self._timers().values() for arch in timer.refused}
-        rows = set()
+        refused, rows = self._refused(), set()
         for row, arch in enumerate(self.archs):
             measured = self._measured(row)
             if arch in refused or any(not one.kept for one in measured):
@@ -181,6 +180,10 @@ class _Round:
             elif over[row] and not (measured and self._timed(row)):
                 rows.add(row)  # what was timed is no longer a matter of prediction
         return frozenset(rows)
+
+    def _refused(self) -> set[Arch]:
+        """Architectures that a device could not run."""
+        return {arch for timer in self._timers().values() for arch in timer.refused}
 
     def _time(self, rows: list[int]) -> None:
         """Time finalists on all devices at once."""
@@ -217,13 +220,20 @@ class _Round:
         count, passed = len(self.archs), self.passed()
         measured = {row: self._measured(row) for row in range(count)}
         left = [row for row in range(count) if row not in passed]
+        timed = [row for row in left if self._timed(row)]
         kept: bool | None = None
         if left and not self._active():
             row = left[0]
-        elif left and self._timed(left[0]):
-            row, kept = left[0], True
+        elif timed:  # the best of these; a better one may be left where the groups are used up
+            row, kept = timed[0], True
         else:
-            excess = np.array([_excess(found) for found in measured.values()])
+            refused = self._refused()
+            excess = np.array(
+                [
+                    np.inf if arch in refused else _excess(measured[row])
+                    for row, arch in enumerate(self.archs)
+                ]
+            )
             row, kept = int(np.lexsort((self.goal.loads(self.ranked), excess))[0]), False
         if self.lost and kept:
             kept = None

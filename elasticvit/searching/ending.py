@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from elasticvit.arch import Arch
+from elasticvit.arch import Arch, ArchBatch
+from elasticvit.arrays import IndexArray
 from elasticvit.cost import CostModel
 from elasticvit.events import EventHandler, Phase
 from elasticvit.searching import finalists
@@ -120,7 +121,7 @@ class Ending:
         goal = choices[0].verified.goal  # all have the same costs
         archs = rankings[0].archs.concat(*(ranking.archs for ranking in rankings[1:]))
         scores = np.concatenate([ranking.accuracy for ranking in rankings])
-        _, rows = np.unique(archs.genes, axis=0, return_index=True)
+        rows = longest_judged(archs, np.concatenate([ranking.images for ranking in rankings]))
         rows = rows[promising([choice.verified for choice in choices], archs.take(rows))]
         archs, scores = archs.take(rows), scores[rows]
         points = summarise_archs(self.space, archs, scores, goal.latency or self.latency, goal.caps)
@@ -137,9 +138,23 @@ class Ending:
         )
 
 
+def longest_judged(archs: ArchBatch, images: IndexArray) -> IndexArray:
+    """One row an architecture, in the order of their genes: of several that of the most images, and
+    of these the first. A finalist of several goals may have been left behind early for one of them.
+
+    Args:
+        archs: Architectures, n of them, not all distinct.
+        images: Number of images that each row was judged with, shape (n,).
+    """
+    order = np.argsort(-images, kind="stable")
+    _, first = np.unique(archs.genes[order], axis=0, return_index=True)
+    return order[first]
+
+
 def errors_again(choices: Sequence[Choice[Ranking]]) -> dict[Arch, float]:
-    """Standard errors of the finalists, which were judged again; those of the first goal hold."""
-    found: dict[Arch, float] = {}
-    for ranking in (choice.ranking for choice in reversed(choices)):
-        found.update(zip(ranking.archs, ranking.error.tolist(), strict=True))
-    return found
+    """Standard errors of the finalists, which were judged again; those of the most images hold."""
+    rankings = [choice.ranking for choice in choices]
+    archs = rankings[0].archs.concat(*(ranking.archs for ranking in rankings[1:]))
+    errors = np.concatenate([ranking.error for ranking in rankings])
+    rows = longest_judged(archs, np.concatenate([ranking.images for ranking in rankings]))
+    return dict(zip(archs.take(rows), errors[rows].tolist(), strict=True))

@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from elasticvit.arch import ArchBatch
+from elasticvit.arch import Arch, ArchBatch
 from elasticvit.arrays import FloatArray
 from elasticvit.searching.goal import Goal
 from elasticvit.searching.judge import BoolArray
@@ -140,10 +140,26 @@ def at_latest_costs(choices: Sequence[Choice[R]], latest: Goal) -> list[Choice[R
 
 
 def promising(verified: Sequence[Verified], archs: ArchBatch) -> BoolArray:
-    """Which architectures may be shown as keeping a goal, shape (n,): by what was measured, or by
-    costs as corrected; all of them if none does."""
-    chosen = {one.arch for v in verified for one in v.measured if one.kept}
-    kept = np.array([arch in chosen for arch in archs], dtype=np.bool_)
+    """Which architectures may be shown as keeping a goal, shape (n,): as measured on the devices
+    that they were timed on, by the costs as corrected elsewhere; all of them if none does."""
+    kept = np.zeros(len(archs), dtype=np.bool_)
     for one in verified:
-        kept |= one.goal.loads(archs) <= 1
+        kept |= _keeps(one, archs)
     return kept if kept.any() else np.ones(len(archs), dtype=np.bool_)
+
+
+def _keeps(verified: Verified, archs: ArchBatch) -> BoolArray:
+    """Which architectures keep the goal that was verified, shape (n,)."""
+    records: dict[Arch, list[Measured]] = {}
+    for one in verified.measured:
+        records.setdefault(one.arch, []).append(one)
+    kept = verified.goal.loads(archs) <= 1
+    for row, arch in enumerate(archs):
+        if arch not in records:
+            continue
+        timed = {one.device for one in records[arch]}
+        others = tuple(cap for cap in verified.goal.caps if cap.device not in timed)
+        kept[row] = all(one.kept for one in records[arch]) and (
+            not others or bool(Goal(others).loads(archs.take(slice(row, row + 1)))[0] <= 1)
+        )
+    return kept
