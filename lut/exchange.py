@@ -16,7 +16,9 @@ from elasticvit.errors import StoreError
 from elasticvit.files import write_atomic, writing
 from elasticvit.precisions import FP32
 from elasticvit.reading import Format
+from lut.dataset import split_of
 from lut.graphs import UNMARKED, graphs_of
+from lut.keys import canonical
 from lut.series import Series, printable_name
 from lut.shared_file import FILE, FORMAT, SCHEMA, format_of, read_file, records, suffixed
 from lut.shared_row import COLUMNS, SharedRow, checksum, shared_rows
@@ -69,6 +71,8 @@ def export_table(
     seeds = store.noted(device, "split_seed")
     seed = seeds[0] if seeds else None
     graphs = graphs_of(store, device, chosen.precision) or UNMARKED
+    of_searches = split_of(store, device, chosen.precision).fitted
+    fitted = sorted(key for key in set(table["key"]) if canonical(key) in of_searches)
     header: dict[Hashable | None, Any] = {
         "format": FORMAT,
         "schema": SCHEMA,
@@ -81,7 +85,8 @@ def export_table(
         "threads": chosen.threads,
         "cores": chosen.cores,
         "graphs": graphs,
-        "sha256": checksum(device, seed, rows, chosen.precision, graphs),
+        "fitted": fitted,
+        "sha256": checksum(device, seed, rows, chosen.precision, graphs, fitted),
         "info": (store.noted(device, "info") or [None])[-1],
     }
     if path.suffix == ".parquet":
@@ -127,17 +132,19 @@ def read_table(path: Path | str) -> SharedTable:
     header, plain = read_file(path)
     rows = shared_rows(plain, f"table {path}", READ)
     if header.sha256 is not None and header.sha256 != checksum(
-        header.device, header.split_seed, rows, header.precision, header.graphs
+        *(header.device, header.split_seed, rows),
+        *(header.precision, header.graphs, header.fitted),
     ):
         raise FILE.failure(
             f"table {path} was changed or damaged after its export: the sha256 of its header does "
             "not match its rows, device, split_seed, precision and graphs"
         )
-    name = printable_name(path)
+    name, keys = printable_name(path), {row.key for row in rows}
     return SharedTable(
         header.device,
         header.split_seed,
         tuple((row.measurement(name, header.precision), row.cores_asked) for row in rows),
         header.precision,
         header.graphs,
+        tuple(key for key in header.fitted if key in keys),
     )

@@ -45,6 +45,8 @@ class Header(msgspec.Struct, kw_only=True, frozen=True):
         split_seed: Seed of the held-out split; None if nothing was held out.
         precision: Precision of all models; earlier versions knew no other than fp32.
         graphs: Version of the graphs that were timed; see `lut.graphs`.
+        fitted: Keys of the subnets that a search chose and had timed, which are no fair sample to
+            judge a predictor by; none in files of earlier versions.
         sha256: `lut.shared_row.checksum` of the table; None in files of earlier versions.
     """
 
@@ -55,6 +57,7 @@ class Header(msgspec.Struct, kw_only=True, frozen=True):
     split_seed: Count | None = None
     precision: Precision = FP32
     graphs: Count = UNMARKED
+    fitted: tuple[str, ...] = ()
     sha256: str | None = None
 
 

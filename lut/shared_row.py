@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -140,12 +140,14 @@ def checksum(
     rows: Iterable[SharedRow],
     precision: str = FP32,
     graphs: int = UNMARKED,
+    fitted: Sequence[str] = (),
 ) -> str:
-    """SHA-256 of a table's device, split, precision, graphs and rows in hexadecimal digits, the
-    same for every kind of file; that of an fp32 table of the first graphs is what earlier versions
-    made of it."""
-    named: list[str | int] = [] if precision == FP32 else [precision]
+    """SHA-256 of a table's device, split, precision, graphs, fitted subnets and rows in hexadecimal
+    digits, the same for every kind of file; that of an fp32 table of the first graphs, of which no
+    search chose anything, is what earlier versions made of it."""
+    named: list[str | int | Sequence[str]] = [] if precision == FP32 else [precision]
     named += [] if graphs == UNMARKED else [graphs]
+    named += [fitted] if fitted else []
     found = hashlib.sha256(msgspec.json.encode([device, split_seed, *named]))
     for row in rows:
         found.update(msgspec.json.encode(row))

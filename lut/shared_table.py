@@ -10,6 +10,7 @@ from elasticvit.errors import StoreError
 from elasticvit.kernels import Layout
 from elasticvit.precisions import FP32
 from elasticvit.space import PRESETS
+from lut.dataset import note_fitted
 from lut.graphs import UNMARKED, graphs_of, note_graphs
 from lut.keys import canonical, modernised
 from lut.series import Series
@@ -28,6 +29,7 @@ class SharedTable:
         precision: Precision of all its models.
         rows: Measurements, each with the cores that were asked for.
         graphs: Version of the graphs that were timed; see `lut.graphs`.
+        fitted: Keys of the subnets that a search chose (`lut.dataset.note_fitted`).
     """
 
     device: str
@@ -35,6 +37,7 @@ class SharedTable:
     rows: tuple[tuple[Measurement, str], ...]
     precision: str = FP32
     graphs: int = UNMARKED
+    fitted: tuple[str, ...] = ()
 
     def add_to(self, store: Store, device: str, layouts: Iterable[Layout] = ()) -> int:
         """Append it to a device's measurements, all rows or none.
@@ -65,19 +68,23 @@ class SharedTable:
                 settings=("device",),
             )
         known = {
-            (s.source, s.threads, s.cores, canonical(key), number)
+            (s.source, s.threads, s.cores, s.runtime_hash, canonical(key), number)
             for s in store.series(device, self.precision)
             for key, numbers in store.rounds(device, s).items()
             for number in numbers
         }
+        here = [*PRESET_LAYOUTS, *layouts]
         new = [
             (m, cores)
-            for m, cores in self._modern_rows([*PRESET_LAYOUTS, *layouts])
-            if (m.source, m.threads, cores, canonical(m.key), m.round) not in known
+            for m, cores in self._modern_rows(here)
+            if (m.source, m.threads, cores, m.runtime_hash, canonical(m.key), m.round) not in known
         ]
         if not seeds and self.split_seed is not None:
             store.note(device, "split_seed", self.split_seed)
         note_graphs(store, device, self.precision, self.graphs)
+        have = {key for *_, key, _ in known}
+        fitted = [modernised(k, here) for k in self.fitted if canonical(k) not in have]
+        note_fitted(store, device, self.precision, fitted, ())
         store.add_all(device, new)
         return len(new)
 

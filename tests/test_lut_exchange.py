@@ -5,13 +5,17 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from devices.protocol import Conditions, Measurement
 from elasticvit.errors import StoreError
+from elasticvit.precisions import FP32
 from elasticvit.space import TINY
+from lut.dataset import Dataset, note_fitted, split_of
 from lut.exchange import COLUMNS, SCHEMA, export_table, read_table
+from lut.held_out import HeldOutSplit
 from lut.keys import subnet_key
 from lut.store import Store
 
@@ -81,6 +85,38 @@ def test_an_imported_table_is_used_like_a_measured_one(tmp_path, name: str) -> N
         export_table(store, "mine", tmp_path / "again.csv")
     again = read_table(tmp_path / "again.csv")
     assert {m.source for m, _ in again.rows} == {f"import:{name} of adb:123"}
+
+
+def test_latencies_of_a_later_runtime_are_added_beside_the_former_ones(tmp_path) -> None:
+    table = read_table(exported(tmp_path, "t.csv"))
+    later = tuple((replace(m, runtime="LiteRT 3", runtime_hash="4567"), c) for m, c in table.rows)
+    with Store(tmp_path / "to.sqlite") as store:
+        assert table.add_to(store, "mine") == 4
+        assert replace(table, rows=later).add_to(store, "mine") == 4
+        assert {one.runtime for one in store.series("mine")} == {"LiteRT 2", "LiteRT 3"}
+
+
+@FORMATS
+def test_subnets_that_a_search_chose_are_not_held_out_after_an_import(tmp_path, name: str) -> None:
+    archs = list(TINY.sample(20, np.random.default_rng(3)))
+    keys = [subnet_key(arch, TINY.layout) for arch in archs]
+    with Store(tmp_path / "from.sqlite") as store:
+        note_fitted(store, "phone", FP32, keys[:10], ())
+        store.note("phone", "split_seed", 0)
+        store.add("phone", *(replace(ROWS[0], key=key) for key in keys), cores="big")
+        export_table(store, "phone", tmp_path / name)
+    table = read_table(tmp_path / name)
+    with Store(tmp_path / "to.sqlite") as store:
+        table.add_to(store, "mine")
+        held = Dataset.of(store, "mine", TINY).held_subnets
+    assert held
+    assert not set(held) & set(archs[:10])
+    # where one was held out before, it stays so
+    with Store(tmp_path / "other.sqlite") as store:
+        unfair = next(key for key in keys[:10] if HeldOutSplit(seed=0).held_out(key))
+        store.add("mine", replace(ROWS[0], key=unfair, round=9), cores="big")
+        table.add_to(store, "mine")
+        assert split_of(store, "mine", FP32).held_out(unfair)
 
 
 def test_another_split_is_refused_and_nothing_is_stored(tmp_path) -> None:

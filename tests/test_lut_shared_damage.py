@@ -108,7 +108,7 @@ def test_damaged_headers(folder: Path, tmp_path: Path) -> None:
         path.write_text(f"# {json.dumps(mutation.document)}\n{rows}")
         found = read_or_refused(path)
         # as earlier versions wrote it
-        unsaid = mutation.field in ("precision", "graphs") and mutation.name == "missing"
+        unsaid = mutation.field in ("precision", "graphs", "fitted") and mutation.name == "missing"
         told = ("info", "source", "runtime", "threads", "cores")  # for people; the rows have them
         free = mutation.field in ("sha256", *told) or mutation.name == "unknown field"
         if free or unsaid:
