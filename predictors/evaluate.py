@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from elasticvit.kernels import lower
 from elasticvit.space import SearchSpace
 from lut.dataset import Dataset
 from predictors.fit import fit_predictor, table_predictor
 from predictors.metrics import error_summary
+from predictors.network_correction import priced
 from predictors.predictor import Predictor
 
 KERNELS = "kernels"
@@ -43,8 +46,8 @@ def held_out_errors(predictor: Predictor, dataset: Dataset, space: SearchSpace) 
     """Errors on the held-out measurements, in percent: of kernels on their own (`KERNELS`), and of
     whole subnets before and after the network correction (`SUMS`, `SUBNETS`).
 
-    Whatever has no held-out measurements is left out, and so is everything of a table that is
-    looked up as it is.
+    Whatever has no held-out measurements is left out, and so are subnets with a kernel that the
+    predictor has no latency of, and everything of a table that is looked up as it is.
     """
     errors: Errors = {}
     if not dataset.series.recorded:
@@ -53,9 +56,11 @@ def held_out_errors(predictor: Predictor, dataset: Dataset, space: SearchSpace) 
         kernels = list(dataset.held_kernels)
         measured = list(dataset.held_kernels.values())
         errors[KERNELS] = error_summary(predictor.kernels.ms(kernels), measured).to_dict()
-    if dataset.held_subnets:
-        lowered = [lower(arch, space.layout) for arch in dataset.held_subnets]
-        measured = list(dataset.held_subnets.values())
+    every = [lower(arch, space.layout) for arch in dataset.held_subnets]
+    known = priced(every, predictor.kernels.ms)
+    if known.any():
+        lowered = [kernels for kernels, fits in zip(every, known, strict=True) if fits]
+        measured = np.array(list(dataset.held_subnets.values()))[known].tolist()
         sums = [float(predictor.kernels.ms(kernels).sum()) for kernels in lowered]
         # unchecked: the errors of a profile that was cut short are to be seen, too
         predicted = [predictor.subnet_ms(kernels) for kernels in lowered]

@@ -18,7 +18,12 @@ from predictors.interval import Interval
 from predictors.kernel_regressors import KernelRegressors
 from predictors.kernel_table import KernelTable
 from predictors.metrics import error_summary
-from predictors.network_correction import MIN_SUBNETS, NetworkCorrection, fit_network_correction
+from predictors.network_correction import (
+    MIN_SUBNETS,
+    NetworkCorrection,
+    fit_network_correction,
+    priced,
+)
 from predictors.predictor import Predictor
 
 EMULATED = "emulated"  # in the first part of a source: `adb-emulated:SERIAL`
@@ -100,20 +105,22 @@ def with_subnets(
     interval that is as wide as the error on each of them, predicted from the others.
 
     Args:
-        subnets: Milliseconds of each; fewer than `MIN_SUBNETS` change nothing.
+        subnets: Milliseconds of each. Those with a kernel that the predictor has no latency of are
+            left out; fewer than `MIN_SUBNETS` change nothing.
     """
-    if len(subnets) < MIN_SUBNETS:
+    every = [lower(arch, space.layout) for arch in subnets]
+    known = priced(every, predictor.kernels.ms)
+    lowered = [kernels for kernels, fits in zip(every, known, strict=True) if fits]
+    if len(lowered) < MIN_SUBNETS:
         return predictor
-    lowered = [lower(arch, space.layout) for arch in subnets]
-    network = fit_network_correction(
-        lowered, np.array(list(subnets.values())), predictor.kernels.ms
-    )
+    measured_ms = np.array(list(subnets.values()), dtype=np.float64)[known]
+    network = fit_network_correction(lowered, measured_ms, predictor.kernels.ms)
     seen, own = Interval.conformal(network.leave_one_out_ratios), predictor.interval
     return replace(
         predictor,
         network=network,
         interval=replace(seen, lower=min(seen.lower, own.lower), upper=max(seen.upper, own.upper)),
-        report=replace(predictor.report, subnets=len(subnets)),
+        report=replace(predictor.report, subnets=len(lowered)),
     )
 
 

@@ -22,7 +22,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from elasticvit.arrays import FloatArray
+from elasticvit.arrays import BoolArray, FloatArray
 from elasticvit.errors import PredictorError
 from elasticvit.kernels import Kernel
 from elasticvit.likelihood import most_probable_parts
@@ -187,6 +187,17 @@ class NetworkCorrection:
 
 
 @one_blas_thread()
+def priced(subnets: Sequence[Sequence[Kernel]], kernel_ms: KernelMs) -> BoolArray:
+    """Which subnets have a latency for each of their kernels, shape (len(subnets),): a table that
+    is looked up lacks those of another space.
+
+    Args:
+        subnets: Lowered subnets.
+        kernel_ms: Milliseconds of kernels on their own; not a number where there are none.
+    """
+    return np.array([bool(np.isfinite(kernel_ms(kernels)).all()) for kernels in subnets], np.bool_)
+
+
 def fit_network_correction(
     subnets: Sequence[Sequence[Kernel]], measured_ms: FloatArray, kernel_ms: KernelMs
 ) -> NetworkCorrection:
@@ -198,7 +209,7 @@ def fit_network_correction(
         kernel_ms: Milliseconds of kernels on their own, one a kernel.
 
     Raises:
-        PredictorError: Fewer than four subnets.
+        PredictorError: Fewer than four subnets, or one has a kernel without a latency.
     """
     if len(subnets) < MIN_SUBNETS:
         raise PredictorError(
@@ -210,6 +221,12 @@ def fit_network_correction(
     alone = kernel_ms(kernels)
     cost = composition.counts * alone
     total = cost.sum(axis=1)
+    if not np.isfinite(total).all():
+        unknown = kernels[int(np.flatnonzero(~np.isfinite(alone))[0])]
+        raise PredictorError(
+            f"whole subnets have kernel {unknown.key}, of which there is no latency; leave them "
+            "out, or measure it"
+        )
     excess = measured_ms / total - 1
     kinds = sorted(set(_kinds(kernels)))
     shares = cost / total[:, None]

@@ -15,7 +15,7 @@ from elasticvit.errors import PredictorError
 from elasticvit.kernels import Kernel
 from predictors.interval import Interval
 from predictors.metrics import error_summary
-from predictors.network_correction import MIN_SUBNETS, fit_network_correction
+from predictors.network_correction import MIN_SUBNETS, fit_network_correction, priced
 from predictors.predictor import Predictor
 
 
@@ -28,18 +28,21 @@ def refit_network(
     it says more than a few subnets can.
 
     Args:
-        subnets: Lowered subnets, n of them: all that are to be fitted to, not only new ones.
+        subnets: Lowered subnets, n of them: all that are to be fitted to, not only new ones. Those
+            with a kernel that the predictor has no latency of are left out.
         latency_ms: Their latencies in milliseconds, length n.
 
     Raises:
         PredictorError: There are fewer than `MIN_SUBNETS`.
     """
+    known = priced(subnets, predictor.kernels.ms)
+    subnets = [kernels for kernels, fits in zip(subnets, known, strict=True) if fits]
     if len(subnets) < MIN_SUBNETS:
         raise PredictorError(
             f"{len(subnets)} whole subnets were measured on {predictor.device}; at least "
             f"{MIN_SUBNETS} are needed to fit a network model"
         )
-    measured = np.array(latency_ms, dtype=np.float64)
+    measured = np.array(latency_ms, dtype=np.float64)[known]
     network = fit_network_correction(subnets, measured, predictor.kernels.ms)
     seen, own = Interval.conformal(network.leave_one_out_ratios), predictor.interval
     report = replace(predictor.report, subnets=len(subnets))

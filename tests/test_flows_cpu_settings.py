@@ -123,6 +123,14 @@ def test_an_export_is_timed_as_it_was_predicted(workspace: Workspace) -> None:
         assert timing.threads == threads
 
 
+def test_an_export_is_timed_as_predicted_where_nothing_was_profiled(tmp_path: Path) -> None:
+    model = kernel_models_in("fp32")(lower(TINY.smallest, TINY.layout))
+    told = Prediction(predicted_ms=1.0, upper_ms=None, cpu=FOUR)
+    for place in (None, Workspace.open(tmp_path / "empty")):
+        timing = time_export(place, "fake", model, TINY.layout, told)
+        assert timing.threads == FOUR.threads
+
+
 def test_complexity_levels_are_of_the_threads_that_are_named(workspace: Workspace) -> None:
     told: list[Event] = []
     settings = TrainSettings(data="digits", complexity="ms", device_threads=1)

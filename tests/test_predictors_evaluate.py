@@ -61,6 +61,14 @@ def test_only_what_was_held_out_is_judged(dataset: Dataset) -> None:
     assert held_out_errors(predictor, replace(few, held_subnets={}), TINY) == {}
 
 
+def test_subnets_with_kernels_that_nobody_timed_are_not_judged(dataset: Dataset) -> None:
+    arch = next(iter(dataset.held_subnets))
+    known = {kernel: kernel.macs / 1e6 for kernel in lower(arch, TINY.layout)}
+    table = table_predictor(known, device="phone", source="import:t.json")
+    errors = held_out_errors(table, replace(dataset, held_kernels={}), TINY)
+    assert 1 <= errors[SUBNETS]["count"] < len(dataset.held_subnets)
+
+
 def test_a_table_of_unknown_conditions_is_looked_up_whole(dataset: Dataset) -> None:
     series = replace(SERIES, source=f"{IMPORTED}t.json", runtime=UNRECORDED)
     unrecorded = replace(dataset, series=series)

@@ -16,9 +16,11 @@ from lut.dataset import Dataset, note_fitted, split_of
 from lut.keys import subnet_key
 from lut.store import Store
 from lut.subnet_layouts import subnet_kernels, whole_subnets
+from predictors.fit import with_subnets
 from predictors.fit_report import FitReport
 from predictors.interval import Interval
 from predictors.kernel_table import KernelTable
+from predictors.network_correction import fit_network_correction
 from predictors.predictor import Predictor
 from predictors.refit import refit_network
 
@@ -57,6 +59,24 @@ def test_the_interval_of_a_predictor_that_was_learnt_does_not_narrow() -> None:
     assert after.interval.lower <= 0.8
     assert after.interval.upper >= 1.25
     assert after.report.like == ("phone",)
+
+
+def test_subnets_with_kernels_that_a_table_lacks_are_left_out() -> None:
+    lowered = [lower(arch, TINY.layout) for arch in ARCHS]
+    unknown = max({k for kernels in lowered for k in kernels}, key=lambda k: k.macs)
+    table = {k: ms for k, ms in predictor().kernels.table_ms.items() if k != unknown}
+    lacking = predictor(kernels=KernelTable(table))
+    fits = [unknown not in kernels for kernels in lowered]
+    assert 4 <= sum(fits) < len(ARCHS)
+    times = [latency_ms(kernels) for kernels in lowered]
+    known = [(ks, ms) for ks, ms, fit in zip(lowered, times, fits, strict=True) if fit]
+    after = refit_network(lacking, lowered, times)
+    assert after.report.subnets == sum(fits)
+    assert after.interval == refit_network(lacking, *zip(*known, strict=True)).interval
+    learnt = with_subnets(lacking, dict(zip(ARCHS, times, strict=True)), TINY)
+    assert learnt.report.subnets == sum(fits)
+    with pytest.raises(PredictorError, match=f"kernel {unknown.key}, of which there is no latency"):
+        fit_network_correction(lowered, np.array(times), lacking.kernels.ms)
 
 
 def test_too_few_subnets_are_refused() -> None:

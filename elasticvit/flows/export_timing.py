@@ -61,8 +61,9 @@ def time_export(
     cpu = None if prediction is None else prediction.cpu
     series, table = _table(workspace, device, precision, cpu)
     config = TimingConfig(rounds=ROUNDS, min_ms=ROUND_MS, max_runs=MAX_RUNS)
-    if series is not None:
-        config = replace(config, threads=series.threads, cores=series.cores)
+    setting = cpu if cpu is not None or series is None else series.cpu
+    if setting is not None:
+        config = replace(config, threads=setting.threads, cores=setting.cores)
     if table is not None:
         models = _calibration_models(table, layout, precision)
         config = replace(config, calibration_models=models)
