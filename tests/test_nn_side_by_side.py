@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import Future
 
 import pytest
 import torch
@@ -45,6 +46,49 @@ def test_an_error_is_that_of_the_architecture_and_ends_the_others() -> None:
         assert so_far < 20
         time.sleep(0.2)
         assert len(begun) == so_far
+
+
+def test_what_waits_for_an_earlier_one_does_not_begin_without_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a student that waits for a sampled subnet, where a step is broken off."""
+    begun: list[str] = []
+    told: Future[int] = Future()
+    free = threading.Event()
+    cancel = Future.cancel
+
+    def work(name: str) -> None:
+        begun.append(name)
+        if name == "long":
+            free.wait(60)
+        elif name == "sampled":
+            told.set_result(1)
+        elif name == "student":
+            told.result(5)
+
+    def slowly(future: Future[None]) -> bool:
+        cancelled = cancel(future)
+        if cancelled:  # the thread goes on while the others are cancelled
+            free.set()
+            time.sleep(0.05)
+        return cancelled
+
+    with side_by_side(1) as found:
+        given = found.map(work, ["first", "long", "sampled", "student"])
+        next(given)
+        while "long" not in begun:
+            time.sleep(0.001)
+        monkeypatch.setattr(Future, "cancel", slowly)
+        given.close()
+        assert "student" not in begun
+
+
+def test_no_more_than_are_asked_for_wait_to_be_given() -> None:
+    begun: list[int] = []
+    with side_by_side(2) as found:
+        for number, _ in enumerate(found.map(begun.append, range(50), waiting=3), 1):
+            assert len(begun) <= number + 3
+    assert sorted(begun) == list(range(50))
 
 
 def test_no_more_than_are_asked_for_and_torch_shares_out_the_rest() -> None:

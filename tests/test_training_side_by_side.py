@@ -1,11 +1,13 @@
 """Subnets of a step at the same time: the bits of one after the other."""
 
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from small_search import one_thread
+from torch import Tensor
 from training_small import DATA, MICRO, config, sampler, trainer
 
 from elasticvit.cost import MacsCost
@@ -13,13 +15,14 @@ from elasticvit.errors import TrainingError
 from elasticvit.nn import Supernet
 from elasticvit.nn.layers import ElasticBatchNorm, statistics_later
 from elasticvit.nn.side_by_side import SideBySide, side_by_side
+from elasticvit.training import step_side_by_side as steps
 from elasticvit.training import subnet_threads as module
 from elasticvit.training.config import TrainConfig
 from elasticvit.training.loop import run_training
 from elasticvit.training.panel import choose_panel
 from elasticvit.training.panel_judge import PanelJudge, TrainingSize
 from elasticvit.training.start import computer_bytes
-from elasticvit.training.step_memory import memory_bytes
+from elasticvit.training.step_memory import StepMemory, step_memory
 from elasticvit.training.subnet_threads import dearest_draw, subnet_threads
 
 pytestmark = pytest.mark.usefixtures(one_thread.__name__)
@@ -122,17 +125,48 @@ def test_fewer_where_memory_is_short_and_none_for_dropout(
     torch.set_num_threads(4)
     job = trainer()
     dearest = dearest_draw(job, sampler())
-    needed = [memory_bytes(job, dearest, parallel) for parallel in (1, 2, 3, 4)]
-    assert needed == sorted(needed)  # type: ignore[type-var]
-    assert needed[0] < needed[3]  # type: ignore[operator]
-    monkeypatch.setattr(module, "memory_bytes", lambda job, draw, parallel: parallel * 10**9)
-    monkeypatch.setattr(module, "computer_bytes", lambda: 3 * 10**9)
-    with subnet_threads(job, sampler()):
-        assert job.engine.threads is not None
-        assert job.engine.threads.parallel == 2
-    monkeypatch.setattr(module, "computer_bytes", lambda: 10**9)
-    with subnet_threads(job, sampler()):
-        assert job.engine.threads is None
+    found = step_memory(job, dearest)
+    assert found is not None
+    needed = [found.total(parallel) for parallel in (1, 2, 3, 4)]
+    assert needed == sorted(needed)
+    assert needed[0] < needed[3]
+    kept = StepMemory(held=0, weights=0, kept=(10**9,) * 4)
+    monkeypatch.setattr(module, "step_memory", lambda job, draw: kept)
+    for there, processes, parallel in ((3, 1, 2), (9, 1, 4), (9, 2, 3), (1, 1, None)):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+        monkeypatch.setattr(module, "computer_bytes", lambda there=there: there * 10**9)
+        with subnet_threads(job, sampler()):
+            threads = job.engine.threads
+            assert (threads and threads.parallel) == parallel
+
+
+def test_gradients_of_a_few_subnets_alone_wait_to_be_added() -> None:
+    """How many sets there are at once, of 16 subnets on two threads."""
+    alive: weakref.WeakSet[Tensor] = weakref.WeakSet()
+    most = 0
+
+    def ran(parameters, run):  # type: ignore[no-untyped-def]
+        nonlocal most
+        found = module_ran(parameters, run)
+        alive.update(g for g in found.gradients[:1] if g is not None)
+        most = max(most, len(alive))
+        return found
+
+    module_ran, job = steps._ran, trainer(config(subnets=15))
+    with pytest.MonkeyPatch.context() as patch, side_by_side(2) as threads:
+        patch.setattr(steps, "_ran", ran)
+        job.engine.threads = threads
+        job.engine.gradients(0, next(job.loader.batches(0)), job.sampler.draw())
+    memory = StepMemory(held=0, weights=1, kept=(0,) * 16)
+    assert 1 < most <= memory.total(2) - memory.total(1) + 1
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "sandwich"])
+def test_any_architecture_may_be_the_dearest_of_other_samplings(sampling: str) -> None:
+    job = trainer(config(sampling=sampling, hss=1))
+    dearest = dearest_draw(job, job.sampler)
+    assert set(dearest.archs) == {MICRO.largest}
+    assert (set(dearest.students) == {MICRO.largest}) is (sampling == "sandwich")
 
 
 def test_a_panel_is_judged_the_same(threads: SideBySide) -> None:

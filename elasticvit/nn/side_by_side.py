@@ -9,9 +9,11 @@ every number of cores.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from itertools import islice
 from typing import TypeVar
 
 import torch
@@ -31,35 +33,45 @@ class SideBySide:
     Args:
         pool: The threads.
         parallel: Their number.
+        total: Number of CPU threads, with torch's for each architecture.
     """
 
-    def __init__(self, pool: ThreadPoolExecutor, parallel: int) -> None:
-        self._pool, self.parallel = pool, parallel
+    def __init__(self, pool: ThreadPoolExecutor, parallel: int, total: int) -> None:
+        self._pool, self.parallel, self.total = pool, parallel, total
 
     def map(
         self,
         function: Callable[[Item], Found],
         items: Iterable[Item],
         break_off: Callable[[], None] = lambda: None,
+        waiting: int | None = None,
     ) -> Generator[Found, None, None]:
         """What a function gives of each item, in their order, of as many at the same time as there
         are threads. They begin in their order. Where that is broken off, what has not begun does
-        not begin, and what is under way is waited for.
+        not begin, and what is under way is waited for. Nothing that was given is held here.
 
         Args:
             function: What is called in the threads.
             items: What it is called with.
             break_off: Called before that wait.
+            waiting: Most items that are under way, wait for a thread, or are done and not yet
+                given; None: all of them.
         """
-        running = [self._pool.submit(function, item) for item in items]
+        left = iter(items)
+        running: deque[Future[Found]] = deque()
         try:
-            for future in running:
-                yield future.result()
+            while True:
+                for item in islice(left, None if waiting is None else waiting - len(running)):
+                    running.append(self._pool.submit(function, item))
+                if not running:
+                    return
+                yield running.popleft().result()
         except BaseException:  # Ctrl-C above all
             break_off()
             raise
         finally:
-            for future in running:
+            # the last ones first: what waits for an earlier one never begins without it
+            for future in reversed(running):
                 future.cancel()
             wait(running)
 
@@ -81,7 +93,7 @@ def side_by_side(threads: int | None = None, most: int = MOST) -> Iterator[SideB
             parallel, "subnet", initializer=torch.set_num_threads, initargs=(each,)
         ) as pool,
     ):
-        yield SideBySide(pool, parallel)
+        yield SideBySide(pool, parallel, total)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from elasticvit.arrays import IndexArray
 from elasticvit.errors import DataError
 from elasticvit.training.parts import DataPart
+from elasticvit.training.processes import processes_here
 
 PHOTO_JITTER = 0.2  # of brightness and contrast, about 1
 CROP_SCALE = (0.35, 1.0)  # of the area
@@ -35,9 +36,7 @@ def default_workers() -> int:
     others are shared out among the processes that torchrun started here."""
     affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    local = os.environ.get("LOCAL_WORLD_SIZE", "1")
-    processes = int(local) if local.isdecimal() else 1
-    return max(0, min(cores // max(processes, 1) - 1, MOST_WORKERS))
+    return max(0, min(cores // processes_here() - 1, MOST_WORKERS))
 
 
 def seen_share(resolution: int) -> float:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from elasticvit.training.batch import Batch
 from elasticvit.training.sampling.draw import Draw
-from elasticvit.training.step_memory import FEWEST, memory_bytes
+from elasticvit.training.step_memory import FEWEST, step_memory
 from elasticvit.training.targets import Targets
 from elasticvit.training.trainer import Trainer
 
@@ -77,8 +77,13 @@ def probe(trainer: Trainer, cheapest: Draw, dearest: Draw) -> Probe:
         fixed_s, image_s = _line(times)
         threads = trainer.engine.threads
         parallel = 1 if threads is None else threads.parallel
-        memory = memory_bytes(trainer, dearest, parallel)
-    return Probe(fixed_s=fixed_s, image_s=image_s, loading_s=loading_s, memory_bytes=memory)
+        memory = step_memory(trainer, dearest)
+    return Probe(
+        fixed_s=fixed_s,
+        image_s=image_s,
+        loading_s=loading_s,
+        memory_bytes=None if memory is None else memory.total(parallel),
+    )
 
 
 def _loading_s(trainer: Trainer) -> tuple[Batch, float]:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from elasticvit.nn import Supernet
 from elasticvit.nn.side_by_side import SideBySide
+from elasticvit.nn.torch_threads import torch_threads
 from elasticvit.training.batch import Batch
 from elasticvit.training.clipping import clip_gradients
 from elasticvit.training.config import TrainConfig
@@ -128,6 +129,9 @@ class StepEngine:
         )
         if self.threads is None:
             return run_step(passes, draw)
+        if len(draw.archs) + len(draw.students) == 1:  # a first one alone has all threads
+            with torch_threads(self.threads.total):
+                return run_step(passes, draw)
         return run_step_side_by_side(passes, draw, self.threads)
 
     def _shared(self, values: StepValues) -> list[Tensor]:

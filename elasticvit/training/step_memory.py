@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -11,20 +12,41 @@ from torch import Tensor
 from elasticvit.arch import Arch
 from elasticvit.nn.checkpointing import frozen_statistics
 from elasticvit.training.sampling.draw import Draw
+from elasticvit.training.step_side_by_side import most_waiting
 from elasticvit.training.trainer import Trainer
 
 FEWEST = 2  # images that a batch norm needs
 STATES = 3  # copies of the weights that training adds: gradients and the optimiser's two moments
 
 
-def memory_bytes(trainer: Trainer, dearest: Draw, parallel: int = 1) -> int | None:
-    """Memory that a step at the highest level needs, on the CPU with all that the process holds;
-    None if it cannot be estimated.
+@dataclass(frozen=True, kw_only=True)
+class StepMemory:
+    """What the memory of a training step is made of, in bytes.
+
+    Attributes:
+        held: What the process holds before the first step.
+        weights: The weights of the supernet.
+        kept: What each subnet of a step keeps for its backward pass, the smallest first.
+    """
+
+    held: int
+    weights: int
+    kept: tuple[int, ...]
+
+    def total(self, parallel: int = 1) -> int:
+        """Bytes of a step of which so many subnets run at the same time, each with gradients of
+        its own."""
+        gradients = 0 if parallel == 1 else min(len(self.kept) - 1, most_waiting(parallel) + 1)
+        return self.held + (STATES + gradients) * self.weights + sum(self.kept[-parallel:])
+
+
+def step_memory(trainer: Trainer, dearest: Draw) -> StepMemory | None:
+    """What a step at the highest level needs, on the CPU with all that the process holds; None if
+    it cannot be estimated.
 
     Args:
         trainer: The trainer; it is left as it was.
         dearest: Subnets of the highest complexity level.
-        parallel: Number of subnets that run at the same time.
     """
     device, config = trainer.ranks.device, trainer.config
     if device.type == "cuda":
@@ -38,10 +60,10 @@ def memory_bytes(trainer: Trainer, dearest: Draw, parallel: int = 1) -> int | No
     few = torch.zeros(FEWEST, channels, side, side, device=device)
     subnets = (*dearest.archs, *dearest.students)
     with frozen_statistics(trainer.supernet):
-        kept = sorted(_kept_bytes(trainer, few, arch) for arch in subnets)
+        of_few = {arch: _kept_bytes(trainer, few, arch) for arch in dict.fromkeys(subnets)}
     images = -(-config.batch_size // (trainer.ranks.count * config.accumulate))
-    gradients = parallel - 1  # beside those that are added up
-    return held + (STATES + gradients) * weights + sum(kept[-parallel:]) * images // FEWEST
+    kept = sorted(of_few[arch] * images // FEWEST for arch in subnets)
+    return StepMemory(held=held, weights=weights, kept=tuple(kept))
 
 
 def _kept_bytes(trainer: Trainer, images: Tensor, arch: Arch) -> int:

@@ -34,6 +34,12 @@ class _Ran:
     statistics: BatchStatistics
 
 
+def most_waiting(parallel: int) -> int:
+    """Number of subnets of a step that have begun and whose gradients are not added yet, at most:
+    one more than threads, so that none of these waits for the next one to be added."""
+    return parallel + 1
+
+
 def run_step_side_by_side(passes: SubnetPasses, draw: Draw, threads: SideBySide) -> StepValues:
     """Add the gradients of one step to the supernet's, as many subnets at the same time as there
     are threads.
@@ -65,11 +71,13 @@ def run_step_side_by_side(passes: SubnetPasses, draw: Draw, threads: SideBySide)
     runs = [partial(run_sampled, i, arch) for i, arch in enumerate(draw.archs)]
     runs += [partial(run_student, i, arch) for i, arch in enumerate(draw.students)]
     parameters = list(passes.supernet.parameters())
-    with closing(threads.map(partial(_ran, parameters), runs)) as found:
+    waiting = most_waiting(threads.parallel)
+    with closing(threads.map(partial(_ran, parameters), runs, waiting=waiting)) as found:
         for ran in found:
             _add(parameters, ran.gradients)
             for norm, mean, variance in ran.statistics:
                 norm.take(mean, variance)
+            del ran  # its gradients are as large as the supernet
     return step_values(
         draw.level, [sampled[i] for i in sorted(sampled)], [distances[i] for i in sorted(distances)]
     )

@@ -8,14 +8,15 @@ from dataclasses import replace
 
 import torch
 
-from elasticvit.nn.side_by_side import side_by_side
+from elasticvit.nn.side_by_side import MOST, side_by_side
+from elasticvit.training.processes import processes_here
 from elasticvit.training.sampling.draw import Draw
 from elasticvit.training.sampling.protocol import Sampler
 from elasticvit.training.start import computer_bytes
-from elasticvit.training.step_memory import memory_bytes
+from elasticvit.training.step_memory import step_memory
 from elasticvit.training.trainer import Trainer
 
-MEMORY_SHARE = 0.7  # of the computer's that a training may take for it
+MEMORY_SHARE = 0.7  # of the computer's that the trainings on it may take for it
 
 
 @contextmanager
@@ -40,9 +41,11 @@ def subnet_threads(trainer: Trainer, sampler: Sampler) -> Iterator[None]:
 
 def dearest_draw(trainer: Trainer, sampler: Sampler) -> Draw:
     """Subnets that are as costly as those of any step."""
-    draw = sampler.draw_at(len(sampler.levels) - 1)
-    if trainer.config.sampling == "uniform":  # any architecture may be drawn
-        draw = replace(draw, archs=(trainer.info.space.largest, *draw.archs[1:]))
+    draw, largest = sampler.draw_at(len(sampler.levels) - 1), trainer.info.space.largest
+    if trainer.config.sampling != "adjacent":  # any architecture may be drawn
+        draw = replace(draw, archs=(largest,) * len(draw.archs))
+    if trainer.config.sampling == "sandwich":  # of which the students are random ones, too
+        draw = replace(draw, students=(largest,) * len(draw.students))
     return draw
 
 
@@ -51,8 +54,9 @@ def _parallel(trainer: Trainer, dearest: Draw) -> int:
     threads come by."""
     if trainer.ranks.device.type != "cpu" or trainer.info.options.head_dropout:
         return 1
-    most = min(torch.get_num_threads(), len(dearest.archs) + len(dearest.students))
-    there = MEMORY_SHARE * computer_bytes()
-    while most > 1 and (memory_bytes(trainer, dearest, most) or 0) > there:
-        most -= 1
-    return most
+    most = min(torch.get_num_threads(), len(dearest.archs) + len(dearest.students), MOST)
+    memory = step_memory(trainer, dearest) if most > 1 else None
+    if memory is None:
+        return most
+    there = MEMORY_SHARE * computer_bytes() / processes_here()
+    return next((n for n in range(most, 1, -1) if memory.total(n) <= there), 1)
