@@ -40,6 +40,8 @@ from elasticvit.searching.job import SearchJob
 from elasticvit.searching.result import SearchResult
 from elasticvit.workspace import Workspace
 from predictors.extrapolation import ExtrapolationWarning
+from predictors.kernel_table import KernelTable
+from predictors.workspace_predictors import load_device_predictor
 
 pytestmark = pytest.mark.usefixtures(one_thread.__name__, few_images.__name__)
 SIZES: dict[str, Any] = {"population": 3, "generations": 1}
@@ -94,6 +96,30 @@ def test_a_search_goes_on_in_the_folder_that_is_named(workspace: Workspace, tmp_
     with pytest.raises(SettingError, match="holds a finished search") as caught:
         search(settings, workspace=workspace)
     assert caught.value.settings == ("out",)
+
+
+def test_an_interrupted_search_of_other_latencies_is_told(workspace: Workspace) -> None:
+    settings = SearchSettings(target_ms=4, device="phone", **SIZES)
+
+    def stop(event: Event) -> None:
+        if isinstance(event, SearchProgress):
+            raise Stop
+
+    with pytest.raises(Stop):
+        search(settings, workspace=workspace, events=stop)
+    (folder,) = workspace.folders("search")
+    learnt = load_device_predictor(workspace, "phone")
+    table = {kernel: 0.9 * ms for kernel, ms in learnt.kernels.table_ms.items()}
+    place = workspace.predictor_path("phone", learnt.precision, learnt.cpu)
+    replace(learnt, kernels=KernelTable(table)).save(place)
+    told: list[Event] = []
+    found = search(settings, workspace=workspace, events=told.append)
+    assert found.folder != folder
+    notices = [event.text for event in told if isinstance(event, Notice)]
+    assert any(str(folder) in text and "predicted otherwise since" in text for text in notices)
+    told.clear()
+    search(settings, workspace=workspace, target_ms=3.9, events=told.append)
+    assert not any("otherwise since" in e.text for e in told if isinstance(e, Notice))
 
 
 def test_a_folder_with_other_things_is_left_alone(workspace: Workspace, tmp_path: Path) -> None:

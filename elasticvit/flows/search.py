@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elasticvit.errors import SettingError
-from elasticvit.events import EventHandler, Phase, ignore
+from elasticvit.events import EventHandler, Notice, Phase, ignore
 from elasticvit.flows.asked import ASKED_FILE, asked_of, note_end, write_asked
 from elasticvit.flows.places import check_writable, kept
 from elasticvit.flows.search_caps import pose_problem
@@ -188,7 +188,10 @@ def _search(
         asked: list[Any] = [chosen.population, chosen.generations, chosen.budget_minutes]
         if chosen.evaluations is not None or tuple(chosen.start) != USUAL:
             asked += [chosen.evaluations, sorted(chosen.start)]
-        found = job.unfinished(here.folders("search") if out is None else [out], asked)
+        folders = here.folders("search") if out is None else [out]
+        found = job.unfinished(folders, asked)
+        if found is None and out is None:
+            _tell_outdated(job.outdated(folders, asked), events)
         config = None if found is None else found[1]
         going_on = out if found is None else found[0]
         if going_on is not None:
@@ -234,6 +237,17 @@ def _search(
         with kept(f"the finished search is kept in {folder}"):
             here.set_latest("search", folder)
     return SearchOutcome(folder=folder, result=result)
+
+
+def _tell_outdated(folder: Path | None, events: EventHandler) -> None:
+    """Say why an interrupted search of the same settings, if there is one, is not gone on with."""
+    if folder is not None:
+        text = (
+            f"the interrupted search in {folder} has the same settings, but latencies are "
+            "predicted otherwise since (a device was profiled again, or a search timed finalists). "
+            "This one begins anew; what was judged is not judged again"
+        )
+        events(Notice(text=text, warning=True))
 
 
 def _cpu_settings(caps: Sequence[Cap]) -> dict[str, Any]:

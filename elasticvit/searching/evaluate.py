@@ -74,6 +74,10 @@ class Spread(Protocol):
     def parallel(self) -> int:
         """Number of architectures that run at the same time."""
 
+    @property
+    def batches(self) -> int:
+        """Number of batches of one architecture that `correct` runs at the same time."""
+
     def __call__(
         self, evaluator: SupernetEvaluator, stretches: Sequence[Stretch]
     ) -> Iterator[tuple[Stretch, BoolArray]]:

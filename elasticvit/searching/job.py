@@ -103,6 +103,7 @@ class SearchJob:
             supernet, data, macs_m, torch_device=place, store=store, spread=spread
         )
         self.parallel = 1 if spread is None else spread.parallel
+        self.batches = 1 if spread is None else spread.batches
         self.twice = self.thorough.sizes != self.quick.sizes
         self.settings: dict[str, Any] = {
             "targets": [[cap.cost.name, cap.cost.unit, cap.target] for cap in self.goals.caps],
@@ -134,10 +135,11 @@ class SearchJob:
         each_s = time_evaluation(self.quick, self.typical)
         image_s = each_s / self.quick.sizes.images
         finalist_s = image_s * self.thorough.sizes.images * len(self.goals) / self.parallel
+        tested = self.thorough.sizes.images + self.data.info.test_images / self.batches
         return make_plan(
             evaluation_s=each_s / self.parallel,
             finalist_s=finalist_s if self.twice else 0,
-            test_s=image_s * (self.thorough.sizes.images + self.data.info.test_images),
+            test_s=image_s * tested,
             goals=len(self.goals),
             evaluations=evaluations,
             population=population,
@@ -160,6 +162,13 @@ class SearchJob:
         """
         wanted = {**self.settings, "asked": asked, "caps": self.goals.fingerprint(self.space)}
         return unfinished_search(folders, wanted)
+
+    def outdated(self, folders: Sequence[Path], asked: Any) -> Path | None:
+        """The newest of the folders with an interrupted search that is this one but for what costs
+        say of architectures, which has changed since; arguments and errors as of `unfinished`."""
+        wanted = {**self.settings, "asked": asked}
+        found = unfinished_search(folders, wanted, apart=("caps",))
+        return None if found is None else found[0]
 
     def run(
         self,

@@ -83,6 +83,7 @@ class Team:
 
     def __init__(self, peers: Peers) -> None:
         self.peers, self.parallel = peers, peers.count
+        self.batches = 1  # the others wait while a winner is tested
 
     def begin(self, supernet: Supernet, data: ImageData) -> None:
         """Give the others the supernet, and wait until they have opened the data set.

@@ -193,13 +193,14 @@ def _batch(rows: Sequence[Sequence[int]], space: SearchSpace) -> ArchBatch:
 
 
 def unfinished_search(
-    folders: Sequence[Path], wanted: Mapping[str, Any]
+    folders: Sequence[Path], wanted: Mapping[str, Any], apart: Sequence[str] = ()
 ) -> tuple[Path, EvolutionConfig] | None:
     """The newest of the folders with an interrupted search of some settings, and its size.
 
     Args:
         folders: Candidates, oldest first.
         wanted: The settings, as in the state.
+        apart: Names of settings that may differ.
 
     Raises:
         CheckpointError: the newest candidate's state cannot be read.
@@ -209,6 +210,6 @@ def unfinished_search(
         if (folder / RESULT_FILE).exists() or not path.exists():
             continue
         settings = read_state(path).settings
-        if {name: v for name, v in settings.items() if name != "evolution"} == wanted:
+        if {n: v for n, v in settings.items() if n not in ("evolution", *apart)} == wanted:
             return folder, evolution_of(settings, path)
     return None

@@ -24,6 +24,7 @@ class Workers:
 
     def __init__(self, threads: SideBySide) -> None:
         self._map, self.parallel = threads.map, threads.parallel
+        self.batches = self.parallel
 
     def __call__(
         self, evaluator: SupernetEvaluator, stretches: Sequence[Stretch]
