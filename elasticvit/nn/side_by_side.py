@@ -65,6 +65,7 @@ class SideBySide:
                     running.append(self._pool.submit(function, item))
                 if not running:
                     return
+                wait([running[0]])  # which it stays among, should that be broken off
                 yield running.popleft().result()
         except BaseException:  # Ctrl-C above all
             break_off()
