@@ -82,7 +82,7 @@ def draw_front(folder: Path, result: SearchResult, cost: FloatArray, accuracy: F
     axes.set_ylabel(
         "accuracy on the search part (%)" if own else f"score: {result.accuracy_source}"
     )
-    where = f" on {result.data}" if own else ""
+    where = f" on {Path(result.data).name}" if own else ""
     axes.set_title(
         f"{result.evaluations} architectures of space {result.space}{where}",
         loc="left",
