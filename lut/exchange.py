@@ -137,7 +137,7 @@ def read_table(path: Path | str) -> SharedTable:
     ):
         raise FILE.failure(
             f"table {path} was changed or damaged after its export: the sha256 of its header does "
-            "not match its rows, device, split_seed, precision and graphs"
+            "not match its rows, device, split_seed, precision, graphs and fitted"
         )
     name, keys = printable_name(path), {row.key for row in rows}
     return SharedTable(

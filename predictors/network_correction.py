@@ -186,7 +186,6 @@ class NetworkCorrection:
         )
 
 
-@one_blas_thread()
 def priced(subnets: Sequence[Sequence[Kernel]], kernel_ms: KernelMs) -> BoolArray:
     """Which subnets have a latency for each of their kernels, shape (len(subnets),): a table that
     is looked up lacks those of another space.
@@ -198,6 +197,7 @@ def priced(subnets: Sequence[Sequence[Kernel]], kernel_ms: KernelMs) -> BoolArra
     return np.array([bool(np.isfinite(kernel_ms(kernels)).all()) for kernels in subnets], np.bool_)
 
 
+@one_blas_thread()
 def fit_network_correction(
     subnets: Sequence[Sequence[Kernel]], measured_ms: FloatArray, kernel_ms: KernelMs
 ) -> NetworkCorrection:
