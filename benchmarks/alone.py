@@ -55,8 +55,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("alone"))
     options = parser.parse_args()
     torch.set_num_threads(1)
-    supernet, training = read_supernet(SUPERNET), load_card(SUPERNET).training
-    whole_s = float(training["seconds"]) * int(training["cores"])
+    supernet, whole_s = read_supernet(SUPERNET), supernet_seconds()
     seconds = options.seconds or options.share * whole_s
     data = open_data(str(options.data))
     price = MacsCost(PRESETS[SPACE].with_classes(CLASSES)).price
@@ -82,6 +81,12 @@ def main() -> None:
         "won": sum(row["supernet"] > row["alone"] for row in rows),
     }
     print(json.dumps(line))
+
+
+def supernet_seconds() -> float:
+    """Seconds of one core that the training of the supernet took, as its card says."""
+    training = load_card(SUPERNET).training
+    return float(training["seconds"]) * int(training["cores"])
 
 
 def panel_archs() -> list[str]:

@@ -30,7 +30,7 @@ import pandas as pd
 import timm
 import torch
 import torch.nn.functional as F
-from alone import judge, right_of
+from alone import SUPERNET, judge, right_of, supernet_seconds
 from conflict import CIFAR
 from safetensors.torch import save_file
 from timm.optim import param_groups_weight_decay
@@ -41,13 +41,12 @@ from torch.utils.flop_counter import FlopCounterMode
 import elasticvit as ev
 from elasticvit.arch import Arch
 from elasticvit.files import write_atomic
-from elasticvit.nn.shipped import load_card, read_supernet
+from elasticvit.nn.shipped import read_supernet
 from elasticvit.nn.subnet import Subnet
 from elasticvit.training.clipping import clip_gradients
 from elasticvit.training.data import ImageData, open_data
 from elasticvit.training.recipes import CPU_MINUTES as RECIPE
 
-SUPERNET = "tiny-cifar10"
 MODELS = ("mobilenetv3_small_100", "mobilenetv4_conv_small", "efficientnet_b0")
 SIDE, BATCH, SEED = 64, 64, 0
 RATES = (1e-3, 2e-3, 4e-3)
@@ -89,12 +88,6 @@ def main() -> None:
         "networks": rows,
     }
     print(json.dumps(line))
-
-
-def supernet_seconds() -> float:
-    """Seconds of one core that the training of the supernet took, as its card says."""
-    training = load_card(SUPERNET).training
-    return float(training["seconds"]) * int(training["cores"])
 
 
 def beside(name: str, seconds: float, data: ImageData, options: Any) -> dict[str, Any]:

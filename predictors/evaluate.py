@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from elasticvit.kernels import lower
 from elasticvit.space import SearchSpace
 from lut.dataset import Dataset
@@ -57,10 +55,9 @@ def held_out_errors(predictor: Predictor, dataset: Dataset, space: SearchSpace) 
         measured = list(dataset.held_kernels.values())
         errors[KERNELS] = error_summary(predictor.kernels.ms(kernels), measured).to_dict()
     every = [lower(arch, space.layout) for arch in dataset.held_subnets]
-    known = priced(every, predictor.kernels.ms)
-    if known.any():
-        lowered = [kernels for kernels, fits in zip(every, known, strict=True) if fits]
-        measured = np.array(list(dataset.held_subnets.values()))[known].tolist()
+    lowered, times = priced(every, dataset.held_subnets.values(), predictor.kernels.ms)
+    if lowered:
+        measured = times.tolist()
         sums = [float(predictor.kernels.ms(kernels).sum()) for kernels in lowered]
         # unchecked: the errors of a profile that was cut short are to be seen, too
         predicted = [predictor.subnet_ms(kernels) for kernels in lowered]

@@ -109,11 +109,9 @@ def with_subnets(
             left out; fewer than `MIN_SUBNETS` change nothing.
     """
     every = [lower(arch, space.layout) for arch in subnets]
-    known = priced(every, predictor.kernels.ms)
-    lowered = [kernels for kernels, fits in zip(every, known, strict=True) if fits]
+    lowered, measured_ms = priced(every, subnets.values(), predictor.kernels.ms)
     if len(lowered) < MIN_SUBNETS:
         return predictor
-    measured_ms = np.array(list(subnets.values()), dtype=np.float64)[known]
     network = fit_network_correction(lowered, measured_ms, predictor.kernels.ms)
     seen, own = Interval.conformal(network.leave_one_out_ratios), predictor.interval
     return replace(

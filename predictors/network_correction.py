@@ -14,15 +14,16 @@ form, and the result stays a number a kernel: pricing is still a table look-up.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from elasticvit.arrays import BoolArray, FloatArray
+from elasticvit.arrays import FloatArray
 from elasticvit.errors import PredictorError
 from elasticvit.kernels import Kernel
 from elasticvit.likelihood import most_probable_parts
@@ -186,15 +187,20 @@ class NetworkCorrection:
         )
 
 
-def priced(subnets: Sequence[Sequence[Kernel]], kernel_ms: KernelMs) -> BoolArray:
-    """Which subnets have a latency for each of their kernels, shape (len(subnets),): a table that
-    is looked up lacks those of another space.
+def priced(
+    subnets: Sequence[Sequence[Kernel]], measured_ms: Iterable[float], kernel_ms: KernelMs
+) -> tuple[list[Sequence[Kernel]], FloatArray]:
+    """The subnets with a latency for each of their kernels, and what was measured of these: a table
+    that is looked up lacks kernels of another space.
 
     Args:
         subnets: Lowered subnets.
+        measured_ms: Their latencies in milliseconds, one a subnet.
         kernel_ms: Milliseconds of kernels on their own; not a number where there are none.
     """
-    return np.array([bool(np.isfinite(kernel_ms(kernels)).all()) for kernels in subnets], np.bool_)
+    known = [bool(np.isfinite(kernel_ms(kernels)).all()) for kernels in subnets]
+    times = np.fromiter(compress(measured_ms, known), dtype=np.float64)
+    return list(compress(subnets, known)), times
 
 
 @one_blas_thread()

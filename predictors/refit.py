@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from elasticvit.errors import PredictorError
 from elasticvit.kernels import Kernel
 from predictors.interval import Interval
@@ -35,14 +33,12 @@ def refit_network(
     Raises:
         PredictorError: There are fewer than `MIN_SUBNETS`.
     """
-    known = priced(subnets, predictor.kernels.ms)
-    subnets = [kernels for kernels, fits in zip(subnets, known, strict=True) if fits]
+    subnets, measured = priced(subnets, latency_ms, predictor.kernels.ms)
     if len(subnets) < MIN_SUBNETS:
         raise PredictorError(
             f"{len(subnets)} whole subnets were measured on {predictor.device}; at least "
             f"{MIN_SUBNETS} are needed to fit a network model"
         )
-    measured = np.array(latency_ms, dtype=np.float64)[known]
     network = fit_network_correction(subnets, measured, predictor.kernels.ms)
     seen, own = Interval.conformal(network.leave_one_out_ratios), predictor.interval
     report = replace(predictor.report, subnets=len(subnets))

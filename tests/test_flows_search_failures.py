@@ -56,6 +56,17 @@ class Stop(Exception):
     pass
 
 
+def interrupt(settings: SearchSettings, workspace: Workspace) -> None:
+    """Break a search off at its first progress."""
+
+    def stop(event: Event) -> None:
+        if isinstance(event, SearchProgress):
+            raise Stop
+
+    with pytest.raises(Stop):
+        search(settings, workspace=workspace, events=stop)
+
+
 @pytest.mark.parametrize("at", [1, 2, 4])
 def test_a_handler_that_raises_stops_a_search_that_goes_on_later(
     workspace: Workspace, tmp_path: Path, at: int
@@ -82,13 +93,7 @@ def test_a_handler_that_raises_stops_a_search_that_goes_on_later(
 
 def test_a_search_goes_on_in_the_folder_that_is_named(workspace: Workspace, tmp_path: Path) -> None:
     settings = SearchSettings(target_ms=4, out=tmp_path / "out", **SIZES)
-
-    def stop(event: Event) -> None:
-        if isinstance(event, SearchProgress):
-            raise Stop
-
-    with pytest.raises(Stop):
-        search(settings, workspace=workspace, events=stop)
+    interrupt(settings, workspace)
     with pytest.raises(CheckpointError, match="a search with other seed"):
         search(settings, workspace=workspace, seed=9)
     found = search(settings, workspace=workspace)
@@ -100,13 +105,7 @@ def test_a_search_goes_on_in_the_folder_that_is_named(workspace: Workspace, tmp_
 
 def test_an_interrupted_search_of_other_latencies_is_told(workspace: Workspace) -> None:
     settings = SearchSettings(target_ms=4, device="phone", **SIZES)
-
-    def stop(event: Event) -> None:
-        if isinstance(event, SearchProgress):
-            raise Stop
-
-    with pytest.raises(Stop):
-        search(settings, workspace=workspace, events=stop)
+    interrupt(settings, workspace)
     (folder,) = workspace.folders("search")
     learnt = load_device_predictor(workspace, "phone")
     table = {kernel: 0.9 * ms for kernel, ms in learnt.kernels.table_ms.items()}
@@ -133,13 +132,7 @@ def test_a_folder_with_other_things_is_left_alone(workspace: Workspace, tmp_path
 
 def test_two_searches_in_one_folder_exclude_each_other(workspace: Workspace) -> None:
     settings = SearchSettings(target_ms=4, population=4, generations=2)
-
-    def stop(event: Event) -> None:
-        if isinstance(event, SearchProgress):
-            raise Stop
-
-    with pytest.raises(Stop):
-        search(settings, workspace=workspace, events=stop)
+    interrupt(settings, workspace)
     (folder,) = workspace.folders("search")
     refused: list[CheckpointError] = []
 

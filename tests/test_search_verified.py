@@ -53,6 +53,22 @@ def rank(goal: Goal) -> Finalists | None:
     return Finalists(kept.take(order)) if len(kept) else None
 
 
+def record(device: str, arch: Arch, ms: float) -> Measured:
+    """What was predicted as measured."""
+    return Measured(
+        arch=arch,
+        device=device,
+        source=f"fake:{device}",
+        target_ms=TARGET,
+        predicted_ms=ms,
+        measured_ms=ms,
+        low_ms=ms,
+        high_ms=ms,
+        rounds=1,
+        kept=ms <= TARGET,
+    )
+
+
 class FakeVerify:
     """Measures every finalist as `true` times its multiply-accumulates, and corrects the costs by
     half of what is missing each time."""
@@ -61,19 +77,7 @@ class FakeVerify:
         self.true, self.factor, self.calls = true, 1.0, 0
 
     def one(self, arch: Arch) -> Measured:
-        ms = self.true * float(MACS.price(ArchBatch.of([arch]))[0])
-        return Measured(
-            arch=arch,
-            device="fake",
-            source="fake:fake",
-            target_ms=TARGET,
-            predicted_ms=ms,
-            measured_ms=ms,
-            low_ms=ms,
-            high_ms=ms,
-            rounds=1,
-            kept=ms <= TARGET,
-        )
+        return record("fake", arch, self.true * float(MACS.price(ArchBatch.of([arch]))[0]))
 
     def __call__(self, goal: Goal, ranked: ArchBatch) -> Verified:
         self.calls += 1
@@ -138,19 +142,7 @@ def test_what_is_shown_keeps_a_goal_by_what_is_known() -> None:
 
 
 def on(device: str, arch: Arch, *, kept: bool) -> Measured:
-    ms = TARGET if kept else 2 * TARGET
-    return Measured(
-        arch=arch,
-        device=device,
-        source=f"fake:{device}",
-        target_ms=TARGET,
-        predicted_ms=TARGET,
-        measured_ms=ms,
-        low_ms=ms,
-        high_ms=ms,
-        rounds=1,
-        kept=kept,
-    )
+    return record(device, arch, TARGET if kept else 2 * TARGET)
 
 
 def caps(**factors: float) -> Goal:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from elasticvit.arch import Arch, ArchBatch
-from elasticvit.arrays import IndexArray
+from elasticvit.arrays import FloatArray, IndexArray
 from elasticvit.cost import CostModel
 from elasticvit.events import EventHandler, Phase
 from elasticvit.searching import finalists
@@ -117,13 +117,10 @@ class Ending:
         Args:
             others: The fields of `SearchResult` that are the search's and not its end's.
         """
-        rankings = [choice.ranking for choice in choices]
         goal = choices[0].verified.goal  # all have the same costs
-        archs = rankings[0].archs.concat(*(ranking.archs for ranking in rankings[1:]))
-        scores = np.concatenate([ranking.accuracy for ranking in rankings])
-        rows = longest_judged(archs, np.concatenate([ranking.images for ranking in rankings]))
-        rows = rows[promising([choice.verified for choice in choices], archs.take(rows))]
-        archs, scores = archs.take(rows), scores[rows]
+        archs, scores, _ = _all_finalists(choices)
+        shown = promising([choice.verified for choice in choices], archs)
+        archs, scores = archs.take(shown), scores[shown]
         points = summarise_archs(self.space, archs, scores, goal.latency or self.latency, goal.caps)
         return result_of(
             winners,
@@ -131,7 +128,7 @@ class Ending:
             data=self.data.info.spec,
             classes=self.data.info.classes,
             normalisation=self.data.given_normalisation,
-            search_images=int(rankings[0].images[0]),
+            search_images=int(choices[0].ranking.images[0]),
             test_images=self.data.info.test_images,
             front=front_of(points),
             **others,
@@ -153,8 +150,18 @@ def longest_judged(archs: ArchBatch, images: IndexArray) -> IndexArray:
 
 def errors_again(choices: Sequence[Choice[Ranking]]) -> dict[Arch, float]:
     """Standard errors of the finalists, which were judged again; those of the most images hold."""
+    archs, _, errors = _all_finalists(choices)
+    return dict(zip(archs, errors.tolist(), strict=True))
+
+
+def _all_finalists(
+    choices: Sequence[Choice[Ranking]],
+) -> tuple[ArchBatch, FloatArray, FloatArray]:
+    """The finalists of all goals, each once, n of them, with accuracies and standard errors, both
+    of shape (n,); those of the most images hold."""
     rankings = [choice.ranking for choice in choices]
     archs = rankings[0].archs.concat(*(ranking.archs for ranking in rankings[1:]))
-    errors = np.concatenate([ranking.error for ranking in rankings])
     rows = longest_judged(archs, np.concatenate([ranking.images for ranking in rankings]))
-    return dict(zip(archs.take(rows), errors[rows].tolist(), strict=True))
+    accuracy = np.concatenate([ranking.accuracy for ranking in rankings])
+    error = np.concatenate([ranking.error for ranking in rankings])
+    return archs.take(rows), accuracy[rows], error[rows]
