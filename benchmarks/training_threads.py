@@ -72,7 +72,7 @@ class Training:
         """Take steps."""
         torch.set_num_threads(self.torch_threads)
         if self.together:
-            with side_by_side(most=self.trainer.config.subnets + 1) as threads:
+            with side_by_side(parallel=self.trainer.config.subnets + 1) as threads:
                 self.trainer.engine.threads = threads
                 self._take(steps)
         else:

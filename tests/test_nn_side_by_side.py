@@ -92,9 +92,17 @@ def test_no_more_than_are_asked_for_wait_to_be_given() -> None:
 
 
 def test_no_more_than_are_asked_for_and_torch_shares_out_the_rest() -> None:
-    with side_by_side(6, most=2) as found:
+    with side_by_side(6, parallel=2) as found:
         assert found.parallel == 2
         assert list(found.map(lambda _: torch.get_num_threads(), range(2))) == [3, 3]
+
+
+def test_more_than_threads_where_that_is_asked_for() -> None:
+    with side_by_side(2, parallel=5) as found:
+        assert found.parallel == 5
+        meeting = threading.Barrier(5, timeout=60)
+        assert list(found.map(lambda _: torch.get_num_threads(), range(5))) == [1] * 5
+        assert sorted(found.map(lambda _: meeting.wait(), range(5))) == [0, 1, 2, 3, 4]
 
 
 def test_an_accelerator_has_none() -> None:

@@ -109,13 +109,19 @@ def test_a_subnet_that_fails_ends_the_step_and_no_student_waits(
     job.engine.gradients(0, next(job.loader.batches(0)), draw)
 
 
-@pytest.mark.parametrize(("cores", "parallel"), [(1, None), (2, 2), (3, 3), (9, 4)])
-def test_as_many_as_a_step_has_and_threads_there_are(cores: int, parallel: int | None) -> None:
+@pytest.mark.parametrize(
+    ("cores", "subnets", "parallel"),
+    [(1, 3, None), (2, 1, 2), (2, 3, 4), (2, 4, 2), (3, 4, 5), (3, 6, 3), (9, 3, 4), (9, 15, 8)],
+)
+def test_all_of_a_step_unless_they_are_many_more_than_the_cores(
+    cores: int, subnets: int, parallel: int | None
+) -> None:
     torch.set_num_threads(cores)
-    job = trainer()
-    with subnet_threads(job, sampler()):
+    settings = config(subnets=subnets)
+    job = trainer(settings)
+    with subnet_threads(job, sampler(settings=settings)):
         found = job.engine.threads
-        assert (None if found is None else found.parallel) == parallel
+        assert (found and found.parallel) == parallel
     assert job.engine.threads is None
 
 

@@ -34,6 +34,7 @@ from elasticvit.flows.train_watch import TrainWatch
 from elasticvit.flows.unreadable import unreadable_notices
 from elasticvit.training.checkpoint import load_supernet
 from elasticvit.training.forecast import Forecaster, forecast
+from elasticvit.training.freed_memory import freed_memory_kept
 from elasticvit.training.loop import run_training
 from elasticvit.training.run_info import RUN_FILE, has_checkpoint
 from elasticvit.training.subnet_threads import subnet_threads
@@ -174,7 +175,7 @@ class TrainJob:
             with writing(run):  # of a run that is trained again from an earlier step
                 (run / RESULT_FILE).unlink(missing_ok=True)
         sampler = self.plan.sampler()
-        with subnet_threads(trainer, sampler):
+        with freed_memory_kept(self.ranks.device.type), subnet_threads(trainer, sampler):
             self.events(Phase(text="timing the lowest complexity level for a forecast"))
             forecaster = forecast(trainer, sampler)
             expected = TrainingForecast(forecast=forecaster.forecast(), done=trainer.step)

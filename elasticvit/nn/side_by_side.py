@@ -78,16 +78,17 @@ class SideBySide:
 
 
 @contextmanager
-def side_by_side(threads: int | None = None, most: int = MOST) -> Iterator[SideBySide]:
+def side_by_side(threads: int | None = None, parallel: int | None = None) -> Iterator[SideBySide]:
     """Threads, and one thread of torch for each architecture, or more where there are many.
 
     Args:
         threads: Number of CPU threads; None for torch's current number.
-        most: Most architectures at the same time.
+        parallel: Number of architectures at the same time, which may be more than threads: the
+            system then shares these out. None: as many as threads, up to `MOST`.
     """
     total = torch.get_num_threads() if threads is None else threads
-    parallel = min(total, most, MOST)
-    each = total // parallel
+    parallel = min(total, MOST) if parallel is None else parallel
+    each = max(total // parallel, 1)
     with (
         torch_threads(each),
         ThreadPoolExecutor(

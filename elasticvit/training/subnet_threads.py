@@ -1,4 +1,5 @@
-"""Whether the subnets of a step run at the same time: on a CPU they do, where memory is enough."""
+"""How many subnets of a step run at the same time: on a CPU all, where memory is enough and they
+are not many more than the cores."""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from elasticvit.training.start import computer_bytes
 from elasticvit.training.step_memory import step_memory
 from elasticvit.training.trainer import Trainer
 
+CROWD = 2  # subnets a core; of more, few cores are idle at the end of a step anyway
 MEMORY_SHARE = 0.7  # of the computer's that the trainings on it may take for it
 
 
@@ -31,7 +33,7 @@ def subnet_threads(trainer: Trainer, sampler: Sampler) -> Iterator[None]:
     if parallel < 2:
         yield
         return
-    with side_by_side(most=parallel) as threads:
+    with side_by_side(parallel=parallel) as threads:
         trainer.engine.threads = threads
         try:
             yield
@@ -51,10 +53,11 @@ def dearest_draw(trainer: Trainer, sampler: Sampler) -> Draw:
 
 def _parallel(trainer: Trainer, dearest: Draw) -> int:
     """Number of subnets at the same time: dropout would draw its numbers in the order in which
-    threads come by."""
-    if trainer.ranks.device.type != "cpu" or trainer.info.options.head_dropout:
+    threads come by. All of them on fewer cores leave none idle while the last one runs."""
+    cores, subnets = torch.get_num_threads(), len(dearest.archs) + len(dearest.students)
+    if trainer.ranks.device.type != "cpu" or trainer.info.options.head_dropout or cores == 1:
         return 1
-    most = min(torch.get_num_threads(), len(dearest.archs) + len(dearest.students), MOST)
+    most = min(subnets if subnets <= CROWD * cores else cores, MOST)
     memory = step_memory(trainer, dearest) if most > 1 else None
     if memory is None:
         return most
