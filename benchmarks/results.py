@@ -55,6 +55,7 @@ COMMANDS = {
     "adb_overhead": "python benchmarks/adb_overhead.py",
     "judging_threads": "python benchmarks/judging_threads.py",
     "training_threads": "python benchmarks/training_threads.py",
+    "freed_memory": "python benchmarks/freed_memory.py",
     "alone": "python benchmarks/alone.py",
     "beside_timm": "python benchmarks/beside_timm.py",
     "cheaper": "python benchmarks/cheaper.py",

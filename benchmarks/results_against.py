@@ -116,6 +116,16 @@ def _threads(r: Result, what: str, other: str) -> tuple[str, str, str]:
     )
 
 
+def _freed_memory(r: Result) -> tuple[str, str, str]:
+    kept, given_back = r["kept"], r["given_back"]
+    return (
+        f"a training step of {r['subnets']} subnets of {r['level']:g} MMACs in `{r['space']}` and "
+        f"their student, freed memory kept: {kept['step_s']:.2f} s",
+        f"freed memory given back to the system: {given_back['step_s']:.2f} s",
+        f"{r['ratio']:.2f}",
+    )
+
+
 AGAINST: dict[str, Callable[[Result], tuple[str, str, str]]] = {
     "pricing": _pricing,
     "sampling": _sampling,
@@ -126,6 +136,7 @@ AGAINST: dict[str, Callable[[Result], tuple[str, str, str]]] = {
     "adb_overhead": _adb_overhead,
     "judging_threads": _judging_threads,
     "training_threads": _training_threads,
+    "freed_memory": _freed_memory,
 }
 
 

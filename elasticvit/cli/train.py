@@ -214,7 +214,7 @@ def _switch(_: click.Context, __: click.Parameter, value: str | None) -> bool | 
     "--threads",
     type=click.IntRange(1, 256),
     default=None,
-    help="CPU threads: subnets of a step that run at the same time.  [default: one per core]",
+    help="CPU threads to train on.  [default: one per core]",
 )
 @click.option(
     "--workers",
