@@ -7,17 +7,14 @@ fails does not stop the others; a Ctrl-C stops all of them, each closing its dev
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from devices.pauses import Stopped, stopped_by
 from devices.protocol import Device
 
 T = TypeVar("T")
-
-
-class Stopped(Exception):
-    """The work on a device was stopped from outside."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +45,7 @@ def run_fleet(
         Outcomes by name, in the order of `devices`.
     """
     stop = threading.Event()
+    ended = {name: threading.Event() for name in devices}
     outcomes: dict[str, Outcome[T]] = {}
 
     def check() -> None:
@@ -57,10 +55,12 @@ def run_fleet(
     def run(name: str, device: Device) -> None:
         outcomes[name] = Outcome(error=Stopped(name))
         try:
-            with device as opened:
+            with stopped_by(stop), device as opened:
                 outcomes[name] = Outcome(result=work(name, opened, check))
         except Exception as error:
             outcomes[name] = Outcome(error=error)
+        finally:
+            ended[name].set()
 
     threads = [
         threading.Thread(target=run, args=pair, name=f"device {pair[0]}")
@@ -68,12 +68,16 @@ def run_fleet(
     ]
     for thread in threads:
         thread.start()
+    # Ctrl-C within `Thread.join` makes Python take the thread for ended (bpo-45274)
     try:
-        for thread in threads:
-            thread.join()
+        _wait(ended.values())
     except BaseException:
         stop.set()
-        for thread in threads:
-            thread.join()
+        _wait(ended.values())
         raise
     return {name: outcomes[name] for name in devices}
+
+
+def _wait(events: Iterable[threading.Event]) -> None:
+    for event in events:
+        event.wait()

@@ -86,6 +86,16 @@ class Database:
             "stop it",
         )
 
+    def is_alone(self) -> bool:
+        """Whether no other connection has the file open. To be asked before it is removed: its log
+        is merged into it."""
+        with self._lock, table_errors(self.path):
+            self._db.execute("PRAGMA busy_timeout = 0")
+            try:
+                return bool(self._db.execute("PRAGMA journal_mode = DELETE").fetchone()[0] != "wal")
+            except sqlite3.OperationalError:  # it is locked
+                return False
+
     def close(self) -> None:
         """Close the file; it cannot be used any more."""
         with self._lock:

@@ -251,6 +251,11 @@ class Store:
         if self.noted(info.name, "info")[-1:] != [facts]:
             self.note(info.name, "info", facts)
 
+    def is_unused(self) -> bool:
+        """Whether nothing was ever measured into the table and nobody else has it open. To be asked
+        before it is removed: nothing may be written to it any more."""
+        return not self.devices() and self._db.is_alone()
+
     def close(self) -> None:
         """Close the file; the store cannot be used any more."""
         self._db.close()

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
-from devices.fleet import Stopped, run_fleet
+from devices.fleet import run_fleet
 from elasticvit.errors import DeviceUnreachable
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 class _Device:
@@ -40,24 +46,43 @@ def test_a_fleet_works_at_once_and_one_failure_does_not_stop_the_others():
     assert fleet["c"].closed
 
 
-def test_a_stopped_fleet_closes_its_devices(monkeypatch):
-    device = _Device("a")
-    join, calls = threading.Thread.join, []
+INTERRUPTED = """
+import time
+from devices.fleet import run_fleet
+from devices.pauses import pause
 
-    def interrupted(thread, timeout=None):
-        calls.append(thread)
-        if len(calls) == 1:
-            raise KeyboardInterrupt
-        return join(thread, timeout)
+class Device:
+    def __enter__(self):
+        return self
+    def __exit__(self, *_):
+        time.sleep(0.3)
+        print("closed", flush=True)
 
-    monkeypatch.setattr(threading.Thread, "join", interrupted)
+def timing(name, device, check):
+    print("begun", flush=True)
+    while True:
+        check()
+        time.sleep(0.01)
 
-    def work(name, device, check):
-        for _ in range(1000):
-            check()
-            time.sleep(0.01)
+def cooling(name, device, check):
+    print("begun", flush=True)
+    pause(1000)
 
-    with pytest.raises(KeyboardInterrupt):
-        run_fleet({"a": device}, work)
-    assert device.closed
-    assert issubclass(Stopped, Exception)
+try:
+    run_fleet({"a": Device()}, WORK)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.parametrize("work", ["timing", "cooling"])
+def test_ctrl_c_closes_the_devices_before_the_process_ends(work: str) -> None:
+    code = INTERRUPTED.replace("WORK", work)
+    words = [sys.executable, "-c", code]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        time.sleep(0.2)  # the main thread waits by now
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
+    assert said == "closed\ninterrupted\n"

@@ -14,6 +14,8 @@ import pytest
 
 from devices import Measurement, Rejected, TimedModel, TimingConfig
 from devices.host import HostDevice
+from devices.host.framing import PipeTimeout
+from devices.host.process import WorkerProcess
 from elasticvit.errors import DeviceError, RunnerMissing
 from elasticvit.testing.device import QUICK, DeviceContract, OnlyIndexed
 from elasticvit.testing.tiny_models import dense_model, endless_model
@@ -75,6 +77,22 @@ def test_a_crashing_and_a_hanging_model_are_rejected_and_the_others_measured(mod
     assert "SIGSEGV" in reasons["crash"]
     assert "0.7 s" in reasons["hang"]
     assert sum(isinstance(r, Measurement) for r in results) == QUICK.rounds * len(models)
+
+
+def test_a_worker_that_did_not_answer_once_is_asked_again(models, monkeypatch):
+    asked, ask = [], WorkerProcess.ask
+
+    def slow_once(worker, request, data):
+        asked.append(request)
+        if len(asked) == 1:
+            raise PipeTimeout
+        return ask(worker, request, data)
+
+    monkeypatch.setattr(WorkerProcess, "ask", slow_once)
+    with HostDevice() as device:
+        results = list(device.measure(models[:1], replace(QUICK, rounds=1)))
+    assert [type(one) for one in results] == [Measurement]
+    assert len(asked) == 2
 
 
 def test_calibration_models_are_timed_around_and_between_the_runs_of_every_model(models):

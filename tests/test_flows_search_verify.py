@@ -78,9 +78,13 @@ def command(workspace: Workspace, *options: str) -> Result:
 def run(workspace: Workspace, **changes: Any) -> tuple[SearchResult, list[Event]]:
     events: list[Event] = []
     target = changes.pop("target_ms", middle_ms(workspace))
-    found = search(
-        target_ms=target, workspace=workspace, events=events.append, **{**QUICK, **changes}
-    )
+    watch = changes.pop("watch", lambda event: None)
+
+    def handle(event: Event) -> None:
+        events.append(event)
+        watch(event)
+
+    found = search(target_ms=target, workspace=workspace, events=handle, **{**QUICK, **changes})
     return SearchResult.load(found.folder), events
 
 
@@ -121,6 +125,24 @@ def test_a_winner_that_breaks_its_cap_is_replaced(workspace: Workspace) -> None:
     assert blind.arch in {one.arch for one in missed}
     assert winner.arch not in {one.arch for one in missed}
     assert load_predictor(path).network.overall != network.overall  # it has learnt
+
+
+def test_a_predictor_that_was_made_meanwhile_is_not_replaced(workspace: Workspace) -> None:
+    path = workspace.predictor_path("fake")
+    honest, target = load_predictor(path), middle_ms(workspace)
+    network = replace(honest.network, overall=honest.network.overall - 0.5)
+    replace(honest, network=network).save(path)
+    newer = replace(honest, network=replace(honest.network, overall=honest.network.overall + 0.1))
+
+    def profiled_anew(event: Event) -> None:
+        if isinstance(event, FinalistMeasured):
+            newer.save(path)
+
+    result, told = run(workspace, target_ms=target, watch=profiled_anew)
+    assert any(not one.kept for one in result.winners[0].measured)
+    assert load_predictor(path).network.overall == newer.network.overall
+    notices = [one.text for one in told if isinstance(one, Notice)]
+    assert any("made anew while this search ran" in text for text in notices)
 
 
 def test_all_goals_are_told_by_what_was_learnt_last(

@@ -10,7 +10,7 @@ import pytest
 import elasticvit as ev
 from elasticvit.cost import reachable_kernels
 from elasticvit.errors import FileError, PredictorError, SettingError, StoreError
-from elasticvit.flows.tables import export_table, import_table
+from elasticvit.flows.tables import export_table, import_table, latency_table
 from elasticvit.workspace import Workspace
 from lut.store import Store
 
@@ -194,3 +194,18 @@ def test_whole_subnets_of_another_space_are_told(
     assert result.space == "mobile"
     (told,) = [remark for remark in result.remarks if "are not of space mobile" in remark]
     assert "name the space that the table was made for" in told
+
+
+def test_a_new_table_that_another_process_has_open_is_not_removed(tmp_path: Path) -> None:
+    workspace = Workspace.open(tmp_path / "ws")
+    with latency_table(workspace):
+        assert workspace.lut_path.exists()
+    assert not workspace.lut_path.exists()
+    with latency_table(workspace):
+        other = Store(workspace.lut_path)
+    with other:
+        assert workspace.lut_path.exists()
+    with latency_table(workspace):
+        reader = Store(workspace.lut_path, read_only=True)
+    with reader:
+        assert workspace.lut_path.exists()

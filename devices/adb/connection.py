@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from devices.adb.address import UNIX, parse_address
 from devices.adb.errors import LinkLost, link_error
+from devices.pauses import pause
 from elasticvit.errors import DeviceError, DeviceUnauthorised, DeviceUnreachable
 
 T = TypeVar("T")
@@ -168,7 +169,7 @@ class AdbConnection:
         except LinkLost as error:
             if not isinstance(error.__cause__, ConnectionResetError | BrokenPipeError):
                 raise
-            time.sleep(FIRST_PAUSE_S)
+            pause(FIRST_PAUSE_S)
             self.connect()
 
     def close(self) -> None:
@@ -202,7 +203,7 @@ class AdbConnection:
                 if not noticed and waited_s > NOTICE_AFTER_S:
                     self.notice(f"{self.name}: link lost; waiting for the phone to come back")
                     noticed = True
-                time.sleep(pause_s)
+                pause(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             else:
                 self.reconnects += 1

@@ -181,9 +181,9 @@ class HostDevice:
     def _ask(
         self, request: dict[str, Any], data: bytes, calibration: Sequence[TimedModel]
     ) -> dict[str, Any]:
-        """Answer of the worker. If the worker dies, the request is repeated once in a new one
-        before the model is rejected: the cause may have been another one, such as a lack of
-        memory."""
+        """Answer of the worker. If the worker dies or does not answer, the request is repeated once
+        in a new one before the model is rejected: the cause may have been another one, such as a
+        lack of memory."""
         reason = ""
         for _ in range(2):
             worker = self._ready()
@@ -192,8 +192,8 @@ class HostDevice:
                     worker.load_calibration_model(model, request)
                 return worker.ask(request, data)
             except PipeTimeout:
+                reason = f"twice no answer within {self.timeout_s:g} s"
                 self._stop()
-                return {"rejected": f"no answer within {self.timeout_s:g} s"}
             except PipeClosed:
                 reason = f"the runtime crashed twice: {worker.exit_reason()}"
                 self._stop()

@@ -67,8 +67,8 @@ def _read_exactly(fd: int, size: int, deadline: float | None) -> bytes:
     parts: list[bytes] = []
     while size:
         if deadline is not None:
-            left_s = deadline - time.monotonic()
-            if left_s <= 0 or not select.select([fd], [], [], left_s)[0]:
+            left_s = max(deadline - time.monotonic(), 0)  # what is there already is not late
+            if not select.select([fd], [], [], left_s)[0]:
                 raise PipeTimeout
         part = os.read(fd, min(size, CHUNK))
         if not part:

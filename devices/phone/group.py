@@ -11,6 +11,7 @@ from operator import itemgetter
 from devices.adb.errors import LinkLost, StorageFull
 from devices.adb.shell_output import STDOUT
 from devices.clusters import cores_mask, cores_text
+from devices.pauses import pause
 from devices.phone.folder import FOLDER
 from devices.phone.native_runner import batch_script, read_samples
 from devices.phone.runner import RunnerOutputError, RunnerResult, parse_output
@@ -140,7 +141,7 @@ class Group:
         for attempt in range(DRIFT_PATIENCE):
             if self._reference_holds(reference):
                 return
-            time.sleep(s.rules.poll_s * attempt)
+            pause(s.rules.poll_s * attempt)
             s.gate.wait_until_cool(at_once=True)
         raise DeviceTooHot(
             f"the phone is no longer as fast as when the profile began (more than "

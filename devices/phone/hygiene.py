@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from devices.pauses import pause
 from devices.phone.state import HOT_STATUS, PhoneState
 from devices.quality import Quality
 from elasticvit.errors import DeviceError, DeviceTooHot
@@ -101,7 +102,7 @@ class Gate:
                     f"the phone is still hot after {waited_s:.0f} s ({_described(state)}); take "
                     "off its cover, put it on something cool, and start again"
                 )
-            time.sleep(self.rules.poll_s)
+            pause(self.rules.poll_s)
             state = self._observe()
         self.quality.waited_s += time.monotonic() - now
         self._read_s = time.monotonic()

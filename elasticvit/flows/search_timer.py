@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -66,6 +67,10 @@ class Timer:
     measured: dict[tuple[Arch, float], Measured] = field(default_factory=dict)
     refused: set[Arch] = field(default_factory=set)
     learnt: bool = False
+    _found: bytes | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._found = self._saved()
 
     def cost(self) -> CostModel:
         """Predicted latency by all that is known now."""
@@ -240,16 +245,37 @@ class Timer:
         return True
 
     def save(self) -> None:
-        """Write the predictor to the workspace if it has learnt.
+        """Write the predictor to the workspace if it has learnt, unless another process has put a
+        new one there since this was made.
 
         Raises:
             FileError: It cannot be written; the old one stays.
         """
-        if self.learnt and self.keep:
-            series = self.series
-            place = self.workspace.predictor_path(series.device, series.precision, series.cpu)
-            self.predictor.save(place)
-            self.learnt = False
+        if not (self.learnt and self.keep):
+            return
+        if self._saved() == self._found:
+            self.predictor.save(self._place())
+        else:
+            text = (
+                f"the predictor of {self.series.device} was made anew while this search ran, and "
+                "stays; what was timed is in the latency table, and the next profile learns from it"
+            )
+            self.events(Notice(text=text))
+        self.learnt = False
+
+    def _place(self) -> Path:
+        series = self.series
+        return self.workspace.predictor_path(series.device, series.precision, series.cpu)
+
+    def _saved(self) -> bytes | None:
+        """The predictor's file in the workspace, which has the checksum of its arrays; None without
+        one."""
+        from predictors.saved import MANIFEST
+
+        try:
+            return (self._place() / MANIFEST).read_bytes()
+        except OSError:
+            return None
 
 
 def _holds(rounds: FloatArray | None, target_ms: float) -> bool:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 @contextmanager
 def latency_table(workspace: Workspace) -> Iterator[Store]:
-    """The workspace's latency table, open; a new one into which nothing was measured is removed.
+    """The workspace's latency table, open; a new one into which nothing was measured is removed,
+    unless another process has it open, too.
 
     Raises:
         StoreError: the file is no such table, is damaged, or was written by a newer version.
@@ -40,7 +41,7 @@ def latency_table(workspace: Workspace) -> Iterator[Store]:
             try:
                 yield store
             finally:
-                empty = new and not store.devices()
+                empty = new and store.is_unused()
     finally:
         if new and path.exists() and empty:
             for file in path.parent.glob(f"{path.name}*"):
