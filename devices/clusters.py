@@ -47,6 +47,7 @@ def choose_cores(
     `auto` takes one core per thread from the fastest cluster, the highest core numbers first (core
     0 serves most interrupts), and from the next cluster once all cores of that one are taken.
     `big`, `mid` and `little` take a whole cluster: the fastest, the second fastest and the slowest.
+    Every thread has a core of its own.
 
     Args:
         clusters: Clusters of the device, slowest first.
@@ -59,7 +60,7 @@ def choose_cores(
 
     Raises:
         DeviceError: No such cluster, a mask with cores that the device lacks, or a number of
-            threads that is not from 1 to the number of cores.
+            threads that is not from 1 to the number of cores chosen.
     """
     known = sorted(core for cluster in clusters for core in cluster.cores)
     if not 1 <= threads <= len(known):
@@ -98,6 +99,14 @@ def choose_cores(
                 f"mask {cores} names core {absent[0]}; the device has {cores_text(tuple(known))}",
                 settings=("cores",),
             )
+    if threads > len(chosen):
+        most = "1 thread" if len(chosen) == 1 else f"{len(chosen)} threads"
+        raise DeviceError(
+            f"{threads} threads on cores {cores}, which are {cores_text(chosen)}; each thread "
+            f"needs a core of its own: choose at most {most}, cores auto, or a mask of at least "
+            f"{threads} cores",
+            settings=("threads", "cores"),
+        )
     return chosen
 
 

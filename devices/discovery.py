@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from devices.adb.connection import AdbConnection, LinkConfig
+from devices.adb.errors import link_error
 from devices.adb.link import AdbLink
 from devices.catalog import load_catalog
 from devices.phone.facts import read_facts
-from elasticvit.errors import DeviceError, DeviceUnauthorised, DeviceUnreachable
+from elasticvit.errors import DeviceError, DeviceUnauthorised
 from elasticvit.reading import shown
 from elasticvit.workspace import Workspace
 
@@ -20,6 +21,7 @@ SERVER_PORT = 5037
 SERVER_TIMEOUT_S = 0.5
 PORT_VARIABLE = "ANDROID_ADB_SERVER_PORT"
 MOST_ANSWER_BYTES = 100_000
+UDEV = "on Linux a udev rule must let you use it (android-sdk-platform-tools-common has them)"
 QUICK = LinkConfig(connect_s=2.0, dialog_s=1.5, command_s=5.0, patience_s=0.0)
 
 
@@ -30,7 +32,8 @@ class Connected:
     Attributes:
         where: `USB` or the address.
         serial: Serial number of the phone; empty if not reported.
-        state: `ready`, `unauthorized`, `unreachable` or `held by the adb server`.
+        state: `ready`, `unauthorized`, `unreachable` (also: cannot be asked) or `held by the adb
+            server`.
         product: Maker and model, for display; empty if the phone did not answer.
         name: Name in the catalogue; None if it is not there.
         hint: What to do next; empty if the phone is ready.
@@ -67,10 +70,12 @@ def list_devices(
         for address in dict.fromkeys([*addresses, *known])
     ]
     server = _server_devices()
-    for serial in _usb_serials():
-        if serial not in {device.serial for device in server}:
-            connection = AdbConnection(serial=serial, config=QUICK, keys=keys)
-            found.append(_ask(connection, "USB", serial, workspace))
+    for phone in _usb_phones():
+        if isinstance(phone, Connected):
+            found.append(phone)
+        elif phone not in {device.serial for device in server}:
+            connection = AdbConnection(serial=phone, config=QUICK, keys=keys)
+            found.append(_ask(connection, "USB", phone, workspace))
     return found + server
 
 
@@ -83,7 +88,7 @@ def _ask(
         facts = read_facts(AdbLink(connection))
     except DeviceUnauthorised:
         return replace(asked, state="unauthorized", hint="accept the dialog on the phone")
-    except DeviceUnreachable as error:
+    except DeviceError as error:
         return replace(asked, state="unreachable", hint=str(error))
     finally:
         connection.close()
@@ -92,15 +97,23 @@ def _ask(
     return replace(asked, serial=facts.serial, product=facts.product, name=name)
 
 
-def _usb_serials() -> list[str]:
-    """Serials of the phones on USB; none if USB support is not installed."""
+def _usb_phones() -> list[str | Connected]:
+    """Serials of the phones on USB, or an entry in place of a serial that cannot be read; none if
+    USB support is not installed."""
     from devices.adb.transport import usb_class
 
     try:
         usb = usb_class()
     except DeviceError:
         return []
-    return [str(device.serial_number) for device in usb.find_all_adb_devices()]
+    found: list[str | Connected] = []
+    for device in usb.find_all_adb_devices():
+        try:
+            found.append(str(device.serial_number or ""))
+        except Exception as error:
+            said = link_error("the phone on USB", error)
+            found.append(Connected(where="USB", state="unreachable", hint=f"{said}; {UDEV}"))
+    return found
 
 
 def _server_devices() -> list[Connected]:

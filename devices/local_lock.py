@@ -6,11 +6,16 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import threading
 from contextlib import ExitStack
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from elasticvit.errors import DeviceError
 from elasticvit.process_lock import process_lock
+
+_HOLDERS: WeakValueDictionary[Path, LocalLock] = WeakValueDictionary()  # of this process
+_GUARD = threading.Lock()
 
 
 class LocalLock:
@@ -28,19 +33,31 @@ class LocalLock:
         """Take the lock.
 
         Raises:
-            DeviceError: Another process has it.
+            DeviceError: Another process has it, or another device of this one.
             FileError: The file of the lock cannot be made.
         """
         digest = hashlib.sha256(self.name.encode()).hexdigest()[:16]
-        self._held.enter_context(
-            process_lock(
-                Path(tempfile.gettempdir()) / f"elasticvit-{os.getuid()}-{digest}.lock",
-                DeviceError,
-                f"{self.name} is in use by another profile on this computer (process {{process}}); "
-                "wait for it or stop it",
+        path = Path(tempfile.gettempdir()) / f"elasticvit-{os.getuid()}-{digest}.lock"
+        with _GUARD:
+            if path in _HOLDERS:
+                raise DeviceError(
+                    f"{self.name} is in use by another device of this command: the two are the "
+                    "same phone, or neither says which phone on USB it is; name the phone once, or "
+                    "give each device its own `serial` or `address` in devices.toml "
+                    "(the list of connected devices shows them)"
+                )
+            self._held.enter_context(
+                process_lock(
+                    path,
+                    DeviceError,
+                    f"{self.name} is in use by another profile on this computer (process "
+                    "{process}); wait for it or stop it",
+                )
             )
-        )
+            self._held.callback(_HOLDERS.pop, path)
+            _HOLDERS[path] = self
 
     def release(self) -> None:
         """Give the lock back; does nothing when it is not held."""
-        self._held.close()
+        with _GUARD:
+            self._held.close()

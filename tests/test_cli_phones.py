@@ -73,6 +73,7 @@ def evit_profile(folder: Path, *options: object) -> subprocess.CompletedProcess[
         env={
             "PATH": "/usr/bin:/bin",
             "HOME": str(folder),
+            "TMPDIR": str(folder),
             "OMP_NUM_THREADS": "1",
             "ANDROID_ADB_SERVER_PORT": "1",
         },

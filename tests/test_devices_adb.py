@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -278,6 +279,18 @@ def test_devices_are_listed_with_their_state(phone, folder, key, monkeypatch):
     assert (ready.state, ready.name, ready.serial) == ("ready", "pixel6", "STANDIN0001")
     assert ready.product == "Google Pixel 6"
     assert gone.state == "unreachable"
+
+
+def test_a_phone_that_shows_no_cores_does_not_hide_the_others(phone, folder, key, monkeypatch):
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", "1")
+    bare = Phone(folder / "b", props=PIXEL6 | {"ro.serialno": "STANDIN0002"})
+    for core in (bare.sys / "devices/system/cpu").glob("cpu[0-9]*"):
+        shutil.rmtree(core)
+    with bare:
+        odd, ready = list_devices(addresses=[bare.address, phone.address], keys=[key])
+    assert (odd.where, odd.state) == (bare.address, "unreachable")
+    assert "shows no CPU cores" in odd.hint
+    assert (ready.state, ready.serial) == ("ready", "STANDIN0001")
 
 
 def test_open_device_takes_the_runner_and_the_phones_of_the_workspace(phone, tmp_path, monkeypatch):

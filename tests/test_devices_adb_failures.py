@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +29,7 @@ from elasticvit.errors import (
     DeviceTooHot,
     DeviceUnauthorised,
     DeviceUnreachable,
+    RunnerMissing,
 )
 
 pytest_plugins = ["adbd.fixtures"]
@@ -134,12 +134,49 @@ def test_bad_addresses_are_refused(phone, open_phone):
 def test_one_profile_a_phone(phone, open_phone):
     with (
         open_phone(phone),
-        pytest.raises(DeviceError, match=f"process {os.getpid()}"),
+        pytest.raises(DeviceError, match="in use by another device of this command"),
         open_phone(phone),
     ):
         pass
     with open_phone(phone):
         pass
+
+
+def test_one_profile_a_phone_by_whatever_way_it_is_reached(phone, open_phone, folder):
+    (folder / "other.sock").symlink_to(phone.front.path)
+    other = f"unix:{folder}/other.sock"
+    models = make_models(4)
+    with open_phone(phone) as device:
+        results = device.measure(models, ONCE)
+        first = next(results)
+        for _ in range(2):  # the refused one gives back what it held of its own
+            with (
+                pytest.raises(DeviceError, match="phone STANDIN0001 is in use by another device"),
+                open_phone(phone, address=other),
+            ):
+                pass
+        assert keys_of([first, *results]) == {(model.key, 0): 1 for model in models}
+    with open_phone(phone, address=other):
+        pass
+    with pytest.raises(RunnerMissing), open_phone(phone, runner="/bin/false"):
+        pass
+    with open_phone(phone, address=other):
+        pass
+
+
+@pytest.mark.parametrize("changes", [{"ro.serialno": ""}, {"ro.boot.qemu": "1"}])
+def test_phones_without_a_serial_number_of_their_own_do_not_exclude_each_other(
+    folder, open_phone, changes
+):
+    """Emulators have all the same."""
+    props = PIXEL6 | changes
+    with (
+        Phone(folder / "a", props=props) as first,
+        Phone(folder / "b", props=props) as second,
+        open_phone(first),
+        open_phone(second) as device,
+    ):
+        assert len(list(device.measure(make_models(2), ONCE))) == 2
 
 
 def test_old_links_are_not_used_after_a_silent_phone(phone, key):

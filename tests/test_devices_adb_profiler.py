@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -70,7 +71,12 @@ def profiler(phone, folder, key):
             "plan": PLAN | {"kernels": count - HEADS, "max_kernels": count - HEADS},
         }
         script.write_text(textwrap.dedent(PROFILER).format(**values))
-        return subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            [sys.executable, str(script)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "TMPDIR": str(folder)},
+        )
 
     return start
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 import tomlkit
+from adb_shell.exceptions import UsbDeviceNotFoundError
 from mutations import byte_mutations, mutations
 
 from devices.catalog import CatalogEntry, load_catalog
@@ -213,3 +215,35 @@ def test_the_adb_servers_port_is_checked(monkeypatch, port):
     monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", port)
     with pytest.raises(DeviceError, match=r"ANDROID_ADB_SERVER_PORT is .*a port from 1 to 65535"):
         list_devices()
+
+
+class UsbErrorAccess(Exception):
+    """As libusb raises it without a udev rule."""
+
+    __module__ = "usb1"
+
+
+class LockedUsbPhone:
+    @property
+    def serial_number(self) -> str:
+        raise UsbErrorAccess("LIBUSB_ERROR_ACCESS [-3]")
+
+
+def test_a_phone_on_usb_without_permission_does_not_hide_the_others(tmp_path, monkeypatch):
+    class Usb:
+        @staticmethod
+        def find_all_adb_devices():
+            return [LockedUsbPhone(), SimpleNamespace(serial_number="0B222")]
+
+        @staticmethod
+        def find_adb(serial, port_path, timeout):
+            raise UsbDeviceNotFoundError(f"{serial} was pulled out")
+
+    monkeypatch.setattr("devices.adb.transport.usb_class", lambda: Usb)
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", "1")
+    locked, other = list_devices(keys=[tmp_path / "adbkey"])
+    assert (locked.where, locked.serial, locked.state) == ("USB", "", "unreachable")
+    assert "LIBUSB_ERROR_ACCESS" in locked.hint
+    assert "udev rule" in locked.hint
+    assert (other.serial, other.state) == ("0B222", "unreachable")
+    assert "0B222 was pulled out" in other.hint

@@ -10,6 +10,7 @@ from elasticvit.errors import DeviceError
 PIXEL6 = find_clusters(
     {**dict.fromkeys(range(4), 1803000), 4: 2253000, 5: 2253000, 6: 2802000, 7: 2802000}
 )
+PRIME = find_clusters({0: 2900000, **dict.fromkeys((1, 2, 3), 2200000), 4: 1800000, 5: 1800000})
 FLAT = find_clusters(dict.fromkeys(range(4), 0))
 
 
@@ -29,10 +30,17 @@ def test_clusters_are_ordered_by_speed():
         ("little", 4, (0, 1, 2, 3)),
         ("f0", 1, (4, 5, 6, 7)),
         ("0x3", 1, (0, 1)),
+        ("big", 2, (6, 7)),
+        ("f0", 4, (4, 5, 6, 7)),
     ],
 )
 def test_choices(cores, threads, expected):
     assert choose_cores(PIXEL6, cores, threads) == expected
+
+
+@given(st.integers(1, 8))
+def test_auto_has_a_core_for_every_thread(threads):
+    assert len(choose_cores(PIXEL6, "auto", threads)) == threads
 
 
 def test_auto_avoids_busy_cores_while_there_are_others():
@@ -50,6 +58,9 @@ def test_auto_avoids_busy_cores_while_there_are_others():
         (PIXEL6, "xyz", 1, "'xyz'"),
         (PIXEL6, "auto", 9, "9 threads"),
         (PIXEL6, "auto", 0, "0 threads"),
+        (PRIME, "big", 2, "2 threads on cores big, which are 0;.*at most 1 thread,.*cores auto"),
+        (PIXEL6, "mid", 3, "3 threads on cores mid, which are 4-5;.*at most 2 threads,"),
+        (PIXEL6, "c1", 4, "4 threads on cores c1, which are 0,6-7;.*mask of at least 4 cores"),
     ],
 )
 def test_refusals_name_the_value(clusters, cores, threads, said):

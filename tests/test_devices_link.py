@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -20,7 +22,8 @@ from devices.adb.link import AdbLink
 from devices.adb.shell_output import EXIT, HEAD, STDOUT, split_token, split_v2
 from devices.adb.transport import SocketTransport
 from devices.local_lock import LocalLock
-from elasticvit.errors import DeviceError
+from devices.phone.device import PhoneDevice
+from elasticvit.errors import DeviceError, DeviceUnreachable
 
 TOKEN = b"0123456789abcdef"
 chunks = st.lists(st.binary(max_size=30), max_size=20)
@@ -161,12 +164,65 @@ def test_phones_that_are_opened_at_once_share_one_new_key(tmp_path):
 def test_one_holder_a_lock():
     first, second = LocalLock("a phone"), LocalLock("a phone")
     first.take()
-    with pytest.raises(DeviceError, match=f"process {os.getpid()}"):
+    with pytest.raises(DeviceError, match="a phone is in use by another device of this command"):
         second.take()
+    second.release()
     LocalLock("another").take()
+    LocalLock("another").take()  # nobody holds the first any more
     first.release()
     second.take()
     second.release()
+
+
+def test_a_lock_that_another_process_holds_names_the_process():
+    hold = "from devices.local_lock import LocalLock as L; lock = L('far'); lock.take(); input('.')"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", hold], **pipes) as other:
+        assert other.stdout.read(1) == b"."
+        said = f"far is in use by another profile on this computer .process {other.pid}.; wait"
+        with pytest.raises(DeviceError, match=said):
+            LocalLock("far").take()
+        other.communicate(b"\n")
+    LocalLock("far").take()
+
+
+@pytest.mark.parametrize(
+    ("held", "asked", "said"),
+    [
+        ({"address": "192.0.2.5"}, {"address": "192.0.2.5:5555"}, r"192\.0\.2\.5:5555"),
+        ({"address": "[::1]"}, {"address": "[::1]:5555"}, r"\[::1\]:5555"),
+        ({"address": "Desk:5556"}, {"address": "desk:5556"}, "desk:5556"),
+        ({"serial": "0B222"}, {"serial": "0B222"}, "the phone 0B222 on USB"),
+        ({}, {}, "the phone on USB"),
+    ],
+)
+def test_two_devices_of_a_command_that_are_one_phone(held, asked, said, monkeypatch, tmp_path):
+    """The second is refused before it connects, and told what tells phones apart."""
+    opened, refused = threading.Event(), threading.Event()
+
+    def first_waits(connection):
+        opened.set()
+        refused.wait(10)
+        raise DeviceUnreachable("enough")
+
+    def enter(options):
+        with pytest.raises(DeviceUnreachable, match="enough"):
+            PhoneDevice("first", runner=sys.executable, **options).__enter__()
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(AdbConnection, "open", first_waits)
+    thread = threading.Thread(target=enter, args=(held,))
+    thread.start()
+    try:
+        assert opened.wait(10)
+        second = PhoneDevice("second", runner=sys.executable, **asked)
+        message = rf"^{said} is in use by another device of this command: .*`serial`.*devices\.toml"
+        with pytest.raises(DeviceError, match=message):
+            second.__enter__()
+    finally:
+        refused.set()
+        thread.join()
+    enter(asked)  # both gave their locks back
 
 
 def test_time_limits_are_not_negative():

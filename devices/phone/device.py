@@ -10,9 +10,11 @@ with the timings that are missing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
+from devices.adb.address import UNIX, parse_address
 from devices.adb.connection import AdbConnection, LinkConfig
 from devices.adb.link import AdbLink
 from devices.catalog import CatalogEntry
@@ -71,7 +73,8 @@ class PhoneDevice:
         self._quality = Quality()
         self._notice = notice
         self._connection = AdbConnection(address, serial, config=link, keys=keys, notice=notice)
-        self._lock = LocalLock(address or f"usb {serial}")
+        self._place = _place(address, serial)
+        self._locks = ExitStack()
         self._session: PhoneSession | None = None
 
     @property
@@ -99,13 +102,15 @@ class PhoneDevice:
             check_compiler()
         else:
             file = RunnerFile.read(self.runner_path)
-        self._lock.take()
+        self._hold(self._place)
         try:
             self._connection.open()
             link = AdbLink(self._connection)
             facts = read_facts(link)
             if self.entry is not None:
                 self.entry.check(facts)
+            if (serial := facts.props.get("ro.serialno")) and not facts.emulated:
+                self._hold(f"phone {serial}")
             if facts.emulated:
                 self._notice(
                     f"{self.name} is an emulator: its latencies are stored, but no predictor is "
@@ -116,10 +121,18 @@ class PhoneDevice:
                 self.name, link, facts, file, self.rules, self.quality, self._notice
             )
         except BaseException:
-            self._connection.close()
-            self._lock.release()
+            self._let_go()
             raise
         return self
+
+    def _hold(self, name: str) -> None:
+        lock = LocalLock(name)
+        lock.take()
+        self._locks.callback(lock.release)
+
+    def _let_go(self) -> None:
+        with self._locks:  # given back last, even if Ctrl-C interrupts the closing
+            self._connection.close()
 
     def __exit__(
         self,
@@ -132,8 +145,7 @@ class PhoneDevice:
             if session is not None:
                 session.leave()
         finally:
-            self._connection.close()
-            self._lock.release()
+            self._let_go()
 
     def measure(
         self, models: Iterable[TimedModel], config: TimingConfig
@@ -153,3 +165,14 @@ class PhoneDevice:
         cores = choose_cores(session.facts.clusters, "auto", 1)
         session.check_cores(cores, TimingConfig())
         return compute_on_phone(session, model, inputs, name, cores)
+
+
+def _place(address: str | None, serial: str | None) -> str:
+    """Where a phone is looked for, the same text for all forms of an address."""
+    if not address:
+        return f"the phone {serial} on USB" if serial else "the phone on USB"
+    if address.startswith(UNIX):
+        return address
+    host, port = parse_address(address)
+    host = host.lower()
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

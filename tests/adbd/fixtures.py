@@ -15,9 +15,11 @@ from devices.phone.device import PhoneDevice
 
 
 @pytest.fixture
-def folder():
-    """A short path: Unix sockets allow 107 bytes."""
+def folder(monkeypatch):
+    """A short path: Unix sockets allow 107 bytes. Locks of phones are in it: those of tests that
+    run side by side have the same serial numbers."""
     path = Path(tempfile.mkdtemp(prefix="evit", dir="/tmp"))
+    monkeypatch.setattr("tempfile.tempdir", str(path))
     yield path
     shutil.rmtree(path, ignore_errors=True)
 
