@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from elasticvit.files import make_folder, writing
+from elasticvit.reading import shown
 from export.card import CARD_FORMAT, Card
 
 CARD_FILE, LABELS_FILE, MODEL_NAME = "model.json", "labels.txt", "model"
@@ -139,14 +140,19 @@ def load_bundle(path: Path) -> tuple[bytes, Card]:
     """Content of a model's file, and its card.
 
     Args:
-        path: Folder of an export, or the model's file with its card beside it.
+        path: Folder of an export, the model's file with its card beside it, or the card.
 
     Raises:
         ExportError: A file is missing or damaged, the model is not the one of the card, or the
-            labels are not as many as its classes.
+            labels are not those of the card.
     """
     described = path / CARD_FILE if path.is_dir() else card_path(path)
     card = CARD_FORMAT.read_json(described)
+    if not path.is_dir() and path != described and card.file != path.name:
+        raise CARD_FORMAT.failure(
+            f"{path} has no card: {described.name} describes {card.file}; put "
+            f"{other_card_path(path).name} back, which describes it"
+        )
     file = described.with_name(card.file)
     try:
         whole = file.stat().st_size == card.bytes and file.is_file()
@@ -161,7 +167,7 @@ def load_bundle(path: Path) -> tuple[bytes, Card]:
         )
     if card.labels:
         own, shared = labels_path(file), file.with_name(LABELS_FILE)
-        _check_labels(shared if shared.exists() and not own.exists() else own, len(card.labels))
+        _check_labels(shared if shared.exists() and not own.exists() else own, card)
     return model, card
 
 
@@ -172,7 +178,7 @@ def load_files(path: Path) -> list[tuple[bytes, Card]]:
         path: Folder of an export, or a model's file with its card beside it.
 
     Raises:
-        ExportError: A file is missing or damaged; see `load_bundle`.
+        ExportError: A file or a card is missing or damaged; see `load_bundle`.
     """
     first = load_bundle(path)
     folder = path if path.is_dir() else path.parent
@@ -180,16 +186,24 @@ def load_files(path: Path) -> list[tuple[bytes, Card]]:
     return [first, *others]
 
 
-def _check_labels(path: Path, count: int) -> None:
+def _check_labels(path: Path, card: Card) -> None:
+    """Check that a file has the class names of a card; lines may end as on Windows."""
     try:
-        names = CARD_FORMAT.read_bytes(path).decode().split("\n")
+        names = CARD_FORMAT.read_bytes(path).decode().replace("\r\n", "\n").split("\n")
     except UnicodeDecodeError as error:
         raise CARD_FORMAT.failure(f"{path} is not UTF-8 text") from error
-    if names[-1] or len(names) - 1 != count:
+    expected = labels_text(card.labels).decode().split("\n")
+    if names[-1] or len(names) != len(expected):
         raise CARD_FORMAT.failure(
-            f"{path} has {len(names) - 1} whole lines; it must have one for each of the {count} "
-            "classes"
+            f"{path} has {len(names) - 1} whole lines; it must have one for each of the "
+            f"{len(card.labels)} classes"
         )
+    for number, (name, right) in enumerate(zip(names, expected, strict=True), 1):
+        if name != right:
+            raise CARD_FORMAT.failure(
+                f"line {number} of {path} is {shown(name)}; the card of {card.file} has "
+                f"{shown(right)} there, and answers would get a wrong name: write that"
+            )
 
 
 def labels_text(labels: Sequence[str]) -> bytes:

@@ -9,6 +9,8 @@ from msgspec import Meta
 
 from elasticvit.reading import NotNegative, Percent, Positive, Whole
 
+Fit = Literal["resize_then_crop", "crop_then_resize"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImageInput:
@@ -34,7 +36,7 @@ class ImageInput:
     layout: Literal["NHWC"] = "NHWC"
     dtype: Literal["float32"] = "float32"
     channels: Literal["RGB"] = "RGB"
-    fit: Literal["resize_then_crop", "crop_then_resize"] | None = None
+    fit: Fit | None = None
     crop: Annotated[float, Meta(gt=0, le=1)] | None = None
 
 

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 # alone counts
 MAX_REL_DIFFS = {FP32: 1e-3, FP16: 5e-2}
 
+# accepted in 8 bits where there are no accuracies. It is a net for broken files, whose logits have
+# little to do with torch's; rounding to 8 bits leaves 0.97 and more, with random weights, too
+MIN_COSINE = 0.9
+
 MORE = 2.0  # times the difference that was seen; other CPUs sum in another order
 
 
@@ -101,7 +105,8 @@ class Parity:
         return 100 * math.sqrt(max(apart - (self.drop / 100) ** 2, 0) / self.images)
 
     def check(self, what: str, precision: str = FP32) -> None:
-        """Refuse an exported model that differs from the torch model by more than rounding.
+        """Refuse an exported model that differs from the torch model by more than rounding; in 8
+        bits, where there are no accuracies, one whose logits point elsewhere.
 
         Args:
             what: Name of the exported model in the error.
@@ -117,6 +122,15 @@ class Parity:
                 f"{self.max_rel_diff:.2g} of their standard deviation; at most {limit:g} "
                 "is rounding. The file was not kept; try another format",
                 settings=["format"],
+            )
+        judged = precision in MAX_REL_DIFFS or self.torch_accuracy is not None
+        if not judged and self.min_cosine is not None and not self.min_cosine >= MIN_COSINE:
+            raise ExportError(
+                f"{what} in {precision} differs from torch: the cosine of the logits of an image "
+                f"is {self.min_cosine:.3g}; at least {MIN_COSINE:g} is accepted where there is no "
+                "accuracy. The file was not kept; name data of the same classes, so that the "
+                "accuracy is compared, or try another precision or format",
+                settings=["data", "precision", "format"],
             )
 
 

@@ -1,8 +1,11 @@
 """The rule by which a file is rejected that is less accurate than torch."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from elasticvit.errors import ExportError
 from export.accuracy_drop import AccuracyDrop
 from export.parity import Parity, parity_of
 
@@ -72,6 +75,17 @@ def test_the_chance_is_that_of_coins() -> None:
     lost = rng.binomial(200, 0.5, size=2000)
     chances = [AccuracyDrop.of(parity(2000, n, 200 - n)).chance for n in lost]
     assert 0.03 < np.mean([chance < 0.05 for chance in chances]) <= 0.06
+
+
+def test_in_8_bits_cosines_are_looked_at_where_there_are_no_accuracies() -> None:
+    seen = parity(8, 0, 0)
+    close, far = (replace(seen, min_cosine=cosine).unlabelled() for cosine in (0.91, 0.89))
+    close.check("the file", "int8")
+    replace(seen, min_cosine=0.89).check("the file", "int8")  # its accuracy is judged
+    for precision in ("int8", "int8-full"):
+        words = rf"the file in {precision} differs.*is 0\.89; at least 0\.9.*name data of the same"
+        with pytest.raises(ExportError, match=words):
+            far.check("the file", precision)
 
 
 def test_lost_and_gained_images_are_counted_one_by_one() -> None:

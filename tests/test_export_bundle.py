@@ -190,10 +190,18 @@ def test_half_an_export_is_refused(tmp_path: Path) -> None:
             load_bundle(tmp_path)
         (tmp_path / name).write_bytes(content)
     assert load_bundle(path)[0] == MODEL
-    for labels, words in ((b"cat", "has 0 whole lines"), (b"\xff\n\n", "not UTF-8")):
+    for labels, words in (
+        (b"cat", "has 0 whole lines"),
+        (b"\xff\n\n", "not UTF-8"),
+        ("dög\ncat\n".encode(), r"line 1 of .*labels\.txt is 'dög'.*has 'cat' there.*again"),
+        ("cat\ndög \n".encode(), r"line 2 of .*labels\.txt is 'dög '"),
+        ("cat\rdög\r".encode(), "has 0 whole lines"),
+    ):
         (tmp_path / LABELS_FILE).write_bytes(labels)
         with pytest.raises(ExportError, match=words):
             load_bundle(tmp_path)
+    (tmp_path / LABELS_FILE).write_bytes("cat\r\ndög\r\n".encode())  # as editors on Windows do
+    assert load_bundle(path)[0] == MODEL
 
 
 def loaded(folder: Path) -> Card | str:
@@ -332,6 +340,20 @@ def test_files_beside_a_model_that_are_somebodys_own_are_not_overwritten(tmp_pat
     write_bundle(tmp_path, MODEL, alone)  # the first of its bundle now: its other card is gone
     assert load_bundle(tmp_path / "model.onnx") == (MODEL, alone)
     assert not (tmp_path / "model.onnx.json").exists()
+
+
+def test_a_bundle_whose_second_card_is_gone_is_refused(tmp_path: Path) -> None:
+    first = replace(card(), others=("model.onnx.json",))
+    other = replace(card(), file="model.onnx", format="onnx", bytes=2, sha256=sha256(b"on"))
+    write_files(tmp_path, [(MODEL, first), (b"on", other)])
+    assert load_files(tmp_path) == [(MODEL, first), (b"on", other)]
+    assert load_files(tmp_path / "model.json") == load_files(tmp_path)
+    (tmp_path / "model.onnx.json").unlink()
+    words = r"model\.onnx has no card: model\.json describes model\.tflite; put model\.onnx\.json"
+    for load in (load_files, lambda folder: load_bundle(folder / "model.onnx")):
+        with pytest.raises(ExportError, match=words) as caught:
+            load(tmp_path)
+        assert "which describes it; export again" in str(caught.value)
 
 
 def test_a_second_file_joins_a_bundle_of_one(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from export_models import SEARCHED, finished_search
 
+from devices import Device, open_device
 from devices.host.device import HostDevice
 from elasticvit.cli.export import main
 from elasticvit.errors import ExportError, SettingError
@@ -233,6 +234,23 @@ def test_a_bundle_is_proven_on_a_device(bundle: Path, monkeypatch: pytest.Monkey
     assert run("--verify", bundle, "--device", "host").exit_code == 2  # what for is not said
     fake = run("--verify", bundle, "--check-on-device", "--device", "fake")
     assert "hands back no outputs" in words(fake)
+
+
+def test_the_device_is_looked_for_in_the_workspace_of_the_current_folder(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Workspace | None] = []
+
+    def opened(device: str, workspace: Workspace | None) -> Device:
+        seen.append(workspace)
+        return open_device("host", workspace)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("elasticvit.flows.export_device_check.open_device", opened)
+    done = run("--verify", bundle, "--check-on-device", "--device", "mine")
+    assert done.exit_code == 0, done.output
+    assert seen == [Workspace.open()]
+    assert not Path(".evit").exists()
 
 
 def test_a_format_that_was_called_otherwise_is_still_proven(bundle: Path) -> None:

@@ -17,6 +17,7 @@ from elasticvit.errors import ExportError, SettingError
 from elasticvit.events import Event, Notice
 from elasticvit.flows.export import export
 from elasticvit.flows.export_settings import ExportSettings
+from elasticvit.flows.export_subject import Fitting
 from elasticvit.flows.export_supernet import supernet_subject
 from elasticvit.nn import Supernet
 from elasticvit.nn.authors import authors_name
@@ -69,6 +70,7 @@ def test_an_architecture_of_a_supernet_is_exported_without_a_search(root: Path) 
     assert card.labels[:2] == ("airplane", "automobile")
     assert card.sources["recalibrated"] is False
     assert closing["network"] == str(card.arch)
+    assert (card.input.fit, card.input.crop) == ("crop_then_resize", 1.0)  # as it was trained
     readme = (Workspace.open(root).latest("export") / "README.md").read_text()
     assert "no accuracy is known" in readme
     assert "accuracy of torch" not in readme
@@ -118,8 +120,11 @@ def test_the_authors_checkpoint_gives_a_subnet(root: Path, theirs: Path) -> None
     assert card.parity.max_rel_diff < 1e-4
     assert card.labels == tuple("0123456")
     assert card.input.mean == (0.485, 0.456, 0.406)
+    assert (card.input.fit, card.input.crop) == ("resize_then_crop", 1.0)
     same = supernet_subject(ExportSettings(supernet=theirs, arch="smallest"), None)
     assert same.images().class_names == card.labels
+    large = supernet_subject(ExportSettings(supernet=theirs, arch="largest"), None)
+    assert large.fitting == Fitting(fit="resize_then_crop", crop=0.9)
 
 
 def test_what_an_authors_checkpoint_lacks_is_listed(root: Path, theirs: Path) -> None:
@@ -209,6 +214,7 @@ def test_a_network_of_timms_takes_images_of_another_size(root: Path, weights: Pa
     _, _, card = exported(root, *options, "--resolution", "96")
     assert card.input.shape == (1, 96, 96, 3)
     assert card.macs_m == pytest.approx(own.macs_m * (96 / 160) ** 2, rel=0.02)
+    assert (own.input.fit, own.input.crop) == ("resize_then_crop", 0.95)
     assert card.parity.max_rel_diff < 1e-4
 
 
@@ -262,6 +268,19 @@ def test_bad_input_for_timm_is_one_message(
     assert result.exit_code == 2
     assert message in said(result)
     assert "Traceback" not in result.output
+
+
+def test_pictures_that_timm_fits_otherwise_have_no_snippet(
+    root: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = timm.create_model(
+        TINY_TIMM, num_classes=10, pretrained_cfg_overlay={"interpolation": "bilinear"}
+    )
+    monkeypatch.setattr("elasticvit.flows.export_timm.timm_network_of_file", lambda *_: network)
+    options = ("--timm", TINY_TIMM, "--weights", str(weights), "--format", "onnx")
+    _, _, card = exported(root, *options)
+    assert (card.input.fit, card.input.crop) == (None, None)
+    assert not (Workspace.open(root).latest("export") / "run_model.py").exists()
 
 
 # -- what a converter refuses

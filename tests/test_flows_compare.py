@@ -19,6 +19,7 @@ from devices.fake import FakeDevice
 from elasticvit.cli.export import main
 from elasticvit.errors import ExportError, SettingError
 from elasticvit.flows.compare import compare
+from elasticvit.flows.compare_candidates import candidates
 from elasticvit.flows.compare_charts import accuracy_chart, colours, short
 from elasticvit.flows.compare_page import render
 from elasticvit.flows.compare_result import CSV_FILE, PAGE_FILE, Comparison
@@ -26,7 +27,7 @@ from elasticvit.nn import Subnet
 from elasticvit.searching.result import SUBNET_FILE, SearchResult
 from elasticvit.space import TINY
 from elasticvit.workspace import Workspace
-from export.bundle import load_bundle, sha256, write_files
+from export.bundle import load_bundle, sha256, write_bundle, write_files
 from export.inspect import delegation
 
 
@@ -181,6 +182,17 @@ def test_a_file_beside_its_card_is_an_export(exported: Workspace, plain: Path) -
     assert compared(exported, model, plain).models[1].candidate.kind == "file"
 
 
+def test_the_card_of_another_file_is_not_the_one_of_a_file(
+    exported: Workspace, tmp_path: Path, plain: Path
+) -> None:
+    _, card = load_bundle(exported.latest("export"))
+    onnx = replace(card, format="onnx", file="other_net.onnx", bytes=4, sha256=sha256(b"onnx"))
+    write_bundle(tmp_path, b"onnx", onnx)  # with other_net.json beside other_net.tflite
+    (found, _) = candidates([plain, exported.latest("export")], lambda _: None)
+    assert (found.kind, found.accuracy) == ("file", None)
+    assert found.model.data == plain.read_bytes()
+
+
 @pytest.mark.parametrize(
     ("models", "error", "message"),
     [
@@ -239,8 +251,11 @@ def test_a_winner_is_written_in_the_precision_that_it_was_searched_for(
     result = SearchResult.load(folder)
     caps = tuple(replace(cap, precision="int8") for cap in result.caps)
     winners = tuple(replace(winner, caps=caps) for winner in result.winners)
+    before = compared(workspace, folder, plain).models[0].candidate
     replace(result, precision="int8", caps=caps, winners=winners).save(folder)
     first = compared(workspace, folder, plain).models[0].candidate
+    assert before.accuracy is not None
+    assert first.accuracy is None  # torch's, in fp32, is not the one of this file
     assert first.model.facts.weight_type == "int8"
     assert first.described.endswith("tflite in int8")
 

@@ -13,6 +13,7 @@ from elasticvit.cli.report import Report
 from elasticvit.cli.wording import counted, file_size
 from elasticvit.flows.export_verify import verify_export
 from elasticvit.flows.export_verify_result import VerifiedFile
+from elasticvit.flows.settings import workspace_of
 from elasticvit.names import HOST
 
 ALONGSIDE = {"verify", "max_accuracy_drop"}
@@ -27,6 +28,7 @@ def run_verify(
     Raises:
         click.UsageError: Options of an export were given as well.
         ExportError: The export is not proven.
+        WorkspaceError: A device is asked for, and the folder of the workspace holds something else.
     """
     checked = options["check_on_device"]
     allowed = ALONGSIDE | ON_DEVICE if checked else ALONGSIDE
@@ -35,7 +37,7 @@ def run_verify(
         folder,
         max_accuracy_drop=options["max_accuracy_drop"],
         device=(options["device"] or HOST) if checked else None,
-        workspace=workspace,
+        workspace=workspace_of(workspace) if checked else None,
         events=ExportReport(report),
     )
     report.activity.end()

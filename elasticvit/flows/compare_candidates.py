@@ -12,7 +12,7 @@ from elasticvit.errors import EvitError, ExportError, SettingError
 from elasticvit.events import EventHandler, Phase
 from elasticvit.flows.model_files import ModelFile, distinct_names, read_file
 from elasticvit.names import check_name
-from elasticvit.precisions import in_words
+from elasticvit.precisions import FP32, in_words
 from elasticvit.reading import shown_path
 from elasticvit.searching.result import RESULT_FILE, SearchResult
 from elasticvit.share_error import share_error
@@ -187,7 +187,7 @@ def _winners(name: str, path: Path, events: EventHandler) -> Iterator[_Found]:
         events(Phase(text=f"writing the winner of {shown_path(path)} as TFLite"))
         data = _converted(SearchedSubnet.load(path, number), backend)
         accuracy = None
-        if winner.test_accuracy is not None:
+        if winner.test_accuracy is not None and result.precision == FP32:  # torch's is in fp32
             accuracy = Accuracy(
                 percent=winner.test_accuracy,
                 images=result.test_images,

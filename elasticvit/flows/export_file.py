@@ -155,15 +155,15 @@ def _card(
 ) -> Card:
     """The card of a model that is not timed yet."""
     from elasticvit.flows.export_proof import licence_of
-    from elasticvit.training.decoded_batches import seen_share
+    from elasticvit.flows.export_subject import fitting_of
     from export.bundle import MODEL_NAME, sha256
     from export.card import Card
     from export.card_parts import ImageInput
     from export.conversion import inspect, tensor_types, undelegated, versions
 
-    in_memory = images.test.pixels is not None
     operators, partitions = inspect(backend, data)
     network, resolution = searched.subnet, searched.subnet.resolution
+    fitting = searched.fitting or fitting_of(images, resolution)
     return Card(
         format=backend.name,
         file=MODEL_NAME + backend.suffix,
@@ -176,8 +176,8 @@ def _card(
             shape=(1, resolution, resolution, network.in_chans),
             mean=images.mean,
             std=images.std,
-            fit="crop_then_resize" if in_memory else "resize_then_crop",
-            crop=1.0 if in_memory else seen_share(resolution),
+            fit=fitting.fit,
+            crop=fitting.crop,
         ),
         classes=network.num_classes,
         labels=images.class_names,

@@ -68,6 +68,7 @@ class SearchedSubnet:
 
     labelled: ClassVar[bool] = True
     remarks: ClassVar[tuple[Notice, ...]] = ()
+    fitting: ClassVar[None] = None
 
     def images(self) -> ImageData:
         """The data set of the search.

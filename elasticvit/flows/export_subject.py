@@ -18,6 +18,21 @@ if TYPE_CHECKING:
     from elasticvit.nn import Subnet
     from elasticvit.nn.timm_network import TimmNetwork
     from elasticvit.training.data import ImageData
+    from export.card_parts import Fit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitting:
+    """How weights expect pictures to be brought to the size of the input; see
+    `export.card_parts.ImageInput`.
+
+    Attributes:
+        fit: What is done first; None if not known, or if it is another way.
+        crop: Share of the shorter side that the network sees; None likewise.
+    """
+
+    fit: Fit | None = None
+    crop: float | None = None
 
 
 class ExportSubject(Protocol):
@@ -32,6 +47,7 @@ class ExportSubject(Protocol):
         precision: Precision that it was chosen for.
         labelled: Whether the images have true classes, so that there is an accuracy.
         remarks: What a person should know of it.
+        fitting: How its weights expect pictures; None: as its images are read.
     """
 
     @property
@@ -50,6 +66,8 @@ class ExportSubject(Protocol):
     def labelled(self) -> bool: ...
     @property
     def remarks(self) -> tuple[Notice, ...]: ...
+    @property
+    def fitting(self) -> Fitting | None: ...
 
     def images(self) -> ImageData:
         """The images that the file is compared with torch on.
@@ -77,10 +95,20 @@ class OutsideSubject:
     precision: Precision = FP32
     predictions: Mapping[str, Prediction] = field(default_factory=dict)
     remarks: tuple[Notice, ...] = ()
+    fitting: Fitting | None = None
 
     def images(self) -> ImageData:
         """The images that the file is compared with torch on."""
         return self.data
+
+
+def fitting_of(images: ImageData, resolution: int) -> Fitting:
+    """How the readers of a data set bring its pictures to a size."""
+    from elasticvit.training.decoded_batches import seen_share
+
+    if images.test.pixels is not None:
+        return Fitting(fit="crop_then_resize", crop=1.0)
+    return Fitting(fit="resize_then_crop", crop=seen_share(resolution))
 
 
 def without_images(count: int) -> Notice:

@@ -13,7 +13,7 @@ from elasticvit.events import Notice
 from elasticvit.find import find_arch
 from elasticvit.flows.export_search import Prediction
 from elasticvit.flows.export_settings import ExportSettings
-from elasticvit.flows.export_subject import OutsideSubject, without_images
+from elasticvit.flows.export_subject import Fitting, OutsideSubject, without_images
 from elasticvit.flows.named_supernet import NamedSupernet
 from elasticvit.flows.places import path_text
 from elasticvit.nn import Subnet
@@ -55,13 +55,16 @@ def supernet_subject(settings: ExportSettings, workspace: Workspace | None) -> O
         raise ArchError(f"{error} (the space of {source.name})", settings=["arch"]) from error
     subnet = Subnet.cut(source.supernet, arch)
     data = _data(settings, source)
-    labelled = data is not None
+    labelled, fitting = data is not None, None
     remarks = list(_remarks(source))
     if data is None:
+        from elasticvit.training.decoded_batches import seen_share
         from elasticvit.training.random_images import random_images
 
         data = random_images(source.labels, *source.normalisation)
         remarks += [without_images(data.info.test_images), NOT_RECALIBRATED]
+        if source.authors is not None:  # others were trained on images in memory, as these are
+            fitting = Fitting(fit="resize_then_crop", crop=seen_share(arch.resolution))
     else:
         recalibrate(subnet, _training(data, arch), BATCHES)
     precision = settings.precision or FP32
@@ -74,6 +77,7 @@ def supernet_subject(settings: ExportSettings, workspace: Workspace | None) -> O
         predictions=_predictions(settings, workspace, space, arch, precision),
         sources=_facts(source, space, data, labelled),
         remarks=tuple(remarks),
+        fitting=fitting,
     )
 
 

@@ -11,7 +11,7 @@ import torch
 from elasticvit.errors import DataError, EvitError, ModelError
 from elasticvit.events import Notice
 from elasticvit.flows.export_settings import ExportSettings
-from elasticvit.flows.export_subject import OutsideSubject, without_images
+from elasticvit.flows.export_subject import Fitting, OutsideSubject, without_images
 from elasticvit.flows.imagenet_labels import class_numbers, imagenet_labels
 from elasticvit.flows.places import path_text
 from elasticvit.nn.timm_network import TimmNetwork, enliven
@@ -52,13 +52,15 @@ def timm_subject(settings: ExportSettings) -> OutsideSubject:
     weights_file = None if settings.weights is None else Path(settings.weights)
     network = _network(name, weights_file, settings.resolution)
     data = _data(settings, network)
-    labelled, remarks = data is not None, []
+    labelled, fitting, remarks = data is not None, None, []
     if data is None:
         from elasticvit.training.random_images import random_images
 
         labels = _labels(network)
         data = random_images(labels, network.input.mean, network.input.std)
         remarks.append(without_images(data.info.test_images))
+        crop = network.input.crop
+        fitting = Fitting() if crop is None else Fitting(fit="resize_then_crop", crop=crop)
     weights = None
     if settings.weights is not None:
         weights = path_text(Path(settings.weights))
@@ -72,6 +74,7 @@ def timm_subject(settings: ExportSettings) -> OutsideSubject:
         macs_m=network.macs() / 1e6,
         sources={"timm": name, "weights": weights, "data": data.info.spec},
         remarks=tuple(remarks),
+        fitting=fitting,
     )
 
 

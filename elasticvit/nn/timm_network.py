@@ -21,12 +21,15 @@ class TimmInput:
         side: Side of the square images in pixels.
         channels: Channels of the images.
         mean, std: Mean and standard deviation of each channel, for pixels in 0..1.
+        crop: Share of the shorter side that is cut out of the middle of a picture, once that has
+            been resized by Pillow's bicubic filter; None where timm fits pictures otherwise.
     """
 
     side: int
     channels: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    crop: float | None
 
 
 class TimmNetwork(nn.Module):
@@ -50,6 +53,12 @@ class TimmNetwork(nn.Module):
 
     def __init__(self, name: str, network: nn.Module) -> None:
         super().__init__()
+        if getattr(network, "num_classes", None) == 0:
+            raise ModelError(
+                f"timm's {name} has no classes (num_classes is 0), so it gives features, not "
+                "logits; name a network that classifies images, or weights with a classifier",
+                settings=["timm"],
+            )
         self.name, self.network = name, network.eval().requires_grad_(False)
         self.input = _input(name, network)
         self.resolution, self.in_chans = self.input.side, self.input.channels
@@ -86,10 +95,12 @@ class TimmNetwork(nn.Module):
 
     def macs(self) -> int:
         """Multiply-accumulates of one image in the form for deployment, as torch counts them."""
+        from torch.nn.attention import SDPBackend, sdpa_kernel
         from torch.utils.flop_counter import FlopCounterMode
 
         network, image = self.deployed(), self.example()
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
+        products = sdpa_kernel(SDPBackend.MATH)  # torch counts nothing for a CPU's fused attention
+        with products, FlopCounterMode(display=False) as counter, torch.no_grad():
             network(image)
         return int(counter.get_total_flops()) // 2
 
@@ -134,8 +145,13 @@ def _input(name: str, network: nn.Module) -> TimmInput:
             "exported",
             settings=["timm"],
         )
+    crop, bicubic = float(facts["crop_pct"]), facts["interpolation"] == "bicubic"
     return TimmInput(
-        side=height, channels=channels, mean=_floats(facts["mean"]), std=_floats(facts["std"])
+        side=height,
+        channels=channels,
+        mean=_floats(facts["mean"]),
+        std=_floats(facts["std"]),
+        crop=crop if bicubic and facts["crop_mode"] == "center" and 0 < crop <= 1 else None,
     )
 
 
