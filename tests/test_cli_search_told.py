@@ -54,7 +54,7 @@ def test_the_reach_of_the_space_is_told_before_it_is_trained(tmp_path: Path) -> 
     done = search(untrained, "--target-mmacs", "5", "--json")
     assert done.exit_code == 0, done.output
     assert "there is no supernet: architectures are ordered by proxy macs" in done.stderr
-    assert "next: evit-train --data FOLDER --subnet" in done.stderr
+    assert "next: evit-train --space tiny --data FOLDER --subnet" in done.stderr
     line = closing(done)
     assert line["accuracy_source"] == "proxy macs"
     assert line["test_accuracy"] is None

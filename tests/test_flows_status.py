@@ -21,6 +21,7 @@ from devices.protocol import Measurement
 from elasticvit.arch import Arch
 from elasticvit.cli.status import main
 from elasticvit.errors import NextStep, WorkspaceError
+from elasticvit.flows.search_place import LOCK_FILE as SEARCH_LOCK
 from elasticvit.flows.status import WorkspaceStatus, status
 from elasticvit.flows.timing_summary import SUMMARY_FILE
 from elasticvit.flows.train_result import SubnetAccuracy, TrainResult
@@ -217,6 +218,41 @@ def test_a_training_under_way_is_told_with_its_process(workspace: Workspace) -> 
         assert found.runs[0].process == str(os.getpid())
         assert "wait for it" in found.reason
     assert status(workspace).runs[0].process is None
+
+
+def test_an_interrupted_search_that_goes_on_is_under_way(workspace: Workspace) -> None:
+    trained(workspace)
+    folder = workspace.new_folder("search")
+    (folder / "state.json").write_text('{"schema": 1, "settings": {}, "genes": [], "pending": []}')
+    runner = CliRunner(env={"COLUMNS": "300"})
+    with process_lock(folder / SEARCH_LOCK, WorkspaceError, "taken"):
+        shown = runner.invoke(main, ["--workspace", str(workspace.root)])
+    assert f"under way in process {os.getpid()} after 0 architectures" in shown.output
+    assert "interrupted" not in shown.output
+
+
+def test_an_interrupted_run_beside_a_finished_one_names_its_command(workspace: Workspace) -> None:
+    trained(workspace)
+    trained(workspace, finished=False, name="r2")
+    shown = CliRunner(env={"COLUMNS": "300"}).invoke(main, ["--workspace", str(workspace.root)])
+    assert "resumed by evit-train --space micro --data digits --epochs 3" in shown.output
+
+
+def test_what_has_just_begun_is_not_damaged(workspace: Workspace) -> None:
+    for folder in ("exports/.unfinished-a1", "runs/r9", "searches/s9"):
+        (workspace.root / folder).mkdir(parents=True)
+    (workspace.root / "searches" / "s9" / SEARCH_LOCK).touch()
+    (workspace.root / "runs" / "r9" / LOCK_FILE).touch()
+    found = status(workspace)
+    assert not [*found.damaged, *found.runs, *found.searches, *found.exports]
+
+
+def test_a_search_of_another_supernet_leads_to_its_export(tmp_path: Path) -> None:
+    empty = Workspace.open(tmp_path / "ws")
+    finished_search(empty)
+    found = status(empty)
+    assert found.searches[0].finished
+    assert found.next_step == NextStep("export", {"format": "tflite"})
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """Weights in files of others, wherever their training scripts put them."""
 
+import argparse
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -57,3 +59,17 @@ def test_a_file_without_weights_is_refused(tmp_path: Path, content) -> None:
     torch.save(content, tmp_path / "theirs.pth")
     with pytest.raises(CheckpointError, match=r"theirs\.pth is not weights of a network"):
         read_state_file(tmp_path / "theirs.pth", FORM)
+
+
+def test_what_training_scripts_keep_beside_the_weights_is_no_obstacle(tmp_path: Path) -> None:
+    beside = {"args": argparse.Namespace(lr=0.1, widths=[1, 2]), "metric": np.float64(77.5)}
+    torch.save({"state_dict": WEIGHTS, "epoch": 3, **beside}, tmp_path / "theirs.pth.tar")
+    found = read_state_file(tmp_path / "theirs.pth.tar", FORM)
+    assert found.weights.keys() == WEIGHTS.keys()
+
+
+def test_the_form_of_old_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.pth"
+    torch.save(WEIGHTS, path, _use_new_zipfile_serialization=False)
+    with pytest.raises(CheckpointError, match=r"the form that torch had before 1\.6"):
+        read_state_file(path, FORM)

@@ -11,8 +11,10 @@ import torch
 from PIL import ExifTags, Image
 from small_data import photo, write_folder, write_idx, write_parquet
 
+from elasticvit.errors import DataError
 from elasticvit.training.data import PHOTO_MEAN, describe, open_data
 from elasticvit.training.decoding import decoded
+from elasticvit.training.pool import Pool
 from elasticvit.training.soft_labels import fingerprint
 
 CIFAR10 = Path(__file__).parents[2] / "shared" / "data" / "cifar10"
@@ -173,3 +175,55 @@ def test_cifar10_parquet() -> None:
         7_500,
         10_000,
     )
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16B", "I"])
+def test_gray_of_16_bits_keeps_its_upper_ones(tmp_path: Path, mode: str) -> None:
+    ramp = np.linspace(0, 65535, 64 * 64).reshape(64, 64)
+    kind = {"I;16": "<u2", "I;16B": ">u2", "I": "<i4"}[mode]
+    picture = Image.frombytes(mode, (64, 64), ramp.astype(kind).tobytes())
+    pool = Pool(np.zeros(1, dtype=np.int64), lambda _: picture, str)
+    pixels = np.asarray(pool.image(0))
+    assert pixels.shape == (64, 64, 3)
+    np.testing.assert_allclose(pixels[..., 0], ramp // 256, atol=1)
+    assert not pool.in_colour
+
+
+def test_gray_of_8_bits_in_a_wide_form_stays_as_it_is() -> None:
+    picture = Image.fromarray(np.arange(256, dtype=np.int32).reshape(16, 16), "I")
+    pool = Pool(np.zeros(1, dtype=np.int64), lambda _: picture, str)
+    assert np.asarray(pool.image(0))[..., 1].ravel().tolist() == list(range(256))
+
+
+def test_pixels_of_an_unknown_range_are_refused_by_name() -> None:
+    picture = Image.fromarray(np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8))
+    pool = Pool(np.zeros(1, dtype=np.int64), lambda _: picture, lambda _: "scan.tif")
+    with pytest.raises(DataError, match=r"scan\.tif cannot be decoded: its pixels are floating"):
+        pool.image(0)
+
+
+@pytest.mark.parametrize(
+    ("modes", "colour"),
+    [(["RGB"] * 5, True), (["L", *["RGB"] * 9], True), (["RGB", *["L"] * 9], False)]
+    + [([mode] * 3, False) for mode in ("LA", "P", "1")],
+)
+def test_most_images_tell_whether_a_set_is_in_colour(modes: list[str], colour: bool) -> None:
+    def read(index: int) -> Image.Image:
+        if modes[index] == "RGB":
+            return Image.fromarray(photo(np.random.default_rng(0)))
+        return Image.new("L", (8, 8), 99).convert(modes[index])
+
+    assert Pool(np.zeros(len(modes), dtype=np.int64), read, str).in_colour is colour
+
+
+def test_the_test_part_of_training_and_testing_is_kept(tmp_path: Path) -> None:
+    write_folder(tmp_path / "Training", ["a", "b"], 20)
+    write_folder(tmp_path / "Testing", ["a", "b"], 7)
+    assert describe(str(tmp_path)).test_images == 14
+
+
+def test_classes_of_timms_parts_must_agree(tmp_path: Path) -> None:
+    write_folder(tmp_path / "train", ["ant", "bee", "cat"], 10)
+    write_folder(tmp_path / "validation", ["bee", "cat"], 4)
+    with pytest.raises(DataError, match=r"has classes 'bee', 'cat' for validation|bee.*ant"):
+        open_data(f"timm:folder:{tmp_path}")

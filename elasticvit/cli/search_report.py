@@ -26,6 +26,7 @@ from elasticvit.flows.search_events import (
 )
 from elasticvit.page import REPORT_FILE
 from elasticvit.precisions import FP32
+from elasticvit.space import PRESETS
 
 EQUAL = 0.6  # confidence below which winner and runner-up are as good as equal
 FRONT_ROWS = 16  # of the table that is printed
@@ -234,6 +235,8 @@ def _print_winner(report: Report, winner: Winner, result: SearchResult) -> None:
 def next_command(result: SearchResult) -> str:
     """The command that makes sense after a search."""
     if not result.has_weights:
-        return command_line(NextStep("train", {"data": "FOLDER", "subnet": str(result.arch)}))
+        space = {"space": result.space} if result.space in PRESETS else {}
+        facts = {**space, "data": "FOLDER", "subnet": str(result.arch)}
+        return command_line(NextStep("train", facts))
     goal = {"goal": 1} if len(result.goals) > 1 else {}
     return command_line(NextStep("export", {"format": "tflite", **goal}))

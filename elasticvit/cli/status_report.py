@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from rich.padding import Padding
 
+from elasticvit.cli.command import command_line
 from elasticvit.cli.report import Report
 from elasticvit.cli.wording import counted, duration, file_size, listed
 from elasticvit.flows.status import (
@@ -18,6 +19,7 @@ from elasticvit.flows.status import (
     TimingStatus,
     WorkspaceStatus,
 )
+from elasticvit.flows.status_again import train_again
 from elasticvit.precisions import in_words
 
 LATEST = "*"  # marks what the next command uses by default
@@ -78,7 +80,8 @@ def _run(one: RunStatus) -> str:
     if one.process is not None:
         state = f"under way{at} in process {one.process}"
     elif not one.finished:
-        state = f"interrupted{at} {_ago(one.changed_s)}"
+        again = command_line(train_again(one))
+        state = f"interrupted{at} {_ago(one.changed_s)}, resumed by {again}"
     else:
         state = f"finished {_ago(one.changed_s)}"
     kept = ", ".join(map(str, one.checkpoints))
@@ -88,9 +91,12 @@ def _run(one: RunStatus) -> str:
 
 
 def _search(one: SearchStatus) -> str:
-    state = "finished" if one.finished else "interrupted"
+    if one.process is not None:
+        state = f"under way in process {one.process}"
+    else:
+        state = f"{'finished' if one.finished else 'interrupted'} {_ago(one.changed_s)}"
     line = (
-        f"{one.folder.name}: at most {_targets(one.targets)}, {state} {_ago(one.changed_s)} after "
+        f"{one.folder.name}: at most {_targets(one.targets)}, {state} after "
         f"{counted(one.evaluated, 'architecture')}"
     )
     if one.arch is None:

@@ -19,7 +19,8 @@ An interrupted or killed run is resumed from its last checkpoint by the same com
 with the same weights. On several GPUs: torchrun --nproc-per-node N -m elasticvit.cli.train OPTIONS.
 """
 INTERRUPTED = (
-    "what was trained up to the last checkpoint is kept, and the same command goes on from there"
+    "what was trained up to the last checkpoint is kept, and the same command goes on from there, "
+    "unless it has --resume-from: leave that out"
 )
 
 

@@ -63,7 +63,7 @@ def search_by_scores(
         held.enter_context(working_in(folder, workspace))
         events(Phase(text=f"searching {_goals(problem)} by {source}"))
         result = job.run(folder, _size(settings), events=events, verify=verify, top=settings.top)
-        verify.save()
+    verify.save()
     if out is None:
         with kept(f"the finished search is kept in {folder}"):
             workspace.set_latest("search", folder)

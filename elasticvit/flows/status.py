@@ -137,25 +137,36 @@ def _next(
             reason = f"training run {run.folder} is of one architecture, which needs no search"
             return reason, export_step(run.folder)
         return f"the one architecture of {run.folder} is exported", NextStep("train")
-    if not any(device.predictor for device in devices):
+    search = next((one for one in searches if one.latest), None)
+    profiled = any(device.predictor for device in devices)
+    # of a supernet from elsewhere, or without a latency
+    outside = search is not None and search.accuracy is not None and (run is None or not profiled)
+    if search is not None and outside and not _is_exported(search, exports):
+        return _export(search)
+    if not profiled:
         return profile_again(workspace, devices)
     if run is None:
         return "no training run is finished yet", NextStep("train")
-    search = next((one for one in searches if one.latest), None)
     if search is None:
         reason = "no search is finished yet"
         return reason, NextStep("search", {"target_ms": _suggested_ms(workspace, run)})
     if search.run is not None and Path(search.run).name != run.folder.name:
         reason = f"the latest training run {run.folder} was not searched yet"
         return reason, NextStep("search", target_settings(search))
-    if not any(Path(one.search or "").name == search.folder.name for one in exports):
-        return f"search {search.folder} is not exported yet", NextStep(
-            "export", {"format": "tflite"}
-        )
+    if not _is_exported(search, exports):
+        return _export(search)
     return (
         "the latest search is exported; search again for another target",
         NextStep("search", {"target_ms": _suggested_ms(workspace, run)}),
     )
+
+
+def _is_exported(search: SearchStatus, exports: Sequence[ExportStatus]) -> bool:
+    return any(Path(one.search or "").name == search.folder.name for one in exports)
+
+
+def _export(search: SearchStatus) -> tuple[str, NextStep]:
+    return f"search {search.folder} is not exported yet", NextStep("export", {"format": "tflite"})
 
 
 def _waits(search: SearchStatus, open_run: RunStatus | None) -> bool:

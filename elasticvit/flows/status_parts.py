@@ -53,6 +53,8 @@ def run_statuses(workspace: Workspace, latest: Path | None, damages: Damages) ->
     statuses = []
     for folder in folders(workspace.root / "runs", damages):
         with damages.of(folder):
+            if not holds_work(folder, LOCK_FILE):
+                continue
             info, asked = RunInfo.load(folder), read_asked(folder / ASKED_FILE)
             finished = (folder / TRAIN_RESULT_FILE).exists()
             accuracy = None
@@ -137,12 +139,18 @@ def _created_s(created: str) -> float | None:
 
 
 def folders(base: Path, damages: Damages) -> list[Path]:
-    """The folders in a folder, by name; none if it is not there."""
+    """The folders in a folder, by name; none if it is not there. Hidden ones, in which an export is
+    under way, are left out."""
     found: list[Path] = []
     with damages.of(base):
         if base.is_dir():
-            found = sorted(path for path in base.iterdir() if path.is_dir())
+            found = sorted(p for p in base.iterdir() if p.is_dir() and p.name[0] != ".")
     return found
+
+
+def holds_work(folder: Path, *others: str) -> bool:
+    """Whether a folder has anything in it yet but locks and other files of these names."""
+    return any(path.name not in others for path in folder.iterdir())
 
 
 def changed_s(folder: Path) -> float:

@@ -11,7 +11,7 @@ import msgspec
 from elasticvit.errors import CheckpointError, NextStep
 from elasticvit.flows.asked import ASKED_FILE, read_asked
 from elasticvit.flows.search_place import LOCK_FILE as SEARCH_LOCK
-from elasticvit.flows.status_parts import Damages, changed_s, ended_s, folders
+from elasticvit.flows.status_parts import Damages, changed_s, ended_s, folders, holds_work
 from elasticvit.flows.status_result import (
     SearchStatus,
     Target,
@@ -54,6 +54,8 @@ def search_statuses(
     statuses = []
     for folder in folders(workspace.root / "searches", damages):
         with damages.of(folder):
+            if not holds_work(folder, SEARCH_LOCK, ASKED_FILE):
+                continue  # one by scores has no state
             if (folder / RESULT_FILE).exists() or not (folder / STATE_FILE).exists():
                 statuses.append(_finished_search(folder, folder == latest))
             else:

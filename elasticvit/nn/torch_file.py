@@ -8,6 +8,7 @@ run code.
 
 from __future__ import annotations
 
+import argparse
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 
 from elasticvit.reading import Format
@@ -24,6 +26,11 @@ VALUES_FILE = "data.pkl"
 MOST_VALUES_BYTES = 2**28  # of the list of values, which is small beside the tensors
 MOST_VALUES = 2_000_000  # numbers, texts, tensors, lists and tables in it
 LISTS = (list, tuple, set, frozenset)
+OLD_FORM = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"  # first bytes
+# what training scripts keep beside the weights: their options, and numbers of numpy
+NUMBERS = (np.float64(), np.float32(), np.int64())
+PLAIN: list[Any] = [argparse.Namespace, np.dtype, NUMBERS[0].__reduce__()[0]]
+PLAIN += [type(number.dtype) for number in NUMBERS]
 SCRIPT_FILE = "constants.pkl"  # in an archive of a TorchScript program
 
 
@@ -65,7 +72,8 @@ def load_torch_file(path: Path, form: Format[Any]) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch, about values that it then refuses
-            data = torch.load(path, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals(PLAIN):
+                data = torch.load(path, map_location="cpu", weights_only=True)
         _check_size(data)
     except _Damage as error:
         raise form.failure(f"{path} is not {form.what}: {error}") from error
@@ -127,6 +135,11 @@ def _check_archive(path: Path) -> None:
         RuntimeError: It is encrypted.
         OSError: It cannot be read.
     """
+    with path.open("rb") as file:
+        if file.read(len(OLD_FORM)) == OLD_FORM:
+            raise _Damage(
+                "it is in the form that torch had before 1.6; load it with torch and save it again"
+            )
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         names = [entry.filename.rpartition("/")[2] for entry in entries]
@@ -159,3 +172,5 @@ def _check_size(data: Any) -> None:
             waiting.extend(value.values())
         elif isinstance(value, LISTS):
             waiting.extend(value)
+        elif isinstance(value, argparse.Namespace):
+            waiting.append(vars(value))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import Image
 
 from elasticvit.arrays import IndexArray
@@ -16,10 +18,12 @@ ACCEPTED = (
     "label, such as CIFAR-10); a folder with MNIST or Fashion-MNIST IDX files; "
     "timm:NAME:FOLDER for a data set of timm.data.create_dataset"
 )
+EIGHT_BITS = 255
 TRAIN_NAMES = ("train", "training")
-TEST_NAMES = ("test", "val", "valid", "validation", "eval", "t10k")
-LOOKED_AT = 20  # images, until one can be read
-GRAY_MODES = ("L", "1", "I", "F", "I;16")
+TEST_NAMES = ("test", "testing", "val", "valid", "validation", "eval", "t10k")
+LOOKED_AT = 20  # images, which tell whether a data set is in colour
+DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # gray of more than 8 bits
+GRAY_MODES = ("L", "LA", "La", "1", "F", *DEEP_MODES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +54,7 @@ class Pool:
         Raises:
             DataError: The image cannot be decoded, or is too large.
         """
-        return self._made(index, lambda: self.read(index).convert("RGB"))
+        return self._made(index, lambda: _in_rgb(self.read(index)))
 
     def _made(self, index: int, make: Callable[[], Image.Image]) -> Image.Image:
         try:
@@ -65,17 +69,44 @@ class Pool:
 
     @property
     def in_colour(self) -> bool:
-        """Whether the first image that can be read is in colour.
+        """Whether most of some images, from all over the pool, are in colour.
 
         Raises:
-            DataError: None of the first few can be decoded.
+            DataError: None of them can be decoded.
         """
-        for index in range(min(len(self.labels), LOOKED_AT)):
-            try:
-                return self.decoded(index).mode not in GRAY_MODES
-            except DataError:
-                continue
-        return self.decoded(0).mode not in GRAY_MODES
+        count = len(self.labels)
+        places = dict.fromkeys(np.linspace(0, count - 1, min(count, LOOKED_AT)).astype(int))
+        seen = []
+        for index in map(int, places):
+            with suppress(DataError):
+                seen.append(_is_in_colour(self.decoded(index)))
+        if not seen:
+            return _is_in_colour(self.decoded(0))
+        return 2 * sum(seen) >= len(seen)
+
+
+def _in_rgb(image: Image.Image) -> Image.Image:
+    """An image in RGB, of 8 bits a channel: the upper ones of 16.
+
+    Raises:
+        ValueError: Its pixels are floating point numbers, of which nothing says what white is.
+    """
+    if image.mode == "F":
+        raise ValueError("its pixels are floating point numbers, not of 8 or 16 bits")
+    if image.mode in DEEP_MODES:
+        pixels = np.asarray(image).astype(np.int64)
+        if image.mode != "I" or pixels.max(initial=0) > EIGHT_BITS:
+            pixels = pixels >> 8
+        image = Image.fromarray(pixels.clip(0, EIGHT_BITS).astype(np.uint8))
+    return image.convert("RGB")
+
+
+def _is_in_colour(image: Image.Image) -> bool:
+    """Whether an image has colours, and not only a form that allows for them."""
+    if image.mode != "P":
+        return image.mode not in GRAY_MODES
+    red, green, blue = image.convert("RGB").split()
+    return not red.tobytes() == green.tobytes() == blue.tobytes()
 
 
 @dataclass(frozen=True, eq=False)

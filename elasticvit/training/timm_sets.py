@@ -10,7 +10,7 @@ from PIL import Image
 from elasticvit.errors import DataError
 from elasticvit.training.decoding import decoded, upright
 from elasticvit.training.labels import checked_labels, class_count
-from elasticvit.training.naming import named
+from elasticvit.training.naming import listed, named
 from elasticvit.training.pool import ACCEPTED, Pool, Source
 
 
@@ -27,18 +27,27 @@ def open_timm(spec: str) -> Source:
             f"data set {named(spec)} is not timm:NAME:FOLDER; name it like timm:torch/cifar10:/data"
         )
     name, folder = parts[1], Path(parts[2]).expanduser().resolve()
+    where = f"timm's {named(name)} in {named(folder)}"
     train, classes = _pool(name, folder, "train")
     try:
-        test, _ = _pool(name, folder, "validation")
+        test, test_classes = _pool(name, folder, "validation")
     except DataError:
-        test = None
+        test, test_classes = None, None
+    if classes is not None and test_classes is not None and test_classes != classes:
+        raise DataError(
+            f"{where} has classes {listed(test_classes)} for "
+            f"validation, and {listed(classes)} to train on; they must be the same"
+        )
     if test is not None and _same_images(train, test):
         test = None
     spec = f"timm:{name}:{folder}"
+    if classes is None:
+        classes = tuple(map(str, range(class_count(train.labels, where))))
     return Source(spec, name.replace("/", "-"), classes, train, test, flips=train.in_colour)
 
 
-def _pool(name: str, root: Path, split: str) -> tuple[Pool, tuple[str, ...]]:
+def _pool(name: str, root: Path, split: str) -> tuple[Pool, tuple[str, ...] | None]:
+    """The images of a part, and the names of their classes if timm knows them."""
     from timm.data import create_dataset
 
     where = f"timm's {named(name)} in {named(root)}"
@@ -76,8 +85,7 @@ def _pool(name: str, root: Path, split: str) -> tuple[Pool, tuple[str, ...]]:
         targets = [_label(dataset, i, where) for i in range(count)]
     labels = checked_labels(targets, where)
     known = getattr(dataset, "classes", None) or getattr(reader, "class_to_idx", None)
-    classes = map(str, known) if known else map(str, range(class_count(labels, where)))
-    return Pool(labels, read, name_of), tuple(classes)
+    return Pool(labels, read, name_of), tuple(map(str, known)) if known else None
 
 
 def _label(dataset: Any, index: int, where: str) -> Any:
