@@ -220,7 +220,7 @@ def test_a_training_under_way_is_told_with_its_process(workspace: Workspace) -> 
     assert status(workspace).runs[0].process is None
 
 
-def test_an_interrupted_search_that_goes_on_is_under_way(workspace: Workspace) -> None:
+def test_a_search_that_goes_on_is_under_way(workspace: Workspace) -> None:
     trained(workspace)
     folder = workspace.new_folder("search")
     (folder / "state.json").write_text('{"schema": 1, "settings": {}, "genes": [], "pending": []}')
