@@ -7,8 +7,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from training_small import MICRO
 
+from elasticvit.training.losses import AlphaDivergence
 from elasticvit.training.mixing import blended, blended_labels, erased
+from elasticvit.training.precision import Precision
+from elasticvit.training.step import SubnetPasses
+from elasticvit.training.targets import Targets
 
 
 def batch(count: int) -> Tensor:
@@ -62,3 +67,27 @@ def test_the_global_generators_are_as_before() -> None:
     erased(batch(4), 1.0, [0])
     got = random.random(), np.random.rand(), float(torch.rand(1))  # noqa: NPY002
     assert got == expected
+
+
+def test_of_a_mixed_image_the_class_with_the_largest_share_is_right() -> None:
+    labels = torch.tensor([0, 1, 2, 3])
+    soft = blended_labels(F.one_hot(labels, 5).float(), 0.2)  # more of the other image
+
+    class Sure(torch.nn.Module):
+        def forward(self, images: Tensor, arch: object) -> Tensor:
+            return soft.clone().requires_grad_() * 10
+
+    def right(targets: Targets) -> float:
+        passes = SubnetPasses(
+            supernet=Sure(),  # type: ignore[arg-type]
+            images=torch.zeros(4, 3, 8, 8),
+            targets=targets,
+            divergence=AlphaDivergence(),
+            precision=Precision("fp32", torch.device("cpu")),
+            share=1.0,
+        )
+        said = passes.sampled(MICRO.smallest, lambda told: None, lambda loss: None)
+        return float(said.right)
+
+    assert right(Targets(labels=labels, soft=soft)) == 1
+    assert right(Targets(labels=labels)) == 0

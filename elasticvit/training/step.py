@@ -117,11 +117,10 @@ class SubnetPasses:
         tell(said.softmax(dim=1))
         loss = self.targets.loss(logits)
         backward(self.precision.scaled(loss * self.share))
-        labels = self.targets.labels
         return SampledLosses(
             loss=loss.detach(),
-            plain=F.cross_entropy(said, labels) if self.targets.soft is None else None,
-            right=(said.argmax(dim=1) == labels).float().mean(),
+            plain=F.cross_entropy(said, self.targets.labels) if self.targets.soft is None else None,
+            right=(said.argmax(dim=1) == self.targets.likeliest).float().mean(),
         )
 
     def student(
@@ -153,7 +152,8 @@ class SampledLosses:
     Attributes:
         loss: Cross entropy with its targets.
         plain: Cross entropy with the labels; None on mixed images.
-        right: Share of the images that it classified right.
+        right: Share of the images that it classified right; of mixed ones the class that has the
+            largest share counts.
     """
 
     loss: Tensor

@@ -55,6 +55,11 @@ class Targets:
     taught: Tensor | None = None
     share: float = 0.0
 
+    @property
+    def likeliest(self) -> Tensor:
+        """Class that has the largest share of each image (B,)."""
+        return self.labels if self.soft is None else self.soft.argmax(dim=1)
+
     def loss(self, logits: Tensor) -> Tensor:
         """Mean loss of logits (B, K): cross entropy with the labels, with the teachers'
         probabilities, or the share-weighted sum of both."""
