@@ -24,9 +24,9 @@ from elasticvit.flows.search_events import (
     SearchStarted,
     TopRanked,
 )
+from elasticvit.flows.single_run import train_step
 from elasticvit.page import REPORT_FILE
 from elasticvit.precisions import FP32
-from elasticvit.space import PRESETS
 
 EQUAL = 0.6  # confidence below which winner and runner-up are as good as equal
 FRONT_ROWS = 16  # of the table that is printed
@@ -235,8 +235,6 @@ def _print_winner(report: Report, winner: Winner, result: SearchResult) -> None:
 def next_command(result: SearchResult) -> str:
     """The command that makes sense after a search."""
     if not result.has_weights:
-        space = {"space": result.space} if result.space in PRESETS else {}
-        facts = {**space, "data": "FOLDER", "subnet": str(result.arch)}
-        return command_line(NextStep("train", facts))
+        return command_line(train_step(result.space, result.arch))
     goal = {"goal": 1} if len(result.goals) > 1 else {}
     return command_line(NextStep("export", {"format": "tflite", **goal}))

@@ -12,10 +12,10 @@ from elasticvit.errors import ExportError, NextStep, SettingError
 from elasticvit.events import Notice
 from elasticvit.flows.places import path_text
 from elasticvit.flows.run_data import open_run_data
+from elasticvit.flows.single_run import train_step
 from elasticvit.nn import Subnet
 from elasticvit.searching.result import SearchResult, subnet_file
 from elasticvit.searching.winner import Winner
-from elasticvit.space import PRESETS
 
 if TYPE_CHECKING:
     from elasticvit.training.data import ImageData, Normalisation
@@ -98,14 +98,7 @@ class SearchedSubnet:
                 f"the search in {folder} chose {result.arch} by {result.accuracy_source}, without "
                 "a supernet, so there are no weights to export; train this subnet alone, or a "
                 "supernet, and search in that",
-                next_step=NextStep(
-                    "train",
-                    {
-                        **({"space": result.space} if result.space in PRESETS else {}),
-                        "data": "FOLDER",
-                        "subnet": str(result.arch),
-                    },
-                ),
+                next_step=train_step(result.space, result.arch),
             )
         winner = _winner(result, goal, folder)
         path = folder / subnet_file(goal)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from elasticvit.arch import Arch
 from elasticvit.errors import NextStep, SettingError
 from elasticvit.flows.places import path_text
-from elasticvit.space import SearchSpace
+from elasticvit.space import PRESETS, SearchSpace
 from elasticvit.training.run_info import RunInfo
 
 
@@ -45,3 +46,14 @@ def check_searchable(space: SearchSpace, name: str) -> None:
             settings=["run"],
             next_step=export_step(Path(name)),
         )
+
+
+def train_step(space: str, arch: Arch) -> NextStep:
+    """The training of an architecture that was chosen without a supernet.
+
+    Args:
+        space: Name of its space, told where it is a preset.
+        arch: The architecture.
+    """
+    named = {"space": space} if space in PRESETS else {}
+    return NextStep("train", {**named, "data": "FOLDER", "subnet": str(arch)})
