@@ -20,20 +20,17 @@ import statistics
 import time
 from contextlib import ExitStack
 from dataclasses import replace
-from itertools import chain, cycle
 from multiprocessing.connection import Connection
 from typing import Any
 
-from training_threads import sampler
+from training_threads import endless, sampler, trainer_of
 
 from elasticvit.space import PRESETS
 from elasticvit.training.config import default_config
 from elasticvit.training.data import open_data
 from elasticvit.training.freed_memory import freed_memory_kept
 from elasticvit.training.recipes import CPU_MINUTES
-from elasticvit.training.run_info import RunInfo, RunSettings
 from elasticvit.training.subnet_threads import subnet_threads
-from elasticvit.training.trainer import Trainer
 
 WAYS = ("kept", "given_back")
 WARM_UP = 3  # steps
@@ -45,16 +42,8 @@ def train(way: str, options: Any, pipe: Connection) -> None:
     space = PRESETS[options.space].with_classes(1000)
     config = default_config(data.info, space, CPU_MINUTES, batch_size=options.batch_size)
     config = replace(config, subnets=options.subnets)
-    info = RunInfo(
-        space=space,
-        data=data.info.spec,
-        seed=0,
-        mean=data.mean,
-        std=data.std,
-        settings=RunSettings(**vars(config)),
-    )
-    trainer = Trainer(info, data, sampler(space, config))
-    batches = chain.from_iterable(map(trainer.loader.batches, cycle(range(100))))
+    trainer = trainer_of(space, data, config)
+    batches = endless(trainer)
 
     def take(steps: int) -> None:
         for _ in range(steps):
@@ -71,7 +60,8 @@ def train(way: str, options: Any, pipe: Connection) -> None:
         while pipe.recv():
             before, started_s = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
             take(options.steps)
-            took_s, after = time.perf_counter() - started_s, resource.getrusage(0)
+            took_s = time.perf_counter() - started_s
+            after = resource.getrusage(resource.RUSAGE_SELF)
             pages = (after.ru_minflt - before.ru_minflt) / options.steps
             pipe.send((took_s / options.steps, pages, after.ru_maxrss / 1024))
 

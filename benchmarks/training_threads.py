@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, cycle
 
 import numpy as np
@@ -24,6 +24,7 @@ from thread_timing import busy, timed
 from elasticvit.cost import MacsCost
 from elasticvit.nn.side_by_side import side_by_side
 from elasticvit.space import PRESETS, SearchSpace
+from elasticvit.training.batch import Batch
 from elasticvit.training.config import TrainConfig, default_config
 from elasticvit.training.data import ImageData, open_data
 from elasticvit.training.levels import levels_for
@@ -57,16 +58,8 @@ class Training:
     ) -> None:
         self.torch_threads, self.together = torch_threads, together
         config = default_config(data.info, space, CPU_MINUTES, batch_size=batch_size)
-        info = RunInfo(
-            space=space,
-            data=data.info.spec,
-            seed=0,
-            mean=data.mean,
-            std=data.std,
-            settings=RunSettings(**vars(config)),
-        )
-        self.trainer = Trainer(info, data, sampler(space, config))
-        self.batches = chain.from_iterable(map(self.trainer.loader.batches, cycle(range(100))))
+        self.trainer = trainer_of(space, data, config)
+        self.batches = endless(self.trainer)
 
     def take(self, steps: int) -> None:
         """Take steps."""
@@ -83,6 +76,24 @@ class Training:
         for _ in range(steps):
             trainer.step_at(next(self.batches), trainer.sampler.draw(DONE)).losses()
             trainer.step += 1
+
+
+def trainer_of(space: SearchSpace, data: ImageData, config: TrainConfig) -> Trainer:
+    """What trains on a data set."""
+    info = RunInfo(
+        space=space,
+        data=data.info.spec,
+        seed=0,
+        mean=data.mean,
+        std=data.std,
+        settings=RunSettings(**vars(config)),
+    )
+    return Trainer(info, data, sampler(space, config))
+
+
+def endless(trainer: Trainer) -> Iterator[Batch]:
+    """Batches of a training, epoch after epoch."""
+    return chain.from_iterable(map(trainer.loader.batches, cycle(range(100))))
 
 
 def sampler(space: SearchSpace, config: TrainConfig) -> Sampler:

@@ -178,7 +178,7 @@ def test_cifar10_parquet() -> None:
 
 
 @pytest.mark.parametrize("mode", ["I;16", "I;16B", "I"])
-def test_gray_of_16_bits_keeps_its_upper_ones(tmp_path: Path, mode: str) -> None:
+def test_gray_of_16_bits_keeps_its_upper_ones(mode: str) -> None:
     ramp = np.linspace(0, 65535, 64 * 64).reshape(64, 64)
     kind = {"I;16": "<u2", "I;16B": ">u2", "I": "<i4"}[mode]
     picture = Image.frombytes(mode, (64, 64), ramp.astype(kind).tobytes())
@@ -225,5 +225,5 @@ def test_the_test_part_of_training_and_testing_is_kept(tmp_path: Path) -> None:
 def test_classes_of_timms_parts_must_agree(tmp_path: Path) -> None:
     write_folder(tmp_path / "train", ["ant", "bee", "cat"], 10)
     write_folder(tmp_path / "validation", ["bee", "cat"], 4)
-    with pytest.raises(DataError, match=r"has classes 'bee', 'cat' for validation|bee.*ant"):
+    with pytest.raises(DataError, match=r"has classes .*bee.* for validation, and .*ant"):
         open_data(f"timm:folder:{tmp_path}")

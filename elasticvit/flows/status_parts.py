@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from elasticvit.errors import EvitError
 from elasticvit.flows.asked import ASKED_FILE, Asked, read_asked
@@ -25,9 +24,6 @@ from elasticvit.flows.train_result import TrainResult
 from elasticvit.process_lock import held_by
 from elasticvit.training.run_info import CHECKPOINTS, LOCK_FILE, LOG_FILE, RunInfo
 from elasticvit.workspace import Workspace
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass

@@ -26,7 +26,7 @@ VALUES_FILE = "data.pkl"
 MOST_VALUES_BYTES = 2**28  # of the list of values, which is small beside the tensors
 MOST_VALUES = 2_000_000  # numbers, texts, tensors, lists and tables in it
 LISTS = (list, tuple, set, frozenset)
-OLD_FORM = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"  # first bytes
+OLD_FORM = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"  # a file of torch before 1.6 begins so
 # what training scripts keep beside the weights: their options, and numbers of numpy
 NUMBERS = (np.float64(), np.float32(), np.int64())
 PLAIN: list[Any] = [argparse.Namespace, np.dtype, NUMBERS[0].__reduce__()[0]]
@@ -70,10 +70,9 @@ def load_torch_file(path: Path, form: Format[Any]) -> Any:
     if found:
         raise form.failure(f"{path} {found}; it should be {form.what}")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.serialization.safe_globals(PLAIN):
             warnings.simplefilter("ignore")  # of torch, about values that it then refuses
-            with torch.serialization.safe_globals(PLAIN):
-                data = torch.load(path, map_location="cpu", weights_only=True)
+            data = torch.load(path, map_location="cpu", weights_only=True)
         _check_size(data)
     except _Damage as error:
         raise form.failure(f"{path} is not {form.what}: {error}") from error
